@@ -1,0 +1,241 @@
+"""The adapter on disk: write it, verify it, load it, merge it.
+
+An adapter is a directory in PEFT's own layout plus `lorasent.json`, its manifest. It is written beside its place and renamed
+into it, so that a directory of that name is whole or not there. Only safetensors and JSON are read.
+"""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel
+
+from lorasent.base import BaseModel, file_sha256, find
+from lorasent.classifier import answer, count_parameters, load_base, quiet
+from lorasent.encoding import Encoder
+from lorasent.errors import AdapterError
+from lorasent.recipe import Base, Encoding, Recipe
+
+MANIFEST = "lorasent.json"
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+SCHEMA_VERSION = 1
+
+SAMPLE_REVIEWS = ("it was a good movie", "good god,thats the worst film", "better than first film", "not worth the time")
+"""The four reviews of the reference notebook, answered before and after training."""
+
+PROBES = (
+    *SAMPLE_REVIEWS,
+    "I can't say I was bored, but the naïve ending -- 2/10 -- was AWFUL!",
+    "The first hour is dull. " * 120 + "And then it turns into the best film I have seen this year.",
+)
+"""Texts that a manifest keeps the logits of; the last is cut, and judged differently if it is cut on the wrong side."""
+
+PROBE_TOLERANCE = 1e-3
+"""Logits of other machines and thread counts differ by about 1e-5 in float32; a fault moves them by 1e-2 and more."""
+
+LIBRARIES = ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+
+
+class UnverifiedAdapterWarning(UserWarning):
+    """An adapter without a manifest was loaded."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter in memory: the model with LoRA beside the base, its encoder, its labels, and what its manifest says."""
+
+    model: PeftModel
+    encoder: Encoder
+    labels: tuple[str, ...]
+    manifest: Mapping[str, Any]
+
+    def merge(self) -> PreTrainedModel:
+        """The base with LoRA added into its weights, W0 + (alpha / r) B A; the adapter's own model is used up."""
+        merged: PreTrainedModel = self.model.merge_and_unload()
+        return merged
+
+
+def write(path: Path, model: PeftModel, encoder: Encoder, base: BaseModel, recipe: Recipe, training: Mapping[str, Any]) -> None:
+    """Writes an adapter directory, whole or not at all. `training` joins the manifest: data, epochs, what was measured.
+
+    Raises AdapterError if the directory exists; OSError as the system reports it.
+    """
+    if path.exists():
+        raise AdapterError(f"{path}: exists already; choose another directory or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _save_peft(model, base, staging)
+        encoder.save(staging)
+        parameters = count_parameters(model)
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "recipe": recipe.to_json(),
+            "recipe_sha256": recipe.fingerprint,
+            "base": {"name": base.name, "sha256": base.sha256, "revision": base.revision},
+            "labels": list(recipe.base.labels),
+            "tokenizer_sha256": encoder.fingerprint,
+            "parameters": {"total": parameters.total, "trainable": parameters.trainable, "in_use": parameters.in_use},
+            "probe_logits": answer(model, encoder, PROBES).astype(np.float64).round(6).tolist(),
+            "libraries": {name: metadata.version(name) for name in LIBRARIES},
+            **training,
+        }
+        (staging / "README.md").write_text(_card(recipe, base, manifest), "utf-8")
+        manifest["files"] = {name: file_sha256(staging / name) for name in _hashed(staging)}
+        _write_json(staging / MANIFEST, manifest)
+        staging.rename(path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """Holds the files of an adapter to its manifest, without loading the model; the manifest.
+
+    Raises AdapterError, which names the file that is missing, added, or not what was written.
+    """
+    manifest = _read_json(path / MANIFEST)
+    required = {"schema_version", "recipe", "base", "labels", "tokenizer_sha256", "probe_logits", "files"}
+    if manifest.get("schema_version") != SCHEMA_VERSION or not required <= manifest.keys():
+        found = manifest.get("schema_version")
+        raise AdapterError(f"{path / MANIFEST}: expected schema version {SCHEMA_VERSION} with all its keys, found version {found}")
+    files: dict[str, str] = manifest["files"]
+    for name in sorted({WEIGHTS, CONFIG} | files.keys()):
+        if not (path / name).is_file():
+            raise AdapterError(f"{path / name}: missing, the manifest lists it")
+        if file_sha256(path / name) != files.get(name):
+            raise AdapterError(f"{path / name}: not the file that was written (sha256 differs from the manifest's)")
+    if added := [name for name in _hashed(path) if name not in files]:
+        raise AdapterError(f"{path / added[0]}: not among the files that the manifest lists; remove it")
+    return manifest
+
+
+def load(path: str | Path) -> Adapter:
+    """Loads an adapter and proves it: files by hash, base by hash, tokenizer by behaviour, all together by the probe logits.
+
+    One that plain PEFT wrote, without a manifest, is loaded with UnverifiedAdapterWarning. Raises AdapterError if the
+    directory is not an adapter or not what its manifest says, BaseModelError if the base is not to be had.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise AdapterError(f"{path}: no such adapter directory")
+    if not (path / WEIGHTS).is_file() and any(path.glob("*.bin")):
+        raise AdapterError(f"{path}: holds a pickle ({next(path.glob('*.bin')).name}), which is never loaded; needs {WEIGHTS}")
+    if not (path / WEIGHTS).is_file() or not (path / CONFIG).is_file():
+        raise AdapterError(f"{path}: not an adapter: needs {CONFIG} and {WEIGHTS}")
+    if not (path / MANIFEST).is_file():
+        return _load_unverified(path)
+    manifest = verify(path)
+    recipe = Recipe.parse(manifest["recipe"], str(path / MANIFEST))
+    pinned = manifest["base"]
+    base = find(pinned["name"], pinned["revision"], pinned["sha256"])
+    adapter = _load(path, base, recipe.base, recipe.encoding, manifest)
+    if adapter.encoder.fingerprint != manifest["tokenizer_sha256"]:
+        raise AdapterError(f"{path}: the tokenizer does not encode as it did when the adapter was trained")
+    expected = np.array(manifest["probe_logits"])
+    drift = np.abs(answer(adapter.model, adapter.encoder, PROBES) - expected).max(axis=1)
+    if not (drift <= PROBE_TOLERANCE).all():
+        raise AdapterError(
+            f"{path}: does not answer as it did when it was trained: logits of probe {int(np.argmax(drift))} moved by "
+            f"{drift.max():.3g}, allowed are {PROBE_TOLERANCE:g}"
+        )
+    return adapter
+
+
+def _load_unverified(path: Path) -> Adapter:
+    config = _read_json(path / CONFIG)
+    warnings.warn(
+        f"{path}: no {MANIFEST}: files, base weights, tokenizer, truncation side and answers cannot be verified",
+        UnverifiedAdapterWarning,
+        stacklevel=3,
+    )
+    base = find(str(config.get("base_model_name_or_path")), config.get("revision"))
+    with safe_open(path / WEIGHTS, "np") as tensors:
+        heads = [key for key in tensors.keys() if key.endswith(("classifier.bias", "score.weight", "out_proj.bias"))]  # noqa: SIM118
+        if not heads:
+            raise AdapterError(f"{path / WEIGHTS}: holds no classification head (classifier or score)")
+        size = tensors.get_slice(heads[-1]).get_shape()[0]
+    labels = ("Negative", "Positive") if size == 2 else tuple(f"LABEL_{position}" for position in range(size))
+    length = _read_json(base.path / "config.json").get("max_position_embeddings", 512)
+    return _load(path, base, Base(model=base.name, labels=labels), Encoding(max_length=min(length, 512)), {})
+
+
+def _load(path: Path, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
+    has_tokenizer = (path / "tokenizer_config.json").is_file()
+    encoder = Encoder(path if has_tokenizer else base.path, encoding)
+    model, _ = load_base(base, settings, encoder)
+    try:
+        with safe_open(path / WEIGHTS, "np") as tensors:
+            stored = set(tensors.keys())
+        with quiet(), warnings.catch_warnings(record=True):
+            adapted = PeftModel.from_pretrained(model, path, config=PeftConfig.from_pretrained(path), is_trainable=False)
+            wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise AdapterError(f"{path}: cannot be loaded onto {base.name}: {str(error).splitlines()[0]}") from None
+    if stored != wanted:
+        missing, extra = sorted(wanted - stored), sorted(stored - wanted)
+        raise AdapterError(f"{path / WEIGHTS}: lacks {missing[:3] or 'nothing'}, holds unexpected {extra[:3] or 'nothing'}")
+    adapted.eval()
+    return Adapter(adapted, encoder, settings.labels, manifest)
+
+
+def _save_peft(model: PeftModel, base: BaseModel, path: Path) -> None:
+    """PEFT's own files, in PEFT's layout; its JSON made canonical, since it lists modules in no fixed order."""
+    with quiet():
+        model.save_pretrained(path, safe_serialization=True, save_embedding_layers=False)
+    (path / WEIGHTS).chmod((path / CONFIG).stat().st_mode)  # safetensors makes it readable by its owner alone
+    config = _read_json(path / CONFIG)
+    config["base_model_name_or_path"], config["revision"] = base.name, base.revision
+    for key in ("target_modules", "modules_to_save"):
+        config[key] = sorted(config[key] or [])
+    _write_json(path / CONFIG, config)
+
+
+def _hashed(path: Path) -> list[str]:
+    """The files that a manifest answers for: all but itself and the model card, which people edit."""
+    return sorted(file.name for file in path.iterdir() if file.name not in (MANIFEST, "README.md"))
+
+
+def _card(recipe: Recipe, base: BaseModel, manifest: Mapping[str, Any]) -> str:
+    lora, best = recipe.lora, manifest.get("best", {})
+    scores = f"Validation accuracy {best['accuracy']:.4f} (epoch {best['epoch']})." if best else ""
+    return f"""---
+base_model: {base.name}
+library_name: peft
+pipeline_tag: text-classification
+---
+# Sentiment adapter on {base.name}
+
+LoRA r={lora.r}, alpha={lora.alpha}, trained on {recipe.data.train} with lorasent {manifest["libraries"]["lorasent"]}.
+Labels: {", ".join(recipe.base.labels)}. At most {recipe.encoding.max_length} tokens, cut on the {recipe.encoding.truncation_side}.
+{scores}
+
+```python
+import lorasent
+
+lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
+```
+"""
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"{path}: not JSON that can be read: {error}") from None
+    if not isinstance(content, dict):
+        raise AdapterError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content

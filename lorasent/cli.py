@@ -1,0 +1,292 @@
+"""The command line. Results go to standard output, everything else to standard error; bad input exits 2 with one line."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lorasent.errors import LorasentError
+
+if TYPE_CHECKING:
+    from lorasent.scoring import Prediction, Scorer
+    from lorasent.training import Epoch, Listener, Prepared, Trained
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="May this LoRA adapter replace that one? Trains, scores and judges adapted sentiment classifiers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+AdapterPath = Annotated[Path, typer.Argument(metavar="ADAPTER", help="An adapter directory.")]
+PrecisionOption = Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the machine has it in hardware.")]
+
+
+def main() -> None:
+    """Runs the command line; every error that a user can cause becomes one line and exit code 2."""
+    try:
+        app()
+    except LorasentError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or the path of a TOML file.")] = "embedded",
+    out: Annotated[Path | None, typer.Option(help="The adapter's directory, new. [default: adapters/RECIPE]")] = None,
+    base: Annotated[str | None, typer.Option(help="Base model: hub name, directory, or embedded.")] = None,
+    train_source: Annotated[str | None, typer.Option("--train", help="Source of the training reviews.")] = None,
+    validation: Annotated[str | None, typer.Option(help="Source of the reviews that choose the epoch.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key: lora.r=8")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Train an adapter from a recipe."""
+    from lorasent.recipe import Recipe
+
+    named = {"base.model": base, "data.train": train_source, "data.validation": validation, "training.seed": seed}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
+    if base is not None:
+        overrides.append("base.revision=")
+    read = Recipe.read(recipe, [*overrides, *(set_ or [])])
+    out = out or Path("adapters") / Path(recipe).stem
+    console.print(f"lorasent: training {out} by recipe {recipe}")
+    from lorasent.training import train as run
+
+    with _progress() as progress:
+        try:
+            run(read, out, resume=resume, listener=_listener(progress))
+        except KeyboardInterrupt:
+            progress.stop()
+            console.print(f"Interrupted. Go on after the last whole epoch with: {_command(resume)}")
+            sys.exit(INTERRUPTED)
+
+
+@app.command()
+def predict(
+    adapter: AdapterPath,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Reviews; absent, a line of standard input each.")] = None,
+    source: Annotated[str | None, typer.Option("--input", help="A source of reviews, labelled or not.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write instead of standard output.")] = None,
+    precision: PrecisionOption = "fp32",
+) -> None:
+    """Label reviews: one JSON object a line, with text, label and probability."""
+    if texts and source:
+        raise LorasentError("predict: give reviews as arguments or with --input, not both")
+    reviews = _input(texts, source)
+    scorer = _load(adapter, precision)
+    lines = (json.dumps(vars(row), ensure_ascii=False) + "\n" for row in scorer.stream(reviews))
+    if output is None:
+        sys.stdout.writelines(lines)
+        sys.stdout.flush()
+        return
+    _write_lines(output, lines)
+    console.print(f"Written: {output}")
+
+
+@app.command()
+def evaluate(
+    adapter: AdapterPath,
+    data: Annotated[str, typer.Option(help="A source of labelled reviews.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    precision: PrecisionOption = "fp32",
+) -> None:
+    """Measure an adapter on labelled reviews."""
+    from lorasent.metrics import evaluate as measure
+
+    scorer = _load(adapter, precision)
+    from lorasent.data import read
+
+    reviews = read(data, scorer.labels)
+    figures = measure(scorer.logits(reviews.texts), reviews.labels, scorer.labels).to_json()
+    if as_json:
+        print(json.dumps({"adapter": str(adapter), "data": data, "data_sha256": reviews.fingerprint, **figures}))
+        return
+    average = figures.pop("average")
+    for name, value in figures.items():
+        note = f"  ({average})" if name in ("precision", "recall", "f1") else ""
+        print(f"{name:<10}{value:>8}{note}" if name == "n" else f"{name:<10}{value:>8.4f}{note}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine offers."""
+    import torch
+
+    from lorasent.base import find
+    from lorasent.scoring import uses_bf16
+
+    rows = {name: metadata.version(name) for name in ("lorasent", "torch", "transformers", "peft", "datasets")}
+    rows["python"] = platform.python_version()
+    rows["processor"] = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    rows["bf16"] = "in hardware (precision auto = bf16)" if uses_bf16("auto") else "not in hardware (precision auto = fp32)"
+    rows["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    rows["embedded base"] = _tried(lambda: f"{find('embedded').sha256[:12]}… (as pinned)")
+    rows["hub"] = _tried(_ask_hub)
+    for name, value in rows.items():
+        print(f"{name:<14}{value}")
+
+
+def _ask_hub() -> str:
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return "offline (HF_HUB_OFFLINE is set); the cache is used"
+    get_session().head(constants.ENDPOINT, timeout=3)
+    return f"{constants.ENDPOINT} answers"
+
+
+def _tried(question: Callable[[], str]) -> str:
+    """An answer, or why there is none: doctor reports faults, it does not stop at them."""
+    try:
+        return question()
+    except Exception as error:
+        return f"no: {(str(error).splitlines() or [type(error).__name__])[0]}"
+
+
+def _load(adapter: Path, precision: str) -> "Scorer":
+    if precision not in ("auto", "fp32", "bf16"):
+        raise LorasentError(f"--precision {precision}: allowed are auto, fp32, bf16")
+    from lorasent.scoring import load
+
+    return load(adapter, precision)  # type: ignore[arg-type]
+
+
+def _input(texts: list[str] | None, source: str | None) -> Iterable[str]:
+    if source is not None:
+        from lorasent.data import read_texts
+
+        return read_texts(source)
+    if texts:
+        return texts
+    if sys.stdin.isatty():
+        console.print("Reading reviews from standard input, one a line.")
+    try:
+        return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+    except UnicodeDecodeError as error:
+        raise LorasentError(f"standard input: expected UTF-8, found byte {error.object[error.start]:#04x}") from None
+
+
+def _write_lines(path: Path, lines: Iterator[str]) -> None:
+    """Writes a file beside its place and renames it, so that what was there is lost only to something whole."""
+    staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with staging.open("w", encoding="utf-8") as file:
+            file.writelines(lines)
+        staging.replace(path)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+def _command(resumed: bool) -> str:
+    return " ".join(["lorasent", *sys.argv[1:], *([] if resumed else ["--resume"])])
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _listener(progress: Progress) -> "Listener":
+    from lorasent.training import Listener
+
+    class Printer(Listener):
+        """Shows a run on the terminal as it goes."""
+
+        def prepared(self, run: "Prepared") -> None:
+            for line in _describe(run):
+                console.print(line)
+            self.task = progress.add_task("training", total=run.steps)
+
+        def untrained(self, predictions: "list[Prediction]") -> None:
+            _show("Untrained, the four sample reviews are", predictions)
+            console.print(_row("epoch", "train loss", "val loss", "accuracy", "precision", "recall", "f1", "mcc"))
+
+        def step(self, done: int, total: int) -> None:
+            progress.update(self.task, completed=done)
+
+        def epoch(self, row: "Epoch") -> None:
+            console.print(_row(str(row.epoch), *(f"{value:.4f}" for name, value in vars(row).items() if name != "epoch")))
+
+        def trained(self, result: "Trained", predictions: "list[Prediction]") -> None:
+            progress.stop()
+            best = result.best
+            console.print(
+                f"Best epoch: {best.epoch} of {len(result.epochs)} (lowest validation loss {best.validation_loss:.4f}, "
+                f"accuracy {best.accuracy:.4f}); trained in {result.seconds:.0f} s"
+            )
+            _show("Trained, they are", predictions)
+            console.print(f"The adapter lies in {result.path}. Next:")
+            console.print(f'  lorasent predict {result.path} "it was a good movie"')
+            console.print(f"  lorasent evaluate {result.path} --data embedded:test")
+
+    return Printer()
+
+
+def _describe(run: "Prepared") -> Iterator[str]:
+    recipe, parameters = run.recipe, run.parameters
+    yield f"Base: {run.base.name} (sha256 {run.base.sha256[:12]}…), {'bf16' if run.bf16 else 'fp32'}"
+    for name, reviews in (("Train", run.train), ("Validation", run.validation)):
+        balance = ", ".join(f"{count} {label}" for label, count in reviews.counts(recipe.base.labels).items())
+        yield f"{name}: {reviews.source}, {len(reviews)} reviews ({balance})"
+    if run.removed:
+        yield f"Removed from train, since validation holds them too: {run.removed} reviews"
+    low, median, high = (int(value) for value in _quartiles(run.lengths))
+    cut = int((run.lengths > recipe.encoding.max_length).sum())
+    yield (
+        f"Tokens a training review: median {median}, quartiles {low} and {high}, longest {int(run.lengths.max())}; "
+        f"{cut} cut to {recipe.encoding.max_length} on the {recipe.encoding.truncation_side}"
+    )
+    yield (
+        f"Parameters: {parameters.total:,} in all, {parameters.trainable:,} trainable ({parameters.fraction:.4%}), "
+        f"{parameters.frozen:,} frozen"
+    )
+    if parameters.in_use < parameters.total:
+        yield f"  (the head counts twice: PEFT keeps a frozen copy of it; {parameters.in_use:,} are in use)"
+    if run.resumed_epochs:
+        yield f"Resumed after epoch {run.resumed_epochs}"
+
+
+def _quartiles(lengths: Any) -> Any:
+    import numpy as np
+
+    return np.quantile(lengths, [0.25, 0.5, 0.75])
+
+
+def _row(*cells: str) -> str:
+    return "".join(cell.rjust(11 if position else 5) for position, cell in enumerate(cells))
+
+
+def _show(title: str, predictions: "list[Prediction]") -> None:
+    console.print(f"{title}:")
+    for row in predictions:
+        console.print(f"  {row.label:<10}{row.probability:>7.4f}  {row.text}", markup=False)
+
+
+def _fail(message: str) -> None:
+    console.print(f"lorasent: {message}", markup=False, style=None)
+    sys.exit(USAGE_ERROR)
+
+
+if __name__ == "__main__":
+    main()

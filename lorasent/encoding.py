@@ -1,0 +1,95 @@
+"""texts -> token ids: the tokenizer, its pad token, truncation, and padding of a batch.
+
+NumPy arrays come out; nothing here knows the model.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import AutoTokenizer
+
+from lorasent.errors import BaseModelError
+from lorasent.recipe import Encoding
+
+Ids = NDArray[np.int64]
+
+FINGERPRINT_TEXTS = (
+    "it was a good movie",
+    "Naïve CAFÉ owners' don't-miss film, 10/10!! :-)",
+    "  double  spaces\tand\nlines  ",
+    "映画 фильм 🎬 <br /> http://example.com/a?b=c",
+    " ".join(f"word{number}" for number in range(700)) + " not the end",
+)
+
+
+class Encoder:
+    """A tokenizer that cuts at `max_length` on one side and keeps its special tokens.
+
+    `tokenizer` is the transformers tokenizer, with a pad token: where it had none, `[PAD]` was added.
+    """
+
+    def __init__(self, path: Path, encoding: Encoding) -> None:
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(
+                path,
+                truncation_side=encoding.truncation_side,
+                padding_side="right",
+                add_prefix_space=encoding.add_prefix_space,
+                trust_remote_code=False,
+            )
+        except (OSError, ValueError, ImportError) as error:
+            raise BaseModelError(f"{path}: holds no tokenizer that can be loaded: {str(error).splitlines()[0]}") from None
+        limit = self.tokenizer.model_max_length
+        if encoding.max_length > limit:
+            raise BaseModelError(f"encoding.max_length = {encoding.max_length}: the tokenizer in {path} allows at most {limit}")
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+        self.tokenizer.truncation_side = encoding.truncation_side
+        self.tokenizer.model_max_length = encoding.max_length
+        self.max_length = encoding.max_length
+        self.pad_id: int = self.tokenizer.pad_token_id
+
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """Token ids of each text, special tokens included, at most `max_length` long, unpadded."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(
+            list(texts), truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False, verbose=False
+        )
+        return [np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]]
+
+    def lengths(self, texts: Sequence[str]) -> Ids:
+        """How many tokens each text has before anything is cut."""
+        encoded = self.tokenizer(list(texts), truncation=False, return_attention_mask=False, verbose=False)
+        return np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
+
+    def pad(self, batch: Sequence[Ids]) -> dict[str, Ids]:
+        """`input_ids` and `attention_mask`, each (B, length of the longest), padded on the right."""
+        lengths = np.array([len(ids) for ids in batch])
+        mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+        padded = np.full(mask.shape, self.pad_id, dtype=np.int64)
+        padded[mask.astype(bool)] = np.concatenate(batch)
+        return {"input_ids": padded, "attention_mask": mask}
+
+    def save(self, path: Path) -> None:
+        """Writes the tokenizer's files, truncation and padding off: they are the caller's choice, not the file's."""
+        backend = self.tokenizer.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        self.tokenizer.save_pretrained(path)
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of what the tokenizer does to a few hard texts: of its behaviour, not of its files."""
+        behaviour = {
+            "ids": [ids.tolist() for ids in self.encode(FINGERPRINT_TEXTS)],
+            "special": self.tokenizer.all_special_ids,
+            "size": len(self.tokenizer),
+            "pad": self.pad_id,
+        }
+        return hashlib.sha256(json.dumps(behaviour, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,38 @@
+"""Every error that a user can cause, as one tree.
+
+    LorasentError            what was required, what was found, where, what to do; the command line prints it and exits 2
+    ├── RecipeError          a recipe or an override that cannot be used
+    ├── BaseModelError       a base model that is missing, unsafe, or not the one that was pinned
+    ├── DataError            a source that cannot be read as labelled reviews
+    ├── MetricError          logits and labels that no figure can be computed from
+    ├── AdapterError         an adapter directory that is missing, incomplete, or not what its manifest says
+    └── TrainingError        a run that cannot start, go on, or be resumed
+"""
+
+
+class LorasentError(Exception):
+    """Bad input or a broken artefact. The message is one line and complete: it is all that the user sees."""
+
+
+class RecipeError(LorasentError):
+    """A recipe or an override that cannot be used."""
+
+
+class BaseModelError(LorasentError):
+    """A base model that is missing, unsafe to load, or not the one that was pinned."""
+
+
+class DataError(LorasentError):
+    """A source that cannot be read as labelled reviews."""
+
+
+class MetricError(LorasentError):
+    """Logits and labels from which no figure can be computed."""
+
+
+class AdapterError(LorasentError):
+    """An adapter directory that is missing, incomplete, or not what its manifest says."""
+
+
+class TrainingError(LorasentError):
+    """A training run that cannot start, go on, or be resumed."""

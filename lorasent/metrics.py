@@ -1,0 +1,166 @@
+"""logits x labels -> figures. NumPy only; scikit-learn is the reference in the tests.
+
+`N` is the number of reviews, `L` the number of labels. Logits have shape (N, L), labels (N,) with ids 0 .. L-1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lorasent.errors import MetricError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one classifier did on one set of N labelled reviews."""
+
+    n: int
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    average: str
+    """What precision, recall and F1 are of: the positive label (the last of two), or "macro" over more than two."""
+    mcc: float
+    log_loss: float
+    """Mean negative log-likelihood, nats."""
+    brier: float
+    """Mean squared error of the probabilities: of the positive label for two, summed over labels beyond (0 to 2)."""
+    ece: float
+    """Expected calibration error over 15 bins of equal width."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures by name."""
+        return asdict(self)
+
+
+def decide(predictions: ArrayLike) -> Ints:
+    """Predictions -> label ids, (N,).
+
+    One-dimensional or one-column predictions are flattened and rounded (0.5 goes to 0: ties to even); of several columns
+    the largest wins, the first of equals. Raises MetricError on NaN, on no predictions and on more than two dimensions.
+    """
+    array = np.asarray(predictions, dtype=np.float64)
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise MetricError(f"predictions must have shape (N,), (N, 1) or (N, L) with N > 0, found {array.shape}")
+    if np.isnan(array).any():
+        raise MetricError(f"predictions hold NaN, first in row {int(np.argwhere(np.isnan(array))[0][0])}")
+    if array.ndim == 2 and array.shape[1] > 1:
+        return array.argmax(axis=1).astype(np.int64)
+    if np.isinf(array).any():
+        raise MetricError(f"predictions hold infinity, first in row {int(np.argwhere(np.isinf(array))[0][0])}")
+    return np.round(array.reshape(-1)).astype(np.int64)
+
+
+def accuracy(predictions: ArrayLike, labels: ArrayLike) -> float:
+    """The share of predictions that equal their label, as the reference notebook means it. See `decide`."""
+    decided = decide(predictions)
+    return float(np.mean(decided == _labels(labels, len(decided))))
+
+
+def probabilities(logits: ArrayLike) -> Floats:
+    """The softmax of logits, (N, L) -> (N, L)."""
+    array = _logits(logits)
+    exponents = np.exp(array - array.max(axis=1, keepdims=True))
+    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+
+
+def log_likelihoods(logits: ArrayLike, labels: ArrayLike) -> Floats:
+    """log P(label) of each review, nats, (N,); finite wherever the logits are."""
+    array = _logits(logits)
+    gold = _labels(labels, len(array), array.shape[1])
+    shifted = array - array.max(axis=1, keepdims=True)
+    return np.asarray(shifted[np.arange(len(gold)), gold] - np.log(np.exp(shifted).sum(axis=1)))
+
+
+def confusion(decided: ArrayLike, labels: ArrayLike, size: int) -> Ints:
+    """Counts (size, size): rows are the labels, columns the decisions."""
+    gold = _labels(labels, len(np.asarray(decided)), size)
+    chosen = _labels(decided, len(gold), size)
+    return np.bincount(gold * size + chosen, minlength=size * size).reshape(size, size).astype(np.int64)
+
+
+def matthews(counts: Ints) -> float:
+    """Matthews correlation of a confusion matrix (L, L), -1 to 1; 0 where it is undefined (Gorodkin 2004, as in scikit-learn)."""
+    table = counts.astype(np.float64)
+    gold, chosen, total = table.sum(axis=1), table.sum(axis=0), table.sum()
+    spread = (total**2 - gold @ gold) * (total**2 - chosen @ chosen)
+    return float((np.trace(table) * total - gold @ chosen) / np.sqrt(spread)) if spread > 0 else 0.0
+
+
+def brier(probability: ArrayLike, labels: ArrayLike) -> Floats:
+    """The Brier score of each review, (N,): squared error summed over labels, halved for two (Brier 1950)."""
+    array = _logits(probability)
+    gold = _labels(labels, len(array), array.shape[1])
+    errors = ((array - np.eye(array.shape[1])[gold]) ** 2).sum(axis=1)
+    return np.asarray(errors / 2 if array.shape[1] == 2 else errors)
+
+
+def calibration_error(probability: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS) -> float:
+    """Expected calibration error: |accuracy - confidence| over bins (lo, hi] of equal width, weighted (Guo et al. 2017)."""
+    array = _logits(probability)
+    gold = _labels(labels, len(array), array.shape[1])
+    confidence, right = array.max(axis=1), array.argmax(axis=1) == gold
+    bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(gold))
+
+
+def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figures:
+    """All figures of logits (N, L) against labels (N,), for labels called `names` (L of them)."""
+    array = _logits(logits)
+    if array.shape[1] != len(names):
+        raise MetricError(f"logits have {array.shape[1]} columns for {len(names)} labels ({', '.join(names)})")
+    gold = _labels(labels, len(array), len(names))
+    probability = probabilities(array)
+    counts = confusion(array.argmax(axis=1), gold, len(names))
+    hits, chosen, actual = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+    precision, recall, f1 = _ratio(hits, chosen), _ratio(hits, actual), _ratio(2 * hits, chosen + actual)
+    keep = slice(1, 2) if len(names) == 2 else (chosen + actual) > 0
+    return Figures(
+        n=len(gold),
+        accuracy=float(hits.sum() / len(gold)),
+        precision=float(precision[keep].mean()),
+        recall=float(recall[keep].mean()),
+        f1=float(f1[keep].mean()),
+        average=names[1] if len(names) == 2 else "macro",
+        mcc=matthews(counts),
+        log_loss=float(-log_likelihoods(array, gold).mean()),
+        brier=float(brier(probability, gold).mean()),
+        ece=calibration_error(probability, gold),
+    )
+
+
+def _ratio(part: Ints, whole: Ints) -> Floats:
+    """part / whole, 0 where whole is 0."""
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+
+
+def _logits(logits: ArrayLike) -> Floats:
+    array = np.asarray(logits, dtype=np.float64)
+    if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] < 2:
+        raise MetricError(f"logits must have shape (N, L) with N > 0 and L > 1, found {array.shape}")
+    if not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise MetricError(f"logits must be finite, found {array[row].tolist()} in row {row}")
+    return array
+
+
+def _labels(labels: ArrayLike, expected: int, size: int | None = None) -> Ints:
+    array = np.asarray(labels)
+    if array.shape != (expected,):
+        raise MetricError(f"{expected} predictions need labels of shape ({expected},), found {array.shape}")
+    if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
+        raise MetricError(f"labels must be ids, found values of type {array.dtype}, or NaN or infinity among them")
+    if (array != np.floor(array)).any() or (array < 0).any() or (size is not None and (array >= size).any()):
+        unknown = sorted({float(value) for value in array if value != int(value) or value < 0 or (size and value >= size)})
+        raise MetricError(f"unknown label ids {unknown[:5]}: allowed are 0 to {size - 1 if size else 'L - 1'}")
+    return array.astype(np.int64)

@@ -1,0 +1,176 @@
+"""The recipe: everything that determines a training run, as a validated TOML file.
+
+A recipe is read once, checked whole, and never changes afterwards. `fingerprint` is the sha256 of its canonical JSON: two
+runs with the same fingerprint were asked to do the same thing.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from lorasent.errors import RecipeError
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A table of the recipe: unknown keys and wrong types are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Base(Section):
+    """The frozen encoder, and the labels that the head on top of it tells apart (id = position)."""
+
+    model: Annotated[str, Field(min_length=1)]
+    revision: str | None = None
+    labels: Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+    dropout: Fraction | None = None
+    """Probability of every dropout of the base (hidden states and attention); absent = what the base's configuration says."""
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len({label.casefold() for label in labels}) < len(labels):
+            raise ValueError("labels must differ, whatever their case")
+        return labels
+
+
+class Data(Section):
+    """Where the labelled reviews come from; `sample` reviews of each split, balanced over the labels."""
+
+    train: str
+    validation: str
+    sample: Annotated[int, Field(ge=2)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the sample, apart from training's: retraining with another seed must see the same reviews."""
+    text_column: str | None = None
+    label_column: str | None = None
+
+
+class Encoding(Section):
+    """How a review becomes token ids."""
+
+    max_length: Annotated[int, Field(ge=4)] = 512
+    truncation_side: Literal["left", "right"] = "left"
+    add_prefix_space: bool = True
+
+
+class Lora(Section):
+    """Low-rank adaptation, as PEFT's LoraConfig names it."""
+
+    r: Annotated[int, Field(ge=1)]
+    alpha: Annotated[int, Field(ge=1)]
+    dropout: Fraction = 0.0
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    """Module names; "query" means the query projection whatever the architecture calls it, "all-linear" every linear layer."""
+
+
+class Training(Section):
+    """The schedule: AdamW, linear decay after `warmup` (a fraction of the steps), gradients clipped to norm 1."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Fraction = 0.0
+    early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class Recipe(Section):
+    """The whole recipe. Read one with `Recipe.read`."""
+
+    base: Base
+    data: Data
+    encoding: Encoding = Encoding()
+    lora: Lora
+    training: Training
+
+    @classmethod
+    def read(cls, name: str | Path = "embedded", overrides: Iterable[str] = ()) -> "Recipe":
+        """Reads a shipped recipe by name, or a TOML file by path, and applies `table.key=value` overrides in order.
+
+        Raises RecipeError with the file, the key, what was found and what is allowed.
+        """
+        origin, text = _locate(name)
+        try:
+            tables: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"{origin}: not valid TOML: {error}") from None
+        for override in overrides:
+            _override(tables, override)
+        return cls.parse(tables, origin)
+
+    @classmethod
+    def parse(cls, tables: dict[str, Any], origin: str) -> "Recipe":
+        """Validates a parsed recipe; `origin` names it in errors."""
+        try:
+            return cls.model_validate(tables)
+        except ValidationError as error:
+            raise RecipeError("; ".join(_explain(cls, problem, origin) for problem in error.errors()[:3])) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as JSON tables, keys that are absent left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of the canonical JSON."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that come with lorasent."""
+    folder = resources.files("lorasent") / "recipes"
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def _locate(name: str | Path) -> tuple[str, str]:
+    if str(name) in shipped():
+        return f"recipe {name}", (resources.files("lorasent") / "recipes" / f"{name}.toml").read_text("utf-8")
+    path = Path(name)
+    if not path.is_file():
+        raise RecipeError(f"{name}: no such recipe: give the path of a TOML file or one of {', '.join(shipped())}")
+    try:
+        return str(path), path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{name}: a recipe is UTF-8 text, found byte {error.object[error.start]:#04x} at {error.start}") from None
+
+
+def _override(tables: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    table, dot, name = key.strip().partition(".")
+    if not (equals and dot and name):
+        raise RecipeError(f"--set {override}: expected TABLE.KEY=VALUE, as in lora.r=8")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    section = tables.setdefault(table, {})
+    if not isinstance(section, dict):
+        raise RecipeError(f"--set {override}: {table} is not a table")
+    section[name] = parsed
+
+
+def _explain(model: type[BaseModel], problem: Any, origin: str) -> str:
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        owner = model
+        for part in path[:-1]:
+            field = owner.model_fields[part].annotation
+            if isinstance(field, type) and issubclass(field, BaseModel):
+                owner = field
+        return f"{origin}: unknown key {key}; allowed here: {', '.join(owner.model_fields)}"
+    if problem["type"] == "missing":
+        return f"{origin}: required key {key} is missing"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{origin}: {key} = {problem['input']!r}: should be {message}"

@@ -1,0 +1,108 @@
+"""texts -> logits: the one place that plans batches and picks precision.
+
+Reviews are scored in order of length, so that a batch pads to almost nothing, and handed back in the order they came in.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lorasent import adapter
+from lorasent.classifier import forward, inference
+from lorasent.encoding import Encoder, Ids
+from lorasent.metrics import probabilities
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+TOKENS_PER_BATCH = 4096
+TEXTS_PER_CHUNK = 4096
+"""How many texts are held at once: memory does not grow with the number of reviews."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One review with its label and that label's probability."""
+
+    text: str
+    label: str
+    probability: float
+
+
+class Scorer:
+    """Answers reviews with one model. `precision` is of the encoder; logits come out in float32."""
+
+    def __init__(self, model: nn.Module, encoder: Encoder, labels: Sequence[str], precision: Precision = "fp32") -> None:
+        self.model = model
+        self.encoder = encoder
+        self.labels = tuple(labels)
+        self.bf16 = uses_bf16(precision)
+
+    def logits(self, texts: Iterable[str]) -> NDArray[np.float32]:
+        """Logits (N, L) in input order. Texts are taken in chunks of bounded size, so any iterable will do."""
+        none = np.zeros((0, len(self.labels)), np.float32)
+        return np.concatenate([none, *(self.score(self.encoder.encode(chunk)) for chunk in _chunks(texts))])
+
+    def predict(self, texts: Iterable[str]) -> list[Prediction]:
+        """A prediction for each text, in input order."""
+        return list(self.stream(texts))
+
+    def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
+        """Predictions one by one, in input order, with no more than a chunk of texts in memory."""
+        for chunk in _chunks(texts):
+            for text, row in zip(chunk, probabilities(self.score(self.encoder.encode(chunk))), strict=True):
+                best = int(row.argmax())
+                yield Prediction(text, self.labels[best], float(row[best]))
+
+    def score(self, encoded: Sequence[Ids]) -> NDArray[np.float32]:
+        """Logits (N, L) of texts that are token ids already, in input order."""
+        logits = np.empty((len(encoded), len(self.labels)), np.float32)
+        with inference(self.model), _autocast(self.model, self.bf16):
+            for rows in plan_batches([len(ids) for ids in encoded]):
+                logits[rows] = forward(self.model, self.encoder.pad([encoded[row] for row in rows]))
+        return logits
+
+
+def load(path: str | Path, precision: Precision = "fp32") -> Scorer:
+    """A scorer for the adapter in a directory, verified as `adapter.load` says."""
+    loaded = adapter.load(path)
+    return Scorer(loaded.model, loaded.encoder, loaded.labels, precision)
+
+
+def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Row numbers by batch, longest first, each at most TOKENS_PER_BATCH tokens with its padding (or one review)."""
+    batches: list[list[int]] = []
+    room = 0
+    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
+        if room < 1:
+            batches.append([])
+            room = max(1, TOKENS_PER_BATCH // lengths[row])
+        batches[-1].append(row)
+        room -= 1
+    return batches
+
+
+def uses_bf16(precision: Precision) -> bool:
+    """Whether a precision means bf16 here: "auto" takes it where the machine multiplies bf16 matrices in hardware."""
+    if precision != "auto":
+        return precision == "bf16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # type: ignore[no-untyped-call]
+
+
+def _autocast(model: nn.Module, bf16: bool) -> contextlib.AbstractContextManager[object]:
+    return torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(texts)
+    while chunk := list(islice(iterator, TEXTS_PER_CHUNK)):
+        yield chunk
