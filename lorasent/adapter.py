@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peft import PeftConfig, PeftModel, get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
+from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from lorasent.base import BaseModel, file_sha256, find
@@ -40,7 +41,7 @@ PROBES = (
 )
 """Texts that a manifest keeps the logits of; the last is cut, and judged differently if it is cut on the wrong side."""
 
-PROBE_TOLERANCE = 1e-3
+PROBE_TOLERANCE = 1e-4
 """Logits of other machines and thread counts differ by about 1e-5 in float32; a fault moves them by 1e-2 and more."""
 
 LIBRARIES = ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
@@ -159,11 +160,10 @@ def _load_unverified(path: Path) -> Adapter:
         stacklevel=3,
     )
     base = find(str(config.get("base_model_name_or_path")), config.get("revision"))
-    with safe_open(path / WEIGHTS, "np") as tensors:
-        heads = [key for key in tensors.keys() if key.endswith(("classifier.bias", "score.weight", "out_proj.bias"))]  # noqa: SIM118
-        if not heads:
-            raise AdapterError(f"{path / WEIGHTS}: holds no classification head (classifier or score)")
-        size = tensors.get_slice(heads[-1]).get_shape()[0]
+    heads = [value for key, value in load_file(path / WEIGHTS).items() if key.endswith(("classifier.bias", "score.weight", "out_proj.bias"))]
+    if not heads:
+        raise AdapterError(f"{path / WEIGHTS}: holds no classification head (classifier or score)")
+    size = len(heads[-1])
     labels = ("Negative", "Positive") if size == 2 else tuple(f"LABEL_{position}" for position in range(size))
     length = _read_json(base.path / "config.json").get("max_position_embeddings", 512)
     return _load(path, base, Base(model=base.name, labels=labels), Encoding(max_length=min(length, 512)), {})
@@ -174,16 +174,18 @@ def _load(path: Path, base: BaseModel, settings: Base, encoding: Encoding, manif
     encoder = Encoder(path if has_tokenizer else base.path, encoding)
     model, _ = load_base(base, settings, encoder)
     try:
-        with safe_open(path / WEIGHTS, "np") as tensors:
-            stored = set(tensors.keys())
-        with quiet(), warnings.catch_warnings(record=True):
-            adapted = PeftModel.from_pretrained(model, path, config=PeftConfig.from_pretrained(path), is_trainable=False)
-            wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        tensors = load_file(path / WEIGHTS)
+        config = PeftConfig.from_pretrained(path)
+        config.base_model_name_or_path = str(base.path)  # where the model came from; the name of the file's is the hub's
+        with quiet():
+            adapted = get_peft_model(model, config)
+        wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
+        if tensors.keys() != wanted:
+            missing, extra = sorted(wanted - tensors.keys()), sorted(tensors.keys() - wanted)
+            raise AdapterError(f"{path / WEIGHTS}: lacks {missing[:3] or 'nothing'}, holds unexpected {extra[:3] or 'nothing'}")
+        set_peft_model_state_dict(adapted, tensors)
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
         raise AdapterError(f"{path}: cannot be loaded onto {base.name}: {str(error).splitlines()[0]}") from None
-    if stored != wanted:
-        missing, extra = sorted(wanted - stored), sorted(stored - wanted)
-        raise AdapterError(f"{path / WEIGHTS}: lacks {missing[:3] or 'nothing'}, holds unexpected {extra[:3] or 'nothing'}")
     adapted.eval()
     return Adapter(adapted, encoder, settings.labels, manifest)
 

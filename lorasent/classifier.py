@@ -55,13 +55,15 @@ def build(base: BaseModel, settings: Base, lora: Lora, encoder: Encoder) -> Peft
     Draws from torch's global random state: seed it before. Raises BaseModelError or RecipeError.
     """
     model, new = load_base(base, settings, encoder)
+    targets = _targets(model, lora.target_modules, new)
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=_targets(model, lora.target_modules, new),
+        target_modules=targets,
         modules_to_save=new,
+        fan_in_fan_out=any(not isinstance(model.get_submodule(name), nn.Linear) for name in targets),
     )
     with quiet():
         return get_peft_model(model, config)

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lorasent.errors import LorasentError
+from lorasent.errors import DataError, LorasentError
 
 if TYPE_CHECKING:
     from lorasent.scoring import Prediction, Scorer
@@ -182,9 +182,9 @@ def _input(texts: list[str] | None, source: str | None) -> Iterable[str]:
     if sys.stdin.isatty():
         console.print("Reading reviews from standard input, one a line.")
     try:
-        return [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+        return [line for line in sys.stdin.buffer.read().decode("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
-        raise LorasentError(f"standard input: expected UTF-8, found byte {error.object[error.start]:#04x}") from None
+        raise DataError(f"standard input: expected UTF-8, found byte {error.object[error.start]:#04x}") from None
 
 
 def _write_lines(path: Path, lines: Iterator[str]) -> None:

@@ -80,6 +80,8 @@ class Training(Section):
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Fraction = 0.0
+    label_smoothing: Fraction = 0.0
+    """Share of each label's weight that is spread over all labels, in the training loss only."""
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -23,6 +23,9 @@ from lorasent.metrics import probabilities
 Precision = Literal["auto", "fp32", "bf16"]
 
 TOKENS_PER_BATCH = 4096
+FEWEST_TOKENS = 1024
+"""A batch of at least this size ends early rather than pad a review by more than an eighth."""
+
 TEXTS_PER_CHUNK = 4096
 """How many texts are held at once: memory does not grow with the number of reviews."""
 
@@ -77,15 +80,19 @@ def load(path: str | Path, precision: Precision = "fp32") -> Scorer:
 
 
 def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Row numbers by batch, longest first, each at most TOKENS_PER_BATCH tokens with its padding (or one review)."""
+    """Row numbers by batch, longest first, each at most TOKENS_PER_BATCH tokens with its padding (or one review).
+
+    `lengths` are in tokens.
+    """
     batches: list[list[int]] = []
-    room = 0
+    longest = 0
     for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
-        if room < 1:
+        padded = len(batches[-1]) * longest if batches else 0
+        too_short = padded >= FEWEST_TOKENS and lengths[row] < longest * 7 / 8
+        if not batches or padded + longest > TOKENS_PER_BATCH or too_short:
             batches.append([])
-            room = max(1, TOKENS_PER_BATCH // lengths[row])
+            longest = lengths[row]
         batches[-1].append(row)
-        room -= 1
     return batches
 
 

@@ -7,6 +7,7 @@ for bit, and so does a run that was killed and resumed.
 
 import json
 import math
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import PeftModel
+from peft.helpers import disable_input_dtype_casting
 from safetensors import SafetensorError
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -122,6 +124,8 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
     encoder = Encoder(base.path, recipe.encoding)
     set_seed(recipe.training.seed)
     model = build(base, recipe.base, recipe.lora, encoder)
+    if not torch.cuda.is_available():
+        model.set_attn_implementation("eager")  # on the CPU its backward pass is the fastest
     _claim(run_path, recipe, base, reviews, validation)
     checkpoint = _last_checkpoint(run_path)
     steps_per_epoch = math.ceil(len(reviews) / recipe.training.batch_size)
@@ -214,7 +218,10 @@ class _Trainer(Trainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
         labels = inputs.pop("labels")
-        loss = torch.nn.functional.cross_entropy(model(**inputs).logits.float(), labels)
+        # Under autocast PEFT would turn every input to float32 only for autocast to turn it back.
+        with disable_input_dtype_casting(model):
+            logits = model(**inputs).logits.float()
+        loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=self.run.recipe.training.label_smoothing)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"training loss is {loss.item()} at step {self.state.global_step + 1} of {self.run.steps}: "
@@ -305,10 +312,13 @@ def _run(
             shutil.rmtree(run_path, ignore_errors=True)
             raise
         except (OSError, SafetensorError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "write" not in str(error):
+            # torch.save reports a full disk as a RuntimeError of its archive writer.
+            if isinstance(error, RuntimeError) and not re.search("inline_container|iostream|PytorchStreamWriter", str(error)):
                 raise
             reason = str(error).splitlines()[0]
             raise TrainingError(f"{run_path}: cannot be written: {reason}; make room and go on with --resume") from None
+    # Trainer wraps the model's forward pass in autocast; what it answers from here on is float32.
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return _table(trainer.state.log_history)
 
 

@@ -1,0 +1,196 @@
+"""The command line as its user meets it: a process, its output, its exit code."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+
+def one_line(done, message):
+    """Exit 2, one line on standard error that says it, nothing on standard output, no traceback."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    *before, last = done.stderr.splitlines()
+    assert last.startswith("lorasent: "), done.stderr
+    assert message in last
+    assert "Traceback" not in done.stderr
+    assert all(line.startswith("lorasent: training") for line in before), done.stderr
+
+
+def test_train_shows_each_step(lorasent, small_recipe, tmp_path):
+    """What it trains and on what, before, the table, the best epoch, after, and what to do next."""
+    done = lorasent("train", small_recipe, "--out", "mine", "--seed", "3", "--set", "training.epochs=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    shown = done.stderr
+    for part in (
+        "lorasent: training mine by recipe",
+        "Train: embedded:train, 24 reviews (12 Negative, 12 Positive)",
+        "Validation: embedded:validation, 24 reviews",
+        "Tokens a training review: median",
+        "cut to 64 on the left",
+        "trainable (",
+        "the head counts twice",
+        "Untrained, the four sample reviews are:",
+        "epoch train loss   val loss   accuracy  precision     recall         f1        mcc",
+        "Best epoch: ",
+        "Trained, they are:",
+        "The adapter lies in mine. Next:",
+    ):
+        assert part in shown
+    assert shown.count("good god,thats the worst film") == 2
+    rows = [line.split() for line in shown.splitlines() if line.strip()[:1].isdigit()]
+    assert [row[0] for row in rows] == ["1", "2"]
+    assert json.loads((tmp_path / "mine" / "lorasent.json").read_text())["recipe"]["training"]["seed"] == 3
+
+
+def test_predict_reads_arguments_lines_and_files(lorasent, small_adapter, tmp_path):
+    """Each way gives text, label and probability, one object a line, in input order."""
+    texts = ["it was a good movie", "größer – 映画 🎬", "x " * 600]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"review": text}) + "\n" for text in texts))
+    ways = {
+        "arguments": lorasent("predict", small_adapter, *texts),
+        "lines": lorasent("predict", small_adapter, stdin="\n\n".join(texts).encode()),
+        "file": lorasent("predict", small_adapter, "--input", "in.jsonl"),
+    }
+    lorasent("predict", small_adapter, "--input", "in.jsonl", "--output", "out.jsonl")
+    outputs = {name: done.stdout for name, done in ways.items()} | {"out": (tmp_path / "out.jsonl").read_text()}
+    for name, output in outputs.items():
+        rows = [json.loads(line) for line in output.splitlines()]
+        assert [row["text"] for row in rows] == texts, name
+        assert all(set(row) == {"text", "label", "probability"} for row in rows)
+        assert all(row["label"] in ("Negative", "Positive") and 0.5 <= row["probability"] <= 1 for row in rows)
+    assert len(set(outputs.values())) == 1
+
+
+def test_evaluate_gives_a_table_and_json(lorasent, small_adapter):
+    """The same figures twice, the average named."""
+    table = lorasent("evaluate", small_adapter, "--data", "embedded:validation")
+    figures = json.loads(lorasent("evaluate", small_adapter, "--data", "embedded:validation", "--json").stdout)
+    shown = {line.split()[0]: line.split()[1:] for line in table.stdout.splitlines()}
+    assert shown["n"] == ["100"]
+    assert shown["f1"] == [f"{figures['f1']:.4f}", "(Positive)"]
+    assert shown["accuracy"] == [f"{figures['accuracy']:.4f}"]
+    assert figures["average"] == "Positive"
+    assert len(figures["data_sha256"]) == 64
+
+
+def test_doctor_reports_and_never_stops(lorasent):
+    """Versions, bf16, GPU, the embedded base, and a hub that is off."""
+    done = lorasent("doctor")
+    assert done.returncode == 0
+    assert "embedded base 53aa51172d14… (as pinned)" in done.stdout
+    assert "offline (HF_HUB_OFFLINE is set)" in done.stdout
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_resumable_run_and_says_how(lorasent, small_recipe, tmp_path):
+    """SIGINT after an epoch: exit 130, the command that goes on, and that command works."""
+    command = [sys.executable, "-m", "lorasent.cli", "train", str(small_recipe), "--out", "mine", "--set", "training.epochs=200"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.split()[:1] == ["2"]:
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130, rest
+    assert rest.splitlines()[-1].startswith("Interrupted. Go on after the last whole epoch with: lorasent train")
+    assert rest.splitlines()[-1].endswith("--out mine --set training.epochs=200 --resume")
+    assert "Traceback" not in rest
+    again = lorasent("train", small_recipe, "--out", "mine", "--set", "training.epochs=200")
+    one_line(again, "mine.partial: holds an interrupted run; go on with --resume, or remove it")
+    assert (tmp_path / "mine.partial").is_dir()
+
+
+BAD_TRAINING = {
+    "no such recipe": (["nothing.toml"], "nothing.toml: no such recipe: give the path of a TOML file or one of embedded, imdb-"),
+    "unknown key": (["--set", "lora.rank=8"], "recipe embedded: unknown key lora.rank; allowed here: r, alpha"),
+    "impossible value": (["--set", "training.epochs=0"], "training.epochs = 0: should be greater than or equal to 1"),
+    "no such file": (["--train", "missing.csv"], "missing.csv: no such file or folder"),
+    "empty file": (["--train", "empty.csv"], "empty.csv: the file is empty"),
+    "wrong columns": (["--train", "columns.csv"], "columns.csv: no text column: expected text or review or sentence, found a, b"),
+    "unknown label": (["--train", "label.csv"], "label.csv: column label, row 1: unknown label 'meh'; expected Negative, Positive"),
+    "one class": (["--train", "one.csv"], "one.csv: training needs reviews of every label, found none labelled Negative"),
+    "not UTF-8": (["--train", "latin.csv"], "latin.csv: expected UTF-8, found byte 0xe9"),
+    "NaN text": (["--train", "nan.jsonl"], "nan.jsonl: column text, row 1: expected a text, found nan"),
+    "unreachable hub": (["--base", "no-one/nothing"], "no-one/nothing: no such directory, not in the cache, and not to be had"),
+    "unreachable data": (["--train", "no-one/nothing:train"], "no-one/nothing: no such file, and not to be had as a hub data set"),
+    "output exists": (["--out", "there"], "there: exists already; choose another --out or remove it"),
+    "nothing to resume": (["--resume"], "no interrupted run to resume"),
+}
+
+
+@pytest.fixture
+def bad_files(tmp_path):
+    """What users hand in."""
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "columns.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "label.csv").write_text("text,label\nfine,meh\n")
+    (tmp_path / "one.csv").write_text("text,label\nfine,1\nfine too,positive\n")
+    (tmp_path / "latin.csv").write_bytes("text,label\ncafé,1\n".encode("latin-1"))
+    (tmp_path / "nan.jsonl").write_text('{"text": NaN, "label": 1}\n')
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "precious").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", BAD_TRAINING)
+def test_bad_input_to_train_is_one_line(lorasent, bad_files, case):
+    """Exit 2, one clear line, nothing lost, nothing left behind."""
+    arguments, message = BAD_TRAINING[case]
+    before = sorted(bad_files.rglob("*"))
+    one_line(lorasent("train", *(["--out", "new"] if "--out" not in arguments else []), *arguments), message)
+    assert sorted(path for path in bad_files.rglob("*") if "hf" not in path.relative_to(bad_files).parts) == before
+
+
+def test_a_wrong_base_hash_is_one_line(lorasent, small_adapter, tmp_path):
+    """An adapter whose base is another one today."""
+    shutil.copytree(small_adapter, tmp_path / "copy")
+    manifest = json.loads((tmp_path / "copy" / "lorasent.json").read_text())
+    manifest["base"]["sha256"] = "0" * 64
+    (tmp_path / "copy" / "lorasent.json").write_text(json.dumps(manifest))
+    one_line(lorasent("predict", "copy", "fine"), "required is 000000000000…: another base, or a damaged copy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (["missing", "fine"], b"", "missing: no such adapter directory"),
+        (["ADAPTER", "fine", "--input", "x.csv"], b"", "give reviews as arguments or with --input, not both"),
+        (["ADAPTER", "fine", "--precision", "fp8"], b"", "--precision fp8: allowed are auto, fp32, bf16"),
+        (["ADAPTER"], b"caf\xe9\n", "standard input: expected UTF-8, found byte 0xe9"),
+        (["ADAPTER", "--input", "missing.csv"], b"", "missing.csv: no such file"),
+        (["ADAPTER", "fine", "--output", "no/where/out.jsonl"], b"", "No such file or directory"),
+    ],
+    ids=["no adapter", "two inputs", "unknown precision", "not UTF-8", "no input file", "no output folder"],
+)
+def test_bad_input_to_predict_is_one_line(lorasent, small_adapter, arguments, stdin, message):
+    """Exit 2 and one clear line."""
+    arguments = [small_adapter if argument == "ADAPTER" else argument for argument in arguments]
+    one_line(lorasent("predict", *arguments, stdin=stdin), message)
+
+
+@pytest.mark.slow
+def test_a_full_disk_loses_nothing(process, small_recipe, small_adapter, tmp_path):
+    """A checkpoint or an output that cannot be written is one line; what was there stays, and the run goes on later."""
+    full = process("train", small_recipe, "--out", "mine", largest_file=20_000)
+    assert full.returncode == 2, full.stderr
+    assert "mine.partial: cannot be written:" in full.stderr.splitlines()[-1]
+    assert "Traceback" not in full.stderr
+    assert process("train", small_recipe, "--out", "mine", "--resume").returncode == 0
+    assert (tmp_path / "mine" / "adapter_model.safetensors").read_bytes() == (
+        small_adapter / "adapter_model.safetensors"
+    ).read_bytes()
+    (tmp_path / "out.jsonl").write_text("what was there")
+    one_line(process("predict", small_adapter, "fine " * 600, "--output", "out.jsonl", largest_file=1000), "File too large")
+    assert (tmp_path / "out.jsonl").read_text() == "what was there"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "hf") == ["mine", "out.jsonl"]
+
+
+def test_usage_errors_exit_2(lorasent):
+    """Unknown commands and options are typer's to explain, with the same code."""
+    assert lorasent("trian").returncode == 2
+    assert lorasent("train", "--nonsense").returncode == 2

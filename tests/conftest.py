@@ -1,0 +1,121 @@
+"""What all tests share: small bases, one small trained adapter, and the command line as a process."""
+
+import io
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.bases import make_base
+
+
+@pytest.fixture(scope="session")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A function that makes the small base of an architecture, once."""
+    made: dict[str, Path] = {}
+
+    def base(architecture: str) -> Path:
+        if architecture not in made:
+            made[architecture] = make_base(tmp_path_factory.mktemp(architecture), architecture)
+        return made[architecture]
+
+    return base
+
+
+@pytest.fixture(scope="session")
+def small_recipe(tmp_path_factory: pytest.TempPathFactory, bases: Callable[[str], Path]) -> Path:
+    """A recipe that trains in a second: the small BERT, 24 embedded reviews, two epochs, with dropout."""
+    path = tmp_path_factory.mktemp("recipe") / "small.toml"
+    path.write_text(f"""
+[base]
+model = "{bases("bert")}"
+labels = ["Negative", "Positive"]
+[data]
+train = "embedded:train"
+validation = "embedded:validation"
+sample = 24
+[encoding]
+max_length = 64
+[lora]
+r = 2
+alpha = 4
+dropout = 0.1
+target_modules = ["all-linear"]
+[training]
+epochs = 3
+batch_size = 4
+learning_rate = 1e-2
+""")
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_adapter(tmp_path_factory: pytest.TempPathFactory, small_recipe: Path) -> Path:
+    """The adapter of the small recipe. Tests that change it take a copy."""
+    from lorasent import Recipe, train
+
+    return train(Recipe.read(small_recipe), tmp_path_factory.mktemp("adapters") / "small").path
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real reviews, or a skip that says how to give one."""
+    folder = os.environ.get("LORASENT_DATA")
+    if not folder:
+        pytest.skip("real reviews: set LORASENT_DATA to a folder that holds them")
+    return Path(folder)
+
+
+class Done(NamedTuple):
+    """What a run of the command line left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def lorasent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Runs the command line in this process, in an empty folder with an empty hub cache (sockets are blocked)."""
+    from lorasent import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf"))
+
+    def run(*arguments: object, stdin: bytes = b"") -> Done:
+        monkeypatch.setattr("sys.argv", ["lorasent", *map(str, arguments)])
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return Done(int(left.value.code or 0), *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Callable[..., Done]:
+    """Runs the command line as a process, in an empty folder, offline; no file may grow beyond `largest_file` bytes."""
+
+    def run(*arguments: object, largest_file: int | None = None) -> Done:
+        def limit() -> None:
+            if largest_file is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
+        done = subprocess.run(
+            [sys.executable, "-m", "lorasent.cli", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")},
+            capture_output=True,
+            timeout=300,
+            check=False,
+            preexec_fn=limit,  # noqa: PLW1509 - the child execs at once
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run

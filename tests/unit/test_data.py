@@ -1,0 +1,177 @@
+"""Sources: every format gives the same reviews, and bad ones say where."""
+
+import csv
+import json
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorasent.data import Reviews, read, read_texts, without_overlap
+from lorasent.errors import DataError
+
+LABELS = ("Negative", "Positive")
+ROWS = [("a fine film", 1), ("a dull film,\nwith a \"quote\" and 'more'", 0), ("größer — 映画 🎬", 1)]
+TEXTS, IDS = [text for text, _ in ROWS], [label for _, label in ROWS]
+
+
+def write_parquet(path, text="text", label="label", values=IDS):
+    pq.write_table(pa.table({text: TEXTS, label: values}), path)
+
+
+def write_jsonl(path, text="text", label="label", values=IDS):
+    lines = [json.dumps({text: review, label: value}) for review, value in zip(TEXTS, values, strict=True)]
+    path.write_text("\n".join(lines) + "\n\n", "utf-8")
+
+
+def write_csv(path, text="text", label="label", values=IDS):
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([(text, label), *zip(TEXTS, values, strict=True)])
+
+
+WRITERS = {"parquet": write_parquet, "jsonl": write_jsonl, "csv": write_csv}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize(
+    ("text", "label", "values"),
+    [
+        ("text", "label", IDS),
+        ("Review", "sentiment", ["positive", "NEGATIVE", "Positive"]),
+        ("sentence", "label", ["pos", "neg", "pos"]),
+        ("text", "label", ["1", "0", "1"]),
+    ],
+    ids=["ids", "names in any case", "beginnings of names", "ids as text"],
+)
+def test_files_give_the_same_reviews(tmp_path, suffix, text, label, values):
+    """Parquet, JSONL and CSV, with columns found by name and labels as ids or names."""
+    path = tmp_path / f"reviews.{suffix}"
+    WRITERS[suffix](path, text, label, values)
+    reviews = read(str(path), LABELS)
+    assert (reviews.texts, reviews.labels.tolist()) == (TEXTS, IDS)
+    assert read_texts(str(path)) == TEXTS
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_columns_can_be_named(tmp_path, suffix):
+    """A named column is taken even where a known name stands beside it."""
+    path = tmp_path / f"reviews.{suffix}"
+    WRITERS[suffix](path, "body", "verdict")
+    assert read(str(path), LABELS, "body", "verdict").labels.tolist() == IDS
+
+
+def test_folders_give_the_same_reviews(tmp_path):
+    """A saved data set, a folder with a file a split, and IMDB's own layout."""
+    saved = datasets.Dataset.from_dict({"text": TEXTS, "label": IDS})
+    saved.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": saved}).save_to_disk(tmp_path / "dict")
+    (tmp_path / "files").mkdir()
+    write_csv(tmp_path / "files" / "train.csv")
+    for number, (text, label) in enumerate(ROWS):
+        folder = tmp_path / "aclImdb" / "train" / ("neg", "pos")[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}_7.txt").write_text(text, "utf-8")
+    (tmp_path / "aclImdb" / "train" / "unsup").mkdir()
+    (tmp_path / "aclImdb" / "train" / "unsup" / "0_0.txt").write_text("no label")
+    for source in ("one", "dict:train", "files:train", "aclImdb:train", "aclImdb/train"):
+        reviews = read(str(tmp_path / source), LABELS)
+        assert sorted(zip(reviews.texts, reviews.labels.tolist(), strict=True)) == sorted(ROWS), source
+
+
+def test_other_columns_are_kept():
+    """What a source knows beside text and label stays, row by row."""
+    reviews = read("embedded:test", LABELS)
+    row = reviews.columns["id"].index("test-007")
+    assert reviews.take([row]).columns["tags"] == [reviews.columns["tags"][row]]
+
+
+@given(st.integers(2, 60), st.integers(0, 5))
+def test_a_sample_is_balanced_seeded_and_without_repeats(size, seed):
+    """Labels differ by one at the most; the same seed gives the same reviews."""
+    labels = np.arange(200) % 3
+    reviews = Reviews("memory", [f"review {row}" for row in range(200)], labels)
+    sample = reviews.sample(size, seed, "abc")
+    counts = list(sample.counts("abc").values())
+    assert len(sample) == size == len(set(sample.texts))
+    assert max(counts) - min(counts) <= 1
+    assert sample.texts == reviews.sample(size, seed, "abc").texts
+
+
+def test_the_overlap_leaves_train():
+    """A review that validation holds, in whatever case and spacing, is removed from train and only from there."""
+    train = Reviews("t", ["A  good\nFILM", "another", "a good film?"], np.array([1, 0, 1]))
+    validation = Reviews("v", ["a good film", "third"], np.array([1, 0]))
+    kept = without_overlap(train, validation)
+    assert (kept.texts, kept.labels.tolist()) == (["another", "a good film?"], [0, 1])
+
+
+def test_the_fingerprint_sees_texts_labels_and_order():
+    """Reviews that differ in any of them differ in fingerprint."""
+    reviews = Reviews("a", ["x", "y"], np.array([0, 1]))
+    others = [
+        reviews.take([1, 0]),
+        Reviews("a", ["x", "z"], np.array([0, 1])),
+        Reviews("a", ["x", "y"], np.array([1, 1])),
+        reviews.take([0]),
+    ]
+    assert len({other.fingerprint for other in [reviews, *others]}) == 5
+    assert Reviews("elsewhere", ["x", "y"], np.array([0, 1])).fingerprint == reviews.fingerprint
+
+
+BAD = {
+    "empty.csv": (b"", r"empty.csv: the file is empty"),
+    "header.csv": (b"text,label\n", r"header.csv: holds no reviews"),
+    "blank.jsonl": (b"\n\n", r"blank.jsonl: holds no reviews"),
+    "columns.csv": (b"words,label\nx,1\n", r"no text column: expected text or review or sentence, found words, label"),
+    "columns.jsonl": (b'{"text": "x", "stars": 3}\n', r"no label column: expected label or sentiment, found text, stars"),
+    "latin.csv": (b"text,label\ncaf\xe9,1\n", r"expected UTF-8, found byte 0xe9"),
+    "latin.jsonl": (b'{"text": "caf\xe9", "label": 1}\n', r"expected UTF-8, found byte 0xe9"),
+    "label.csv": (b"text,label\nx,1\ny,2\n", r"column label, row 2: unknown label '2'; expected Negative, Positive or 0 to 1"),
+    "label.jsonl": (b'{"text": "x", "label": 0.5}\n', r"row 1: unknown label 0.5"),
+    "list.jsonl": (b'{"text": "x", "label": [1]}\n', r"row 1: unknown label \[1\]"),
+    "none.jsonl": (b'{"text": "x", "label": null}\n', r"row 1: unknown label None"),
+    "nan.jsonl": (b'{"text": NaN, "label": 1}\n', r"column text, row 1: expected a text, found nan"),
+    "null.jsonl": (b'{"text": "x", "label": 1}\n{"text": null, "label": 1}\n', r"row 2: expected a text, found None"),
+    "empty_text.csv": (b"text,label\n ,1\n", r"row 1: expected a text, found ' '"),
+    "broken.jsonl": (b'{"text": "x", "label": 1}\n{oops\n', r"line 2: not JSON"),
+    "array.jsonl": (b"[1]\n", r"line 1: expected one JSON object a line, found list"),
+    "fields.csv": (b"text,label\nx,1,2\n", r"line 2: more fields than the header names"),
+    "quote.csv": (b'text,label\n"x,1\n', r"not CSV: unexpected end of data"),
+    "not.parquet": (b"PAR0", r"not a Parquet file that can be read"),
+    "reviews.txt": (b"x", r"expected a file that ends in .parquet, .jsonl, .csv"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_say_where(tmp_path, name):
+    """The error names the file, the row, what was found and what was expected."""
+    content, message = BAD[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read(str(tmp_path / name), LABELS)
+
+
+def test_sources_that_are_not_there_say_so(tmp_path):
+    """A missing file, an unknown split, a folder of nothing."""
+    with pytest.raises(DataError, match=r"missing.csv: no such file"):
+        read(str(tmp_path / "missing.csv"), LABELS)
+    with pytest.raises(DataError, match=r"embedded:dev: the embedded corpus has the splits train, validation, test"):
+        read("embedded:dev", LABELS)
+    with pytest.raises(DataError, match=r"expected a saved data set, SPLIT.parquet"):
+        read(str(tmp_path), LABELS)
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict({"text": ["x"], "label": [1]})}).save_to_disk(tmp_path / "d")
+    with pytest.raises(DataError, match=r"name a split out of train"):
+        read(str(tmp_path / "d"), LABELS)
+
+
+def test_a_sample_or_a_class_that_is_missing_is_said():
+    """Too few reviews of a label, or none."""
+    reviews = Reviews("memory", ["x", "y"], np.array([0, 0]))
+    with pytest.raises(DataError, match=r"a sample of 2 needs 1 reviews labelled Positive, found 0"):
+        reviews.sample(2, 0, LABELS)
+    with pytest.raises(DataError, match=r"memory: training needs reviews of every label, found none labelled Positive"):
+        reviews.require_every_label(LABELS)

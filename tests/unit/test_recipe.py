@@ -1,0 +1,90 @@
+"""Recipes: what ships, what overrides do, and what is refused."""
+
+import pytest
+
+from lorasent.errors import RecipeError
+from lorasent.recipe import Recipe, shipped
+
+
+def test_the_reference_recipe_is_the_notebook():
+    """imdb-distilbert holds the notebook's values, every one."""
+    assert Recipe.read("imdb-distilbert").to_json() == {
+        "base": {
+            "model": "distilbert-base-uncased",
+            "revision": "12040accade4e8a0f71eabdb258fecc2e7e948be",
+            "labels": ["Negative", "Positive"],
+        },
+        "data": {"train": "stanfordnlp/imdb:train", "validation": "stanfordnlp/imdb:test", "sample": 1000, "seed": 0},
+        "encoding": {"max_length": 512, "truncation_side": "left", "add_prefix_space": True},
+        "lora": {"r": 4, "alpha": 32, "dropout": 0.1, "target_modules": ["q_lin"]},
+        "training": {
+            "epochs": 10,
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "weight_decay": 0.01,
+            "warmup": 0.0,
+            "label_smoothing": 0.0,
+            "precision": "fp32",
+            "seed": 0,
+        },
+    }
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_recipe_survives_its_own_json(name):
+    """What the manifest keeps of a recipe is the recipe."""
+    recipe = Recipe.read(name)
+    assert Recipe.parse(recipe.to_json(), "manifest") == recipe
+
+
+def test_overrides_apply_in_order_and_parse_as_toml():
+    """--set takes TOML values, bare words as text, and the last one wins."""
+    recipe = Recipe.read("embedded", ["lora.r=2", "lora.r=16", "base.model=some/name", 'base.labels=["No", "Maybe", "Yes"]'])
+    assert (recipe.lora.r, recipe.base.model, recipe.base.labels) == (16, "some/name", ("No", "Maybe", "Yes"))
+
+
+def test_the_fingerprint_changes_with_any_key():
+    """Two recipes that differ in one key differ in fingerprint; read twice, they do not."""
+    assert Recipe.read("embedded").fingerprint == Recipe.read("embedded").fingerprint
+    assert Recipe.read("embedded").fingerprint != Recipe.read("embedded", ["training.seed=1"]).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("lora.rank=8", r"recipe embedded: unknown key lora.rank; allowed here: r, alpha, dropout, target_modules"),
+        ("loar.r=8", r"unknown key loar; allowed here: base, data"),
+        ("lora.r=0", r"lora.r = 0: should be greater than or equal to 1"),
+        ("lora.r=2.5", r"lora.r = 2.5: should be a valid integer"),
+        ("lora.r=many", r"lora.r = 'many': should be a valid integer"),
+        ("encoding.truncation_side=top", r"truncation_side = 'top': should be 'left' or 'right'"),
+        ("training.learning_rate=-1.0", r"learning_rate = -1.0: should be greater than 0"),
+        ("training.learning_rate=nan", r"learning_rate = nan: should be"),
+        ("training.precision=fp8", r"precision = 'fp8': should be 'auto', 'fp32' or 'bf16'"),
+        ('base.labels=["Good"]', r"base.labels = \['Good'\]: "),
+        ('base.labels=["good", "Good"]', r"labels must differ"),
+        ("lora.target_modules=[]", r"lora.target_modules = \[\]"),
+        ("lora=8", r"expected TABLE.KEY=VALUE"),
+        ("lora.r", r"expected TABLE.KEY=VALUE"),
+    ],
+)
+def test_impossible_values_are_refused(override, message):
+    """The error names the file, the key, what was found and what is allowed."""
+    with pytest.raises(RecipeError, match=message):
+        Recipe.read("embedded", [override])
+
+
+def test_files_that_are_no_recipe_are_refused(tmp_path):
+    """A missing file, broken TOML, a missing table and another encoding each have their own message."""
+    path = tmp_path / "mine.toml"
+    with pytest.raises(RecipeError, match=r"no such recipe: give the path of a TOML file or one of embedded, imdb-distilbert"):
+        Recipe.read(path)
+    path.write_text("[base\n")
+    with pytest.raises(RecipeError, match=r"mine.toml: not valid TOML"):
+        Recipe.read(path)
+    path.write_text("[base]\nmodel = 'x'\nlabels = ['a', 'b']\n")
+    with pytest.raises(RecipeError, match=r"required key data is missing"):
+        Recipe.read(path)
+    path.write_bytes(b"# caf\xe9\n")
+    with pytest.raises(RecipeError, match=r"UTF-8 text, found byte 0xe9 at 5"):
+        Recipe.read(path)

@@ -1,0 +1,66 @@
+"""Scoring: plans that waste nothing, and answers that are those of one review by itself."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorasent import scoring
+from lorasent.classifier import answer
+from lorasent.data import read
+from lorasent.scoring import TOKENS_PER_BATCH, load, plan_batches
+
+
+@given(st.lists(st.integers(1, 5000), max_size=300))
+def test_a_plan_holds_each_row_once_within_the_budget(lengths):
+    """Every row is in one batch; a batch with its padding stays in the budget, or is one review."""
+    batches = plan_batches(lengths)
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) * max(lengths[row] for row in batch) <= TOKENS_PER_BATCH or len(batch) == 1
+
+
+def test_planned_batches_pad_little():
+    """Over the embedded test reviews, padded tokens stay within 5 % of real ones."""
+    lengths = [min(512, len(text.split())) for text in read("embedded:test", ("Negative", "Positive")).texts]
+    padded = sum(len(batch) * max(lengths[row] for row in batch) for batch in plan_batches(lengths))
+    assert padded <= 1.05 * sum(lengths)
+
+
+def test_batches_answer_as_one_by_one_and_in_order(small_adapter, monkeypatch):
+    """Logits of many reviews, over several chunks, equal those of each by itself to 1e-5, in input order."""
+    texts = read("embedded:validation", ("Negative", "Positive")).texts[:50]
+    scorer = load(small_adapter)
+    monkeypatch.setattr(scoring, "TEXTS_PER_CHUNK", 7)
+    logits = scorer.logits(iter(texts))
+    assert (logits.dtype, logits.shape) == (np.float32, (50, 2))
+    np.testing.assert_allclose(logits, answer(scorer.model, scorer.encoder, texts), atol=1e-5)
+    predictions = scorer.predict(texts)
+    assert [row.text for row in predictions] == texts
+    assert [row.label for row in predictions] == [scorer.labels[column] for column in logits.argmax(axis=1)]
+    assert all(0.5 <= row.probability <= 1 for row in predictions)
+
+
+def test_bf16_answers_nearly_alike(small_adapter):
+    """The encoder in bf16 moves a logit by rounding only; logits come out in float32."""
+    texts = read("embedded:validation", ("Negative", "Positive")).texts[:20]
+    exact, rounded = load(small_adapter).logits(texts), load(small_adapter, "bf16").logits(texts)
+    assert rounded.dtype == np.float32
+    assert 0 < abs(exact - rounded).max() < 0.1
+
+
+def test_nothing_to_score_is_nothing(small_adapter):
+    """No texts: no predictions, and logits of shape (0, 2). An empty text has an answer."""
+    scorer = load(small_adapter)
+    assert scorer.predict([]) == []
+    assert scorer.logits([]).shape == (0, 2)
+    assert scorer.logits([""]).shape == (1, 2)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_scoring_leaves_the_models_mode_alone(small_adapter, training):
+    """A model that is being trained is being trained afterwards; dropout is off in between."""
+    scorer = load(small_adapter)
+    scorer.model.train(training)
+    assert np.array_equal(scorer.logits(["a film"]), scorer.logits(["a film"]))
+    assert scorer.model.training is training

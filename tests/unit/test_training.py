@@ -1,0 +1,192 @@
+"""Training: one seed, one adapter, whatever interrupts it; the best epoch; and runs that must stop."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorasent.adapter import SAMPLE_REVIEWS
+from lorasent.base import file_sha256
+from lorasent.errors import DataError, RecipeError, TrainingError
+from lorasent.recipe import Recipe
+from lorasent.scoring import load
+from lorasent.training import LengthGroupedSampler, Listener, train
+from tests.support import killed
+
+STEPS = 6  # 24 reviews in batches of 4, in each of three epochs
+
+
+def weights(path):
+    return file_sha256(path / "adapter_model.safetensors")
+
+
+def test_the_same_seed_gives_the_same_bits(small_recipe, small_adapter, tmp_path):
+    """Weights, and the manifest but for nothing, come out again; another seed gives others."""
+    again = train(Recipe.read(small_recipe), tmp_path / "again").path
+    other = train(Recipe.read(small_recipe, ["training.seed=1"]), tmp_path / "other").path
+    assert weights(again) == weights(small_adapter) != weights(other)
+    assert (again / "lorasent.json").read_bytes() == (small_adapter / "lorasent.json").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("at", "number"),
+    [("step", 2), ("epoch", 1), ("step", STEPS + 1), ("step", STEPS + 4), ("epoch", 2), ("step", 3 * STEPS)],
+    ids=["in the first epoch", "before a checkpoint", "after a checkpoint", "within an epoch", "before the second", "at the last step"],
+)
+def test_killed_and_resumed_gives_the_same_bits(small_recipe, small_adapter, tmp_path, at, number):
+    """SIGKILL anywhere, then resume: the adapter of the uninterrupted run, and nothing left beside it."""
+    out = tmp_path / "adapter"
+    command = [sys.executable, killed.__file__, str(small_recipe), str(out), at, str(number)]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+    assert not out.exists()
+    train(Recipe.read(small_recipe), out, resume=True)
+    assert weights(out) == weights(small_adapter)
+    assert (out / "lorasent.json").read_bytes() == (small_adapter / "lorasent.json").read_bytes()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+class Interrupt(Listener):
+    """Presses Ctrl-C after so many epochs."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def epoch(self, row):
+        if row.epoch > self.after:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_is_not_overwritten_and_resumes_only_as_itself(small_recipe, tmp_path):
+    """Starting over needs its removal; another recipe or data is refused, naming what changed."""
+    out, recipe = tmp_path / "adapter", Recipe.read(small_recipe)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, out, listener=Interrupt(1))
+    with pytest.raises(TrainingError, match=r"adapter.partial: holds an interrupted run; go on with --resume, or remove it"):
+        train(recipe, out)
+    with pytest.raises(TrainingError, match=r"was made with another recipe and train_sha256"):
+        train(Recipe.read(small_recipe, ["data.seed=5", "data.validation=embedded:validation"]), out, resume=True)
+    heard = []
+    listener = Listener()
+    listener.prepared = lambda run: heard.append(run.resumed_epochs)
+    assert len(train(recipe, out, resume=True, listener=listener).epochs) == 3
+    assert heard == [1]
+
+
+def test_patience_survives_a_resume(small_recipe, tmp_path):
+    """Early stopping counts from the best epoch, and a resumed run stops where the uninterrupted one did."""
+    recipe = Recipe.read(small_recipe, ["training.epochs=12", "training.early_stopping_patience=2", "training.learning_rate=0.05"])
+    whole = train(recipe, tmp_path / "whole")
+    stopped = len(whole.epochs)
+    assert stopped == whole.best.epoch + 2 < 12
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "resumed", listener=Interrupt(stopped - 1))
+    resumed = train(recipe, tmp_path / "resumed", resume=True)
+    assert resumed.epochs == whole.epochs
+    assert weights(resumed.path) == weights(whole.path)
+
+
+def test_the_best_epoch_is_kept(small_recipe, tmp_path):
+    """The epoch of the lowest validation loss answers afterwards, not the last one."""
+    recipe = Recipe.read(small_recipe, ["training.epochs=6", "training.learning_rate=0.1"])
+    result = train(recipe, tmp_path / "adapter")
+    losses = [row.validation_loss for row in result.epochs]
+    assert result.best.epoch == 1 + losses.index(min(losses))
+    assert min(losses) < losses[-1]
+    from lorasent.data import read
+    from lorasent.metrics import evaluate
+
+    reviews = read("embedded:validation", recipe.base.labels).sample(24, 0, recipe.base.labels)
+    figures = evaluate(load(result.path).logits(reviews.texts), reviews.labels, recipe.base.labels)
+    assert figures.log_loss == pytest.approx(result.best.validation_loss, abs=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(small_recipe, tmp_path):
+    """The step is named, and nothing is left behind that could be taken for an adapter."""
+    recipe = Recipe.read(small_recipe, ["training.learning_rate=0.9", "training.weight_decay=1e30"])
+    with pytest.raises(TrainingError, match=r"training loss is (nan|inf) at step \d+ of 18"):
+        train(recipe, tmp_path / "adapter")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_start_is_refused(small_recipe, tmp_path):
+    """An output that exists, nothing to resume, one class only, and a target that the base lacks."""
+    recipe = Recipe.read(small_recipe)
+    with pytest.raises(TrainingError, match=r"exists already; choose another --out"):
+        train(recipe, tmp_path)
+    with pytest.raises(TrainingError, match=r"no interrupted run to resume"):
+        train(recipe, tmp_path / "new", resume=True)
+    (tmp_path / "one.jsonl").write_text('{"text": "x", "label": 1}\n{"text": "y", "label": 1}\n')
+    with pytest.raises(DataError, match=r"needs reviews of every label, found none labelled Negative"):
+        one = Recipe.read(small_recipe, [f"data.train={tmp_path}/one.jsonl"]).to_json()
+        del one["data"]["sample"]
+        train(Recipe.parse(one, "test"), tmp_path / "new")
+    with pytest.raises(RecipeError, match=r"no linear layer is called q_lin"):
+        train(Recipe.read(small_recipe, ['lora.target_modules=["q_lin"]']), tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.jsonl"]
+
+
+def test_the_listener_hears_everything_in_order(small_recipe, tmp_path):
+    """Prepared, untrained, steps and epochs, trained; overlap with validation is counted and removed."""
+    train_file = tmp_path / "train.jsonl"
+    from lorasent.data import read
+
+    reviews = read("embedded:train", ("Negative", "Positive")).sample(12, 0, ("Negative", "Positive"))
+    overlap = read("embedded:validation", ("Negative", "Positive")).texts[:3]
+    rows = [*zip(reviews.texts, reviews.labels.tolist(), strict=True), *((text.upper(), 1) for text in overlap)]
+    train_file.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    tables = Recipe.read(small_recipe, [f"data.train={train_file}", "training.epochs=1"]).to_json()
+    del tables["data"]["sample"]
+    heard = []
+
+    class Notes(Listener):
+        def prepared(self, run):
+            heard.append(("prepared", len(run.train), run.removed, run.steps))
+
+        def untrained(self, predictions):
+            heard.append(("untrained", tuple(row.text for row in predictions)))
+
+        def step(self, done, total):
+            heard.append((done, total))
+
+        def epoch(self, row):
+            heard.append(("epoch", row.epoch))
+
+        def trained(self, result, predictions):
+            heard.append(("trained", Path(result.path).name, len(predictions)))
+
+    train(Recipe.parse(tables, "test"), tmp_path / "adapter", listener=Notes())
+    assert heard == [
+        ("prepared", 12, 3, 3),
+        ("untrained", SAMPLE_REVIEWS),
+        (1, 3),
+        (2, 3),
+        (3, 3),
+        ("epoch", 1),
+        ("trained", "adapter", 4),
+    ]
+
+
+@given(st.lists(st.integers(1, 512), min_size=1, max_size=400), st.integers(1, 16), st.integers(0, 3))
+def test_the_sampler_visits_each_review_once(lengths, batch_size, epoch):
+    """Every epoch holds every row once; the order follows from seed and epoch alone."""
+    sampler = LengthGroupedSampler(lengths, batch_size, seed=0)
+    sampler.epoch = epoch
+    assert sorted(sampler) == list(range(len(lengths))) == sorted(set(sampler))
+    assert list(sampler) == list(sampler)
+
+
+def test_the_sampler_groups_lengths_and_shuffles():
+    """Batches pad by under 3 % where random ones would by over 30 %, and two epochs have little in common."""
+    lengths = np.random.default_rng(0).gamma(2, 120, 2000).clip(10, 512).astype(int)
+    sampler = LengthGroupedSampler(lengths, 4, seed=0)
+    first = np.array(list(sampler)).reshape(-1, 4)
+    sampler.epoch = 1
+    second = np.array(list(sampler)).reshape(-1, 4)
+    assert lengths[first].max(axis=1).sum() * 4 < 1.03 * lengths.sum()
+    assert len({frozenset(row) for row in first.tolist()} & {frozenset(row) for row in second.tolist()}) < 50
