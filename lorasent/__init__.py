@@ -44,7 +44,7 @@ _HOME = {
     "train": "training",
 }
 
-__all__ = [  # noqa: RUF022 - sorted as the table above, capitals first
+__all__ = [
     "Figures",
     "LorasentError",
     "Prediction",

@@ -160,13 +160,22 @@ def _load_unverified(path: Path) -> Adapter:
         stacklevel=3,
     )
     base = find(str(config.get("base_model_name_or_path")), config.get("revision"))
-    heads = [value for key, value in load_file(path / WEIGHTS).items() if key.endswith(("classifier.bias", "score.weight", "out_proj.bias"))]
+    heads = [
+        value
+        for key, value in load_file(path / WEIGHTS).items()
+        if key.endswith(("classifier.bias", "score.weight", "out_proj.bias"))
+    ]
     if not heads:
         raise AdapterError(f"{path / WEIGHTS}: holds no classification head (classifier or score)")
     size = len(heads[-1])
     labels = ("Negative", "Positive") if size == 2 else tuple(f"LABEL_{position}" for position in range(size))
-    length = _read_json(base.path / "config.json").get("max_position_embeddings", 512)
-    return _load(path, base, Base(model=base.name, labels=labels), Encoding(max_length=min(length, 512)), {})
+    tokenizer = path / "tokenizer_config.json"
+    limits = [
+        512,
+        _read_json(base.path / "config.json").get("max_position_embeddings", 512),
+        _read_json(tokenizer if tokenizer.is_file() else base.path / tokenizer.name).get("model_max_length", 512),
+    ]
+    return _load(path, base, Base(model=base.name, labels=labels), Encoding(max_length=min(limits)), {})
 
 
 def _load(path: Path, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:

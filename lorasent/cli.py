@@ -84,7 +84,9 @@ def train(
 @app.command()
 def predict(
     adapter: AdapterPath,
-    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Reviews; absent, a line of standard input each.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Reviews; absent, a line of standard input each.")
+    ] = None,
     source: Annotated[str | None, typer.Option("--input", help="A source of reviews, labelled or not.")] = None,
     output: Annotated[Path | None, typer.Option(help="File to write instead of standard output.")] = None,
     precision: PrecisionOption = "fp32",

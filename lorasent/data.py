@@ -256,8 +256,7 @@ def _find(columns: Columns, named: str | None, known: Sequence[str], source: str
         if name.casefold() in by_name:
             return by_name[name.casefold()]
     raise DataError(
-        f"{source}: no {kind} column: expected {' or '.join(wanted)}, found {', '.join(columns)}; "
-        f"name it with data.{kind}_column"
+        f"{source}: no {kind} column: expected {' or '.join(wanted)}, found {', '.join(columns)}; name it with data.{kind}_column"
     )
 
 

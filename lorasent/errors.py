@@ -1,12 +1,12 @@
 """Every error that a user can cause, as one tree.
 
-    LorasentError            what was required, what was found, where, what to do; the command line prints it and exits 2
-    ├── RecipeError          a recipe or an override that cannot be used
-    ├── BaseModelError       a base model that is missing, unsafe, or not the one that was pinned
-    ├── DataError            a source that cannot be read as labelled reviews
-    ├── MetricError          logits and labels that no figure can be computed from
-    ├── AdapterError         an adapter directory that is missing, incomplete, or not what its manifest says
-    └── TrainingError        a run that cannot start, go on, or be resumed
+LorasentError            what was required, what was found, where, what to do; the command line prints it and exits 2
+├── RecipeError          a recipe or an override that cannot be used
+├── BaseModelError       a base model that is missing, unsafe, or not the one that was pinned
+├── DataError            a source that cannot be read as labelled reviews
+├── MetricError          logits and labels that no figure can be computed from
+├── AdapterError         an adapter directory that is missing, incomplete, or not what its manifest says
+└── TrainingError        a run that cannot start, go on, or be resumed
 """
 
 

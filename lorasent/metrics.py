@@ -54,10 +54,10 @@ def decide(predictions: ArrayLike) -> Ints:
     if np.isnan(array).any():
         raise MetricError(f"predictions hold NaN, first in row {int(np.argwhere(np.isnan(array))[0][0])}")
     if array.ndim == 2 and array.shape[1] > 1:
-        return array.argmax(axis=1).astype(np.int64)
+        return np.asarray(array.argmax(axis=1), dtype=np.int64)
     if np.isinf(array).any():
         raise MetricError(f"predictions hold infinity, first in row {int(np.argwhere(np.isinf(array))[0][0])}")
-    return np.round(array.reshape(-1)).astype(np.int64)
+    return np.asarray(np.round(array.reshape(-1)), dtype=np.int64)
 
 
 def accuracy(predictions: ArrayLike, labels: ArrayLike) -> float:

@@ -22,7 +22,7 @@ from peft import PeftModel
 from peft.helpers import disable_input_dtype_casting
 from safetensors import SafetensorError
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments, set_seed
 
 from lorasent import adapter
 from lorasent.base import BaseModel, find
@@ -185,14 +185,14 @@ class LengthGroupedSampler(Sampler[int]):
 class _Trainer(Trainer):  # type: ignore[misc]
     """Trainer with our batches, our evaluation, and a stop at the first loss that is not finite."""
 
+    control: TrainerControl
+
     def __init__(self, run: Prepared, encoder: Encoder, scorer: Scorer, **options: Any) -> None:
         self.run = run
         self.scorer = scorer
         self.encoded_validation = encoder.encode(run.validation.texts)
         encoded = encoder.encode(run.train.texts)
-        self.sampler = LengthGroupedSampler(
-            [len(ids) for ids in encoded], run.recipe.training.batch_size, run.recipe.training.seed
-        )
+        self.sampler = LengthGroupedSampler([len(ids) for ids in encoded], run.recipe.training.batch_size, run.recipe.training.seed)
         self.steps_per_epoch = run.steps // run.recipe.training.epochs
         rows = list(zip(encoded, run.train.labels.tolist(), strict=True))
 

@@ -114,7 +114,7 @@ def process(tmp_path: Path) -> Callable[..., Done]:
             capture_output=True,
             timeout=300,
             check=False,
-            preexec_fn=limit,  # noqa: PLW1509 - the child execs at once
+            preexec_fn=limit,
         )
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 

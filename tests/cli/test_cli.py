@@ -1,6 +1,7 @@
 """The command line as its user meets it: a process, its output, its exit code."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -49,7 +50,7 @@ def test_train_shows_each_step(lorasent, small_recipe, tmp_path):
 
 def test_predict_reads_arguments_lines_and_files(lorasent, small_adapter, tmp_path):
     """Each way gives text, label and probability, one object a line, in input order."""
-    texts = ["it was a good movie", "größer – 映画 🎬", "x " * 600]
+    texts = ["it was a good movie", "größer, 映画 🎬", "x " * 600]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"review": text}) + "\n" for text in texts))
     ways = {
         "arguments": lorasent("predict", small_adapter, *texts),
@@ -79,11 +80,11 @@ def test_evaluate_gives_a_table_and_json(lorasent, small_adapter):
 
 
 def test_doctor_reports_and_never_stops(lorasent):
-    """Versions, bf16, GPU, the embedded base, and a hub that is off."""
+    """Versions, bf16, GPU, the embedded base, and a hub that cannot be reached."""
     done = lorasent("doctor")
     assert done.returncode == 0
     assert "embedded base 53aa51172d14… (as pinned)" in done.stdout
-    assert "offline (HF_HUB_OFFLINE is set)" in done.stdout
+    assert re.search(r"^hub +(no: |offline)", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.slow

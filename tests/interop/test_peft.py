@@ -32,7 +32,8 @@ for text in texts:
     with torch.no_grad():
         rows.append(model(**tokenizer(text, truncation=True, return_tensors="pt")).logits[0].tolist())
 piped = pipeline("text-classification", model=path, tokenizer=path, device="cpu", function_to_apply="none", top_k=None)
-scores = [[score for _, score in sorted((row["label"], row["score"]) for row in answer)] for answer in piped(texts, truncation=True)]
+answers = piped(texts, truncation=True)
+scores = [[score for _, score in sorted((row["label"], row["score"]) for row in answer)] for answer in answers]
 print(json.dumps({"peft": rows, "pipeline": scores, "labels": sorted(row["label"] for row in piped("x")[0])}))
 """
 
@@ -41,7 +42,12 @@ def run(code, home, *arguments):
     """Runs Python in its own offline process; its last line of output, parsed."""
     environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -70,7 +70,9 @@ def test_the_manifest_says_what_it_was_made_from(small_adapter):
     text = (small_adapter / "lorasent.json").read_text()
     manifest = json.loads(text)
     assert text == json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    per_layer = 2 * (4 * (32 + 32) + 2 * (32 + 64))  # A and B (r = 2) on query, key, value, attention output, and both feed-forwards
+    per_layer = 2 * (
+        4 * (32 + 32) + 2 * (32 + 64)
+    )  # A and B (r = 2) on query, key, value, attention output, and both feed-forwards
     assert manifest["parameters"]["trainable"] == 2 * per_layer + 2 * (32 + 32) + 2 * 32 + 2  # two layers, the pooler, the head
     assert [row["epoch"] for row in manifest["epochs"]] == [1, 2, 3]
     assert manifest["data"]["train"]["reviews"] == 24
@@ -78,14 +80,23 @@ def test_the_manifest_says_what_it_was_made_from(small_adapter):
 
 
 DAMAGES = {
-    "weights changed": (lambda path: edit_tensors(path / "adapter_model.safetensors", negate), r"adapter_model.safetensors: not the"),
+    "weights changed": (
+        lambda path: edit_tensors(path / "adapter_model.safetensors", negate),
+        r"adapter_model.safetensors: not the",
+    ),
     "config changed": (lambda path: edit_json(path / "adapter_config.json", lora_alpha=8), r"adapter_config.json: not the file"),
     "file missing": (lambda path: (path / "tokenizer.json").unlink(), r"tokenizer.json: missing"),
     "file added": (lambda path: (path / "added.json").write_text("{}"), r"added.json: not among the files"),
-    "weights missing": (lambda path: (path / "adapter_model.safetensors").unlink(), r"not an adapter: needs adapter_config.json and"),
+    "weights missing": (
+        lambda path: (path / "adapter_model.safetensors").unlink(),
+        r"not an adapter: needs adapter_config.json and",
+    ),
     "manifest broken": (lambda path: (path / "lorasent.json").write_text("{"), r"lorasent.json: not JSON"),
     "manifest a list": (lambda path: (path / "lorasent.json").write_text("[]"), r"expected a JSON object, found list"),
-    "another schema": (lambda path: edit_json(path / "lorasent.json", schema_version=2), r"expected schema version 1 .* found version 2"),
+    "another schema": (
+        lambda path: edit_json(path / "lorasent.json", schema_version=2),
+        r"expected schema version 1 .* found version 2",
+    ),
 }
 
 
@@ -142,7 +153,7 @@ def test_a_tokenizer_that_behaves_otherwise_is_found(copied):
         load(copied)
 
 
-def test_another_base_is_refused(copied, bases):
+def test_another_base_is_refused(copied):
     """The base is held to its hash."""
     manifest = json.loads((copied / "lorasent.json").read_text())
     edit_json(copied / "lorasent.json", base={**manifest["base"], "sha256": "0" * 64})
@@ -170,9 +181,7 @@ def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter)
     with pytest.warns(UnverifiedAdapterWarning, match=r"files, base weights, tokenizer, truncation side and answers cannot be"):
         plain = load(copied)
     known = load(small_adapter)
-    np.testing.assert_allclose(
-        answer(plain.model, plain.encoder, TEXTS), answer(known.model, known.encoder, TEXTS), atol=1e-6
-    )
+    np.testing.assert_allclose(answer(plain.model, plain.encoder, TEXTS), answer(known.model, known.encoder, TEXTS), atol=1e-6)
 
 
 def test_writing_leaves_all_or_nothing(small_adapter, tmp_path, monkeypatch):

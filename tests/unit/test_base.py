@@ -46,5 +46,7 @@ def test_a_base_that_is_nowhere_says_where_was_looked(tmp_path, monkeypatch):
     with pytest.raises(BaseModelError, match=r"/missing: no such directory"):
         find(str(tmp_path / "missing"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(BaseModelError, match=r"no-one/nothing: no such directory, not in the cache, and not to be had from the hub"):
+    with pytest.raises(
+        BaseModelError, match=r"no-one/nothing: no such directory, not in the cache, and not to be had from the hub"
+    ):
         find("no-one/nothing")

@@ -85,7 +85,10 @@ def test_a_missing_pad_token_is_added(encoders):
 
 def test_the_prefix_space_is_passed_on(bases):
     """A byte-level tokenizer reads a first word as it reads one inside a sentence, if told to."""
-    ids = {space: Encoder(bases("roberta"), Encoding(max_length=16, add_prefix_space=space)).encode(["film"])[0] for space in (True, False)}
+    ids = {
+        space: Encoder(bases("roberta"), Encoding(max_length=16, add_prefix_space=space)).encode(["film"])[0]
+        for space in (True, False)
+    }
     inside = Encoder(bases("roberta"), Encoding(max_length=16)).encode(["a film"])[0]
     assert ids[True][1:-1].tolist() == inside[2:-1].tolist()
     assert ids[True].tolist() != ids[False].tolist()

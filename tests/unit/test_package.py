@@ -28,9 +28,12 @@ def test_the_public_names():
         _ = lorasent.gate
 
 
-@pytest.mark.parametrize("code", ["import lorasent", "from lorasent.cli import main; import sys; sys.argv = ['lorasent', '--help']; main()"])
+@pytest.mark.parametrize(
+    "code", ["import lorasent", "from lorasent.cli import main; import sys; sys.argv = ['lorasent', '--help']; main()"]
+)
 def test_torch_is_not_imported(code):
     """Neither `import lorasent` nor `lorasent --help` waits for torch."""
-    check = f"import atexit, sys; atexit.register(lambda: print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])); {code}"
+    report = "print([name for name in ('torch', 'transformers', 'numpy') if name in sys.modules])"
+    check = f"import atexit, sys; atexit.register(lambda: {report}); {code}"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

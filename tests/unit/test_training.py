@@ -37,7 +37,14 @@ def test_the_same_seed_gives_the_same_bits(small_recipe, small_adapter, tmp_path
 @pytest.mark.parametrize(
     ("at", "number"),
     [("step", 2), ("epoch", 1), ("step", STEPS + 1), ("step", STEPS + 4), ("epoch", 2), ("step", 3 * STEPS)],
-    ids=["in the first epoch", "before a checkpoint", "after a checkpoint", "within an epoch", "before the second", "at the last step"],
+    ids=[
+        "in the first epoch",
+        "before a checkpoint",
+        "after a checkpoint",
+        "within an epoch",
+        "before the second",
+        "at the last step",
+    ],
 )
 def test_killed_and_resumed_gives_the_same_bits(small_recipe, small_adapter, tmp_path, at, number):
     """SIGKILL anywhere, then resume: the adapter of the uninterrupted run, and nothing left beside it."""
