@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from pydantic import BaseModel as Schema
+from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
@@ -29,7 +32,6 @@ from lorasent.recipe import Base, Encoding, Recipe
 MANIFEST = "lorasent.json"
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
-SCHEMA_VERSION = 1
 
 SAMPLE_REVIEWS = ("it was a good movie", "good god,thats the worst film", "better than first film", "not worth the time")
 """The four reviews of the reference notebook, answered before and after training."""
@@ -45,6 +47,35 @@ PROBE_TOLERANCE = 1e-4
 """Logits of other machines and thread counts differ by about 1e-5 in float32; a fault moves them by 1e-2 and more."""
 
 LIBRARIES = ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+
+
+class _Pinned(Schema):
+    name: str
+    sha256: str
+    revision: str | None
+
+
+class _Probes(Schema):
+    texts: Annotated[list[str], Field(min_length=1)]
+    logits: list[list[float]]
+
+
+class _Manifest(Schema):
+    """What a manifest must hold for its adapter to be loaded; it holds more."""
+
+    schema_version: Literal[1]
+    recipe: dict[str, Any]
+    base: _Pinned
+    labels: Annotated[list[str], Field(min_length=2)]
+    tokenizer_sha256: str
+    probes: _Probes
+    files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _answers_every_probe(self) -> "_Manifest":
+        if [len(row) for row in self.probes.logits] != [len(self.labels)] * len(self.probes.texts):
+            raise ValueError("probes: every text needs a logit for each label")
+        return self
 
 
 class UnverifiedAdapterWarning(UserWarning):
@@ -80,14 +111,14 @@ def write(path: Path, model: PeftModel, encoder: Encoder, base: BaseModel, recip
         encoder.save(staging)
         parameters = count_parameters(model)
         manifest = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": 1,
             "recipe": recipe.to_json(),
             "recipe_sha256": recipe.fingerprint,
             "base": {"name": base.name, "sha256": base.sha256, "revision": base.revision},
             "labels": list(recipe.base.labels),
             "tokenizer_sha256": encoder.fingerprint,
             "parameters": {"total": parameters.total, "trainable": parameters.trainable, "in_use": parameters.in_use},
-            "probe_logits": answer(model, encoder, PROBES).astype(np.float64).round(6).tolist(),
+            "probes": {"texts": list(PROBES), "logits": answer(model, encoder, PROBES).astype(np.float64).round(6).tolist()},
             "libraries": {name: metadata.version(name) for name in LIBRARIES},
             **training,
         }
@@ -105,11 +136,12 @@ def verify(path: Path) -> dict[str, Any]:
     Raises AdapterError, which names the file that is missing, added, or not what was written.
     """
     manifest = _read_json(path / MANIFEST)
-    required = {"schema_version", "recipe", "base", "labels", "tokenizer_sha256", "probe_logits", "files"}
-    if manifest.get("schema_version") != SCHEMA_VERSION or not required <= manifest.keys():
-        found = manifest.get("schema_version")
-        raise AdapterError(f"{path / MANIFEST}: expected schema version {SCHEMA_VERSION} with all its keys, found version {found}")
-    files: dict[str, str] = manifest["files"]
+    try:
+        files = _Manifest.model_validate(manifest).files
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise AdapterError(f"{path / MANIFEST}: {key}: {problem['msg']}, found {problem['input']!r:.60}") from None
     for name in sorted({WEIGHTS, CONFIG} | files.keys()):
         if not (path / name).is_file():
             raise AdapterError(f"{path / name}: missing, the manifest lists it")
@@ -133,6 +165,9 @@ def load(path: str | Path) -> Adapter:
         raise AdapterError(f"{path}: holds a pickle ({next(path.glob('*.bin')).name}), which is never loaded; needs {WEIGHTS}")
     if not (path / WEIGHTS).is_file() or not (path / CONFIG).is_file():
         raise AdapterError(f"{path}: not an adapter: needs {CONFIG} and {WEIGHTS}")
+    kind = _read_json(path / CONFIG).get("peft_type")
+    if kind != "LORA":
+        raise AdapterError(f"{path / CONFIG}: only LoRA adapters are loaded, found peft_type {kind}")
     if not (path / MANIFEST).is_file():
         return _load_unverified(path)
     manifest = verify(path)
@@ -142,8 +177,8 @@ def load(path: str | Path) -> Adapter:
     adapter = _load(path, base, recipe.base, recipe.encoding, manifest)
     if adapter.encoder.fingerprint != manifest["tokenizer_sha256"]:
         raise AdapterError(f"{path}: the tokenizer does not encode as it did when the adapter was trained")
-    expected = np.array(manifest["probe_logits"])
-    drift = np.abs(answer(adapter.model, adapter.encoder, PROBES) - expected).max(axis=1)
+    probes = manifest["probes"]
+    drift = np.abs(answer(adapter.model, adapter.encoder, probes["texts"]) - np.array(probes["logits"])).max(axis=1)
     if not (drift <= PROBE_TOLERANCE).all():
         raise AdapterError(
             f"{path}: does not answer as it did when it was trained: logits of probe {int(np.argmax(drift))} moved by "
@@ -155,20 +190,16 @@ def load(path: str | Path) -> Adapter:
 def _load_unverified(path: Path) -> Adapter:
     config = _read_json(path / CONFIG)
     warnings.warn(
-        f"{path}: no {MANIFEST}: files, base weights, tokenizer, truncation side and answers cannot be verified",
+        f"{path}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified",
         UnverifiedAdapterWarning,
         stacklevel=3,
     )
     base = find(str(config.get("base_model_name_or_path")), config.get("revision"))
-    heads = [
-        value
-        for key, value in load_file(path / WEIGHTS).items()
-        if key.endswith(("classifier.bias", "score.weight", "out_proj.bias"))
-    ]
-    if not heads:
-        raise AdapterError(f"{path / WEIGHTS}: holds no classification head (classifier or score)")
-    size = len(heads[-1])
-    labels = ("Negative", "Positive") if size == 2 else tuple(f"LABEL_{position}" for position in range(size))
+    ends = (".classifier.bias", ".score.weight", ".out_proj.bias")
+    heads = [len(value) for key, value in _read_tensors(path / WEIGHTS).items() if key.endswith(ends)]
+    if len(heads) != 1 or heads[0] < 2:
+        raise AdapterError(f"{path / WEIGHTS}: needs one classification head (classifier or score) of two labels or more")
+    labels = tuple(f"LABEL_{position}" for position in range(heads[0]))
     tokenizer = path / "tokenizer_config.json"
     limits = [
         512,
@@ -183,7 +214,7 @@ def _load(path: Path, base: BaseModel, settings: Base, encoding: Encoding, manif
     encoder = Encoder(path if has_tokenizer else base.path, encoding)
     model, _ = load_base(base, settings, encoder)
     try:
-        tensors = load_file(path / WEIGHTS)
+        tensors = _read_tensors(path / WEIGHTS)
         config = PeftConfig.from_pretrained(path)
         config.base_model_name_or_path = str(base.path)  # where the model came from; the name of the file's is the hub's
         with quiet():
@@ -193,7 +224,7 @@ def _load(path: Path, base: BaseModel, settings: Base, encoding: Encoding, manif
             missing, extra = sorted(wanted - tensors.keys()), sorted(tensors.keys() - wanted)
             raise AdapterError(f"{path / WEIGHTS}: lacks {missing[:3] or 'nothing'}, holds unexpected {extra[:3] or 'nothing'}")
         set_peft_model_state_dict(adapted, tensors)
-    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise AdapterError(f"{path}: cannot be loaded onto {base.name}: {str(error).splitlines()[0]}") from None
     adapted.eval()
     return Adapter(adapted, encoder, settings.labels, manifest)
@@ -240,6 +271,14 @@ lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise AdapterError(f"{path}: not a safetensors file that can be read: {error}") from None
+    return tensors
 
 
 def _read_json(path: Path) -> dict[str, Any]:

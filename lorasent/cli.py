@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
@@ -29,9 +30,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 AdapterPath = Annotated[Path, typer.Argument(metavar="ADAPTER", help="An adapter directory.")]
+TextColumnOption = Annotated[str | None, typer.Option(help="Column of the reviews. [default: text, review or sentence]")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the machine has it in hardware.")]
 
 
@@ -64,21 +66,21 @@ def train(
     from lorasent.recipe import Recipe
 
     named = {"base.model": base, "data.train": train_source, "data.validation": validation, "training.seed": seed}
-    overrides = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
+    values: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     if base is not None:
-        overrides.append("base.revision=")
-    read = Recipe.read(recipe, [*overrides, *(set_ or [])])
+        values["base.revision"] = None  # it pins the recipe's own base
+    read = Recipe.read(recipe, set_ or [], values)
     out = out or Path("adapters") / Path(recipe).stem
-    console.print(f"lorasent: training {out} by recipe {recipe}")
-    from lorasent.training import train as run
+    try:
+        from lorasent.training import train as run
 
-    with _progress() as progress:
-        try:
-            run(read, out, resume=resume, listener=_listener(progress))
-        except KeyboardInterrupt:
-            progress.stop()
-            console.print(f"Interrupted. Go on after the last whole epoch with: {_command(resume)}")
-            sys.exit(INTERRUPTED)
+        with _progress() as progress:
+            run(read, out, resume=resume, listener=_listener(progress, recipe))
+    except KeyboardInterrupt:
+        again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])
+        begun = out.with_name(out.name + ".partial").exists()
+        console.print(f"Interrupted. Go on after the last whole epoch with: {again}" if begun else "Interrupted.")
+        sys.exit(INTERRUPTED)
 
 
 @app.command()
@@ -89,12 +91,15 @@ def predict(
     ] = None,
     source: Annotated[str | None, typer.Option("--input", help="A source of reviews, labelled or not.")] = None,
     output: Annotated[Path | None, typer.Option(help="File to write instead of standard output.")] = None,
+    text_column: TextColumnOption = None,
     precision: PrecisionOption = "fp32",
 ) -> None:
     """Label reviews: one JSON object a line, with text, label and probability."""
     if texts and source:
         raise LorasentError("predict: give reviews as arguments or with --input, not both")
-    reviews = _input(texts, source)
+    reviews = _input(texts, source, text_column)
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        raise LorasentError(f"--output {output}: expected a file in a directory that exists")
     scorer = _load(adapter, precision)
     lines = (json.dumps(vars(row), ensure_ascii=False) + "\n" for row in scorer.stream(reviews))
     if output is None:
@@ -110,6 +115,8 @@ def evaluate(
     adapter: AdapterPath,
     data: Annotated[str, typer.Option(help="A source of labelled reviews.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    text_column: TextColumnOption = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
     precision: PrecisionOption = "fp32",
 ) -> None:
     """Measure an adapter on labelled reviews."""
@@ -118,7 +125,7 @@ def evaluate(
     scorer = _load(adapter, precision)
     from lorasent.data import read
 
-    reviews = read(data, scorer.labels)
+    reviews = read(data, scorer.labels, text_column, label_column)
     figures = measure(scorer.logits(reviews.texts), reviews.labels, scorer.labels).to_json()
     if as_json:
         print(json.dumps({"adapter": str(adapter), "data": data, "data_sha256": reviews.fingerprint, **figures}))
@@ -174,17 +181,17 @@ def _load(adapter: Path, precision: str) -> "Scorer":
     return load(adapter, precision)  # type: ignore[arg-type]
 
 
-def _input(texts: list[str] | None, source: str | None) -> Iterable[str]:
-    if source is not None:
-        from lorasent.data import read_texts
+def _input(texts: list[str] | None, source: str | None, text_column: str | None) -> Iterable[str]:
+    from lorasent.data import check_texts, read_texts
 
-        return read_texts(source)
+    if source is not None:
+        return read_texts(source, text_column)
     if texts:
-        return texts
+        return check_texts(texts, "arguments")
     if sys.stdin.isatty():
         console.print("Reading reviews from standard input, one a line.")
     try:
-        return [line for line in sys.stdin.buffer.read().decode("utf-8-sig").splitlines() if line.strip()]
+        return [line for line in sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n").split("\n") if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: expected UTF-8, found byte {error.object[error.start]:#04x}") from None
 
@@ -200,22 +207,19 @@ def _write_lines(path: Path, lines: Iterator[str]) -> None:
         staging.unlink(missing_ok=True)
 
 
-def _command(resumed: bool) -> str:
-    return " ".join(["lorasent", *sys.argv[1:], *([] if resumed else ["--resume"])])
-
-
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _listener(progress: Progress) -> "Listener":
+def _listener(progress: Progress, recipe: str) -> "Listener":
     from lorasent.training import Listener
 
     class Printer(Listener):
         """Shows a run on the terminal as it goes."""
 
         def prepared(self, run: "Prepared") -> None:
+            console.print(f"Training {run.out} by recipe {recipe}")
             for line in _describe(run):
                 console.print(line)
             self.task = progress.add_task("training", total=run.steps)
@@ -282,11 +286,11 @@ def _row(*cells: str) -> str:
 def _show(title: str, predictions: "list[Prediction]") -> None:
     console.print(f"{title}:")
     for row in predictions:
-        console.print(f"  {row.label:<10}{row.probability:>7.4f}  {row.text}", markup=False)
+        console.print(f"  {row.label:<10}{row.probability:>7.4f}  {row.text}")
 
 
 def _fail(message: str) -> None:
-    console.print(f"lorasent: {message}", markup=False, style=None)
+    console.print(f"lorasent: {message}")
     sys.exit(USAGE_ERROR)
 
 

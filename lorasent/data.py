@@ -93,14 +93,26 @@ def read(
     label = _find(columns, label_column, LABEL_COLUMNS, source, "label")
     rest = {name: list(values) for name, values in columns.items() if name not in (text, label)}
     ids = _label_ids(columns[label], labels, f"{source}: column {label}")
-    return Reviews(source, _texts(columns[text], f"{source}: column {text}"), ids, rest)
+    return Reviews(source, check_texts(columns[text], f"{source}: column {text}"), ids, rest)
 
 
 def read_texts(source: str, text_column: str | None = None) -> list[str]:
     """Reads the reviews of a source that need not be labelled."""
     columns = _columns(source)
     text = _find(columns, text_column, TEXT_COLUMNS, source, "text")
-    return _texts(columns[text], f"{source}: column {text}")
+    return check_texts(columns[text], f"{source}: column {text}")
+
+
+def check_texts(values: Sequence[Any], where: str) -> list[str]:
+    """The values, if each is a text that says something and that UTF-8 can write; DataError names the row (from 1) if not."""
+    for row, value in enumerate(values, 1):
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"{where}, row {row}: expected a text, found {value!r}")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{where}, row {row}: expected UTF-8, found {value[error.start]!r} in it") from None
+    return list(values)
 
 
 def without_overlap(train: Reviews, validation: Reviews) -> Reviews:
@@ -162,9 +174,11 @@ def _file(path: Path, split: str | None) -> Columns:
 
         try:
             table = pq.read_table(path)
+            return {name: table.column(name).to_pylist() for name in table.column_names}
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: expected UTF-8, found byte {error.object[error.start]:#04x}") from None
         except pa.ArrowException as error:
             raise DataError(f"{path}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
-        return {name: table.column(name).to_pylist() for name in table.column_names}
     try:
         return _transpose(list(_jsonl(path) if path.suffix == ".jsonl" else _csv(path)), str(path))
     except UnicodeDecodeError as error:
@@ -210,8 +224,12 @@ def _transpose(rows: list[dict[str, Any]], source: str) -> Columns:
 def _folder(path: Path, split: str | None) -> Columns:
     if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
         import datasets
+        import pyarrow as pa
 
-        return _split_of(datasets.load_from_disk(str(path)), str(path), split)
+        try:
+            return _split_of(datasets.load_from_disk(str(path)), str(path), split)
+        except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: not a saved data set that can be read: {str(error).splitlines()[0]}") from None
     files = [path / f"{split}{suffix}" for suffix in SUFFIXES if split and (path / f"{split}{suffix}").is_file()]
     if files:
         return _file(files[0], None)
@@ -246,7 +264,12 @@ def _split_of(loaded: Any, source: str, split: str | None) -> Columns:
         loaded = loaded[split]
     elif split is not None:
         raise DataError(f"{source}:{split}: the saved data set has no splits; name the folder alone")
-    return {name: loaded[name][:] for name in loaded.column_names}
+    columns = {name: loaded[name][:] for name in loaded.column_names}
+    # A class label is read by its name: another set may number the names the other way round.
+    classes = {name: feature.names for name, feature in loaded.features.items() if hasattr(feature, "names")}
+    for name, names in classes.items():
+        columns[name] = [names[value] if value in range(len(names)) else value for value in columns[name]]
+    return columns
 
 
 def _find(columns: Columns, named: str | None, known: Sequence[str], source: str, kind: str) -> str:
@@ -256,15 +279,9 @@ def _find(columns: Columns, named: str | None, known: Sequence[str], source: str
         if name.casefold() in by_name:
             return by_name[name.casefold()]
     raise DataError(
-        f"{source}: no {kind} column: expected {' or '.join(wanted)}, found {', '.join(columns)}; name it with data.{kind}_column"
+        f"{source}: no {kind} column: expected {' or '.join(wanted)}, found {', '.join(columns)}; "
+        f"name it with --{kind}-column, or data.{kind}_column in a recipe"
     )
-
-
-def _texts(values: Sequence[Any], where: str) -> list[str]:
-    for row, value in enumerate(values, 1):
-        if not isinstance(value, str) or not value.strip():
-            raise DataError(f"{where}, row {row}: expected a text, found {value!r}")
-    return list(values)
 
 
 def _label_ids(values: Sequence[Any], labels: Sequence[str], where: str) -> NDArray[np.int64]:

@@ -44,6 +44,8 @@ class Encoder:
             )
         except (OSError, ValueError, ImportError) as error:
             raise BaseModelError(f"{path}: holds no tokenizer that can be loaded: {str(error).splitlines()[0]}") from None
+        if not self.tokenizer.is_fast:
+            raise BaseModelError(f"{path}: needs a fast tokenizer (tokenizer.json), found {type(self.tokenizer).__name__}")
         limit = self.tokenizer.model_max_length
         if encoding.max_length > limit:
             raise BaseModelError(f"encoding.max_length = {encoding.max_length}: the tokenizer in {path} allows at most {limit}")

@@ -7,7 +7,7 @@ runs with the same fingerprint were asked to do the same thing.
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ class Base(Section):
     """The frozen encoder, and the labels that the head on top of it tells apart (id = position)."""
 
     model: Annotated[str, Field(min_length=1)]
-    revision: str | None = None
+    revision: Annotated[str, Field(min_length=1)] | None = None
     labels: Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
     dropout: Fraction | None = None
     """Probability of every dropout of the base (hidden states and attention); absent = what the base's configuration says."""
@@ -39,6 +39,8 @@ class Base(Section):
     def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         if len({label.casefold() for label in labels}) < len(labels):
             raise ValueError("labels must differ, whatever their case")
+        if any(label.isdigit() for label in labels):
+            raise ValueError("labels must be names: a number in the data is the id of a label")
         return labels
 
 
@@ -97,16 +99,24 @@ class Recipe(Section):
     training: Training
 
     @classmethod
-    def read(cls, name: str | Path = "embedded", overrides: Iterable[str] = ()) -> "Recipe":
-        """Reads a shipped recipe by name, or a TOML file by path, and applies `table.key=value` overrides in order.
+    def read(
+        cls, name: str | Path = "embedded", overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
+    ) -> "Recipe":
+        """Reads a shipped recipe by name, or a TOML file by path.
 
-        Raises RecipeError with the file, the key, what was found and what is allowed.
+        `values` replace keys ("table.key": value; None removes the key), then `overrides` ("table.key=value", the value in
+        TOML) do, in order. Raises RecipeError with the file, the key, what was found and what is allowed.
         """
         origin, text = _locate(name)
         try:
             tables: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"{origin}: not valid TOML: {error}") from None
+        for key, value in (values or {}).items():
+            table, _, field = key.partition(".")
+            tables.setdefault(table, {})[field] = value
+            if value is None:
+                del tables[table][field]
         for override in overrides:
             _override(tables, override)
         return cls.parse(tables, origin)

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import PeftModel
+from peft import PeftModel, set_peft_model_state_dict
 from peft.helpers import disable_input_dtype_casting
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments, set_seed
 
@@ -29,13 +30,18 @@ from lorasent.base import BaseModel, find
 from lorasent.classifier import ParameterCount, build, count_parameters, quiet
 from lorasent.data import Reviews, read, without_overlap
 from lorasent.encoding import Encoder, Ids
-from lorasent.errors import TrainingError
+from lorasent.errors import MetricError, TrainingError
 from lorasent.metrics import evaluate
 from lorasent.recipe import Recipe
 from lorasent.scoring import Prediction, Scorer, uses_bf16
 
+ADVICE = "a smaller training.learning_rate usually helps"
+
 COMPLETE = "complete"
 """The file that marks a checkpoint as whole: it is written last."""
+
+CLAIM = "run.json"
+"""The file in a run's directory that says what the run was made for."""
 
 BATCHES_PER_GROUP = 50
 """Reviews are sorted by length within groups of this many batches: random enough, and hardly any padding."""
@@ -43,7 +49,11 @@ BATCHES_PER_GROUP = 50
 
 @dataclass(frozen=True)
 class Epoch:
-    """A row of the epoch table. Losses are mean negative log-likelihoods, nats; figures are of the validation reviews."""
+    """A row of the epoch table; figures are of the validation reviews.
+
+    Losses are means, nats: in training what was minimised, label smoothing and dropout included; in validation the plain
+    negative log-likelihood.
+    """
 
     epoch: int
     training_loss: float
@@ -59,6 +69,7 @@ class Epoch:
 class Prepared:
     """What a run is about to do."""
 
+    out: Path
     recipe: Recipe
     base: BaseModel
     train: Reviews
@@ -109,14 +120,14 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
     adapter that the uninterrupted run would have given. Raises a LorasentError; an interrupted run stays resumable.
     """
     out, listener = Path(out), listener or Listener()
-    run_path = out.with_name(out.name + ".partial")
     if out.exists():
         raise TrainingError(f"{out}: exists already; choose another --out or remove it")
+    run_path = out.with_name(out.name + ".partial")
     if not resume and any(run_path.glob(f"checkpoint-*/{COMPLETE}")):
         raise TrainingError(f"{run_path}: holds an interrupted run; go on with --resume, or remove it")
-    if not resume:
-        shutil.rmtree(run_path, ignore_errors=True)  # a run that did not finish its first epoch
-    elif not run_path.exists():
+    if not resume and run_path.exists() and not (run_path / CLAIM).is_file():
+        raise TrainingError(f"{run_path}: is needed for the run and holds something else; choose another --out")
+    if resume and not run_path.exists():
         raise TrainingError(f"{run_path}: no interrupted run to resume")
 
     reviews, validation, removed = _read_data(recipe)
@@ -126,10 +137,13 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
     model = build(base, recipe.base, recipe.lora, encoder)
     if not torch.cuda.is_available():
         model.set_attn_implementation("eager")  # on the CPU its backward pass is the fastest
+    if not resume:
+        shutil.rmtree(run_path, ignore_errors=True)  # a run that did not finish its first epoch
     _claim(run_path, recipe, base, reviews, validation)
     checkpoint = _last_checkpoint(run_path)
     steps_per_epoch = math.ceil(len(reviews) / recipe.training.batch_size)
     prepared = Prepared(
+        out=out,
         recipe=recipe,
         base=base,
         train=reviews,
@@ -146,7 +160,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
 
     started = time.monotonic()
     epochs = _run(prepared, model, encoder, run_path, checkpoint, listener)
-    best = min(epochs, key=lambda row: row.validation_loss)
+    best = _best(epochs)
     try:
         adapter.write(out, model, encoder, base, recipe, _record(prepared, epochs, best))
     except (OSError, SafetensorError) as error:
@@ -224,14 +238,16 @@ class _Trainer(Trainer):  # type: ignore[misc]
         loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=self.run.recipe.training.label_smoothing)
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"training loss is {loss.item()} at step {self.state.global_step + 1} of {self.run.steps}: "
-                "stopped; a smaller training.learning_rate usually helps"
+                f"training loss is {loss.item()} at step {self.state.global_step + 1} of {self.run.steps}: stopped; {ADVICE}"
             )
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         validation = self.run.validation
-        figures = evaluate(self.scorer.score(self.encoded_validation), validation.labels, self.run.recipe.base.labels)
+        try:
+            figures = evaluate(self.scorer.score(self.encoded_validation), validation.labels, self.run.recipe.base.labels)
+        except MetricError as error:
+            raise TrainingError(f"after step {self.state.global_step} of {self.run.steps}: {error}: stopped; {ADVICE}") from None
         metrics = {f"eval_{name}": value for name, value in figures.to_json().items() if name not in ("n", "average")}
         metrics["eval_loss"] = figures.log_loss
         self.log(metrics)
@@ -259,15 +275,17 @@ class _Callback(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
         epochs = _table(state.log_history)
         self.listener.epoch(epochs[-1])
-        patience = self.trainer.run.recipe.training.early_stopping_patience
-        losses = [row.validation_loss for row in epochs]
-        # Counted from the history, which a checkpoint keeps: a resumed run has its patience back.
-        if patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience:
+        if _ended(epochs, self.trainer.run.recipe):
             control.should_training_stop = True
         return control
 
     def on_save(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        run_path, epochs = Path(args.output_dir), _table(state.log_history)
+        (_checkpoint(run_path, state.global_step) / COMPLETE).touch()
+        best = _best(epochs).epoch * self.trainer.steps_per_epoch
+        for folder in run_path.glob("checkpoint-*"):
+            if folder not in (_checkpoint(run_path, best), _checkpoint(run_path, state.global_step)):
+                shutil.rmtree(folder)
 
 
 def _run(
@@ -290,15 +308,12 @@ def _run(
         save_strategy="epoch",
         logging_strategy="epoch",
         logging_nan_inf_filter=False,
-        save_total_limit=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
         disable_tqdm=True,
         report_to="none",
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - several would multiply the batch that the recipe gives
     scorer = Scorer(model, encoder, run.recipe.base.labels, "bf16" if run.bf16 else "fp32")
     with quiet():
         trainer = _Trainer(run, encoder, scorer, model=model, args=arguments)
@@ -306,8 +321,12 @@ def _run(
             if type(unwanted).__name__ == "PrinterCallback":
                 trainer.remove_callback(unwanted)
         trainer.add_callback(_Callback(trainer, listener))
+        state = json.loads((checkpoint / "trainer_state.json").read_text("utf-8")) if checkpoint else {"log_history": []}
+        epochs = _table(state["log_history"])
         try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            if not _ended(epochs, run.recipe):
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                epochs = _table(trainer.state.log_history)
         except TrainingError:
             shutil.rmtree(run_path, ignore_errors=True)
             raise
@@ -319,7 +338,25 @@ def _run(
             raise TrainingError(f"{run_path}: cannot be written: {reason}; make room and go on with --resume") from None
     # Trainer wraps the model's forward pass in autocast; what it answers from here on is float32.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    return _table(trainer.state.log_history)
+    best = _checkpoint(run_path, _best(epochs).epoch * trainer.steps_per_epoch)
+    set_peft_model_state_dict(model, load_file(best / adapter.WEIGHTS))
+    return epochs
+
+
+def _ended(epochs: list[Epoch], recipe: Recipe) -> bool:
+    """Whether a run is over: every epoch done, or patience lost. Told from the table, which a checkpoint keeps."""
+    patience = recipe.training.early_stopping_patience
+    waited = len(epochs) - _best(epochs).epoch if epochs else 0
+    return len(epochs) == recipe.training.epochs or (patience is not None and waited >= patience)
+
+
+def _best(epochs: list[Epoch]) -> Epoch:
+    """The epoch with the lowest validation loss, the earliest of equals."""
+    return min(epochs, key=lambda row: row.validation_loss)
+
+
+def _checkpoint(run_path: Path, step: int) -> Path:
+    return run_path / f"checkpoint-{step}"
 
 
 def _read_data(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
@@ -343,7 +380,7 @@ def _claim(run_path: Path, recipe: Recipe, base: BaseModel, train: Reviews, vali
         "validation_sha256": validation.fingerprint,
         "torch": torch.__version__,
     }
-    path = run_path / "run.json"
+    path = run_path / CLAIM
     if path.is_file():
         found = json.loads(path.read_text("utf-8"))
         changed = [key for key, value in made_for.items() if found.get(key) != value]

@@ -29,7 +29,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def small_recipe(tmp_path_factory: pytest.TempPathFactory, bases: Callable[[str], Path]) -> Path:
-    """A recipe that trains in a second: the small BERT, 24 embedded reviews, two epochs, with dropout."""
+    """A recipe that trains in a second: the small BERT, 24 embedded reviews, three epochs, with dropout."""
     path = tmp_path_factory.mktemp("recipe") / "small.toml"
     path.write_text(f"""
 [base]

@@ -14,11 +14,9 @@ def one_line(done, message):
     """Exit 2, one line on standard error that says it, nothing on standard output, no traceback."""
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
-    *before, last = done.stderr.splitlines()
-    assert last.startswith("lorasent: "), done.stderr
-    assert message in last
-    assert "Traceback" not in done.stderr
-    assert all(line.startswith("lorasent: training") for line in before), done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("lorasent: ")
+    assert message in line
 
 
 def test_train_shows_each_step(lorasent, small_recipe, tmp_path):
@@ -28,7 +26,7 @@ def test_train_shows_each_step(lorasent, small_recipe, tmp_path):
     assert done.stdout == ""
     shown = done.stderr
     for part in (
-        "lorasent: training mine by recipe",
+        "Training mine by recipe",
         "Train: embedded:train, 24 reviews (12 Negative, 12 Positive)",
         "Validation: embedded:validation, 24 reviews",
         "Tokens a training review: median",
@@ -65,6 +63,32 @@ def test_predict_reads_arguments_lines_and_files(lorasent, small_adapter, tmp_pa
         assert all(set(row) == {"text", "label", "probability"} for row in rows)
         assert all(row["label"] in ("Negative", "Positive") and 0.5 <= row["probability"] <= 1 for row in rows)
     assert len(set(outputs.values())) == 1
+
+
+def test_columns_can_be_named(lorasent, small_adapter, tmp_path):
+    """predict and evaluate take the columns' names, as recipes do."""
+    (tmp_path / "in.csv").write_text("body,verdict\nfine,Positive\npoor,negative\n")
+    columns = ["--text-column", "body", "--label-column", "verdict"]
+    assert json.loads(lorasent("evaluate", small_adapter, "--data", "in.csv", "--json", *columns).stdout)["n"] == 2
+    assert len(lorasent("predict", small_adapter, "--input", "in.csv", *columns[:2]).stdout.splitlines()) == 2
+
+
+def test_a_line_ends_only_where_a_line_ends(lorasent, small_adapter):
+    """Other separators of Unicode's stay inside a review, so that line n of the output answers line n of the input."""
+    done = lorasent("predict", small_adapter, stdin="one\u2028still one\x0cand still\r\ntwo".encode())
+    assert [json.loads(line)["text"] for line in done.stdout.removesuffix("\n").split("\n")] == [
+        "one\u2028still one\x0cand still",
+        "two",
+    ]
+
+
+def test_the_base_can_be_named(lorasent, small_recipe, bases, tmp_path):
+    """--base takes the place of the recipe's base, its pinned revision included."""
+    pinned = tmp_path / "pinned.toml"
+    pinned.write_text(small_recipe.read_text().replace("labels =", 'revision = "abc"\nlabels ='))
+    done = lorasent("train", pinned, "--out", "mine", "--base", bases("bert"), "--set", "training.epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "mine" / "lorasent.json").read_text())["base"]["revision"] is None
 
 
 def test_evaluate_gives_a_table_and_json(lorasent, small_adapter):
@@ -120,6 +144,8 @@ BAD_TRAINING = {
     "unreachable hub": (["--base", "no-one/nothing"], "no-one/nothing: no such directory, not in the cache, and not to be had"),
     "unreachable data": (["--train", "no-one/nothing:train"], "no-one/nothing: no such file, and not to be had as a hub data set"),
     "output exists": (["--out", "there"], "there: exists already; choose another --out or remove it"),
+    "output is here": (["--out", "."], ".: exists already; choose another --out or remove it"),
+    "another's folder": (["--out", "taken"], "taken.partial: is needed for the run and holds something else; choose another --out"),
     "nothing to resume": (["--resume"], "no interrupted run to resume"),
 }
 
@@ -135,6 +161,8 @@ def bad_files(tmp_path):
     (tmp_path / "nan.jsonl").write_text('{"text": NaN, "label": 1}\n')
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "precious").touch()
+    (tmp_path / "taken.partial").mkdir()
+    (tmp_path / "taken.partial" / "precious").touch()
     return tmp_path
 
 
@@ -164,9 +192,20 @@ def test_a_wrong_base_hash_is_one_line(lorasent, small_adapter, tmp_path):
         (["ADAPTER", "fine", "--precision", "fp8"], b"", "--precision fp8: allowed are auto, fp32, bf16"),
         (["ADAPTER"], b"caf\xe9\n", "standard input: expected UTF-8, found byte 0xe9"),
         (["ADAPTER", "--input", "missing.csv"], b"", "missing.csv: no such file"),
-        (["ADAPTER", "fine", "--output", "no/where/out.jsonl"], b"", "No such file or directory"),
+        (["ADAPTER", "fine", "--output", "no/where/out.jsonl"], b"", "expected a file in a directory that exists"),
+        (["ADAPTER", "fine", "--output", "."], b"", "--output .: expected a file in a directory that exists"),
+        (["ADAPTER", "caf\udce9"], b"", "arguments, row 1: expected UTF-8, found '\\udce9' in it"),
     ],
-    ids=["no adapter", "two inputs", "unknown precision", "not UTF-8", "no input file", "no output folder"],
+    ids=[
+        "no adapter",
+        "two inputs",
+        "unknown precision",
+        "not UTF-8",
+        "no input file",
+        "no output folder",
+        "output is a folder",
+        "argument not UTF-8",
+    ],
 )
 def test_bad_input_to_predict_is_one_line(lorasent, small_adapter, arguments, stdin, message):
     """Exit 2 and one clear line."""

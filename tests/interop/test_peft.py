@@ -64,6 +64,7 @@ def test_plain_peft_and_a_pipeline_give_the_same_logits(tmp_path):
     ours = load(path).logits(TEXTS)
     np.testing.assert_allclose(plain["peft"], ours, atol=1e-5)
     np.testing.assert_allclose(plain["pipeline"], ours, atol=1e-5)
+    assert plain["labels"] == ["LABEL_0", "LABEL_1"]  # plain PEFT keeps no label names; the manifest does
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from lorasent.base import file_sha256
 from lorasent.classifier import answer
 from lorasent.errors import AdapterError, BaseModelError
 from lorasent.recipe import Recipe
+from lorasent.training import train
 from tests.support.bases import edit_json, edit_tensors
 
 TEXTS = ["it was a good movie", "not worth the time"]
@@ -33,7 +34,7 @@ def rehash(path):
 
 def test_it_answers_as_the_trainers_memory_did(small_adapter):
     """The probe logits come out again, whatever the random state it is loaded under."""
-    expected = json.loads((small_adapter / "lorasent.json").read_text())["probe_logits"]
+    expected = json.loads((small_adapter / "lorasent.json").read_text())["probes"]["logits"]
     for seed in (1, 2):
         torch.manual_seed(seed)
         loaded = load(small_adapter)
@@ -42,9 +43,7 @@ def test_it_answers_as_the_trainers_memory_did(small_adapter):
 
 @pytest.mark.parametrize("architecture", ["distilbert", "deberta-v2", "gpt2", "roberta"])
 def test_every_new_tensor_is_saved(bases, small_recipe, tmp_path, architecture):
-    """Two loads of the same adapter under different random states give the same logits, pooler and pad token included."""
-    from lorasent import train
-
+    """Two loads of the same adapter under different random states give the same logits, pooler included."""
     overrides = [f"base.model={bases(architecture)}", "training.epochs=1", "data.sample=8"]
     path = train(Recipe.read(small_recipe, overrides), tmp_path / architecture).path
     logits = []
@@ -95,7 +94,7 @@ DAMAGES = {
     "manifest a list": (lambda path: (path / "lorasent.json").write_text("[]"), r"expected a JSON object, found list"),
     "another schema": (
         lambda path: edit_json(path / "lorasent.json", schema_version=2),
-        r"expected schema version 1 .* found version 2",
+        r"schema_version: Input should be 1, found 2",
     ),
 }
 
@@ -178,10 +177,52 @@ def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter)
     """An adapter of plain PEFT's is loaded; the warning says what cannot be verified."""
     (copied / "lorasent.json").unlink()
     edit_json(copied / "adapter_config.json", base_model_name_or_path=load(small_adapter).manifest["base"]["name"])
-    with pytest.warns(UnverifiedAdapterWarning, match=r"files, base weights, tokenizer, truncation side and answers cannot be"):
+    with pytest.warns(UnverifiedAdapterWarning, match=r"tokenizer, truncation side, labels and answers cannot be verified"):
         plain = load(copied)
+    assert plain.labels == ("LABEL_0", "LABEL_1")
     known = load(small_adapter)
     np.testing.assert_allclose(answer(plain.model, plain.encoder, TEXTS), answer(known.model, known.encoder, TEXTS), atol=1e-6)
+
+
+def test_a_head_of_two_layers_is_recognised_without_a_manifest(bases, small_recipe, tmp_path):
+    """DistilBERT's pre_classifier is no classifier: the labels are counted on the last layer."""
+    recipe = Recipe.read(small_recipe, [f"base.model={bases('distilbert')}", "training.epochs=1", "data.sample=8"])
+    path = train(recipe, tmp_path / "adapter").path
+    (path / "lorasent.json").unlink()
+    with pytest.warns(UnverifiedAdapterWarning, match=r"no lorasent.json"):
+        assert load(path).labels == ("LABEL_0", "LABEL_1")
+
+
+MALFORMED = {
+    "files": ([], r"files: Input should be a valid dictionary"),
+    "base": ({"name": "x"}, r"base.sha256: Field required"),
+    "probes": ({"texts": ["a", "b"], "logits": [[0.1, 0.2]]}, r"probes: every text needs a logit for each label"),
+    "labels": (["only"], r"labels: List should have at least 2 items"),
+}
+
+
+@pytest.mark.parametrize("key", MALFORMED)
+def test_a_malformed_manifest_is_named(copied, key):
+    """A key of the wrong form proves nothing and is refused."""
+    value, message = MALFORMED[key]
+    edit_json(copied / "lorasent.json", **{key: value})
+    with pytest.raises(AdapterError, match=message):
+        load(copied)
+
+
+def test_other_kinds_of_adapter_and_broken_weights_are_refused(copied):
+    """PEFT knows more than LoRA; what a directory's configuration asks for is not built. Bytes that are no tensors are said."""
+    (copied / "lorasent.json").unlink()
+    edit_json(copied / "adapter_config.json", peft_type="IA3")
+    with pytest.raises(AdapterError, match=r"only LoRA adapters are loaded, found peft_type IA3"):
+        load(copied)
+    edit_json(copied / "adapter_config.json", peft_type="LORA")
+    (copied / "adapter_model.safetensors").write_bytes(b"broken")
+    with (
+        pytest.warns(UnverifiedAdapterWarning, match=r"no lorasent.json"),
+        pytest.raises(AdapterError, match=r"not a safetensors file that can be read"),
+    ):
+        load(copied)
 
 
 def test_writing_leaves_all_or_nothing(small_adapter, tmp_path, monkeypatch):

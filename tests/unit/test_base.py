@@ -41,6 +41,19 @@ def test_a_pickle_is_never_loaded(tmp_path):
         find(str(tmp_path))
 
 
+def test_a_download_that_was_cut_short_is_taken_up_again(tmp_path, monkeypatch):
+    """A cache that holds a configuration and no weights is not taken for the base: the hub is asked for the rest."""
+
+    def download(_name, *, local_files_only=False, **_):
+        (tmp_path / "config.json").write_text("{}")
+        if not local_files_only:
+            (tmp_path / "model.safetensors").write_bytes(b"weights")
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert find("some/base", "a" * 40).sha256 == hashlib.sha256(b"weights").hexdigest()
+
+
 def test_a_base_that_is_nowhere_says_where_was_looked(tmp_path, monkeypatch):
     """A missing directory is one message; a name that neither cache nor hub has is another."""
     with pytest.raises(BaseModelError, match=r"/missing: no such directory"):

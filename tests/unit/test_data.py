@@ -155,6 +155,29 @@ def test_bad_files_say_where(tmp_path, name):
         read(str(tmp_path / name), LABELS)
 
 
+def test_class_labels_are_read_by_name(tmp_path):
+    """A data set that numbers its labels the other way round is not read the wrong way round."""
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["pos", "neg"])})
+    datasets.Dataset.from_dict({"text": TEXTS, "label": [0, 1, 0]}, features=features).save_to_disk(tmp_path / "saved")
+    assert read(str(tmp_path / "saved"), LABELS).labels.tolist() == IDS
+
+
+def test_text_that_no_utf8_can_write_is_refused(tmp_path):
+    """A lone surrogate in JSON, bytes that are not UTF-8 in Parquet, a saved data set cut short."""
+    (tmp_path / "lone.jsonl").write_text('{"text": "bad \\ud83d", "label": 1}\n')
+    with pytest.raises(DataError, match=r"column text, row 1: expected UTF-8, found '\\ud83d' in it"):
+        read(str(tmp_path / "lone.jsonl"), LABELS)
+    raw = pa.array([b"caf\xe9"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": raw, "label": [1]}), tmp_path / "raw.parquet")
+    with pytest.raises(DataError, match=r"raw.parquet: expected UTF-8, found byte 0xe9"):
+        read(str(tmp_path / "raw.parquet"), LABELS)
+    saved = tmp_path / "saved"
+    datasets.Dataset.from_dict({"text": TEXTS, "label": IDS}).save_to_disk(saved)
+    next(saved.glob("*.arrow")).write_bytes(b"cut")
+    with pytest.raises(DataError, match=r"saved: not a saved data set that can be read"):
+        read(str(saved), LABELS)
+
+
 def test_sources_that_are_not_there_say_so(tmp_path):
     """A missing file, an unknown split, a folder of nothing."""
     with pytest.raises(DataError, match=r"missing.csv: no such file"):

@@ -63,6 +63,7 @@ def test_the_fingerprint_changes_with_any_key():
         ("training.precision=fp8", r"precision = 'fp8': should be 'auto', 'fp32' or 'bf16'"),
         ('base.labels=["Good"]', r"base.labels = \['Good'\]: "),
         ('base.labels=["good", "Good"]', r"labels must differ"),
+        ('base.labels=["1", "2"]', r"labels must be names: a number in the data is the id of a label"),
         ("lora.target_modules=[]", r"lora.target_modules = \[\]"),
         ("lora=8", r"expected TABLE.KEY=VALUE"),
         ("lora.r", r"expected TABLE.KEY=VALUE"),

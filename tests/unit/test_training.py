@@ -98,9 +98,31 @@ def test_patience_survives_a_resume(small_recipe, tmp_path):
     assert weights(resumed.path) == weights(whole.path)
 
 
+@pytest.mark.parametrize("overrides", [["training.early_stopping_patience=1"], []], ids=["stopped early", "all epochs done"])
+def test_a_run_that_had_ended_is_only_written_when_resumed(small_recipe, tmp_path, monkeypatch, overrides):
+    """A full disk when the adapter is written: the resumed run trains no further, wherever its folder has gone, and is the same."""
+    recipe = Recipe.read(small_recipe, ["training.epochs=6", "training.learning_rate=0.05", *overrides])
+    whole = train(recipe, tmp_path / "whole")
+    assert (len(whole.epochs) == whole.best.epoch + 1) == bool(overrides)
+    (tmp_path / "here").mkdir()
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / "here")
+        patch.setattr("lorasent.adapter.write", raise_full)
+        with pytest.raises(TrainingError, match=r"cannot be written: .*No space left on device; make room and go on with --resume"):
+            train(recipe, "mine")
+    (tmp_path / "here" / "mine.partial").rename(tmp_path / "moved.partial")
+    resumed = train(recipe, tmp_path / "moved", resume=True)
+    assert resumed.epochs == whole.epochs
+    assert weights(resumed.path) == weights(whole.path)
+
+
+def raise_full(*_):
+    raise OSError(28, "No space left on device")
+
+
 def test_the_best_epoch_is_kept(small_recipe, tmp_path):
     """The epoch of the lowest validation loss answers afterwards, not the last one."""
-    recipe = Recipe.read(small_recipe, ["training.epochs=6", "training.learning_rate=0.1"])
+    recipe = Recipe.read(small_recipe, ["training.epochs=12", "training.learning_rate=0.1", "training.early_stopping_patience=1"])
     result = train(recipe, tmp_path / "adapter")
     losses = [row.validation_loss for row in result.epochs]
     assert result.best.epoch == 1 + losses.index(min(losses))
@@ -117,6 +139,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(small_recipe, tmp_path):
     """The step is named, and nothing is left behind that could be taken for an adapter."""
     recipe = Recipe.read(small_recipe, ["training.learning_rate=0.9", "training.weight_decay=1e30"])
     with pytest.raises(TrainingError, match=r"training loss is (nan|inf) at step \d+ of 18"):
+        train(recipe, tmp_path / "adapter")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_break_in_an_epochs_last_step_stop_the_run(small_recipe, tmp_path):
+    """Nothing finite is left to evaluate; the step is named all the same."""
+    recipe = Recipe.read(small_recipe, ["training.learning_rate=0.9", "training.weight_decay=1e38", "training.batch_size=24"])
+    with pytest.raises(TrainingError, match=r"(after|at) step 1 of 3"):
         train(recipe, tmp_path / "adapter")
     assert list(tmp_path.iterdir()) == []
 
