@@ -9,6 +9,8 @@ from lorasent.data import without_overlap
 
 LABELS = ("Negative", "Positive")
 
+pytestmark = pytest.mark.timeout(1800)  # a whole training, beside other tests on a busy machine
+
 
 @pytest.fixture(scope="module")
 def embedded_adapter(tmp_path_factory):
