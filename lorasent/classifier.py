@@ -55,6 +55,11 @@ def build(base: BaseModel, settings: Base, lora: Lora, encoder: Encoder) -> Peft
     Draws from torch's global random state: seed it before. Raises BaseModelError or RecipeError.
     """
     model, new = load_base(base, settings, encoder)
+    return adapt(model, lora, new)
+
+
+def adapt(model: PreTrainedModel, lora: Lora, new: Sequence[str]) -> PeftModel:
+    """`model` with LoRA beside its layers; its modules called `new` are trained whole. Raises RecipeError."""
     targets = _targets(model, lora.target_modules, new)
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS,
@@ -62,7 +67,7 @@ def build(base: BaseModel, settings: Base, lora: Lora, encoder: Encoder) -> Peft
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=targets,
-        modules_to_save=new,
+        modules_to_save=list(new),
         fan_in_fan_out=any(not isinstance(model.get_submodule(name), nn.Linear) for name in targets),
     )
     with quiet():

@@ -51,30 +51,30 @@ class Encoder:
             raise BaseModelError(f"encoding.max_length = {encoding.max_length}: the tokenizer in {path} allows at most {limit}")
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.add_special_tokens({"pad_token": "[PAD]"})
-        self.tokenizer.truncation_side = encoding.truncation_side
         self.tokenizer.model_max_length = encoding.max_length
         self.max_length = encoding.max_length
         self.pad_id: int = self.tokenizer.pad_token_id
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """Token ids of each text, special tokens included, at most `max_length` long, unpadded."""
+        """Token ids of each text, special tokens included, at most `max_length` long, unpadded.
+
+        A text of no tokens, for a tokenizer without special ones, is one pad token: every text has an answer.
+        """
         if not texts:
             return []
-        encoded = self.tokenizer(
-            list(texts), truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False, verbose=False
-        )
-        return [np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]]
+        encoded = self.tokenizer(list(texts), truncation=True)
+        return [np.array(ids or [self.pad_id]) for ids in encoded["input_ids"]]
 
     def lengths(self, texts: Sequence[str]) -> Ids:
         """How many tokens each text has before anything is cut."""
-        encoded = self.tokenizer(list(texts), truncation=False, return_attention_mask=False, verbose=False)
-        return np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
+        encoded = self.tokenizer(list(texts), verbose=False)
+        return np.array([len(ids) for ids in encoded["input_ids"]])
 
     def pad(self, batch: Sequence[Ids]) -> dict[str, Ids]:
         """`input_ids` and `attention_mask`, each (B, length of the longest), padded on the right."""
         lengths = np.array([len(ids) for ids in batch])
         mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
-        padded = np.full(mask.shape, self.pad_id, dtype=np.int64)
+        padded = np.full(mask.shape, self.pad_id)
         padded[mask.astype(bool)] = np.concatenate(batch)
         return {"input_ids": padded, "attention_mask": mask}
 

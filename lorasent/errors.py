@@ -6,7 +6,10 @@ LorasentError            what was required, what was found, where, what to do; t
 ├── DataError            a source that cannot be read as labelled reviews
 ├── MetricError          logits and labels that no figure can be computed from
 ├── AdapterError         an adapter directory that is missing, incomplete, or not what its manifest says
-└── TrainingError        a run that cannot start, go on, or be resumed
+├── TrainingError        a run that cannot start, go on, or be resumed
+├── GoldenError          a golden that is missing, malformed, or not what its manifest lists
+├── EvidenceError        recorded evidence that cannot be read, or does not answer what is asked
+└── PolicyError          a policy that cannot be used
 """
 
 
@@ -36,3 +39,15 @@ class AdapterError(LorasentError):
 
 class TrainingError(LorasentError):
     """A training run that cannot start, go on, or be resumed."""
+
+
+class GoldenError(LorasentError):
+    """A golden that is missing, malformed, or not what its manifest lists."""
+
+
+class EvidenceError(LorasentError):
+    """Recorded evidence that cannot be read, or does not answer what is asked."""
+
+
+class PolicyError(LorasentError):
+    """A policy that cannot be used."""

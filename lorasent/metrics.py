@@ -54,10 +54,11 @@ def decide(predictions: ArrayLike) -> Ints:
     if np.isnan(array).any():
         raise MetricError(f"predictions hold NaN, first in row {int(np.argwhere(np.isnan(array))[0][0])}")
     if array.ndim == 2 and array.shape[1] > 1:
-        return np.asarray(array.argmax(axis=1), dtype=np.int64)
+        largest: Ints = array.argmax(axis=1).astype(np.int64)
+        return largest
     if np.isinf(array).any():
         raise MetricError(f"predictions hold infinity, first in row {int(np.argwhere(np.isinf(array))[0][0])}")
-    return np.asarray(np.round(array.reshape(-1)), dtype=np.int64)
+    return np.round(array.ravel()).astype(np.int64)
 
 
 def accuracy(predictions: ArrayLike, labels: ArrayLike) -> float:
@@ -90,10 +91,10 @@ def confusion(decided: ArrayLike, labels: ArrayLike, size: int) -> Ints:
 
 def matthews(counts: Ints) -> float:
     """Matthews correlation of a confusion matrix (L, L), -1 to 1; 0 where it is undefined (Gorodkin 2004, as in scikit-learn)."""
-    table = counts.astype(np.float64)
+    table = np.asarray(counts, dtype=np.float64)
     gold, chosen, total = table.sum(axis=1), table.sum(axis=0), table.sum()
     spread = (total**2 - gold @ gold) * (total**2 - chosen @ chosen)
-    return float((np.trace(table) * total - gold @ chosen) / np.sqrt(spread)) if spread > 0 else 0.0
+    return float((np.trace(table) * total - gold @ chosen) / np.sqrt(spread)) if spread else 0.0
 
 
 def brier(probability: ArrayLike, labels: ArrayLike) -> Floats:
@@ -110,7 +111,7 @@ def calibration_error(probability: ArrayLike, labels: ArrayLike, bins: int = CAL
     gold = _labels(labels, len(array), array.shape[1])
     confidence, right = array.max(axis=1), array.argmax(axis=1) == gold
     bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
+    gaps = np.bincount(bin_of, weights=right - confidence)
     return float(np.abs(gaps).sum() / len(gold))
 
 
@@ -124,7 +125,7 @@ def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figu
     counts = confusion(array.argmax(axis=1), gold, len(names))
     hits, chosen, actual = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     precision, recall, f1 = _ratio(hits, chosen), _ratio(hits, actual), _ratio(2 * hits, chosen + actual)
-    keep = slice(1, 2) if len(names) == 2 else (chosen + actual) > 0
+    keep = [1] if len(names) == 2 else (chosen + actual) > 0
     return Figures(
         n=len(gold),
         accuracy=float(hits.sum() / len(gold)),
@@ -160,7 +161,8 @@ def _labels(labels: ArrayLike, expected: int, size: int | None = None) -> Ints:
         raise MetricError(f"{expected} predictions need labels of shape ({expected},), found {array.shape}")
     if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
         raise MetricError(f"labels must be ids, found values of type {array.dtype}, or NaN or infinity among them")
-    if (array != np.floor(array)).any() or (array < 0).any() or (size is not None and (array >= size).any()):
-        unknown = sorted({float(value) for value in array if value != int(value) or value < 0 or (size and value >= size)})
-        raise MetricError(f"unknown label ids {unknown[:5]}: allowed are 0 to {size - 1 if size else 'L - 1'}")
+    wrong = (array != np.floor(array)) | (array < 0) | (array >= (np.inf if size is None else size))
+    if wrong.any():
+        unknown = [float(value) for value in np.unique(array[wrong])[:5]]
+        raise MetricError(f"unknown label ids {unknown}: allowed are 0 to {'L - 1' if size is None else size - 1}")
     return array.astype(np.int64)

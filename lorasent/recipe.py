@@ -12,17 +12,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
+from lorasent import settings
 from lorasent.errors import RecipeError
+from lorasent.settings import Section
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A table of the recipe: unknown keys and wrong types are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Base(Section):
@@ -71,7 +67,8 @@ class Lora(Section):
     alpha: Annotated[int, Field(ge=1)]
     dropout: Fraction = 0.0
     target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
-    """Module names; "query" means the query projection whatever the architecture calls it, "all-linear" every linear layer."""
+    """Module names; "query" means the query projection whatever the architecture calls it (with key and
+    value where they are one layer: ModernBERT, GPT-2), "all-linear" every linear layer."""
 
 
 class Training(Section):
@@ -124,10 +121,7 @@ class Recipe(Section):
     @classmethod
     def parse(cls, tables: dict[str, Any], origin: str) -> "Recipe":
         """Validates a parsed recipe; `origin` names it in errors."""
-        try:
-            return cls.model_validate(tables)
-        except ValidationError as error:
-            raise RecipeError("; ".join(_explain(cls, problem, origin) for problem in error.errors()[:3])) from None
+        return settings.parse(cls, tables, origin, RecipeError)
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON tables, keys that are absent left out."""
@@ -170,19 +164,3 @@ def _override(tables: dict[str, Any], override: str) -> None:
     if not isinstance(section, dict):
         raise RecipeError(f"--set {override}: {table} is not a table")
     section[name] = parsed
-
-
-def _explain(model: type[BaseModel], problem: Any, origin: str) -> str:
-    path = [str(part) for part in problem["loc"]]
-    key = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        owner = model
-        for part in path[:-1]:
-            field = owner.model_fields[part].annotation
-            if isinstance(field, type) and issubclass(field, BaseModel):
-                owner = field
-        return f"{origin}: unknown key {key}; allowed here: {', '.join(owner.model_fields)}"
-    if problem["type"] == "missing":
-        return f"{origin}: required key {key} is missing"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{origin}: {key} = {problem['input']!r}: should be {message}"

@@ -25,12 +25,13 @@ from safetensors.torch import load_file
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments, set_seed
 
-from lorasent import adapter
+from lorasent import adapter, files
 from lorasent.base import BaseModel, find
 from lorasent.classifier import ParameterCount, build, count_parameters, quiet
 from lorasent.data import Reviews, read, without_overlap
 from lorasent.encoding import Encoder, Ids
 from lorasent.errors import MetricError, TrainingError
+from lorasent.manifest import WEIGHTS
 from lorasent.metrics import evaluate
 from lorasent.recipe import Recipe
 from lorasent.scoring import Prediction, Scorer, uses_bf16
@@ -339,7 +340,7 @@ def _run(
     # Trainer wraps the model's forward pass in autocast; what it answers from here on is float32.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     best = _checkpoint(run_path, _best(epochs).epoch * trainer.steps_per_epoch)
-    set_peft_model_state_dict(model, load_file(best / adapter.WEIGHTS))
+    set_peft_model_state_dict(model, load_file(best / WEIGHTS))
     return epochs
 
 
@@ -388,9 +389,7 @@ def _claim(run_path: Path, recipe: Recipe, base: BaseModel, train: Reviews, vali
             raise TrainingError(f"{run_path}: was made with another {' and '.join(changed)}; remove it, or resume with what it had")
         return
     run_path.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    partial.write_text(json.dumps(made_for, indent=1, sort_keys=True) + "\n", "utf-8")
-    partial.rename(path)
+    files.write(path, [files.canonical(made_for)])
 
 
 def _last_checkpoint(run_path: Path) -> Path | None:

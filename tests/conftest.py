@@ -5,18 +5,46 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.bases import make_base
+
+pytest_plugins = ["pytester"]
 
 # Absolute times are never asserted: a busy machine is not a broken property. A failure prints the blob that repeats it.
 settings.register_profile("lorasent", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lorasent")
+
+# For mutation testing: the same cases in every run, and no search for the simplest one.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("lorasent"),
+    derandomize=True,
+    database=None,
+    max_examples=30,
+    phases=[Phase.explicit, Phase.generate],
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest work begins first, so that xdist's workers end together; the rest keeps its random order."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what needs a GPU where there is none, and says so."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU: torch finds none")
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +119,9 @@ def lorasent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf"))
+    # The hub's client tries five times and waits 23 seconds in all; here it tries as often and does not wait.
+    unhurried = SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
+    monkeypatch.setattr("huggingface_hub.utils._http.time", unhurried)
 
     def run(*arguments: object, stdin: bytes = b"") -> Done:
         monkeypatch.setattr("sys.argv", ["lorasent", *map(str, arguments)])
@@ -112,10 +143,14 @@ def process(tmp_path: Path) -> Callable[..., Done]:
             if largest_file is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
+        if largest_file is not None:  # coverage's own file would be the first to hit the limit
+            environment = {name: value for name, value in environment.items() if not name.startswith("COVERAGE_")}
+
         done = subprocess.run(
             [sys.executable, "-m", "lorasent.cli", *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")},
+            env=environment,
             capture_output=True,
             timeout=300,
             check=False,

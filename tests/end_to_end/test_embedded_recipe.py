@@ -5,17 +5,46 @@ import pytest
 
 from lorasent import Recipe, load, read, train
 from lorasent.adapter import SAMPLE_REVIEWS
+from lorasent.base import find
 from lorasent.data import without_overlap
+from tests.support.drift import EPOCHS, WHY, tolerance
+from tests.support.references import COMMAND
 
 LABELS = ("Negative", "Positive")
 
-pytestmark = pytest.mark.timeout(1800)  # a whole training, beside other tests on a busy machine
+pytestmark = [
+    pytest.mark.timeout(1800),  # a whole training, beside other tests on a busy machine
+    pytest.mark.xdist_group("embedded"),  # one training for all
+]
 
 
 @pytest.fixture(scope="module")
-def embedded_adapter(tmp_path_factory):
-    """The adapter of the default recipe, as `tox -e train` makes it."""
-    return train(Recipe.read(), tmp_path_factory.mktemp("adapters") / "embedded").path
+def embedded_run(tmp_path_factory):
+    """The run of the default recipe, as `tox -e train` does it."""
+    return train(Recipe.read(), tmp_path_factory.mktemp("adapters") / "embedded")
+
+
+@pytest.fixture(scope="module")
+def embedded_adapter(embedded_run):
+    """Its adapter."""
+    return embedded_run.path
+
+
+@pytest.mark.slow
+@pytest.mark.golden("tables/embedded-epochs")
+def test_the_epoch_table_is_the_recorded_one(golden, embedded_run):
+    """Losses and figures after each epoch come out again, in bf16 and in fp32."""
+    rows = [{name: round(value, 6) for name, value in vars(row).items()} for row in embedded_run.epochs]
+    losses = tolerance(EPOCHS, "training_loss", "validation_loss")
+    two_reviews = dict.fromkeys(("accuracy", "precision", "recall", "f1", "mcc"), 0.05)
+    golden.check(
+        rows,
+        about="The epoch table of the embedded recipe; figures of its validation reviews.",
+        producer={"code": COMMAND, "base_sha256": find("embedded").sha256},
+        tolerance=losses | two_reviews,
+        why=f"Losses: {WHY} Figures: what two of the 100 validation reviews can move.",
+        seed=0,
+    )
 
 
 @pytest.mark.slow

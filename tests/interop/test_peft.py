@@ -15,7 +15,8 @@ from transformers import DistilBertConfig
 from lorasent.base import EMBEDDED_NAME, find
 from lorasent.recipe import Recipe
 from lorasent.scoring import load
-from tests.support.bases import make_hub_cache, make_patterned
+from tests.support.bases import make_hub_cache
+from tests.support.patterned import make_patterned
 
 TEXTS = ["it was a good movie", "not worth the time", "The plot is thin. " * 200 + "Still, I loved it."]
 

@@ -1,20 +1,27 @@
 """Small bases of real architectures, built here: nothing is downloaded, and every run has the same weights."""
 
+import io
 import json
 from pathlib import Path
 
+import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import ByteLevelBPETokenizer, Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 from transformers import (
+    AlbertConfig,
+    AlbertTokenizer,
     AutoModel,
     BertConfig,
     BertTokenizer,
     DebertaV2Config,
+    DebertaV2Tokenizer,
     DistilBertConfig,
+    ElectraConfig,
     GPT2Config,
     GPT2Tokenizer,
+    ModernBertConfig,
     PreTrainedConfig,
     RobertaConfig,
     RobertaTokenizer,
@@ -30,11 +37,24 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "bert": BertConfig(**SIZE, max_position_embeddings=64),
     "distilbert": DistilBertConfig(dim=32, n_layers=2, n_heads=4, hidden_dim=64, max_position_embeddings=64),
     "roberta": RobertaConfig(**SIZE, max_position_embeddings=66, pad_token_id=1, bos_token_id=0, eos_token_id=2),
+    "electra": ElectraConfig(**SIZE, embedding_size=16, max_position_embeddings=64),
+    "albert": AlbertConfig(**SIZE, embedding_size=16, max_position_embeddings=64),
     "deberta-v2": DebertaV2Config(**SIZE, max_position_embeddings=64, relative_attention=True, pos_att_type=["p2c", "c2p"]),
+    "modernbert": ModernBertConfig(
+        **SIZE,
+        max_position_embeddings=64,
+        local_attention=8,  # global in the first layer, four tokens to either side in the second
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=3,
+        cls_token_id=2,
+        sep_token_id=3,
+    ),
     "gpt2": GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64),
 }
 
-SPECIAL = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
+SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+"""In the order of their ids."""
 
 
 def make_base(path: Path, architecture: str) -> Path:
@@ -42,11 +62,10 @@ def make_base(path: Path, architecture: str) -> Path:
     texts = read("embedded:validation", LABELS).texts
     if architecture in ("roberta", "gpt2"):
         tokenizer = _byte_level(path, texts, architecture)
+    elif architecture in ("albert", "deberta-v2"):
+        tokenizer = _unigram(texts, architecture)
     else:
-        words = BertWordPieceTokenizer(lowercase=True)
-        words.train_from_iterator(texts, vocab_size=600, show_progress=False)
-        words.save_model(str(path))
-        tokenizer = BertTokenizer(str(path / "vocab.txt"), model_max_length=64, **SPECIAL)
+        tokenizer = _word_piece(path, texts)
     config = CONFIGS[architecture].__class__.from_dict({**CONFIGS[architecture].to_dict(), "vocab_size": len(tokenizer)})
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -56,6 +75,16 @@ def make_base(path: Path, architecture: str) -> Path:
     return path
 
 
+def _word_piece(path: Path, texts: list[str]) -> BertTokenizer:
+    """Its trainer finds the same pieces every time but numbers them by chance: they are numbered here."""
+    pieces = BertWordPieceTokenizer(lowercase=True)
+    pieces.train_from_iterator(texts, vocab_size=600, show_progress=False)
+    special = list(SPECIAL.values())
+    vocabulary = [*special, *sorted(pieces.get_vocab().keys() - set(special))]
+    (path / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
+    return BertTokenizer(str(path / "vocab.txt"), model_max_length=64, **SPECIAL)
+
+
 def _byte_level(path: Path, texts: list[str], architecture: str) -> RobertaTokenizer | GPT2Tokenizer:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"] if architecture == "roberta" else ["<|endoftext|>"]
     pairs = ByteLevelBPETokenizer()
@@ -63,6 +92,26 @@ def _byte_level(path: Path, texts: list[str], architecture: str) -> RobertaToken
     pairs.save_model(str(path))
     kind = RobertaTokenizer if architecture == "roberta" else GPT2Tokenizer
     return kind(str(path / "vocab.json"), str(path / "merges.txt"), model_max_length=64)
+
+
+def _unigram(texts: list[str], architecture: str) -> AlbertTokenizer | DebertaV2Tokenizer:
+    """Trained by SentencePiece itself: the Unigram trainer of `tokenizers` finds other pieces every time."""
+    names = {"pad_piece": "[PAD]", "unk_piece": "[UNK]", "bos_piece": "[CLS]", "eos_piece": "[SEP]"}
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=trained,
+        vocab_size=600,
+        user_defined_symbols=["[MASK]"],
+        **names,
+        **{name.replace("piece", "id"): position for position, name in enumerate(names)},
+        num_threads=1,
+        minloglevel=2,
+    )
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=trained.getvalue())
+    vocabulary = [(pieces.id_to_piece(position), pieces.get_score(position)) for position in range(len(pieces))]
+    kind = AlbertTokenizer if architecture == "albert" else DebertaV2Tokenizer
+    return kind(vocabulary, model_max_length=64, **SPECIAL)
 
 
 def make_hub_cache(home: Path, name: str, source: Path, revision: str) -> Path:
@@ -76,25 +125,6 @@ def make_hub_cache(home: Path, name: str, source: Path, revision: str) -> Path:
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(revision)
     return snapshot
-
-
-def make_patterned(path: Path, config: PreTrainedConfig, tokenizer: Path) -> Path:
-    """Writes a base of full shape whose weights a formula gives, with another base's tokenizer."""
-    path.mkdir(parents=True, exist_ok=True)
-    with torch.device("meta"):
-        model = AutoModel.from_config(config)
-    weights = {}
-    for position, (name, tensor) in enumerate(sorted(model.state_dict().items())):
-        if name.endswith("position_ids"):
-            continue
-        steps = torch.arange(tensor.numel(), dtype=torch.float32)
-        values = 0.05 * torch.sin(steps * (1 + position) * 0.618)
-        weights[name] = (1 + values if "norm" in name.lower() and name.endswith("weight") else values).reshape(tensor.shape)
-    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
-    config.save_pretrained(path)
-    for file in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        (path / file).write_bytes((tokenizer / file).read_bytes())
-    return path
 
 
 def edit_tensors(path: Path, change) -> None:

@@ -1,7 +1,9 @@
 """The adapter on disk: whole or not there, and found out when it is not what was written."""
 
 import json
+import re
 import shutil
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -10,12 +12,14 @@ from safetensors.torch import load_file
 
 from lorasent import adapter
 from lorasent.adapter import PROBES, UnverifiedAdapterWarning, load
-from lorasent.base import file_sha256
-from lorasent.classifier import answer
-from lorasent.errors import AdapterError, BaseModelError
-from lorasent.recipe import Recipe
-from lorasent.training import train
-from tests.support.bases import edit_json, edit_tensors
+from lorasent.base import find
+from lorasent.classifier import answer, build
+from lorasent.encoding import Encoder
+from lorasent.errors import AdapterError, BaseModelError, RecipeError
+from lorasent.files import sha256
+from lorasent.manifest import identity
+from lorasent.recipe import Encoding, Recipe
+from tests.support.bases import CONFIGS, LABELS, edit_json, edit_tensors, make_hub_cache
 
 TEXTS = ["it was a good movie", "not worth the time"]
 
@@ -29,7 +33,32 @@ def copied(small_adapter, tmp_path):
 def rehash(path):
     """Makes the manifest agree with the files, as a faulty exporter's would."""
     manifest = json.loads((path / "lorasent.json").read_text())
-    edit_json(path / "lorasent.json", files={name: file_sha256(path / name) for name in manifest["files"]})
+    edit_json(path / "lorasent.json", files={name: sha256(path / name) for name in manifest["files"]})
+
+
+def recipe_of(model, revision=None, labels=LABELS):
+    """The recipe of an adapter of every linear layer."""
+    tables = {
+        "base": {"model": str(model), "labels": labels} | ({"revision": revision} if revision else {}),
+        "data": {"train": "embedded:train", "validation": "embedded:validation"},
+        "encoding": {"max_length": 64},
+        "lora": {"r": 2, "alpha": 4, "target_modules": ["all-linear"]},
+        "training": {"epochs": 1, "batch_size": 1, "learning_rate": 1e-3},
+    }
+    return Recipe.parse(tables, "test")
+
+
+def write_untrained(path, model, revision=None, labels=LABELS, training=None):
+    """Writes an adapter with a random head and B = 0, for claims about files: training would only take time."""
+    recipe, base = recipe_of(model, revision, labels), find(str(model), revision)
+    encoder = Encoder(base.path, recipe.encoding)
+    adapter.write(path, build(base, recipe.base, recipe.lora, encoder), encoder, base, recipe, training or {})
+    return path
+
+
+def exactly(message):
+    """A pattern for the whole of a message."""
+    return f"^{re.escape(message)}$"
 
 
 def test_it_answers_as_the_trainers_memory_did(small_adapter):
@@ -41,11 +70,10 @@ def test_it_answers_as_the_trainers_memory_did(small_adapter):
         np.testing.assert_allclose(answer(loaded.model, loaded.encoder, PROBES), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ["distilbert", "deberta-v2", "gpt2", "roberta"])
-def test_every_new_tensor_is_saved(bases, small_recipe, tmp_path, architecture):
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_every_new_tensor_is_saved(bases, tmp_path, architecture):
     """Two loads of the same adapter under different random states give the same logits, pooler included."""
-    overrides = [f"base.model={bases(architecture)}", "training.epochs=1", "data.sample=8"]
-    path = train(Recipe.read(small_recipe, overrides), tmp_path / architecture).path
+    path = write_untrained(tmp_path / architecture, bases(architecture))
     logits = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -76,6 +104,123 @@ def test_the_manifest_says_what_it_was_made_from(small_adapter):
     assert [row["epoch"] for row in manifest["epochs"]] == [1, 2, 3]
     assert manifest["data"]["train"]["reviews"] == 24
     assert manifest["libraries"]["torch"] == torch.__version__
+
+
+def test_the_manifest_holds_what_its_adapter_is_proved_by(bases, tmp_path):
+    """Recipe, base, labels, tokenizer, parameters, probes, libraries and files stand under their names, as they are."""
+    path = write_untrained(tmp_path / "adapter", bases("bert"), training={"seconds": 1.5})
+    recipe, base = recipe_of(bases("bert")), find(str(bases("bert")))
+    text = (path / "lorasent.json").read_text("utf-8")
+    manifest = json.loads(text)
+    assert text == json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    parameters = [(name, value.numel()) for name, value in load(path).model.named_parameters()]
+    probes = manifest.pop("probes")
+    assert manifest == {
+        "schema_version": 1,
+        "recipe": recipe.to_json(),
+        "recipe_sha256": recipe.fingerprint,
+        "base": {"name": base.name, "sha256": base.sha256, "revision": None},
+        "labels": ["Negative", "Positive"],
+        "tokenizer_sha256": Encoder(base.path, recipe.encoding).fingerprint,
+        "parameters": {
+            "total": sum(size for _, size in parameters),
+            "trainable": sum(size for name, size in parameters if "lora_" in name or "modules_to_save" in name),
+            "in_use": sum(size for name, size in parameters if ".original_module." not in name),
+        },
+        "libraries": {
+            name: metadata.version(name)
+            for name in ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+        },
+        "files": {file.name: sha256(file) for file in path.iterdir() if file.name not in ("lorasent.json", "README.md")},
+        "seconds": 1.5,
+    }
+    assert probes["texts"] == list(PROBES)
+    assert probes["logits"] == [[round(logit, 6) for logit in row] for row in probes["logits"]]
+
+
+def test_pefts_own_configuration_is_canonical(bases, tmp_path):
+    """It names the base, lists modules in order, and is JSON with sorted keys; the weights are as readable as it is."""
+    path = write_untrained(tmp_path / "adapter", bases("bert"))
+    text = (path / "adapter_config.json").read_text("utf-8")
+    config = json.loads(text)
+    assert text == json.dumps(config, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    assert (config["base_model_name_or_path"], config["revision"]) == (str(bases("bert").resolve()), None)
+    assert len(config["target_modules"]) == 13  # twice six layers, and the pooler
+    assert config["target_modules"] == sorted(config["target_modules"])
+    assert config["modules_to_save"] == sorted(config["modules_to_save"])
+    assert set(config["modules_to_save"]) == {"classifier", "score"}  # PEFT adds its own two to what is new
+    modes = {(path / name).stat().st_mode for name in ("adapter_config.json", "adapter_model.safetensors")}
+    assert len(modes) == 1
+
+
+def test_what_is_loaded_is_what_was_written(small_adapter):
+    """Model, encoder, labels and manifest; the model is ready to answer, dropout off."""
+    loaded = load(str(small_adapter))
+    assert loaded.manifest == json.loads((small_adapter / "lorasent.json").read_text("utf-8"))
+    assert loaded.labels == ("Negative", "Positive")
+    assert loaded.encoder.max_length == 64
+    assert not loaded.model.training
+
+
+CARD = """---
+base_model: {base}
+library_name: peft
+pipeline_tag: text-classification
+---
+# Sentiment adapter on {base}
+
+LoRA r=2, alpha=4, trained on embedded:train with lorasent {version}.
+Labels: Negative, Positive. At most 64 tokens, cut on the left.
+{scores}
+
+```python
+import lorasent
+
+lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
+```
+"""
+
+
+@pytest.mark.parametrize(
+    ("training", "scores"),
+    [({}, ""), ({"best": {"accuracy": 0.81239, "epoch": 3}}, "Validation accuracy 0.8124 (epoch 3).")],
+    ids=["without a score", "with a score"],
+)
+def test_the_model_card_says_what_it_is(bases, tmp_path, training, scores):
+    """Base, LoRA, data, labels, tokens, and the validation accuracy where it is known."""
+    path = write_untrained(tmp_path / "adapter", bases("bert"), training=training)
+    base = json.loads((path / "lorasent.json").read_text("utf-8"))["base"]["name"]
+    expected = CARD.format(base=base, version=metadata.version("lorasent"), scores=scores)
+    assert (path / "README.md").read_text("utf-8") == expected
+
+
+def test_folders_on_the_way_are_made(bases, tmp_path):
+    """An adapter may be written where its parents are not there yet."""
+    assert load(write_untrained(tmp_path / "new" / "newer" / "adapter", bases("bert"))).labels == LABELS
+
+
+@pytest.fixture
+def hub(bases, tmp_path, monkeypatch):
+    """A hub cache with a base of two commits; its `main` is the second, whose weights are others."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    snapshot = make_hub_cache(tmp_path / "hf", "films/base", bases("bert"), "a" * 40)
+    newer = shutil.copytree(snapshot, snapshot.with_name("b" * 40))
+    edit_tensors(newer / "model.safetensors", negate)
+    (snapshot.parent.parent / "refs" / "main").write_text("b" * 40)
+
+
+@pytest.mark.parametrize("manifest", [True, False], ids=["with a manifest", "of plain PEFT"])
+@pytest.mark.filterwarnings("ignore::lorasent.adapter.UnverifiedAdapterWarning")
+def test_a_base_of_the_hub_is_the_commit_that_was_trained_on(hub, tmp_path, manifest):
+    """The commit is written down and found again, though the hub has gone on to another."""
+    path = write_untrained(tmp_path / "adapter", "films/base", "a" * 40)
+    config = json.loads((path / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["revision"]) == ("films/base", "a" * 40)
+    expected = json.loads((path / "lorasent.json").read_text())["probes"]["logits"]
+    if not manifest:
+        (path / "lorasent.json").unlink()
+    loaded = load(path)
+    np.testing.assert_allclose(answer(loaded.model, loaded.encoder, PROBES), expected, atol=1e-5)
 
 
 DAMAGES = {
@@ -152,6 +297,28 @@ def test_a_tokenizer_that_behaves_otherwise_is_found(copied):
         load(copied)
 
 
+@pytest.mark.parametrize("moved", [0.5, -0.5], ids=["up", "down"])
+def test_the_probe_that_moved_most_is_named(copied, moved):
+    """One logit of one probe is enough; how far it moved and how far it may are said. Rounding is not a fault."""
+    manifest = json.loads((copied / "lorasent.json").read_text("utf-8"))
+    logits = manifest["probes"]["logits"]
+    logits[0][0] += 5e-5
+    edit_json(copied / "lorasent.json", probes=manifest["probes"])
+    load(copied)
+    logits[2][1] += moved
+    edit_json(copied / "lorasent.json", probes=manifest["probes"])
+    message = f"{copied}: does not answer as it did when it was trained: logits of probe 2 moved by 0.5, allowed are 0.0001"
+    with pytest.raises(AdapterError, match=exactly(message)):
+        load(copied)
+
+
+def test_a_recipe_that_is_none_is_named_with_its_manifest(copied):
+    """An error in the manifest's recipe says which file it stands in."""
+    edit_json(copied / "lorasent.json", recipe={})
+    with pytest.raises(RecipeError, match=re.escape(f"{copied / 'lorasent.json'}: required key base is missing")):
+        load(copied)
+
+
 def test_another_base_is_refused(copied):
     """The base is held to its hash."""
     manifest = json.loads((copied / "lorasent.json").read_text())
@@ -163,7 +330,18 @@ def test_another_base_is_refused(copied):
 def test_a_pickle_is_refused(copied):
     """An adapter whose weights are a pickle is never loaded."""
     (copied / "adapter_model.safetensors").rename(copied / "adapter_model.bin")
-    with pytest.raises(AdapterError, match=r"holds a pickle \(adapter_model.bin\), which is never loaded"):
+    message = f"{copied}: holds a pickle (adapter_model.bin), which is never loaded; needs adapter_model.safetensors"
+    with pytest.raises(AdapterError, match=exactly(message)):
+        load(copied)
+
+
+def test_what_is_no_adapter_is_refused(copied):
+    """A directory is an adapter if it is there and holds PEFT's two files."""
+    with pytest.raises(AdapterError, match=exactly(f"{copied}-not: no such adapter directory")):
+        load(f"{copied}-not")
+    (copied / "adapter_config.json").unlink()
+    message = f"{copied}: not an adapter: needs adapter_config.json and adapter_model.safetensors"
+    with pytest.raises(AdapterError, match=exactly(message)):
         load(copied)
 
 
@@ -176,45 +354,193 @@ def test_an_edited_model_card_is_no_damage(copied):
 def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter):
     """An adapter of plain PEFT's is loaded; the warning says what cannot be verified."""
     (copied / "lorasent.json").unlink()
-    edit_json(copied / "adapter_config.json", base_model_name_or_path=load(small_adapter).manifest["base"]["name"])
-    with pytest.warns(UnverifiedAdapterWarning, match=r"tokenizer, truncation side, labels and answers cannot be verified"):
+    (copied / "training_args.bin").write_bytes(b"a pickle that trainers leave beside their weights; nobody reads it")
+    message = f"{copied}: no lorasent.json: files, base weights, tokenizer, truncation side, labels and answers cannot be verified"
+    with pytest.warns(UnverifiedAdapterWarning, match=exactly(message)):
         plain = load(copied)
-    assert plain.labels == ("LABEL_0", "LABEL_1")
+    assert (plain.labels, plain.manifest) == (("LABEL_0", "LABEL_1"), {})
     known = load(small_adapter)
     np.testing.assert_allclose(answer(plain.model, plain.encoder, TEXTS), answer(known.model, known.encoder, TEXTS), atol=1e-6)
 
 
-def test_a_head_of_two_layers_is_recognised_without_a_manifest(bases, small_recipe, tmp_path):
-    """DistilBERT's pre_classifier is no classifier: the labels are counted on the last layer."""
-    recipe = Recipe.read(small_recipe, [f"base.model={bases('distilbert')}", "training.epochs=1", "data.sample=8"])
-    path = train(recipe, tmp_path / "adapter").path
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_labels_are_counted_on_the_head_without_a_manifest(bases, tmp_path, architecture):
+    """Whatever the head is called, and however many layers it has: the labels are those of its last layer."""
+    path = write_untrained(tmp_path / "adapter", bases(architecture), labels=("Bad", "Fair", "Good"))
     (path / "lorasent.json").unlink()
     with pytest.warns(UnverifiedAdapterWarning, match=r"no lorasent.json"):
-        assert load(path).labels == ("LABEL_0", "LABEL_1")
+        assert load(path).labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+
+
+def shorten_head(tensors):
+    """A regression head, of one output."""
+    for name in [name for name in tensors if "classifier" in name]:
+        tensors[name] = tensors[name][:1].clone()
+
+
+@pytest.mark.parametrize("fault", ["drop_head", "shorten_head"])
+@pytest.mark.filterwarnings("ignore::lorasent.adapter.UnverifiedAdapterWarning")
+def test_without_a_manifest_a_head_is_needed(copied, fault):
+    """Weights without a head, or with one of a single output, are no classifier."""
+    (copied / "lorasent.json").unlink()
+    edit_tensors(copied / "adapter_model.safetensors", globals()[fault])
+    needs = "needs one classification head (classifier or score) of two labels or more"
+    with pytest.raises(AdapterError, match=exactly(f"{copied / 'adapter_model.safetensors'}: {needs}")):
+        load(copied)
+
+
+def lengthen(path):
+    """Gives a copy of the small BERT 600 positions."""
+    edit_json(path / "config.json", max_position_embeddings=600)
+    name = "embeddings.position_embeddings.weight"
+    edit_tensors(path / "model.safetensors", lambda tensors: tensors.update({name: tensors[name][:60].repeat(10, 1)}))
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "expected"),
+    [
+        ({"model_max_length": 32}, {}, 32),
+        ({"model_max_length": 1000}, {}, 64),
+        ({"model_max_length": None}, {}, 64),
+        (None, {"model_max_length": 40}, 40),
+        ({"model_max_length": 1000}, None, 512),
+    ],
+    ids=[
+        "the tokenizer allows less",
+        "the base holds less",
+        "the tokenizer does not say",
+        "the base's tokenizer, where it has none",
+        "512 at most",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::lorasent.adapter.UnverifiedAdapterWarning")
+def test_without_a_manifest_the_least_length_counts(bases, tmp_path, own, others, expected):
+    """As many tokens as tokenizer and base both allow, and 512 at most, cut on the left."""
+    base = shutil.copytree(bases("bert"), tmp_path / "base")
+    if others is None:
+        lengthen(base)
+    path = write_untrained(tmp_path / "adapter", base)
+    (path / "lorasent.json").unlink()
+    if own is None:
+        for file in path.glob("*token*"):
+            file.unlink()
+        edit_json(base / "tokenizer_config.json", **others)
+    else:
+        edit_json(path / "tokenizer_config.json", **own)
+    encoder = load(path).encoder
+    assert encoder.max_length == expected
+    assert encoder.fingerprint == Encoder(path if own else base, Encoding(max_length=expected)).fingerprint
 
 
 MALFORMED = {
-    "files": ([], r"files: Input should be a valid dictionary"),
-    "base": ({"name": "x"}, r"base.sha256: Field required"),
-    "probes": ({"texts": ["a", "b"], "logits": [[0.1, 0.2]]}, r"probes: every text needs a logit for each label"),
-    "labels": (["only"], r"labels: List should have at least 2 items"),
+    "files": ([], "files: Input should be a valid dictionary, found []"),
+    "base": ({"name": "x"}, "base.sha256: Field required, found {'name': 'x'}"),
+    "probes": ({"texts": ["a", "b"], "logits": [[0.1, 0.2]]}, "probes: every text needs a logit for each label"),
+    "labels": (["only" * 40], f"labels: List should have at least 2 items after validation, not 1, found ['{'only' * 14}on"),
 }
 
 
 @pytest.mark.parametrize("key", MALFORMED)
 def test_a_malformed_manifest_is_named(copied, key):
-    """A key of the wrong form proves nothing and is refused."""
+    """A key of the wrong form proves nothing and is refused; 60 characters of it are shown."""
     value, message = MALFORMED[key]
     edit_json(copied / "lorasent.json", **{key: value})
-    with pytest.raises(AdapterError, match=message):
+    with pytest.raises(AdapterError, match=re.escape(message)) as refused:
         load(copied)
+    if key != "probes":  # found there is the whole manifest
+        assert str(refused.value) == f"{copied / 'lorasent.json'}: {message}"
+
+
+def test_a_manifest_that_does_not_list_the_weights_proves_nothing(copied):
+    """PEFT's two files are held to the manifest although it leaves them out."""
+    manifest = json.loads((copied / "lorasent.json").read_text("utf-8"))
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        files = {file: digest for file, digest in manifest["files"].items() if file != name}
+        edit_json(copied / "lorasent.json", files=files)
+        message = f"{copied / name}: not the file that was written (sha256 differs from the manifest's)"
+        with pytest.raises(AdapterError, match=exactly(message)):
+            adapter.verify(copied)
+
+
+def test_the_identity_is_of_what_answers(copied):
+    """The model card and the times that training took are no part of it; files, recipe, base and labels are."""
+    before = identity(copied)
+    (copied / "README.md").write_text("mine")
+    edit_json(copied / "lorasent.json", epochs=[], best={})
+    assert identity(copied) == before
+    said = json.loads((copied / "lorasent.json").read_text("utf-8"))
+    others = set()
+    for key, value in (("recipe", {}), ("base", {**said["base"], "revision": "a" * 40}), ("labels", ["Bad", "Good"])):
+        edit_json(copied / "lorasent.json", **{key: value})
+        others.add(identity(copied))
+        edit_json(copied / "lorasent.json", **{key: said[key]})
+    edit_json(copied / "adapter_config.json", lora_alpha=64)
+    others.add(identity(copied))
+    assert len(others - {before}) == 4
+
+
+def keep_only_the_head(tensors):
+    """All of LoRA lost."""
+    for name in [name for name in tensors if "lora" in name]:
+        del tensors[name]
+
+
+def add_tensors(tensors):
+    """More than the base has room for."""
+    tensors.update({f"base_model.model.layer_{number}": torch.zeros(1) for number in range(4)})
+
+
+def widen(tensors):
+    """Matrices of another base."""
+    for name in [name for name in tensors if "lora_A" in name]:
+        tensors[name] = tensors[name].repeat(1, 2)
+
+
+OUTPUT, KEY = (f"base_model.model.bert.encoder.layer.0.attention.{name}" for name in ("output.dense", "self.key"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (
+            keep_only_the_head,
+            (
+                f"/adapter_model.safetensors: lacks ['{OUTPUT}.lora_A.weight', '{OUTPUT}.lora_B.weight', '{KEY}.lora_A.weight'], "
+                "holds unexpected nothing"
+            ),
+        ),
+        (
+            add_tensors,
+            (
+                "/adapter_model.safetensors: lacks nothing, "
+                "holds unexpected ['base_model.model.layer_0', 'base_model.model.layer_1', 'base_model.model.layer_2']"
+            ),
+        ),
+        (widen, ": cannot be loaded onto {base}: Error(s) in loading state_dict for PeftModelForSequenceClassification:"),
+    ],
+    ids=["missing", "too much", "another size"],
+)
+def test_weights_that_do_not_fit_are_refused(copied, bases, fault, message):
+    """Three tensors that are missing or too much are named; a tensor of another size does not fit onto the base."""
+    edit_tensors(copied / "adapter_model.safetensors", fault)
+    rehash(copied)
+    with pytest.raises(AdapterError, match=exactly(str(copied) + message.replace("{base}", str(bases("bert").resolve())))):
+        load(copied)
+
+
+def test_figures_that_are_no_json_are_not_written(bases, tmp_path):
+    """NaN among what was measured is refused, and nothing is left behind."""
+    with pytest.raises(ValueError, match=r"Out of range float values are not JSON compliant"):
+        write_untrained(tmp_path / "adapter", bases("bert"), training={"seconds": float("nan")})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_kinds_of_adapter_and_broken_weights_are_refused(copied):
     """PEFT knows more than LoRA; what a directory's configuration asks for is not built. Bytes that are no tensors are said."""
     (copied / "lorasent.json").unlink()
     edit_json(copied / "adapter_config.json", peft_type="IA3")
-    with pytest.raises(AdapterError, match=r"only LoRA adapters are loaded, found peft_type IA3"):
+    message = f"{copied / 'adapter_config.json'}: only LoRA adapters are loaded, found peft_type IA3"
+    with pytest.raises(AdapterError, match=exactly(message)):
         load(copied)
     edit_json(copied / "adapter_config.json", peft_type="LORA")
     (copied / "adapter_model.safetensors").write_bytes(b"broken")

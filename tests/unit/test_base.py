@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from lorasent.base import EMBEDDED_NAME, EMBEDDED_SHA256, find
+from lorasent.base import EMBEDDED_NAME, EMBEDDED_SHA256, find, offline
 from lorasent.errors import BaseModelError
 
 
@@ -63,3 +63,20 @@ def test_a_base_that_is_nowhere_says_where_was_looked(tmp_path, monkeypatch):
         BaseModelError, match=r"no-one/nothing: no such directory, not in the cache, and not to be had from the hub"
     ):
         find("no-one/nothing")
+
+
+def test_offline_the_hub_is_not_asked(monkeypatch, tmp_path):
+    """A base that is not in the cache is not to be had while a verdict is made; afterwards the hub may be asked again."""
+    asked = []
+
+    def download(name, local_files_only=False, **_):
+        asked.append(local_files_only)
+        raise FileNotFoundError("not here")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    with offline(), pytest.raises(BaseModelError, match=r"not to be had from the hub: a verdict asks no network; load it once"):
+        find("some/base")
+    assert asked == [True]
+    with pytest.raises(BaseModelError, match=r"not here"):
+        find("some/base")
+    assert asked == [True, True, False]

@@ -1,9 +1,11 @@
-"""Encoding: the end of a review is kept, special tokens stand, padding is right and only as long as it must be."""
+"""Encoding by example: the side that is cut, the pad token, the prefix space, the fingerprint, and what is refused."""
+
+import re
+import shutil
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from transformers import AutoTokenizer, ByT5Tokenizer
 
 from lorasent.base import find
 from lorasent.data import read
@@ -11,30 +13,6 @@ from lorasent.encoding import Encoder
 from lorasent.errors import BaseModelError
 from lorasent.recipe import Encoding
 from tests.support.bases import edit_json, tokenizer_of
-
-words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=200)
-
-
-@pytest.fixture(scope="module")
-def encoders(bases):
-    """One encoder of 16 tokens for each kind of tokenizer."""
-    return {name: Encoder(bases(name), Encoding(max_length=16)) for name in ("bert", "roberta", "gpt2")}
-
-
-@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(text=words)
-def test_the_last_tokens_are_kept_between_special_tokens(encoders, kind, text):
-    """What is cut is the front; the special tokens are those of the uncut text."""
-    encoder = encoders[kind]
-    (kept,) = encoder.encode([text])
-    whole = encoder.tokenizer(text)["input_ids"]
-    special = {"bert": (1, 1), "roberta": (1, 1), "gpt2": (0, 0)}[kind]
-    room = 16 - sum(special)
-    body = whole[special[0] : len(whole) - special[1]]
-    expected = [*whole[: special[0]], *body[max(0, len(body) - room) :], *whole[len(whole) - special[1] :]]
-    assert kept.tolist() == expected
-    assert encoder.lengths([text]).tolist() == [len(whole)]
 
 
 def test_the_side_is_ours_whatever_the_tokenizers_file_says(bases, tmp_path):
@@ -63,24 +41,11 @@ def test_text_in_front_of_an_over_long_review_changes_nothing():
         np.testing.assert_array_equal(plain, fronted)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(texts=st.lists(words, min_size=1, max_size=8))
-def test_a_batch_is_padded_to_its_longest(encoders, texts):
-    """Masked-in tokens are the texts' own, in order; the rest is the pad token."""
-    encoder = encoders["bert"]
-    encoded = encoder.encode(texts)
-    batch = encoder.pad(encoded)
-    assert batch["input_ids"].shape == (len(texts), max(len(ids) for ids in encoded)) == batch["attention_mask"].shape
-    for ids, row, mask in zip(encoded, batch["input_ids"], batch["attention_mask"], strict=True):
-        assert row[: len(ids)].tolist() == ids.tolist()
-        assert (row[len(ids) :] == encoder.pad_id).all()
-        assert mask.tolist() == [1] * len(ids) + [0] * (len(row) - len(ids))
-
-
-def test_a_missing_pad_token_is_added(encoders):
+def test_a_missing_pad_token_is_added(bases):
     """GPT-2 has none; the added one is a new id, at the end."""
-    assert encoders["gpt2"].tokenizer.pad_token == "[PAD]"
-    assert encoders["gpt2"].pad_id == len(encoders["gpt2"].tokenizer) - 1
+    encoder = Encoder(bases("gpt2"), Encoding(max_length=16))
+    assert encoder.tokenizer.pad_token == "[PAD]"
+    assert encoder.pad_id == len(encoder.tokenizer) - 1
 
 
 def test_the_prefix_space_is_passed_on(bases):
@@ -109,9 +74,56 @@ def test_the_fingerprint_is_of_behaviour(bases, tmp_path):
     assert encoder.fingerprint not in {other.fingerprint for other in others}
 
 
+def test_no_texts_are_no_ids(bases):
+    """Nothing in, nothing out; ids, masks and lengths are 64-bit integers, also of an empty text."""
+    encoder = Encoder(bases("gpt2"), Encoding(max_length=16))
+    assert encoder.encode([]) == []
+    encoded = encoder.encode(["", "a film"])
+    arrays = [*encoded, *encoder.pad(encoded).values(), encoder.lengths(["", "a film"])]
+    assert {array.dtype for array in arrays} == {np.dtype(np.int64)}
+
+
+def test_over_long_reviews_are_counted_in_silence(bases, capfd):
+    """transformers warns of texts beyond its limit; here they are expected."""
+    encoder = Encoder(bases("bert"), Encoding(max_length=16))
+    capfd.readouterr()  # what making the base said
+    assert encoder.lengths(["a film " * 100]).item() > 64
+    assert capfd.readouterr().err == ""
+
+
+def test_the_tokenizer_that_is_saved_says_how_it_was_used(bases, tmp_path):
+    """Plain transformers cuts on the same side at the same length, and pads with the same token on the right."""
+    base = shutil.copytree(bases("gpt2"), tmp_path / "base")
+    edit_json(base / "tokenizer_config.json", truncation_side="right", padding_side="left")
+    encoder = Encoder(base, Encoding(max_length=16))
+    encoder.save(tmp_path / "saved")
+    plain = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert (plain.truncation_side, plain.padding_side, plain.model_max_length) == ("left", "right", 16)
+    assert plain.pad_token_id == encoder.pad_id
+    text = " ".join(read("embedded:validation", ("Negative", "Positive")).texts)[:2000]
+    assert plain(text, truncation=True)["input_ids"] == encoder.encode([text])[0].tolist()
+
+
+def test_code_that_a_tokenizer_brings_is_not_run(bases, tmp_path):
+    """A tokenizer that names a class of its own is read as the class that transformers knows."""
+    base = shutil.copytree(bases("bert"), tmp_path / "base")
+    (base / "code.py").write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\nclass Own: pass\n")
+    edit_json(base / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, "code.Own"]})
+    assert Encoder(base, Encoding(max_length=16)).fingerprint == Encoder(bases("bert"), Encoding(max_length=16)).fingerprint
+    assert not (tmp_path / "ran").exists()
+
+
 def test_what_cannot_encode_is_refused(bases, tmp_path):
-    """More tokens than the tokenizer allows, or no tokenizer."""
-    with pytest.raises(BaseModelError, match=r"encoding.max_length = 65: the tokenizer in .* allows at most 64"):
+    """More tokens than the tokenizer allows, a tokenizer written in Python, or none."""
+    message = f"encoding.max_length = 65: the tokenizer in {bases('bert')} allows at most 64"
+    with pytest.raises(BaseModelError, match=f"^{re.escape(message)}$"):
         Encoder(bases("bert"), Encoding(max_length=65))
-    with pytest.raises(BaseModelError, match=r"holds no tokenizer that can be loaded"):
+    with pytest.raises(ValueError, match=r"tokenizer") as cause:
+        AutoTokenizer.from_pretrained(tmp_path)
+    message = f"{tmp_path}: holds no tokenizer that can be loaded: {str(cause.value).splitlines()[0]}"
+    with pytest.raises(BaseModelError, match=f"^{re.escape(message)}$"):
+        Encoder(tmp_path, Encoding())
+    ByT5Tokenizer().save_pretrained(tmp_path)
+    message = f"{tmp_path}: needs a fast tokenizer (tokenizer.json), found ByT5Tokenizer"
+    with pytest.raises(BaseModelError, match=f"^{re.escape(message)}$"):
         Encoder(tmp_path, Encoding())

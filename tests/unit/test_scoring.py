@@ -64,3 +64,13 @@ def test_scoring_leaves_the_models_mode_alone(small_adapter, training):
     scorer.model.train(training)
     assert np.array_equal(scorer.logits(["a film"]), scorer.logits(["a film"]))
     assert scorer.model.training is training
+
+
+@pytest.mark.gpu
+def test_a_gpu_answers_alike(small_adapter):
+    """In float32 a GPU's logits are the processor's to 1e-3, whatever its matrix units round to."""
+    texts = read("embedded:validation", ("Negative", "Positive")).texts[:20]
+    scorer = load(small_adapter)
+    expected = scorer.logits(texts)
+    scorer.model.to("cuda")
+    np.testing.assert_allclose(scorer.logits(texts), expected, atol=1e-3)

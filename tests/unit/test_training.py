@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorasent.adapter import SAMPLE_REVIEWS
-from lorasent.base import file_sha256
 from lorasent.errors import DataError, RecipeError, TrainingError
+from lorasent.files import sha256
 from lorasent.recipe import Recipe
 from lorasent.scoring import load
 from lorasent.training import LengthGroupedSampler, Listener, train
@@ -22,7 +22,7 @@ STEPS = 6  # 24 reviews in batches of 4, in each of three epochs
 
 
 def weights(path):
-    return file_sha256(path / "adapter_model.safetensors")
+    return sha256(path / "adapter_model.safetensors")
 
 
 def test_the_same_seed_gives_the_same_bits(small_recipe, small_adapter, tmp_path):
@@ -85,6 +85,7 @@ def test_an_interrupted_run_is_not_overwritten_and_resumes_only_as_itself(small_
     assert heard == [1]
 
 
+@pytest.mark.slow
 def test_patience_survives_a_resume(small_recipe, tmp_path):
     """Early stopping counts from the best epoch, and a resumed run stops where the uninterrupted one did."""
     recipe = Recipe.read(small_recipe, ["training.epochs=12", "training.early_stopping_patience=2", "training.learning_rate=0.05"])
@@ -98,6 +99,7 @@ def test_patience_survives_a_resume(small_recipe, tmp_path):
     assert weights(resumed.path) == weights(whole.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [["training.early_stopping_patience=1"], []], ids=["stopped early", "all epochs done"])
 def test_a_run_that_had_ended_is_only_written_when_resumed(small_recipe, tmp_path, monkeypatch, overrides):
     """A full disk when the adapter is written: the resumed run trains no further, wherever its folder has gone, and is the same."""

@@ -1,0 +1,63 @@
+"""Other libraries' files: what they write is read here, and what is written here they read."""
+
+import datasets
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from peft import AutoPeftModelForSequenceClassification, LoraConfig, get_peft_model
+from safetensors import safe_open
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from lorasent import load
+from lorasent.adapter import UnverifiedAdapterWarning
+from lorasent.classifier import quiet
+from lorasent.data import read
+
+LABELS = ("Negative", "Positive")
+TEXTS = ["it was a good movie", "not worth the time", "a film"]
+
+
+@pytest.mark.parametrize("form", ["save_to_disk", "parquet", "jsonl", "csv"])
+def test_reviews_go_through_datasets_and_back(tmp_path, form):
+    """What `datasets` writes of reviews, in each form that it has, reads as the reviews that they were."""
+    reviews = read("embedded:validation", LABELS)
+    columns = {"text": reviews.texts, "label": reviews.labels.tolist()}
+    names = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(LABELS))})
+    saved = datasets.Dataset.from_dict(columns, features=names)
+    path = tmp_path / ("reviews" if form == "save_to_disk" else f"reviews.{form}")
+    {"save_to_disk": saved.save_to_disk, "parquet": saved.to_parquet, "jsonl": saved.to_json, "csv": saved.to_csv}[form](path)
+    back = read(str(path), LABELS)
+    assert back.texts == reviews.texts
+    assert back.labels.tolist() == reviews.labels.tolist()
+    assert back.fingerprint == reviews.fingerprint
+
+
+def test_an_adapters_weights_go_through_safetensors_and_back(small_adapter, tmp_path):
+    """Read and written again by safetensors itself, every tensor is the same, under PEFT's names, in float32."""
+    path = small_adapter / "adapter_model.safetensors"
+    with safe_open(path, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    safetensors.numpy.save_file(tensors, tmp_path / "again.safetensors")
+    again = safetensors.numpy.load_file(tmp_path / "again.safetensors")
+    assert again.keys() == tensors.keys()
+    assert all(np.array_equal(again[name], tensor) and tensor.dtype == np.float32 for name, tensor in tensors.items())
+    assert all(name.startswith("base_model.model.") for name in tensors)
+
+
+def test_an_adapter_of_plain_peft_answers_as_in_plain_peft(bases, tmp_path):
+    """Built, saved and loaded by PEFT alone, it is loaded here with the same logits, and with a warning of what is not known."""
+    base, out = bases("bert"), tmp_path / "plain"
+    torch.manual_seed(0)
+    with quiet():  # PEFT asks transformers for a name that transformers has given up, and transformers says so
+        model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
+        model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query"], init_lora_weights=False))
+        model.save_pretrained(out)
+        plain = AutoPeftModelForSequenceClassification.from_pretrained(out).eval()
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    with torch.no_grad():
+        expected = [plain(**tokenizer(text, return_tensors="pt")).logits[0].tolist() for text in TEXTS]
+    with pytest.warns(UnverifiedAdapterWarning, match=r"tokenizer, truncation side, labels and answers cannot be verified"):
+        scorer = load(out)
+    np.testing.assert_allclose(scorer.logits(TEXTS), expected, atol=1e-5)
+    assert scorer.labels == ("LABEL_0", "LABEL_1")

@@ -1,0 +1,58 @@
+"""What the goldens of predictions are held to: which texts, which adapters, and how each is made again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from transformers import DistilBertConfig
+
+from lorasent import adapter, classifier
+from lorasent.base import find
+from lorasent.data import read
+from lorasent.encoding import Encoder
+from lorasent.metrics import probabilities
+from lorasent.recipe import Recipe
+from tests.support.patterned import fill, make_patterned
+
+FOLDER = Path(__file__).parents[2] / "golden"
+REFERENCE = FOLDER / "reference-adapter"
+LABELS = ("Negative", "Positive")
+
+COMMAND = "lorasent train embedded --out golden/reference-adapter"
+
+
+def embedded_texts() -> list[str]:
+    """200 embedded test reviews: every other one, so that long and hard ones are among them."""
+    return read("embedded:test", LABELS).texts[::2]
+
+
+def patterned_texts() -> list[str]:
+    """The four sample reviews and one that is cut: its last sentence is in, its first is out."""
+    texts = read("embedded:test", LABELS).texts
+    longest = max(texts, key=len)
+    return [*adapter.SAMPLE_REVIEWS, longest]
+
+
+def rows(texts: Sequence[str], logits: np.ndarray) -> list[dict]:
+    """The rows of a golden of predictions."""
+    chosen = probabilities(logits).argmax(axis=1)
+    return [
+        {"text": text, "label": LABELS[label], "logits": [round(float(value), 6) for value in row]}
+        for text, label, row in zip(texts, chosen, logits, strict=True)
+    ]
+
+
+def make_patterned_adapters(path: Path, config: DistilBertConfig, max_length: int) -> dict[str, Path]:
+    """Writes `base`, and the reference recipe's adapters `untrained` (LoRA's B zero) and `trained` on it, all patterned."""
+    base = find(str(make_patterned(path / "base", config, find("embedded").path)))
+    recipe = Recipe.read(
+        "imdb-distilbert", [f"encoding.max_length={max_length}"], {"base.model": str(base.path), "base.revision": None}
+    )
+    encoder = Encoder(base.path, recipe.encoding)
+    made = {"base": base.path}
+    for name in ("untrained", "trained"):
+        model = classifier.build(base, recipe.base, recipe.lora, encoder)
+        fill(model, trained=name == "trained")
+        adapter.write(path / name, model, encoder, base, recipe, {})
+        made[name] = path / name
+    return made

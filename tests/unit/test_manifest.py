@@ -1,0 +1,76 @@
+"""The manifest: read without torch, and an identity that changes with everything that an adapter's answers follow from."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from lorasent import manifest
+from lorasent.errors import AdapterError
+from lorasent.files import canonical
+from tests.support.bases import edit_json
+
+
+@pytest.fixture
+def copied(small_adapter, tmp_path):
+    """A copy of the small adapter, to be changed."""
+    return shutil.copytree(small_adapter, tmp_path / "copy")
+
+
+CHANGES = {
+    "weights": lambda path: (path / "adapter_model.safetensors").write_bytes(b"other"),
+    "configuration": lambda path: edit_json(path / "adapter_config.json", lora_alpha=1),
+    "a file more": lambda path: (path / "more.json").write_text("{}"),
+    "a file less": lambda path: (path / "tokenizer.json").unlink(),
+    "the recipe": lambda path: edit_json(path / "lorasent.json", recipe={"encoding": {"max_length": 8}}),
+    "the base": lambda path: edit_json(path / "lorasent.json", base={"name": "x", "sha256": "0", "revision": None}),
+    "the labels": lambda path: edit_json(path / "lorasent.json", labels=["Positive", "Negative"]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_identity_changes_with_what_answers_follow_from(copied, change):
+    """Another file, recipe, base or labels: another identity."""
+    before = manifest.identity(copied)
+    CHANGES[change](copied)
+    assert manifest.identity(copied) != before
+
+
+def test_the_identity_is_of_the_content_alone(small_adapter, copied):
+    """A copy elsewhere has it; an edited model card, and what else the manifest tells, change nothing; folders are no files."""
+    before = manifest.identity(small_adapter)
+    (copied / "README.md").write_text("mine")
+    edit_json(copied / "lorasent.json", epochs=[])
+    assert manifest.identity(copied) == before
+    assert len(before) == 64
+    (copied / "folder").mkdir()
+    assert manifest.identity(copied) != before
+
+
+def test_reading_it_needs_no_torch(small_adapter):
+    """A verdict begins in a tenth of a second, not in three."""
+    code = """
+import pathlib, sys
+from lorasent import manifest
+manifest.verify(pathlib.Path(sys.argv[1]))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code, str(small_adapter)], check=True)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"a": NaN}', '{"a": "\\ud800"}', "[" * 100_000], ids=["NaN", "half a character", "endless nesting"]
+)
+def test_json_that_could_not_be_hashed_is_refused(tmp_path, content):
+    """It is named, before anything is made of it."""
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(AdapterError, match=r"^.*x\.json: not JSON that can be read: "):
+        manifest.read_json(tmp_path / "x.json")
+
+
+def test_its_json_is_canonical(small_adapter):
+    """Sorted, so that equal adapters are equal bytes."""
+    text = (small_adapter / "lorasent.json").read_text("utf-8")
+    assert text == canonical(json.loads(text))
