@@ -1,0 +1,71 @@
+"""Encoder, LoRA scaling, head, padding and truncation against a second, plainer implementation, on weights that a formula gives."""
+
+import numpy as np
+import pytest
+from transformers import DistilBertConfig
+
+from lorasent.files import sha256
+from lorasent.manifest import WEIGHTS
+from lorasent.scoring import load
+from tests.support.drift import WHY, tolerance
+from tests.support.plain_distilbert import PlainDistilBert
+from tests.support.references import make_patterned_adapters, patterned_texts, rows
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """The reference recipe's shape: DistilBERT, 512 tokens."""
+    return make_patterned_adapters(tmp_path_factory.mktemp("full"), DistilBertConfig(), 512)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The same with two layers of 64, cut at 64 tokens."""
+    config = DistilBertConfig(dim=64, hidden_dim=128, n_layers=2, n_heads=4, max_position_embeddings=64)
+    return make_patterned_adapters(tmp_path_factory.mktemp("small"), config, 64)
+
+
+@pytest.mark.parametrize("state", ["untrained", "trained"])
+def test_a_small_shape_answers_as_the_plain_forward_pass(small, state):
+    """In one padded batch, every text's logits are those of the plain pass over it alone, to 1e-5."""
+    texts = patterned_texts()
+    plain = PlainDistilBert(small["base"], small[state])
+    np.testing.assert_allclose(load(small[state]).logits(texts), [plain.logits(text, 64) for text in texts], atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("patterned")  # one base of full shape for both
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param("untrained", marks=pytest.mark.golden("predictions/patterned-untrained")),
+        pytest.param("trained", marks=pytest.mark.golden("predictions/patterned-trained")),
+    ],
+)
+def test_the_full_shape_answers_as_the_plain_forward_pass(golden, full, state):
+    """The plain pass gives what is recorded, and lorasent gives what the plain pass gives, to 1e-5."""
+    texts = patterned_texts()
+    plain = PlainDistilBert(full["base"], full[state])
+    assert len(plain.tokenizer.encode(texts[-1]).ids) > 512
+    logits = np.array([plain.logits(text, 512) for text in texts])
+    np.testing.assert_allclose(load(full[state]).logits(texts), logits, atol=1e-5, rtol=0)
+    assert len(set(logits.argmax(axis=1))) == 2
+    golden.check(
+        rows(texts, logits),
+        about=f"The full DistilBERT shape with patterned weights, {state}: the four sample reviews and one that is cut.",
+        producer={
+            "code": "tests/support/plain_distilbert.py (NumPy, float64)",
+            "adapter": "tests/support/patterned.py, recipe imdb-distilbert",
+            "adapter_sha256": sha256(full[state] / WEIGHTS),
+            "base_sha256": sha256(full["base"] / "model.safetensors"),
+        },
+        tolerance=tolerance(f"predictions/patterned-{state}", "logits"),
+        why=WHY,
+    )
+
+
+def test_lora_shows(small):
+    """The patterns prove something: LoRA moves every logit by more than a hundred tolerances."""
+    texts = patterned_texts()
+    untrained, trained = (load(small[state]).logits(texts) for state in ("untrained", "trained"))
+    assert abs(trained - untrained).min() > 1e-3

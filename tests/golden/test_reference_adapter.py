@@ -1,0 +1,83 @@
+"""The adapter that comes with the repository: it still answers as recorded, and it is still what the recipe makes."""
+
+import json
+
+import pytest
+from transformers import set_seed
+
+from lorasent.adapter import SAMPLE_REVIEWS
+from lorasent.base import find
+from lorasent.classifier import build
+from lorasent.data import read
+from lorasent.encoding import Encoder
+from lorasent.files import sha256
+from lorasent.manifest import WEIGHTS
+from lorasent.recipe import Recipe
+from lorasent.scoring import Scorer, load
+from tests.support.drift import WHY, tolerance
+from tests.support.references import COMMAND, LABELS, REFERENCE, embedded_texts, rows
+
+
+def producer():
+    """Who made the goldens of the reference adapter."""
+    return {
+        "code": "lorasent.scoring, fp32",
+        "adapter": COMMAND,
+        "adapter_sha256": sha256(REFERENCE / WEIGHTS),
+        "base_sha256": find("embedded").sha256,
+    }
+
+
+@pytest.mark.golden("predictions/samples-untrained")
+def test_the_untrained_model_answers_the_samples_as_recorded(golden):
+    """Seed 0 builds the same head and LoRA matrices, and the same encoder answers through them."""
+    recipe, base = Recipe.read(), find("embedded")
+    encoder = Encoder(base.path, recipe.encoding)
+    set_seed(recipe.training.seed)
+    model = build(base, recipe.base, recipe.lora, encoder)
+    golden.check(
+        rows(SAMPLE_REVIEWS, Scorer(model, encoder, LABELS).logits(SAMPLE_REVIEWS)),
+        about="The four sample reviews before training: the embedded recipe's model as it is built.",
+        producer={"code": "lorasent.classifier.build, lorasent.scoring, fp32", "base_sha256": base.sha256},
+        tolerance=tolerance("predictions/samples-trained", "logits"),
+        why="That of predictions/samples-trained: the same encoder answers the same texts.",
+        seed=0,
+    )
+
+
+@pytest.mark.golden("predictions/samples-trained")
+def test_the_reference_adapter_answers_the_samples_as_recorded(golden):
+    """Loaded from the repository, it answers the four sample reviews as it did when it was made."""
+    golden.check(
+        rows(SAMPLE_REVIEWS, load(REFERENCE).logits(SAMPLE_REVIEWS)),
+        about="The four sample reviews after training: the reference adapter.",
+        producer=producer(),
+        tolerance=tolerance("predictions/samples-trained", "logits"),
+        why=WHY,
+        seed=0,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.golden("predictions/embedded")
+def test_the_reference_adapter_answers_200_reviews_as_recorded(golden):
+    """So it does for 200 embedded test reviews, long ones that are cut among them."""
+    texts = embedded_texts()
+    assert len(texts) == 200
+    golden.check(
+        rows(texts, load(REFERENCE).logits(texts)),
+        about="Every other embedded test review, answered by the reference adapter.",
+        producer=producer(),
+        tolerance=tolerance("predictions/embedded", "logits"),
+        why=WHY,
+        seed=0,
+    )
+
+
+def test_the_reference_adapter_is_of_todays_recipe_and_corpus():
+    """A recipe, a corpus or a base that changed since asks for a new reference adapter: run its command again."""
+    manifest = json.loads((REFERENCE / "lorasent.json").read_text())
+    assert manifest["recipe"] == Recipe.read().to_json()
+    assert manifest["base"]["sha256"] == find("embedded").sha256
+    for split in ("train", "validation"):
+        assert manifest["data"][split]["sha256"] == read(f"embedded:{split}", LABELS).fingerprint
