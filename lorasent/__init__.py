@@ -3,6 +3,10 @@
 A map of the house; imports go down only.
 
     cli             the command line
+    pytest_plugin   the pytest face: the gate, and goldens
+    report          a verdict for people: terminal and page
+    gate/           policy, verdict, statistics, and a module for each family of checks
+    evidence        adapter x texts -> logits, cached by content
     training        recipe -> adapter (Hugging Face Trainer)
     scoring         texts -> logits, fast: plans batches, picks precision
     adapter         the adapter on disk: write, verify, load, merge
@@ -10,10 +14,16 @@ A map of the house; imports go down only.
     encoding        tokenizer, pad token, left truncation, padding
     base            the frozen encoder: found, pinned by hash
     data            source -> labelled reviews
+    golden          a recorded result that must come out again
     metrics         logits x labels -> figures
     recipe          recipes/*.toml: everything that determines a training run
+    manifest        lorasent.json: what an adapter was made from, every file by hash
+    settings        TOML tables, every key checked
+    files           hashes; files written beside their place and renamed
+    machine         what ran: library versions, processor features
     errors          the exception tree
     reviews/        the embedded, labelled corpus
+    behaviours/     the embedded behavioural cases
 
 The public names below are imported when first used: `import lorasent` is instant and does not import torch.
 """
@@ -25,6 +35,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lorasent.data import Reviews, read
     from lorasent.errors import LorasentError
+    from lorasent.gate.policy import Policy
+    from lorasent.gate.verdict import Verdict, judge
     from lorasent.metrics import Figures, evaluate
     from lorasent.recipe import Recipe
     from lorasent.scoring import Prediction, Scorer, load
@@ -33,12 +45,15 @@ if TYPE_CHECKING:
 _HOME = {
     "Figures": "metrics",
     "LorasentError": "errors",
+    "Policy": "gate.policy",
     "Prediction": "scoring",
     "Recipe": "recipe",
     "Reviews": "data",
     "Scorer": "scoring",
     "Trained": "training",
+    "Verdict": "gate.verdict",
     "evaluate": "metrics",
+    "judge": "gate.verdict",
     "load": "scoring",
     "read": "data",
     "train": "training",
@@ -47,12 +62,15 @@ _HOME = {
 __all__ = [
     "Figures",
     "LorasentError",
+    "Policy",
     "Prediction",
     "Recipe",
     "Reviews",
     "Scorer",
     "Trained",
+    "Verdict",
     "evaluate",
+    "judge",
     "load",
     "read",
     "train",

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lorasent import files
 from lorasent.errors import DataError, LorasentError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def predict(
         sys.stdout.writelines(lines)
         sys.stdout.flush()
         return
-    _write_lines(output, lines)
+    files.write(output, lines)
     console.print(f"Written: {output}")
 
 
@@ -134,6 +135,54 @@ def evaluate(
     for name, value in figures.items():
         note = f"  ({average})" if name in ("precision", "recall", "f1") else ""
         print(f"{name:<10}{value:>8}{note}" if name == "n" else f"{name:<10}{value:>8.4f}{note}")
+
+
+@app.command()
+def gate(
+    candidate: Annotated[Path, typer.Argument(help="The adapter that is to ship.")],
+    baseline: Annotated[
+        list[Path], typer.Option(help="Adapter or recorded evidence; the first is the incumbent, more are a bank.")
+    ],
+    policy: Annotated[Path, typer.Option(help="The policy.")] = Path("gate.toml"),
+    data: Annotated[str | None, typer.Option(help="A source of labelled reviews, instead of the policy's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    report: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+) -> None:
+    """Judge whether a candidate may replace a baseline. Exits 0 PASS, 1 BLOCK, 2 bad input, 3 INCONCLUSIVE, 4 INVALID."""
+    from lorasent import report as reports
+    from lorasent.gate.policy import Policy
+    from lorasent.gate.verdict import judge
+
+    verdict = judge(candidate, baseline, Policy.read(policy, data))
+    again = shlex.join(["lorasent", *sys.argv[1:]])
+    if report is not None:
+        files.write(report, [reports.page(verdict, again)])
+        console.print(f"Written: {report}")
+    if as_json:
+        print(json.dumps(verdict.to_json()))
+    else:
+        print(reports.text(verdict, again))
+    sys.exit(verdict.exit_code)
+
+
+@app.command()
+def record(
+    adapter: AdapterPath,
+    out: Annotated[Path, typer.Option(help="The file, new.")],
+    data: Annotated[str | None, typer.Option(help="A source of labelled reviews, instead of the policy's.")] = None,
+    policy: Annotated[Path, typer.Option(help="The policy whose questions are answered.")] = Path("gate.toml"),
+) -> None:
+    """Record an adapter's answers to everything that a policy asks, as a baseline for another machine or other libraries."""
+    from lorasent import evidence
+    from lorasent.gate.policy import Policy
+    from lorasent.gate.verdict import questions
+
+    if out.exists():
+        raise LorasentError(f"{out}: exists already; choose another --out or remove it")
+    asked = Policy.read(policy, data)
+    live = evidence.LiveSubject(adapter, asked.data.precision if asked.data else "fp32")
+    evidence.record(live, questions(asked, live.labels), out)
+    console.print(f"Written: {out}. Judge against it: lorasent gate CANDIDATE --baseline {out}")
 
 
 @app.command()
@@ -194,17 +243,6 @@ def _input(texts: list[str] | None, source: str | None, text_column: str | None)
         return [line for line in sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n").split("\n") if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: expected UTF-8, found byte {error.object[error.start]:#04x}") from None
-
-
-def _write_lines(path: Path, lines: Iterator[str]) -> None:
-    """Writes a file beside its place and renames it, so that what was there is lost only to something whole."""
-    staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with staging.open("w", encoding="utf-8") as file:
-            file.writelines(lines)
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)
 
 
 def _progress() -> Progress:

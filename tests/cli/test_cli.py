@@ -115,7 +115,9 @@ def test_doctor_reports_and_never_stops(lorasent):
 def test_ctrl_c_leaves_a_resumable_run_and_says_how(lorasent, small_recipe, tmp_path):
     """SIGINT after an epoch: exit 130, the command that goes on, and that command works."""
     command = [sys.executable, "-m", "lorasent.cli", "train", str(small_recipe), "--out", "mine", "--set", "training.epochs=200"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    # A shell's background jobs ignore SIGINT, and so would what they start.
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, **listening) as process:
         for line in process.stderr:
             if line.split()[:1] == ["2"]:
                 process.send_signal(signal.SIGINT)

@@ -1,0 +1,163 @@
+"""adapter x texts -> logits, cached by content: the same question is never computed twice.
+
+A subject is what can be asked: an adapter's directory, which answers any texts, or a file that `lorasent record` wrote, which
+answers the texts that it was recorded on, also where its adapter, its machine or its libraries are gone. Answers live in the
+cache folder under the hash of everything that they follow from. Asking for what is cached does not import torch.
+"""
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from lorasent import files, machine, manifest
+from lorasent.errors import EvidenceError
+
+if TYPE_CHECKING:
+    from lorasent.scoring import Precision, Scorer
+
+SCHEMA = "1"
+
+CACHE_VARIABLE = "LORASENT_CACHE"
+"""Environment variable with the cache folder; empty: nothing is cached."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a subject answers to N texts: `logits` (N, L) in float32, `lengths` (N,) in tokens before anything is cut."""
+
+    logits: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+
+
+class LiveSubject:
+    """An adapter's directory. Its model is loaded, and proved by its manifest, when a question is not in the cache."""
+
+    def __init__(self, path: Path, precision: "Precision" = "fp32") -> None:
+        self.path = path
+        self.name = str(path)
+        self.precision: Precision = precision
+        self.manifest: Mapping[str, Any] = manifest.read(path)
+        self.identity = manifest.identity(path)
+        self.labels = tuple(self.manifest["labels"])
+        self.libraries: Mapping[str, str] = machine.libraries()
+
+    @functools.cached_property
+    def scorer(self) -> "Scorer":
+        """The adapter in memory."""
+        from lorasent.scoring import load
+
+        return load(self.path, self.precision)
+
+    def answer(self, texts: Sequence[str]) -> Answers:
+        """The answers to `texts`, in their order, out of the cache where they are."""
+        asked = {"identity": self.identity, "texts": texts_sha256(texts), "precision": self.precision, "libraries": self.libraries}
+        path = cached(asked)
+        if path is not None and path.is_file():
+            tensors, _ = _read(path)
+            return Answers(tensors["logits"], tensors["lengths"])
+        answers = Answers(self.scorer.logits(texts), self.scorer.encoder.lengths(texts))
+        if path is not None:
+            _write(path, {"logits": answers.logits, "lengths": answers.lengths}, asked)
+        return answers
+
+    def remember(self, name: str, compute: Any) -> Any:
+        """What `compute` says (JSON) of this adapter under these libraries, out of the cache where it is."""
+        path = cached({"identity": self.identity, "fact": name, "libraries": self.libraries})
+        if path is not None and path.is_file():
+            return json.loads(_read(path)[1]["fact"])
+        fact = compute()
+        if path is not None:
+            _write(path, {"nothing": np.zeros(0)}, {"fact": json.dumps(fact)})
+        return fact
+
+
+class RecordedSubject:
+    """A file of recorded answers."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = str(path)
+        self.tensors, said = _read(path)
+        try:
+            self.identity: str = said["identity"]
+            self.labels: tuple[str, ...] = tuple(json.loads(said["labels"]))
+            self.manifest: Mapping[str, Any] = json.loads(said["manifest"])
+            self.libraries: Mapping[str, str] = json.loads(said["libraries"])
+        except (KeyError, ValueError):
+            raise EvidenceError(f"{path}: not recorded evidence; lorasent record writes it") from None
+
+    def answer(self, texts: Sequence[str]) -> Answers:
+        """The recorded answers to `texts`. Raises EvidenceError if they were not recorded."""
+        key = texts_sha256(texts)
+        if f"{key}.logits" not in self.tensors:
+            raise EvidenceError(
+                f"{self.path}: holds no answers to these {len(texts)} texts: record it anew, on the policy's data (lorasent record)"
+            )
+        return Answers(self.tensors[f"{key}.logits"], self.tensors[f"{key}.lengths"])
+
+
+Subject = LiveSubject | RecordedSubject
+"""Whom the gate asks. `identity` is a hash of everything that its answers follow from."""
+
+
+def subject(path: str | Path, precision: "Precision" = "fp32") -> Subject:
+    """The subject at a path: an adapter's directory or a file of recorded evidence."""
+    path = Path(path)
+    return RecordedSubject(path) if path.is_file() else LiveSubject(path, precision)
+
+
+def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> None:
+    """Writes a subject's answers to lists of texts, with what they were made by, to a file that serves as a baseline elsewhere."""
+    tensors: dict[str, NDArray[Any]] = {}
+    for texts in questions:
+        answers, key = live.answer(texts), texts_sha256(texts)
+        tensors |= {f"{key}.logits": answers.logits, f"{key}.lengths": answers.lengths}
+    said = {
+        "identity": live.identity,
+        "labels": list(live.labels),
+        "manifest": live.manifest,
+        "libraries": live.libraries,
+        "machine": machine.features(),
+    }
+    _write(out, tensors, said)
+
+
+def texts_sha256(texts: Sequence[str]) -> str:
+    """The sha256 of texts in their order."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(json.dumps(text).encode())
+    return digest.hexdigest()
+
+
+def cached(question: Mapping[str, Any]) -> Path | None:
+    """Where the answer to a question lies or will lie, or None where nothing is cached."""
+    folder = os.environ.get(CACHE_VARIABLE, str(Path.home() / ".cache" / "lorasent"))
+    if not folder:
+        return None
+    key = hashlib.sha256(files.canonical({"schema": SCHEMA, **question}).encode()).hexdigest()
+    return Path(folder) / "evidence" / key[:2] / f"{key}.safetensors"
+
+
+def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    try:
+        with safe_open(path, framework="np") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError) as error:
+        raise EvidenceError(f"{path}: not evidence that can be read: {error}") from None
+
+
+def _write(path: Path, tensors: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) -> None:
+    metadata = {key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in said.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(path, [save(dict(tensors), metadata)])

@@ -1,0 +1,127 @@
+"""Behaviour: cases in the CheckList sense (Ribeiro et al. 2020), judged by what newly fails against the baseline, paired.
+
+A case is a line of JSON: `kind` is minimum (one text, its label is `expect`), invariance (texts whose label is the same), or
+directional (the probability of `expect` does not fall from the first text to the last); `capability` is what it tests.
+"""
+
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lorasent import metrics
+from lorasent.errors import DataError
+from lorasent.evidence import Answers
+from lorasent.gate.finding import Claim
+from lorasent.gate.policy import Behaviour
+from lorasent.gate.statistics import PairedAccuracy
+
+NAMED = 5
+"""How many newly failing cases a message names."""
+
+
+class Case(BaseModel):
+    """One case; `texts` are reviews, `expect` is a label's name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    capability: Annotated[str, Field(min_length=1)]
+    kind: Literal["minimum", "invariance", "directional"]
+    texts: Annotated[tuple[str, ...], Field(min_length=1)]
+    expect: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Case":
+        fewest = {"minimum": 1, "invariance": 2, "directional": 2}[self.kind]
+        if len(self.texts) < fewest or (self.kind == "minimum" and len(self.texts) > 1):
+            raise ValueError(f"texts: {self.kind} needs {'exactly' if self.kind == 'minimum' else 'at least'} {fewest}")
+        if (self.expect is None) != (self.kind == "invariance"):
+            raise ValueError("expect: minimum and directional need a label's name, invariance has none")
+        return self
+
+
+def read(source: str, labels: Sequence[str]) -> list[Case]:
+    """The cases of `embedded`, a JSONL file, or a folder of them. Raises DataError with the file and line."""
+    if source == "embedded":
+        paths: list[Any] = list((resources.files("lorasent") / "behaviours").iterdir())
+    else:
+        paths = sorted(Path(source).glob("*.jsonl")) if Path(source).is_dir() else [Path(source)]
+    cases: list[Case] = []
+    for path in sorted((path for path in paths if path.name.endswith(".jsonl")), key=lambda path: str(path.name)):
+        cases += _lines(path, labels)
+    if not cases:
+        raise DataError(f"{source}: holds no behavioural cases; expected JSONL, one case a line")
+    return cases
+
+
+def texts(cases: Sequence[Case]) -> list[str]:
+    """All texts of the cases, in order: what a subject is asked."""
+    return [text for case in cases for text in case.texts]
+
+
+def check(policy: Behaviour, cases: Sequence[Case], labels: Sequence[str], candidate: Answers, incumbent: Answers) -> list[Claim]:
+    """A claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin."""
+    failed = [failures(cases, labels, answers, policy.tolerance) for answers in (incumbent, candidate)]
+    groups: dict[str, list[int]] = {}
+    for row, case in enumerate(cases):
+        groups.setdefault(case.capability, []).append(row)
+    return [_claim(name, rows, cases, failed, policy.margin) for name, rows in [*groups.items(), ("all", list(range(len(cases))))]]
+
+
+def failures(cases: Sequence[Case], labels: Sequence[str], answers: Answers, tolerance: float) -> NDArray[np.bool_]:
+    """Which cases fail, (cases,): a wrong label; a label that changes, or a probability that falls, by more than the tolerance."""
+    probability, failed, start = metrics.probabilities(answers.logits), np.zeros(len(cases), dtype=bool), 0
+    for row, case in enumerate(cases):
+        own = probability[start : start + len(case.texts)]
+        start += len(case.texts)
+        if case.kind == "minimum":
+            failed[row] = own[0].argmax() != labels.index(str(case.expect))
+        elif case.kind == "invariance":
+            label = own[0].argmax()
+            failed[row] = bool(((own.argmax(axis=1) != label) & (own[0, label] - own[:, label] > tolerance)).any())
+        else:
+            column = own[:, labels.index(str(case.expect))]
+            failed[row] = column[0] - column[-1] > tolerance
+    return failed
+
+
+def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArray[np.bool_]], margin: float) -> Claim:
+    was, now = (one[rows] for one in failed)
+    newly = [cases[row] for row, new in zip(rows, now & ~was, strict=True) if new]
+    damage = PairedAccuracy(len(newly), int((was & ~now).sum()), len(rows))
+    message = f"{int(was.sum())} -> {int(now.sum())} of {len(rows)} cases fail, {len(newly)} newly; net, {100 * margin:g} % may"
+    if newly:
+        message += f": {', '.join(case.id for case in newly[:NAMED])}{', ...' if len(newly) > NAMED else ''}"
+    figures = {
+        "cases": len(rows),
+        "failed_before": int(was.sum()),
+        "failed_now": int(now.sum()),
+        "newly": [case.id for case in newly],
+    }
+    return Claim(f"behaviour::{name}", damage.p_above(margin), passes=True, cause="behaviour", message=message, figures=figures)
+
+
+def _lines(path: Any, labels: Sequence[str]) -> Iterator[Case]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: no behavioural cases that can be read: {error}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            case = Case.model_validate_json(line)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            key = ".".join(map(str, problem["loc"]))
+            raise DataError(
+                f"{path.name}, line {number}: {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}"
+            ) from None
+        if case.expect is not None and case.expect not in labels:
+            raise DataError(f"{path.name}, line {number}: expect: {case.expect} is no label; labels are {', '.join(labels)}")
+        yield case

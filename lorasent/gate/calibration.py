@@ -1,0 +1,39 @@
+"""Calibration: are the candidate's probabilities worse? Paired changes of the proper scores; ECE is told, and decides nothing."""
+
+from lorasent import metrics
+from lorasent.data import Reviews
+from lorasent.evidence import Answers
+from lorasent.gate import statistics
+from lorasent.gate.finding import Claim
+from lorasent.gate.policy import Calibration
+
+
+def check(policy: Calibration, reviews: Reviews, candidate: Answers, incumbent: Answers, alpha: float) -> list[Claim]:
+    """A claim for each proper score that the policy limits."""
+    probability = {name: metrics.probabilities(one.logits) for name, one in (("candidate", candidate), ("incumbent", incumbent))}
+    scores = {"brier": (policy.max_brier_increase, {name: metrics.brier(one, reviews.labels) for name, one in probability.items()})}
+    if policy.max_log_loss_increase is not None:
+        losses = {
+            "candidate": -metrics.log_likelihoods(candidate.logits, reviews.labels),
+            "incumbent": -metrics.log_likelihoods(incumbent.logits, reviews.labels),
+        }
+        scores["log_loss"] = (policy.max_log_loss_increase, losses)
+    ece = {name: metrics.calibration_error(one, reviews.labels) for name, one in probability.items()}
+    claims = []
+    for name, (limit, each) in scores.items():
+        change = statistics.mean_change(each["candidate"] - each["incumbent"])
+        low, high = change.interval(1 - 2 * alpha)
+        was, now = float(each["incumbent"].mean()), float(each["candidate"].mean())
+        claims.append(
+            Claim(
+                f"calibration::{name}",
+                change.p_above(limit),
+                change.p_below(limit) <= alpha,
+                "calibration",
+                f"{name} {was:.4f} -> {now:.4f}: up by {change.value:.4f} ({low:.4f} to {high:.4f}), allowed: less than {limit:g}; "
+                f"ECE {ece['incumbent']:.4f} -> {ece['candidate']:.4f}",
+                "more reviews would decide",
+                {"incumbent": was, "candidate": now, "change": change.value, "low": low, "high": high, "limit": limit, "ece": ece},
+            )
+        )
+    return claims

@@ -1,0 +1,93 @@
+"""Goldens, differential: the baseline tells a moved environment, the candidate a moved model.
+
+The adapter that made a golden is run again today: if its answers moved, the environment did. A candidate that claims the same
+weights is held to the logits that the baseline gives today; a retrained one is held to the golden's labels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorasent import golden
+from lorasent.evidence import LiveSubject, Subject
+from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.policy import Golden
+from lorasent.gate.statistics import Rate
+from lorasent.manifest import WEIGHTS
+
+CHECKS = ("environment", "model")
+
+
+def check(policy: Golden, candidate: LiveSubject, baseline: Subject, alpha: float) -> list[Finding]:
+    """Two findings: of the environment, by the baseline, and of the model, by the candidate. Raises GoldenError."""
+    recorded, asked = golden.read(Path(policy.predictions)), texts(policy)
+    logits = np.array([row["logits"] for row in recorded.rows])
+    allowed, made_by = recorded.tolerance.get("logits", 0.0), recorded.producer.get("adapter_sha256", "")
+    today = baseline.answer(asked).logits if _weights(baseline) == made_by else None
+    findings = [_environment(policy, today, logits, allowed)]
+    now = candidate.answer(asked).logits
+    if _weights(candidate) == made_by:
+        findings.append(_same_weights(now, logits if today is None else today, allowed))
+    else:
+        findings.append(_labels(policy, now, [str(row["label"]) for row in recorded.rows], candidate.labels, alpha))
+    return findings
+
+
+def texts(policy: Golden) -> list[str]:
+    """The texts of the policy's golden. Raises GoldenError."""
+    return [str(row["text"]) for row in golden.read(Path(policy.predictions)).rows]
+
+
+def _environment(policy: Golden, today: NDArray[np.float32] | None, recorded: NDArray[np.float64], allowed: float) -> Finding:
+    name = "golden::environment"
+    if today is None:
+        message = f"{policy.predictions} was made by another adapter than the baseline: the environment is not told apart"
+        return Finding(name, Outcome.PASS, "not-told", message)
+    moved = float(abs(today - recorded).max())
+    figures = {"moved": moved, "allowed": allowed}
+    if moved <= allowed:
+        return Finding(
+            name, Outcome.PASS, "", f"the baseline answers as recorded (moved by {moved:.2g}, allowed {allowed:g})", figures=figures
+        )
+    return Finding(
+        name,
+        Outcome.INVALID,
+        "environment",
+        f"ENVIRONMENT: the baseline's own logits moved by {moved:.3g}, allowed are {allowed:g}: libraries or the machine changed",
+        "judge with the libraries that the golden names, or record the golden anew after reading the difference",
+        figures,
+    )
+
+
+def _same_weights(now: NDArray[np.float32], today: NDArray[np.floating], allowed: float) -> Finding:
+    moved = float(abs(now - today).max())
+    figures = {"moved": moved, "allowed": allowed}
+    if moved <= allowed:
+        return Finding("golden::model", Outcome.PASS, "", f"the same weights answer alike (moved by {moved:.2g})", figures=figures)
+    return Finding(
+        "golden::model",
+        Outcome.BLOCK,
+        "model",
+        f"MODEL: the candidate has the golden's weights, and its logits moved by {moved:.3g}, allowed are {allowed:g}",
+        "compare its configuration, tokenizer and base with the baseline's",
+        figures,
+    )
+
+
+def _labels(policy: Golden, now: NDArray[np.float32], recorded: Sequence[str], labels: Sequence[str], alpha: float) -> Finding:
+    changed = sum(labels[column] != label for column, label in zip(now.argmax(axis=1), recorded, strict=True))
+    rate = Rate(changed, len(recorded))
+    message = f"{changed} of {len(recorded)} golden labels changed, {100 * policy.max_changed:g} % may"
+    figures = {"changed": changed, "n": len(recorded), "max_changed": policy.max_changed}
+    if rate.p_above(policy.max_changed) > alpha:
+        return Finding("golden::model", Outcome.PASS, "", message, figures=figures)
+    return Finding(
+        "golden::model", Outcome.BLOCK, "model", f"MODEL: {message}", "look at the reviews whose labels changed", figures
+    )
+
+
+def _weights(subject: Subject) -> str:
+    """The hash of a subject's weights, as its manifest lists it."""
+    return str(subject.manifest.get("files", {}).get(WEIGHTS, "none"))

@@ -1,0 +1,298 @@
+"""The candidate's directory is what it says, and differs from the baseline only as declared and allowed: each check asks a part.
+
+All checks but the last read files and import no torch. Whatever the candidate's directory holds, a check ends in a Finding.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lorasent.evidence import LiveSubject, Subject
+from lorasent.gate import policy, proof, soundness
+from lorasent.gate.directory import EXPORT, RETRIEVE, Bases, Fault, Side
+from lorasent.gate.finding import Finding, Outcome
+from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS
+
+SHIPPED = "ship the same as the baseline, or list {} in may_change of [integrity]"
+
+ELSEWHERE = ("base.model", "base.revision", "base.labels", "training.seed")
+"""Keys of a recipe that the recipe check leaves: others judge them, and another seed is what retraining is."""
+
+SPECIAL = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
+BEHAVIOUR = ("strip_accents", "keep_accents", "tokenize_chinese_chars", "do_basic_tokenize", "never_split", "split_by_punct")
+"""Keys of tokenizer_config.json that decide what a tokenizer does."""
+
+
+class Passed(NamedTuple):
+    """Why a check passes; `declared` are the differences that the policy allows, old and new by key."""
+
+    message: str
+    declared: Mapping[str, tuple[Any, Any]] = {}
+
+
+def check(candidate: LiveSubject, baseline: Subject, settings: policy.Integrity) -> list[Finding]:
+    """One finding for each of CHECKS, in their order."""
+    bases: Bases = {}
+    new, old = Side(candidate, baseline=False, bases=bases), Side(baseline, baseline=True, bases=bases)
+    return [_ask(name, new, old, settings) for name in CHECKS]
+
+
+def blocked(path: str | Path, error: Exception) -> Finding:
+    """The finding about a candidate that cannot even be opened, and what opening it raised."""
+    path = Path(path)
+    cause = "manifest-broken"
+    if not path.is_dir():
+        cause = "directory-missing"
+    elif not (path / MANIFEST).is_file():
+        cause = "manifest-missing"
+    elif isinstance(error, OSError):
+        cause = "file-unreadable"
+    advice = f"give the directory of an adapter that lorasent train wrote, with its {MANIFEST}"
+    return Finding("integrity::files", Outcome.BLOCK, cause, f"{path}: cannot be opened as an adapter: {error}", advice)
+
+
+def _ask(name: str, new: Side, old: Side, settings: policy.Integrity) -> Finding:
+    check_name = f"integrity::{name}"
+    try:
+        passed = _QUESTIONS[name](new, old, settings)
+    except Fault as fault:
+        return Finding(check_name, fault.outcome, fault.cause, fault.message, fault.advice, fault.figures)
+    except RecursionError:
+        message = f"{new.name}: JSON that is nested too deeply to be compared"
+        return Finding(check_name, Outcome.BLOCK, "json-broken", message, RETRIEVE)
+    if not passed.declared:
+        return Finding(check_name, Outcome.PASS, "sound", passed.message)
+    message = f"{passed.message}; declared and allowed by may_change: {_differences(passed.declared)}"
+    return Finding(check_name, Outcome.PASS, "declared", message, figures={"declared": dict(passed.declared)})
+
+
+def _files(new: Side, old: Side, _: policy.Integrity) -> Passed:
+    message = soundness.whole(new)
+    if old.path is not None:
+        soundness.whole(old)
+    return Passed(message)
+
+
+def _tensors(new: Side, old: Side, _: policy.Integrity) -> Passed:
+    message = soundness.fits(new)
+    if old.path is not None:
+        soundness.fits(old)
+    return Passed(message)
+
+
+def _values(new: Side, old: Side, _: policy.Integrity) -> Passed:
+    soundness.alive(new)
+    if old.path is not None:
+        soundness.alive(old)
+    if new.said.files.get(WEIGHTS) == old.said.files.get(WEIGHTS):
+        return Passed("the same weights as the baseline's")
+    return Passed("finite, in full precision, and no layer without effect")
+
+
+def _base(new: Side, old: Side, settings: policy.Integrity) -> Passed:
+    pinned, before = new.said.base, old.said.base
+    declared: dict[str, tuple[Any, Any]] = {}
+    if pinned.sha256 != before.sha256:
+        declared["base.model"] = (f"{before.name} {before.sha256[:12]}", f"{pinned.name} {pinned.sha256[:12]}")
+        _allow(declared, settings, "base", "another base than the baseline's", "base")
+    told = (new.config.base_model_name_or_path, new.config.revision)
+    if told != (pinned.name, pinned.revision):
+        message = (
+            f"{new.folder / CONFIG}: names the base {told[0]} (revision {told[1]}), {MANIFEST} {pinned.name} ({pinned.revision})"
+        )
+        raise new.fault("base", f"{message}: plain PEFT would load another base", EXPORT)
+    found = new.base
+    return Passed(f"{found.name} with sha256 {found.sha256[:12]}…", declared)
+
+
+def _labels(new: Side, old: Side, _: policy.Integrity) -> Passed:
+    for side in (new, old):
+        own, recipe = tuple(side.said.labels), side.recipe.base.labels
+        if own != recipe:
+            message = f"{side.name}/{MANIFEST}: labels {_names(own)}, base.labels of its recipe {_names(recipe)}"
+            raise side.fault("labels", message, EXPORT)
+    own, others = tuple(new.said.labels), tuple(old.said.labels)
+    if own != others:
+        how = "in another order" if sorted(own) == sorted(others) else "which are others"
+        message = f"{new.name}/{MANIFEST}: labels {_names(own)}, required are the baseline's, {_names(others)}: {how}"
+        raise new.fault("labels", message, "train the candidate with the baseline's base.labels")
+    return Passed(f"labels {_names(own)}")
+
+
+def _encoding(new: Side, old: Side, settings: policy.Integrity) -> Passed:
+    soundness.encodes(new)
+    if old.path is not None:
+        soundness.encodes(old)
+    now, before = new.recipe.encoding, old.recipe.encoding
+    if settings.truncation_side not in (None, now.truncation_side):
+        message = f"encoding.truncation_side is {now.truncation_side}, the policy requires {settings.truncation_side}"
+        raise new.fault("truncation-side", f"{new.name}: {message}", f'train with truncation_side = "{settings.truncation_side}"')
+    declared: dict[str, tuple[Any, Any]] = {}
+    for key, cause in (("truncation_side", "truncation-side"), ("max_length", "max-length"), ("add_prefix_space", "prefix-space")):
+        if getattr(now, key) != getattr(before, key):
+            change = {f"encoding.{key}": (getattr(before, key), getattr(now, key))}
+            _allow(change, settings, cause, "texts are encoded otherwise than for the baseline")
+            declared |= change
+    other_base = new.said.base.sha256 != old.said.base.sha256 and _allows(settings, "base.model")
+    parts = _tokenizer_differences(new, old) if old.path is not None else {}
+    alike = now == before and new.said.tokenizer_sha256 != old.said.tokenizer_sha256
+    if not parts and alike:
+        parts["tokenizer"] = "its fingerprint"
+    if parts and not other_base:
+        cause = next(iter(parts))
+        change = {"encoding.tokenizer": (old.said.tokenizer_sha256[:12], new.said.tokenizer_sha256[:12])}
+        _allow(change, settings, cause, f"the tokenizer differs from the baseline's in {', '.join(parts.values())}")
+        declared |= change
+    if parts and other_base:
+        return Passed("the tokenizer of another base", declared)
+    return Passed(f"at most {now.max_length} tokens, cut on the {now.truncation_side}", declared)
+
+
+def _tokenizer_differences(new: Side, old: Side) -> dict[str, str]:
+    """What two tokenizers differ in, the likeliest cause of damage first: what it is called, and what it is."""
+    (own, told), (theirs, said) = (
+        (_without_prefix_space(side.json("tokenizer.json")), side.json("tokenizer_config.json")) for side in (new, old)
+    )
+    found: dict[str, str] = {}
+    cased, cased_before = _lower_cases(own, told), _lower_cases(theirs, said)
+    if cased != cased_before:
+        found["lower-casing"] = f"lower-casing ({cased_before} -> {cased})"
+    tokens = [(key, said.get(key), told.get(key)) for key in SPECIAL if said.get(key) != told.get(key)]
+    if own.get("post_processor") != theirs.get("post_processor") or tokens:
+        which = "".join(f", {key} {before!r:.30} -> {now!r:.30}" for key, before, now in tokens)
+        found["special-tokens"] = f"special tokens (post_processor{which})"
+    if own.get("model") != theirs.get("model"):
+        found["vocabulary"] = "vocabulary (model)"
+    if own.get("added_tokens") != theirs.get("added_tokens"):
+        found.setdefault("vocabulary", "added tokens")
+    changed = [key for key in ("normalizer", "pre_tokenizer", "decoder") if own.get(key) != theirs.get(key)]
+    changed += [key for key in BEHAVIOUR if told.get(key) != said.get(key)]
+    if changed and "lower-casing" not in found:
+        found["tokenizer"] = ", ".join(changed)
+    return found
+
+
+def _lower_cases(tokenizer: Any, config: Mapping[str, Any]) -> bool:
+    """Whether a tokenizer lower-cases: somewhere in its normalizer, and not switched off beside it."""
+
+    def somewhere(part: Any) -> bool:
+        if isinstance(part, dict):
+            return part.get("lowercase") is True or part.get("type") == "Lowercase" or any(map(somewhere, part.values()))
+        return isinstance(part, list) and any(map(somewhere, part))
+
+    return somewhere(tokenizer.get("normalizer")) and config.get("do_lower_case", True) is not False
+
+
+def _without_prefix_space(part: Any) -> Any:
+    """A tokenizer's JSON, vocabulary aside, without what encoding.add_prefix_space decides, which is compared by itself."""
+    if isinstance(part, dict):
+        return {
+            key: value if key == "model" else _without_prefix_space(value)
+            for key, value in part.items()
+            if key not in ("add_prefix_space", "prepend_scheme")
+        }
+    return [_without_prefix_space(one) for one in part] if isinstance(part, list) else part
+
+
+def _recipe(new: Side, old: Side, settings: policy.Integrity) -> Passed:
+    soundness.configured(new)
+    if old.path is not None:
+        soundness.configured(old)
+    now, before = (_flat(side.recipe.to_json()) for side in (new, old))
+    keys = [key for key in sorted(now.keys() | before.keys()) if key not in ELSEWHERE and not key.startswith("encoding.")]
+    declared = {key: (before.get(key), now.get(key)) for key in keys if now.get(key) != before.get(key)}
+    for split in ("train", "validation"):
+        mine, theirs = new.said.data.get(split), old.said.data.get(split)
+        if mine and theirs and mine.sha256 == theirs.sha256:
+            declared.pop(f"data.{split}", None)  # the same reviews from elsewhere
+        elif mine != theirs:
+            told = [f"{one.source} ({one.reviews} reviews, {one.sha256[:12]})" if one else None for one in (theirs, mine)]
+            declared[f"data.{split}"] = (told[0], told[1])
+    cause = "data" if all(key.startswith("data.") for key in declared) else "recipe"
+    _allow(declared, settings, cause, "the recipe differs from the baseline's")
+    return Passed("the baseline's recipe, but for the seed" if not declared else "configured as its recipe says", declared)
+
+
+def _parameters(new: Side, old: Side, settings: policy.Integrity) -> Passed:
+    count = soundness.counted(new)
+    if old.path is not None:
+        soundness.counted(old)
+    required, total = settings.trainable_parameters, new.said.parameters.total
+    advice = "train with the recipe that the policy was written for, or set trainable_parameters of [integrity]"
+    if isinstance(required, str):
+        of = new.layout
+        if not of.known:
+            return Passed(f"{count:,} trained, as many as the manifest says")
+        lora = of.lora(of.implied(new.recipe.lora.target_modules), new.recipe.lora.r)
+        implied = sum(map(prod, (lora | of.saved(new.config.modules_to_save or [])).values()))
+        if count != implied:
+            message = f"{new.folder / WEIGHTS}: {count:,} trained numbers, the recipe implies {implied:,}"
+            raise new.fault("parameters", message, advice, found=count, required=implied)
+    elif required >= 1:
+        if count != required:
+            message = f"{new.folder / WEIGHTS}: {count:,} trained numbers, the policy requires {required:,}"
+            raise new.fault("parameters", message, advice, found=count, required=required)
+    else:
+        digits = -int(Decimal(repr(required)).as_tuple().exponent)
+        if round(count / total, digits) != required:
+            message = f"{count:,} of {total:,} parameters trained, {count / total:.{digits + 2}f}, the policy requires {required}"
+            raise new.fault("parameters", f"{new.name}: {message}", advice, found=count / total, required=required)
+    return Passed(f"{count:,} of {total:,} trained")
+
+
+def _answers(new: Side, old: Side, _: policy.Integrity) -> Passed:
+    """Asked of a directory whose files are sound: the libraries that load it are made for no other."""
+    same = new.subject.identity == old.subject.identity and new.subject.manifest == old.subject.manifest
+    for side in (new,) if same else (new, old):
+        if side.path is not None:
+            soundness.whole(side)
+            soundness.fits(side)
+            soundness.plain(side)
+            soundness.encodes(side)
+            proof.prove(side)
+    return Passed("the manifest's answers come out again: alone, in a batch, twice, and merged; and the base's are others")
+
+
+def _flat(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{table}.{key}": value for table, keys in tables.items() for key, value in keys.items()}
+
+
+def _allows(settings: policy.Integrity, key: str) -> bool:
+    return key in settings.may_change or key.partition(".")[0] in settings.may_change
+
+
+def _allow(
+    declared: Mapping[str, tuple[Any, Any]], settings: policy.Integrity, cause: str, what: str, entry: str | None = None
+) -> None:
+    """Raises the fault of differences from the baseline that the policy does not allow."""
+    refused = {key: change for key, change in declared.items() if not _allows(settings, key)}
+    if refused:
+        entries = entry or ", ".join(f'"{key}"' for key in refused)
+        message = f"{what}: {_differences(refused)}; may_change is {list(settings.may_change)}"
+        raise Fault(cause, message, SHIPPED.format(entries), differences=refused)
+
+
+def _differences(changes: Mapping[str, tuple[Any, Any]]) -> str:
+    return ", ".join(f"{key} {before} -> {now}" for key, (before, now) in changes.items())
+
+
+def _names(labels: tuple[str, ...]) -> str:
+    return ", ".join(labels)
+
+
+_QUESTIONS: Mapping[str, Callable[[Side, Side, policy.Integrity], Passed]] = {
+    "files": _files,
+    "tensors": _tensors,
+    "values": _values,
+    "base": _base,
+    "labels": _labels,
+    "encoding": _encoding,
+    "recipe": _recipe,
+    "parameters": _parameters,
+    "answers": _answers,
+}
+
+CHECKS = tuple(_QUESTIONS)
+"""The names of the checks, in the order in which they are asked."""

@@ -1,0 +1,125 @@
+"""The policy, gate.toml: which checks, how strict, on what data. A table that is absent asks nothing."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lorasent import settings
+from lorasent.errors import PolicyError
+from lorasent.settings import Section
+
+FAMILIES = ("integrity", "golden", "quality", "behaviour", "calibration", "cost")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Data(Section):
+    """The labelled reviews that both answer."""
+
+    test: str
+    sample: Annotated[int, Field(ge=2)] | None = None
+    """So many of them, balanced over the labels, drawn by `seed`."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    text_column: str | None = None
+    label_column: str | None = None
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+
+
+class Integrity(Section):
+    """What the candidate's files must be. Always asked: without the table, with these defaults."""
+
+    trainable_parameters: Literal["recipe"] | Annotated[int | float, Field(gt=0)] = "recipe"
+    """The count that the candidate's recipe implies, or a count, or a fraction below 1 of all parameters."""
+    may_change: tuple[str, ...] = Field(default=(), strict=False)
+    """Declared differences from the baseline that are allowed: keys of the recipe ("lora.r"), or whole tables of it ("lora")."""
+    truncation_side: Literal["left", "right"] | None = None
+
+
+class Golden(Section):
+    """Recorded predictions, of the adapter that they name."""
+
+    predictions: str
+    max_changed: Share = 0.10
+    """The share of its labels that a retrained candidate may change."""
+
+
+class Quality(Section):
+    """The drop that may not ship, and the least that may."""
+
+    metric: Literal["accuracy", "f1", "mcc"] = "accuracy"
+    margin: Share = 0.02
+    min: Share | None = None
+    slices: tuple[str, ...] = Field(default=(), strict=False)
+    """Columns of the data by whose values it is cut, and "length" (quartiles) and "truncated"."""
+    slice_margin: Share | None = None
+    """The drop on a slice that may not ship; absent: twice the margin."""
+
+
+class Behaviour(Section):
+    """Cases: `embedded`, or a file or folder of JSONL."""
+
+    cases: str = "embedded"
+    margin: Share = 0.10
+    """The share of a capability's cases, net, that may newly fail."""
+    tolerance: Share = 0.10
+    """How far an invariant or directional case's probability may move before it counts."""
+
+
+class Calibration(Section):
+    """How much worse the probabilities may get: mean paired change, of the Brier score and of the log loss (nats)."""
+
+    max_brier_increase: Annotated[float, Field(ge=0)] = 0.01
+    max_log_loss_increase: Annotated[float, Field(ge=0)] | None = None
+
+
+class Cost(Section):
+    """How much more the candidate may cost: ratios, candidate over baseline."""
+
+    max_latency_ratio: Annotated[float, Field(ge=1)] | None = None
+    max_flops_ratio: Annotated[float, Field(ge=1)] = 1.0
+    max_bytes_ratio: Annotated[float, Field(ge=1)] = 1.05
+
+
+class Verdict(Section):
+    """How an undecided check colours a pytest item. `lorasent gate` exits 3 all the same."""
+
+    on_inconclusive: Literal["fail", "warn"] = "fail"
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """The familywise error rate of everything that may block by chance, and that of each claim which PASS requires."""
+
+
+class Policy(Section):
+    """The whole policy. Read one with `Policy.read`."""
+
+    data: Data | None = None
+    integrity: Integrity = Integrity()
+    golden: Golden | None = None
+    quality: Quality | None = None
+    behaviour: Behaviour | None = None
+    calibration: Calibration | None = None
+    cost: Cost | None = None
+    verdict: Verdict = Verdict()
+
+    @classmethod
+    def read(cls, path: str | Path, data: str | None = None) -> "Policy":
+        """Reads a policy; `data` replaces its source. Raises PolicyError."""
+        path = Path(path)
+        try:
+            tables = tomllib.loads(path.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise PolicyError(f"{path}: not valid TOML: {error}") from None
+        except OSError as error:
+            raise PolicyError(f"{path}: no policy that can be read: {error.strerror}") from None
+        if data is not None:
+            tables["data"] = {**tables.get("data", {}), "test": data}
+        policy = settings.parse(cls, tables, str(path), PolicyError)
+        if not tables.keys() & set(FAMILIES):
+            raise PolicyError(
+                f"{path}: asks for no check: add [integrity], [golden], [quality], [behaviour], [calibration] or [cost]"
+            )
+        needs = [name for name in ("quality", "calibration", "cost") if name in tables]
+        if needs and policy.data is None:
+            raise PolicyError(f"{path}: [{needs[0]}] needs data: add [data] with test = a source of labelled reviews")
+        return policy

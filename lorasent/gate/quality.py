@@ -1,0 +1,178 @@
+"""Quality: the candidate's metric against the incumbent's, overall and by slice, its floor, and a bank of retrains.
+
+Damage is the incumbent's metric less the candidate's on the same reviews; the reviews that the two answer differently decide.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorasent.data import Reviews
+from lorasent.errors import PolicyError
+from lorasent.evidence import Answers
+from lorasent.gate import statistics
+from lorasent.gate.finding import Claim
+from lorasent.gate.policy import Quality
+from lorasent.gate.statistics import Estimate, PairedAccuracy, Rate, Retrains
+from lorasent.metrics import matthews
+
+METRICS = {"f1": statistics.f1, "mcc": matthews}
+
+SMALLEST_SLICE = 20
+"""Fewer reviews decide nothing; they are in the whole."""
+
+BANK_LEVEL = 0.99
+"""A candidate below what one more innocent retrain would give, at this level, is no innocent retrain."""
+
+
+def check(
+    policy: Quality, reviews: Reviews, candidate: Answers, bank: Sequence[Answers], max_length: int, alpha: float
+) -> list[Claim]:
+    """The claims of the policy's table; the first of `bank` is the incumbent, the others are retrains of it."""
+    size = candidate.logits.shape[1]
+    decided = [answers.logits.argmax(axis=1) for answers in (candidate, *bank)]
+    overall = _overall(policy, reviews, decided, size, alpha)
+    claims = [overall]
+    if len(bank) > 1:
+        claims.append(_retraining(policy, reviews, decided, size, passes=overall.passes))
+    if policy.min is not None:
+        claims.append(_floor(policy, reviews, decided[0], size, alpha))
+    claims += _slices(policy, reviews, decided, bank[0].lengths, max_length, size)
+    return claims
+
+
+def _damage(metric: str, labels: NDArray[np.int64], incumbent: Any, candidate: Any, size: int) -> PairedAccuracy | Estimate:
+    if metric == "accuracy":
+        was_right, is_right = incumbent == labels, candidate == labels
+        return PairedAccuracy(int((was_right & ~is_right).sum()), int((is_right & ~was_right).sum()), len(labels))
+    return statistics.metric_damage(statistics.joint_table(labels, incumbent, candidate, size), METRICS[metric])
+
+
+def _score(metric: str, labels: NDArray[np.int64], decided: Any, size: int) -> float:
+    if metric == "accuracy":
+        return float((decided == labels).mean())
+    return float(METRICS[metric](statistics.joint_table(labels, decided, decided, size).sum(axis=1)))
+
+
+def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, alpha: float) -> Claim:
+    candidate, incumbent = decided[0], decided[1]
+    n, churn = len(reviews), float((candidate != incumbent).mean())
+    damage = _damage(policy.metric, reviews.labels, incumbent, candidate, size)
+    low, high = damage.interval(1 - 2 * alpha)
+    was, now = (_score(policy.metric, reviews.labels, one, size) for one in (incumbent, candidate))
+    passes = damage.p_below(policy.margin) <= alpha
+    figures: dict[str, Any] = {"n": n, "incumbent": was, "candidate": now, "margin": policy.margin, "churn": churn}
+    figures |= {"damage": damage.value, "low": low, "high": high}
+    message = (
+        f"{policy.metric} {was:.4f} -> {now:.4f} on {n} reviews: worse by {100 * damage.value:.2f} points "
+        f"({100 * low:.2f} to {100 * high:.2f}), allowed are less than {100 * policy.margin:g}"
+    )
+    advice = ""
+    if isinstance(damage, PairedAccuracy):
+        discordance = (damage.worse + damage.better) / n
+        figures |= {"worse": damage.worse, "better": damage.better, "mcnemar": statistics.mcnemar(damage.worse, damage.better)}
+        figures["detectable"] = statistics.detectable(n, max(discordance, 1 / n), alpha)
+        if passes and figures["mcnemar"] <= alpha:
+            message += "; worse, surely, but within the margin"
+        if not passes and damage.value < policy.margin:
+            enough = statistics.needed(damage.value, max(discordance, 1 / n), policy.margin, alpha)
+            advice = f"{enough} reviews would decide (at this discordance of {100 * discordance:.1f} %, in 4 of 5 cases)"
+            figures["needed"] = enough
+    if len(decided) == 2:
+        message += "; retraining noise is not separated (give several baselines)"
+    return Claim(
+        f"quality::{policy.metric}",
+        damage.p_above(policy.margin),
+        passes,
+        "quality",
+        message,
+        advice or "more reviews would decide",
+        figures,
+    )
+
+
+def _retraining(policy: Quality, reviews: Reviews, decided: list[Any], size: int, *, passes: bool) -> Claim:
+    """Whether one more innocent retrain would score as low; asked only where the margin's own claim does not pass.
+
+    Its p counts fivefold: it blocks at 1 % where others do at 5 %. Raises PolicyError where luck alone exceeds the margin.
+    """
+    scores = tuple(_score(policy.metric, reviews.labels, one, size) for one in decided[1:])
+    floor = statistics.churn([one == reviews.labels for one in decided[1:]])
+    if float(np.std(scores, ddof=1)) > policy.margin:
+        raise PolicyError(
+            f"quality.margin = {policy.margin:g}: the baselines' own {policy.metric} spreads by {np.std(scores, ddof=1):.4f}, "
+            f"so the margin would judge luck; widen it, or train steadier baselines"
+        )
+    bank, score = Retrains(scores, floor), _score(policy.metric, reviews.labels, decided[0], size)
+    lowest = bank.lowest(BANK_LEVEL)
+    return Claim(
+        "quality::retraining",
+        1.0 if passes else min(1.0, bank.p_value(score) * 0.05 / (1 - BANK_LEVEL)),
+        True,  # it only blocks
+        "below-the-bank",
+        f"{policy.metric} {score:.4f}; {len(scores)} retrains scored {min(scores):.4f} to {max(scores):.4f}, one more would score "
+        f"{lowest:.4f} or more in {100 * BANK_LEVEL:g} % of cases",
+        "more baselines of other seeds, or more reviews, would decide",
+        {"score": score, "bank": list(scores), "spread": bank.spread, "lowest": lowest},
+    )
+
+
+def _floor(policy: Quality, reviews: Reviews, candidate: Any, size: int, alpha: float) -> Claim:
+    least = policy.min or 0.0
+    n, hits = len(reviews), int((candidate == reviews.labels).sum())
+    if policy.metric == "accuracy":
+        rate = Rate(hits, n)
+        below, above, (low, high), score = rate.p_below(least), rate.p_above(least), rate.interval(1 - 2 * alpha), rate.value
+    else:  # a perfect incumbent's damage is 1 less the candidate's score
+        lack = _damage(policy.metric, reviews.labels, reviews.labels, candidate, size)
+        below, above, score = lack.p_above(1 - least), lack.p_below(1 - least), 1 - lack.value
+        low, high = (1 - end for end in reversed(lack.interval(1 - 2 * alpha)))
+    return Claim(
+        "quality::floor",
+        below,
+        above <= alpha,
+        "below-the-floor",
+        f"{policy.metric} {score:.4f} ({low:.4f} to {high:.4f}), required is {least:g}",
+        "more reviews would decide",
+        {"score": score, "low": low, "high": high, "min": least, "n": n},
+    )
+
+
+def _slices(
+    policy: Quality, reviews: Reviews, decided: list[Any], lengths: NDArray[np.int64], max_length: int, size: int
+) -> Iterator[Claim]:
+    margin = 2 * policy.margin if policy.slice_margin is None else policy.slice_margin
+    for column in policy.slices:
+        for value, rows in _cut(column, reviews, lengths, max_length).items():
+            if len(rows) < SMALLEST_SLICE:
+                continue
+            labels = reviews.labels[rows]
+            damage = _damage("accuracy", labels, decided[1][rows], decided[0][rows], size)
+            yield Claim(
+                f"quality::slice::{column}::{value}",
+                damage.p_above(margin),
+                passes=True,
+                cause="slice",
+                message=f"accuracy where {column} is {value} ({len(rows)} reviews): worse by {100 * damage.value:.2f} points, "
+                f"allowed are {100 * margin:g}",
+                figures={"n": len(rows), "damage": damage.value, "margin": margin},
+            )
+
+
+def _cut(column: str, reviews: Reviews, lengths: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:
+    """Rows by value of a column; a list belongs to each of its values."""
+    if column == "length":
+        edges = np.quantile(lengths, [0.25, 0.5, 0.75])
+        return {f"quarter {quarter + 1}": np.flatnonzero(np.searchsorted(edges, lengths) == quarter) for quarter in range(4)}
+    if column == "truncated":
+        return {str(cut).lower(): np.flatnonzero((lengths > max_length) == cut) for cut in (True, False)}
+    if column not in reviews.columns:
+        known = ", ".join(["length", "truncated", *reviews.columns])
+        raise PolicyError(f"quality.slices: {reviews.source} has no column {column}; it has {known}")
+    rows: dict[str, list[int]] = {}
+    for row, cell in enumerate(reviews.columns[column]):
+        for value in cell if isinstance(cell, list) else [cell]:
+            rows.setdefault(str(value), []).append(row)
+    return {value: np.array(rows[value]) for value in sorted(rows)}

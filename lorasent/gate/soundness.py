@@ -1,0 +1,189 @@
+"""An adapter's directory by itself: whole, fit for its base, alive, and configured as its own recipe says. No torch.
+
+Every function raises the Fault that it finds; what it returns says why there is none.
+"""
+
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorasent import files
+from lorasent.gate.directory import EXPORT, RETRIEVE, Side
+from lorasent.gate.layout import PEFT_PREFIX
+from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, hashed
+
+REQUIRED = (WEIGHTS, CONFIG, "tokenizer.json", "tokenizer_config.json")
+DATA_FILES = (".json", ".safetensors", ".txt", ".model", ".jinja")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+
+FEWEST = 64
+"""Numbers that a matrix must have to be asked whether they lie on a grid."""
+
+COARSE = 0.6
+"""Distinct values over values: 16 levels in blocks of 32 or more leave at most half, float32 from training at least 0.99."""
+
+HALF_BITS = np.uint32(0x1FFF)
+"""Bits of a float32 that are zero in every float16 and bfloat16."""
+
+INERT = {"peft_version", "megatron_core", "qalora_group_size", "auto_mapping"}
+"""PEFT's options that say nothing by themselves."""
+
+
+def whole(side: Side) -> str:
+    """Raises the fault of files that are missing, changed, added, or could be code."""
+    said, folder = side.said, side.folder
+    present = hashed(folder)
+    where = f"{folder}: "
+    if pickles := [name for name in present if name.endswith(PICKLES)]:
+        raise side.fault("pickle", f"{where}holds a pickle, which is never loaded: {_some(pickles)}", "remove it: " + EXPORT)
+    if strange := sorted(name for name in {*present, *said.files} if not name.endswith(DATA_FILES) or Path(name).name != name):
+        allowed = f"allowed are {', '.join(DATA_FILES)}, and no folders"
+        raise side.fault("file-forbidden", f"{where}{_some(strange)}: no data file of an adapter; {allowed}", "remove it")
+    if missing := sorted(name for name in {*REQUIRED, *said.files} if not (folder / name).is_file()):
+        raise side.fault("file-missing", f"{where}lacks {_some(missing)}, required by {MANIFEST} or to load it", RETRIEVE)
+    if added := sorted(name for name in present if name not in said.files):
+        raise side.fault("file-added", f"{where}{_some(added)}: not among the files that {MANIFEST} lists", "remove it")
+    if changed := [name for name in present if files.sha256(folder / name) != said.files[name]]:
+        message = f"{where}{_some(changed)}: not what was written, the sha256 differs from {MANIFEST}'s"
+        raise side.fault("file-changed", message, RETRIEVE)
+    return f"{len(present)} files, as {MANIFEST} lists them"
+
+
+def fits(side: Side) -> str:
+    """Raises the fault of tensors that are not those which the configuration and the base imply."""
+    settings, of, where = side.config, side.layout, f"{side.folder / WEIGHTS}: "
+    saved = settings.modules_to_save or []
+    if unsaved := of.unsaved(saved):
+        message = f"{side.folder / CONFIG}: modules_to_save leaves out what the base lacks: {_some(unsaved)} would be random"
+        raise side.fault("head-missing", message, EXPORT)
+    whole = of.saved(saved)
+    if not any(shape[:1] == (len(side.said.labels),) for name, shape in whole.items() if name.endswith("weight")):
+        message = f"{where}holds no classification head of {len(side.said.labels)} outputs, one for each label"
+        raise side.fault("head-missing", message, EXPORT)
+    expected = {f"{PEFT_PREFIX}{name}": shape for name, shape in (of.lora(side.targets, settings.r) | whole).items()}
+    if missing := sorted(expected.keys() - side.tensors.keys()):
+        heads = [name for name in missing if ".lora_" not in name]
+        raise side.fault(
+            "head-missing" if heads else "tensor-missing",
+            f"{where}lacks {len(missing)} of {len(expected)} tensors: {_some(heads or missing)}; they would be random or zero",
+            EXPORT,
+        )
+    if extra := sorted(side.tensors.keys() - expected.keys()):
+        raise side.fault("tensor-unexpected", f"{where}{_some(extra)}: in no layer that {CONFIG} names on this base", EXPORT)
+    for name, (shape, kind) in side.tensors.items():
+        if shape != expected[name]:
+            message = f"{where}{name} has shape {shape}, r = {settings.r} and the base imply {expected[name]}"
+            raise side.fault("shape", message, EXPORT, name=name)
+        if kind != "F32":
+            raise side.fault("dtype", f"{where}{name} is {kind}, required is float32 (F32)", EXPORT, name=name)
+    return f"{len(expected)} tensors of float32, as {CONFIG} and the base imply"
+
+
+def alive(side: Side) -> None:
+    """Raises the fault of numbers that are not finite, were rounded, or leave a layer without effect."""
+    where, dead = f"{side.folder / WEIGHTS}: ", set[str]()
+    for name, values in side.numbers():
+        if count := int((~np.isfinite(values)).sum()):
+            message = f"{where}{name} holds {count} numbers of {values.size} that are not finite"
+            raise side.fault("not-finite", message, "train again: the run diverged, or the file is damaged", name=name, count=count)
+        if not values.any() and values.ndim == 2:
+            dead.add(name)
+        if values.ndim == 2 and (grid := _grid(values)):
+            raise side.fault("quantized", f"{where}{name} was rounded: {grid}", EXPORT + ", in float32", name=name)
+    layers = {name.partition(".lora_")[0] for name in side.tensors if ".lora_" in name}
+    without = sorted({name.partition(".lora_")[0] for name in dead if ".lora_" in name})
+    names = ", ".join(name.removeprefix(PEFT_PREFIX) for name in without[:3])
+    if heads := sorted(name for name in dead if ".lora_" not in name):
+        raise side.fault("head-zero", f"{where}{heads[0]} is all zero: every text gets the same answer", EXPORT)
+    if without and len(without) == len(layers):
+        raise side.fault("adapter-zero", f"{where}LoRA is zero in all {len(layers)} layers: the base is unchanged", EXPORT)
+    if without:
+        message = f"{where}LoRA is zero in {len(without)} of {len(layers)} layers: {names}"
+        raise side.fault("layer-zero", message, EXPORT, layers=without)
+
+
+def _grid(values: NDArray[np.float32]) -> str | None:
+    """How a matrix shows that it was rounded; zeros, which dead units leave, aside."""
+    nonzero = values[values != 0]
+    if nonzero.size < FEWEST:
+        return None
+    distinct = np.unique(nonzero).size
+    if distinct < COARSE * nonzero.size:
+        return f"{distinct} distinct values among {nonzero.size} numbers"
+    if not (nonzero.view(np.uint32) & HALF_BITS).any():
+        return f"all {nonzero.size} numbers are those of a 16-bit type"
+    return None
+
+
+def encodes(side: Side) -> None:
+    """The tokenizer's files must say what the recipe says: plain PEFT and transformers read nothing else."""
+    tokenizer, config, recipe = side.json("tokenizer.json"), side.json("tokenizer_config.json"), side.recipe.encoding
+    where = f"{side.folder / 'tokenizer_config.json'}: "
+    for key, cause in (("truncation", "truncation-on"), ("padding", "padding-on")):
+        if tokenizer.get(key) is not None:
+            message = f"{side.folder / 'tokenizer.json'}: was saved with {key} on: required is off, it is the caller's choice"
+            raise side.fault(cause, message, EXPORT)
+    if "auto_map" in config:
+        raise side.fault("code", f"{where}auto_map asks for code to be run: {config['auto_map']!r:.60}", "remove auto_map")
+    if (told := config.get("truncation_side", "right")) != recipe.truncation_side:
+        message = f"{where}truncation_side is {told!r:.20}, the recipe says {recipe.truncation_side}"
+        raise side.fault("truncation-side", message, EXPORT)
+    if (limit := config.get("model_max_length")) != recipe.max_length:
+        raise side.fault("max-length", f"{where}model_max_length is {limit!r:.20}, the recipe says {recipe.max_length}", EXPORT)
+
+
+def configured(side: Side) -> None:
+    """PEFT's configuration against the recipe beside it: what the recipe does not ask for must be off."""
+    lora, config = side.recipe.lora, side.config
+    plain(side)
+    wanted = {
+        "rank": ("r", config.r, lora.r),
+        "alpha": ("lora_alpha", config.lora_alpha, lora.alpha),
+        "dropout": ("lora_dropout", config.lora_dropout, lora.dropout),
+        "fan-in-fan-out": ("fan_in_fan_out", config.fan_in_fan_out, side.layout.transposed),
+    }
+    for cause, (key, found, required) in wanted.items():
+        if found != required and (cause != "fan-in-fan-out" or side.layout.known):
+            raise side.fault(cause, f"{side.folder / CONFIG}: {key} is {found}, its recipe and base require {required}", EXPORT)
+    implied = side.layout.implied(lora.target_modules)
+    if side.layout.known and side.targets != implied:
+        names = sorted(side.targets ^ implied)
+        told = f"{len(side.targets)} layers where the recipe's {', '.join(lora.target_modules)} means {len(implied)}"
+        raise side.fault("target-modules", f"{side.folder / CONFIG}: target_modules are {told}; {names[0]} is amiss", EXPORT)
+    leaves = {name.rpartition(".")[2] for name in implied}
+    if strange := sorted(name for name in side.targets if name.rpartition(".")[2] not in leaves):
+        raise side.fault("target-modules", f"{side.folder / CONFIG}: {strange[0]} is none that the recipe names", EXPORT)
+
+
+def plain(side: Side) -> None:
+    """LoRA of a sequence classifier as lorasent trains it, no other method and no variant of PEFT's."""
+    config, where = side.config, f"{side.folder / CONFIG}: "
+    if config.peft_type != "LORA":
+        raise side.fault("peft-type", f"{where}peft_type is {config.peft_type:.40}, required is LORA", EXPORT)
+    if config.task_type != "SEQ_CLS":
+        raise side.fault("task-type", f"{where}task_type is {config.task_type}, required is SEQ_CLS", EXPORT)
+    options = config.options
+    off = {"bias": "none", "init_lora_weights": True}
+    causes = {"use_rslora": "rslora", "use_dora": "dora", "rank_pattern": "scaling-pattern", "alpha_pattern": "scaling-pattern"}
+    causes |= {"bias": "bias", "lora_bias": "bias"}
+    for key in sorted(options.keys() - INERT):
+        if options[key] != off[key] if key in off else options[key]:
+            implied = off.get(key, "none of it")
+            message = f"{where}{key} is {options[key]!r:.60}, the recipe implies {implied}"
+            raise side.fault(causes.get(key, "peft-option"), message, EXPORT, key=key)
+
+
+def counted(side: Side) -> int:
+    """How many numbers the weights hold. Raises the fault of a manifest that says otherwise."""
+    count, said = sum(prod(shape) for shape, _ in side.tensors.values()), side.said.parameters.trainable
+    if count != said:
+        message = f"{side.folder / WEIGHTS}: holds {count:,} numbers, {MANIFEST} says that {said:,} were trained"
+        raise side.fault("parameters", message, EXPORT, found=count, required=said)
+    return count
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(f"{name:.100}" for name in names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown

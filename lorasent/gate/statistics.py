@@ -1,0 +1,445 @@
+"""Counts and scores of two classifiers on the same N examples -> estimates, intervals, p values, sample sizes. No torch.
+
+`PairedAccuracy`, `Rate` and `Estimate` answer the same three questions: `p_above(margin)`, the p value of "at most the
+margin" (small: it is above); `p_below(margin)`, of "at least the margin"; and `interval(level)`, which inverts both: each of
+its ends is a one-sided bound at (1 + level) / 2, so 0.9 gives both one-sided 95 % bounds. Damage is the incumbent's figure
+less the candidate's, in shares (0.02 is two points). What the methods keep is enumerated and simulated in
+`tests/gate/simulate.py`. Arguments that no data can give raise ValueError.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, stats
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+PSEUDO_PAIRS = 4.0
+"""Discordant pairs, half each way, added to a variance: with none seen, the upper bound is about 3/n, as it should be."""
+LARGEST_N = 10_000_000
+
+
+class Interval(NamedTuple):
+    """All values that the data do not contradict at a level."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PairedAccuracy:
+    """The damage in accuracy on n paired examples: Tango's score (1998), corrected for continuity by half an example.
+
+    Uncorrected, the one-sided test of 5 % rejects up to 7.3 % where few pairs are discordant.
+    """
+
+    worse: int
+    """Examples that the incumbent has right and the candidate wrong."""
+    better: int
+    n: int
+
+    def __post_init__(self) -> None:
+        if min(self.worse, self.better) < 0 or self.n < 1 or self.worse + self.better > self.n:
+            raise ValueError(f"{self.n} pairs cannot hold {self.worse} worse and {self.better} better ones")
+
+    @property
+    def value(self) -> float:
+        """(worse - better) / n."""
+        return (self.worse - self.better) / self.n
+
+    def p_above(self, margin: float) -> float:
+        """The p value of "damage <= margin"."""
+        return float(stats.norm.sf(_score(self.worse, self.better, self.n, margin, -0.5)))
+
+    def p_below(self, margin: float) -> float:
+        """The p value of "damage >= margin"."""
+        return float(stats.norm.cdf(_score(self.worse, self.better, self.n, margin, 0.5)))
+
+    def interval(self, level: float) -> Interval:
+        """The damages that neither p value contradicts."""
+        return Interval(-_upper(self.better, self.worse, self.n, level), _upper(self.worse, self.better, self.n, level))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`hits` of n trials, which may be effective, fractional counts: Clopper & Pearson (1934).
+
+    Exact, so never short of its level; Wilson's interval (1927) falls points short of it near 0 and 1, where an accuracy floor
+    and an error rate lie.
+    """
+
+    hits: float
+    n: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hits <= self.n or self.n <= 0:
+            raise ValueError(f"{self.n} trials cannot hold {self.hits} hits")
+
+    @property
+    def value(self) -> float:
+        """hits / n."""
+        return self.hits / self.n
+
+    def p_above(self, rate: float) -> float:
+        """The p value of "the rate is at most this"."""
+        return float(stats.beta.cdf(rate, self.hits, self.n - self.hits + 1)) if self.hits > 0 else 1.0
+
+    def p_below(self, rate: float) -> float:
+        """The p value of "the rate is at least this"."""
+        return float(stats.beta.sf(rate, self.hits + 1, self.n - self.hits)) if self.hits < self.n else 1.0
+
+    def interval(self, level: float) -> Interval:
+        """The rates that neither p value contradicts."""
+        alpha, missed = _alpha(level), self.n - self.hits
+        low = float(stats.beta.ppf(alpha, self.hits, missed + 1)) if self.hits > 0 else 0.0
+        return Interval(low, float(stats.beta.isf(alpha, self.hits + 1, missed)) if missed > 0 else 1.0)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its standard error, Student's t with `df` degrees, and the skewness of its sampling distribution.
+
+    With skewness a, each bound is the wider of the plain one and Hall's (1992), for which t + a t^2/3 + a^2 t^3/27 + a/6
+    takes the place of t: monotone in t, so that it inverts in closed form.
+    """
+
+    value: float
+    error: float
+    df: float
+    skew: float = 0.0
+
+    def p_above(self, margin: float) -> float:
+        """The p value of "at most the margin"."""
+        t = self._t(margin)
+        return float(stats.t.sf(min(t, _hall(t, self.skew)), self.df))
+
+    def p_below(self, margin: float) -> float:
+        """The p value of "at least the margin"."""
+        t = self._t(margin)
+        return float(stats.t.cdf(max(t, _hall(t, self.skew)), self.df))
+
+    def interval(self, level: float) -> Interval:
+        """The values that neither p value contradicts."""
+        t = float(stats.t.isf(_alpha(level), self.df))
+        low, high = max(t, _unhall(t, self.skew)), min(-t, _unhall(-t, self.skew))
+        return Interval(self.value - low * self.error, self.value - high * self.error)
+
+    def _t(self, margin: float) -> float:
+        if self.error:
+            return (self.value - margin) / self.error
+        return math.copysign(math.inf, self.value - margin) if self.value != margin else 0.0
+
+
+def mcnemar(worse: int, better: int, *, two_sided: bool = False) -> float:
+    """The mid-p value of "no damage": one-sided against damage, or two-sided (Fagerland, Lydersen & Laake 2013)."""
+    if min(worse, better) < 0:
+        raise ValueError(f"counts of discordant pairs are at least 0, found {worse} and {better}")
+    hits = max(worse, better) if two_sided else worse
+    tail = float(_mid_p(np.array(hits), np.array(worse + better)))
+    return min(1.0, 2 * tail) if two_sided else tail
+
+
+def mean_change(differences: ArrayLike) -> Estimate:
+    """The mean of the differences, (N,), such as of log loss (nats) or Brier scores: skewed, with heavy tails.
+
+    Corrected for skewness (Hall 1992), with the degrees of freedom 2 N / (kurtosis - 1) that the variance's own variance
+    leaves. Faults too rare to be among the N are beyond any such method. N is at least 2.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    n = values.size
+    if values.ndim != 1 or n < 2 or not np.isfinite(values).all():
+        raise ValueError(f"differences must be two or more finite numbers of shape (N,), found shape {values.shape}")
+    mean, spread = float(values.mean()), float(values.std(ddof=1))
+    if spread <= 1e-14 * float(np.abs(values).max()):  # equal but for rounding
+        return Estimate(mean, 0.0, n - 1)
+    scaled = (values - mean) / spread
+    skew = float((scaled**3).mean()) * math.sqrt(n * (n - 1)) / max(n - 2, 1)
+    df = min(n - 1.0, 2 * n / max(float((scaled**4).mean()) - 1, 1e-9))
+    return Estimate(mean, spread / math.sqrt(n), max(df, 1.0), skew / math.sqrt(n))
+
+
+def joint_table(labels: ArrayLike, incumbent: ArrayLike, candidate: ArrayLike, size: int) -> Ints:
+    """Label ids and two classifiers' decisions, each (N,), below `size` -> counts (size, size, size) in that order of axes."""
+    ids = np.stack([np.asarray(one, dtype=np.int64) for one in (labels, incumbent, candidate)])
+    if ids.ndim != 2 or ((ids < 0) | (ids >= size)).any():
+        raise ValueError(f"ids must be 0 to {size - 1}, in three arrays of one length")
+    codes = (ids[0] * size + ids[1]) * size + ids[2]
+    return np.bincount(codes, minlength=size**3).reshape(size, size, size).astype(np.int64)
+
+
+def f1(counts: NDArray[Any]) -> float:
+    """F1 of a confusion matrix (L, L): of the positive label, the last of two; the mean over those that occur of more."""
+    return _mean_f1(counts, slice(1, 2) if len(counts) == 2 else slice(None))
+
+
+def macro_f1(counts: NDArray[Any]) -> float:
+    """The mean F1 of all labels that occur in a confusion matrix (L, L)."""
+    return _mean_f1(counts, slice(None))
+
+
+def metric_damage(table: NDArray[Any], metric: Callable[[NDArray[Any]], float]) -> Estimate:
+    """The damage in a metric of confusion matrices (L, L), from a joint table (L, L, L) of label, incumbent, candidate.
+
+    Delta method by the infinitesimal jackknife (Efron 1982) on the table with `PSEUDO_PAIRS` more, in proportion to the labels
+    (after Agresti & Min 2005); Student's t with the rarest label's examples less one, for it is what such metrics rest on.
+    """
+    counts = np.asarray(table, dtype=np.float64)
+    if counts.ndim != 3 or len(set(counts.shape)) != 1 or len(counts) < 2 or (counts < 0).any() or not counts.any():
+        raise ValueError(f"a joint table has non-negative counts of shape (L, L, L), found {counts.shape}")
+
+    def damage(of: Floats) -> float:
+        return metric(of.sum(axis=2)) - metric(of.sum(axis=1))
+
+    size, gold = len(counts), counts.sum(axis=(1, 2))
+    each, smooth = PSEUDO_PAIRS * gold / gold.sum() / (2 * (size - 1)), counts.copy()
+    for label in range(size):
+        others = np.arange(size) != label
+        smooth[label, label, others] += each[label]
+        smooth[label, others, label] += each[label]
+    base, step, cells = damage(smooth), 1e-3, np.argwhere(smooth)
+    weights, influence = smooth[tuple(cells.T)], np.empty(len(cells))
+    for row, cell in enumerate(cells):
+        moved = smooth.copy()
+        moved[tuple(cell)] += step
+        influence[row] = (damage(moved) - base) / step
+    influence -= weights @ influence / weights.sum()
+    return Estimate(damage(counts), math.sqrt(weights @ influence**2), max(float(gold[gold > 0].min()) - 1, 1.0))
+
+
+def churn(bank: ArrayLike) -> float:
+    """The standard deviation of accuracy between retrains that example-level noise alone gives.
+
+    `bank` (k, N) says which of k retrains has which example right; the result squared is the mean discordance of two of them
+    over 2 N. No spread of k accuracies should be believed to be smaller; one discordant example is assumed at least.
+    """
+    rights = _bank(bank)
+    return math.sqrt(max(float(rights.var(axis=0, ddof=1).mean()), 0.5 / rights.shape[1]) / rights.shape[1])
+
+
+@dataclass(frozen=True)
+class Retrains:
+    """What k retrains alike but for the seed scored on the same examples; larger is better.
+
+    Given these examples, the scores of innocent retrains are draws of one distribution, whose spread already holds the noise
+    of single examples: nothing is to be added. `floor` is a spread (standard deviation) known to be there anyway, see `churn`.
+    """
+
+    scores: tuple[float, ...]
+    floor: float
+
+    def __post_init__(self) -> None:
+        if len(self.scores) < 2 or not self.floor >= 0:
+            raise ValueError(f"a spread needs two retrains or more and a floor of 0 or more, found {self}")
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation between retrains."""
+        return max(float(np.std(self.scores, ddof=1)), self.floor)
+
+    def lowest(self, level: float) -> float:
+        """The one-sided prediction bound for one more retrain: mean - t(k-1) spread sqrt(1 + 1/k) (Hahn & Meeker 1991)."""
+        k = len(self.scores)
+        return float(np.mean(self.scores) - stats.t.ppf(level, k - 1) * self.spread * math.sqrt(1 + 1 / k))
+
+    def p_value(self, score: float) -> float:
+        """The p value of "the score is one of an innocent retrain", against lower ones."""
+        k, drop = len(self.scores), score - float(np.mean(self.scores))
+        scale = self.spread * math.sqrt(1 + 1 / k)
+        return float(stats.t.cdf(drop / scale, k - 1)) if scale else float(drop >= 0)
+
+
+def damage_against_bank(bank: ArrayLike, candidate: ArrayLike) -> Estimate:
+    """The damage in accuracy of this candidate, (N,) rights, against the recipe's mean, of which `bank` (k, N) holds k retrains.
+
+    Examples and the bank's seeds are random, and crossed (Roe & Metz 1997; Owen 2007): the variance over examples of the mean
+    right less the candidate's, over N, plus the variance between retrains, over k. The second part holds the noise of
+    single examples once more, divided by k; taking it off fails, for the spread of few retrains is too uncertain.
+    The degrees of freedom are the two parts' harmonic mean, weighted by share, fewer than Satterthwaite's (1946).
+    """
+    rights, own = _bank(bank), np.asarray(candidate, dtype=np.float64)
+    k, n = rights.shape
+    if own.shape != (n,):
+        raise ValueError(f"the candidate answers {own.shape}, the bank {rights.shape} examples")
+    each = rights.mean(axis=0) - own
+    examples = (float(((each - each.mean()) ** 2).sum()) + PSEUDO_PAIRS) / n**2
+    seeds = float(rights.mean(axis=1).var(ddof=1)) / k
+    df = (examples + seeds) / (examples / max(n - 1, 1) + seeds / (k - 1))
+    return Estimate(float(each.mean()), math.sqrt(examples + seeds), df)
+
+
+def clustered_rate(events: ArrayLike, clusters: ArrayLike) -> Rate:
+    """The rate of events, (P,), that share clusters, (P,) or (P, C) ids: pairs of retrains share seeds (C = 2).
+
+    Clopper-Pearson on the effective number of trials (Korn & Graubard 1998), whose variance is the jackknife's over
+    clusters (Arvesen 1969); never more trials than disjoint ones, G // C, while all G clusters agree.
+    """
+    hit, ids = np.asarray(events, dtype=np.float64), np.asarray(clusters)
+    ids = ids[:, None] if ids.ndim == 1 else ids
+    groups = np.unique(ids)
+    kept = [hit[~(ids == group).any(axis=1)] for group in groups]
+    if ids.shape[:1] != hit.shape or min((one.size for one in kept), default=0) == 0:
+        raise ValueError(f"{hit.size} events in {groups.size} clusters leave nothing when one cluster is left out")
+    mean, size, left_out = float(hit.mean()), groups.size, np.array([one.mean() for one in kept])
+    variance = (size - 1) / size * float(((left_out - left_out.mean()) ** 2).sum())
+    disjoint = max(size // ids.shape[1], 1)
+    shrink = float(stats.norm.isf(0.025) / stats.t.isf(0.025, size - 1)) ** 2
+    trials = mean * (1 - mean) / variance * shrink if variance > 1e-15 else disjoint
+    trials = min(max(trials, 1.0), float(hit.size))
+    return Rate(mean * trials, trials)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Adjusted p values by name, in the order given, that control the familywise error rate by step-down (Holm 1979)."""
+    adjusted, so_far = dict(p_values), 0.0
+    for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        if not 0 <= p_values[name] <= 1:
+            raise ValueError(f"a p value lies in 0 to 1, found {p_values[name]} for {name}")
+        so_far = max(so_far, min(1.0, (len(adjusted) - rank) * p_values[name]))
+        adjusted[name] = so_far
+    return adjusted
+
+
+def power(n: int, damage: float, discordance: float, margin: float = 0.0, alpha: float = 0.05) -> float:
+    """The probability that n pairs show, one-sided, on which side of the margin a true damage lies: exact but for 1e-9 of tails.
+
+    Above it: that `p_above(margin)` is at most alpha, and for margin 0 McNemar's mid-p; below it likewise. `discordance`, the
+    expected (worse + better) / n, is raised to the damage where it is less.
+    """
+    if n < 1 or max(abs(damage), abs(margin)) > 1 or not 0 <= discordance <= 1 or not 0 < alpha < 1 or damage == margin:
+        raise ValueError(f"no power is defined for {n=}, {damage=}, {discordance=}, {margin=}, {alpha=}")
+    if damage < margin:
+        damage, margin = -damage, -margin  # the same with incumbent and candidate swapped
+    both = max(discordance, abs(damage))
+    pairs = np.arange(stats.binom.ppf(5e-10, n, both), stats.binom.isf(5e-10, n, both) + 1)
+    fewest = _fewest(lambda worse: _decides(worse, pairs, n, margin, alpha), pairs)
+    share = (both + damage) / (2 * both) if both else 0.5
+    return float(stats.binom.pmf(pairs, n, both) @ stats.binom.sf(fewest - 1, pairs, min(share, 1.0)))
+
+
+def detectable(n: int, discordance: float, alpha: float = 0.05, power_at_least: float = 0.8, margin: float = 0.0) -> float:
+    """The smallest true damage that n pairs show to exceed the margin, with this power; infinity if there is none."""
+    if margin >= 1 or power(n, 1.0, discordance, margin, alpha) < power_at_least:
+        return math.inf
+    return _bisect(lambda damage: power(n, damage, discordance, margin, alpha) >= power_at_least, margin, 1.0)
+
+
+def to_pass(n: int, discordance: float, alpha: float = 0.05, power_at_least: float = 0.8) -> float:
+    """The smallest margin below which n pairs show an innocent candidate (true damage 0) to be, with this power."""
+    return _bisect(lambda margin: power(n, 0.0, discordance, margin, alpha) >= power_at_least, 0.0, 1.0)
+
+
+def needed(damage: float, discordance: float, margin: float = 0.0, alpha: float = 0.05, power_at_least: float = 0.8) -> int:
+    """The number of pairs that shows with this power on which side of the margin a true damage lies.
+
+    Power saws as n grows: a few pairs fewer may do, and a few more fall short by a fraction of a point. Raises ValueError
+    where 10 million do not suffice.
+    """
+
+    def enough(n: int) -> bool:
+        return power(n, damage, discordance, margin, alpha) >= power_at_least
+
+    high = 1
+    while not enough(high):
+        high *= 2
+        if high > LARGEST_N:
+            raise ValueError(f"more than {LARGEST_N} pairs are needed to tell a damage of {damage} from {margin}")
+    low = high // 2  # not enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def detectable_by_bank(k: int, spread: float, level: float = 0.99, power_at_least: float = 0.95) -> float:
+    """The smallest drop below the recipe's mean that a candidate's own noise included, puts it below `Retrains.lowest`."""
+    if k < 2 or not spread >= 0:
+        raise ValueError(f"a bank has two retrains or more and a spread of 0 or more, found {k} and {spread}")
+    cut = float(stats.t.ppf(level, k - 1))
+    shift = optimize.brentq(lambda drop: stats.nct.sf(cut, k - 1, drop) - power_at_least, 0.0, 4 * cut + 20)
+    return float(shift) * spread * math.sqrt(1 + 1 / k)
+
+
+def _score(worse: Any, better: Any, n: int, margin: float, correction: float) -> Any:
+    """Tango's score of "damage = margin", `correction` examples added to the numerator; arrays of counts give arrays.
+
+    The restricted maximum-likelihood estimate of the share of better pairs is the larger root of a quadratic.
+    """
+    if not -1 <= margin <= 1:
+        raise ValueError(f"a margin of accuracy lies in -1 to 1, found {margin}")
+    linear = (2 * n - worse + better) * margin - worse - better
+    root = np.sqrt(np.maximum(linear**2 + 8 * n * better * margin * (1 - margin), 0.0))
+    share = np.maximum((root - linear) / (4 * n), max(0.0, -margin))
+    variance = np.maximum(n * (2 * share + margin * (1 - margin)), 0.0)
+    with np.errstate(divide="ignore"):
+        return np.divide(worse - better - n * margin + correction, np.sqrt(variance))
+
+
+def _upper(worse: int, better: int, n: int, level: float) -> float:
+    damage, alpha = PairedAccuracy(worse, better, n), _alpha(level)
+    if worse == n:
+        return 1.0
+    return float(optimize.brentq(lambda margin: damage.p_below(margin) - alpha, damage.value, 1.0, xtol=1e-12))
+
+
+def _mid_p(worse: Any, pairs: Any) -> Any:
+    return stats.binom.sf(worse, pairs, 0.5) + stats.binom.pmf(worse, pairs, 0.5) / 2
+
+
+def _decides(worse: Floats, pairs: Floats, n: int, margin: float, alpha: float) -> NDArray[np.bool_]:
+    """Whether so many worse ones of the discordant pairs show damage above the margin."""
+    if margin == 0:
+        return np.asarray(_mid_p(worse, pairs) <= alpha)
+    return np.asarray(_score(worse, pairs - worse, n, margin, -0.5) >= stats.norm.isf(alpha))
+
+
+def _fewest(decides: Callable[[Floats], NDArray[np.bool_]], pairs: Floats) -> Floats:
+    """The fewest worse pairs that decide, for each number of discordant ones; one more than those where none do."""
+    low, high = np.full(len(pairs), -1.0), pairs + 1
+    while (high - low > 1).any():
+        middle = np.floor((low + high) / 2)
+        open_, enough = high - low > 1, decides(np.clip(middle, 0, pairs))
+        high, low = np.where(open_ & enough, middle, high), np.where(open_ & ~enough, middle, low)
+    return high
+
+
+def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Where `holds`, false at low and true at high, becomes true, to 1e-6 and from above."""
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _hall(t: float, a: float) -> float:
+    return t + a * t**2 / 3 + a**2 * t**3 / 27 + a / 6
+
+
+def _unhall(x: float, a: float) -> float:
+    """The t that Hall's transformation takes to x."""
+    return 3 / a * float(np.cbrt(1 + a * (x - a / 6)) - 1) if abs(a) > 1e-8 else x
+
+
+def _mean_f1(counts: NDArray[Any], keep: slice) -> float:
+    hits, whole = 2.0 * np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1)
+    each = np.divide(hits, whole, out=np.zeros(len(counts)), where=whole > 0)[keep]
+    occurs = (whole > 0)[keep]
+    return float(each[occurs].mean()) if occurs.any() else 0.0
+
+
+def _bank(bank: ArrayLike) -> Floats:
+    rights = np.asarray(bank, dtype=np.float64)
+    if rights.ndim != 2 or rights.shape[0] < 2 or rights.shape[1] < 1 or not np.isin(rights, (0, 1)).all():
+        raise ValueError(f"a bank is right (1) or wrong (0), of shape (k, N) with k > 1, found {rights.shape}")
+    return rights
+
+
+def _alpha(level: float) -> float:
+    """What a two-sided interval leaves on each side."""
+    if not 0 < level < 1:
+        raise ValueError(f"a level lies between 0 and 1, found {level}")
+    return (1 - level) / 2

@@ -1,0 +1,128 @@
+"""Goldens tell a moved environment from a moved model; cost is counted exactly, and latency is a ratio within one run."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lorasent import evidence, golden
+from lorasent.evidence import LiveSubject, RecordedSubject
+from lorasent.gate import cost
+from lorasent.gate import golden as differential
+from lorasent.gate.finding import Outcome
+from lorasent.gate.policy import Cost, Golden
+from lorasent.manifest import WEIGHTS
+from lorasent.recipe import Recipe
+from lorasent.training import train
+
+TEXTS = [f"a film of {number} words, {'very ' * number}good" for number in range(20)]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own."""
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def retrained(tmp_path_factory, small_recipe):
+    """The small recipe with another seed, so with other weights."""
+    return train(Recipe.read(small_recipe, ["training.seed=7"]), tmp_path_factory.mktemp("retrained") / "adapter").path
+
+
+def recorded_golden(path, subject, drift=0.0, wrong=0):
+    """The golden of a subject's answers, its logits moved by `drift`, `wrong` of its labels not the subject's own."""
+    logits = subject.answer(TEXTS).logits + drift
+    labels = [subject.labels[column] for column in logits.argmax(axis=1)]
+    other = dict(zip(subject.labels, reversed(subject.labels), strict=True))
+    rows = [
+        {"text": text, "label": other[label] if number < wrong else label, "logits": row.tolist()}
+        for number, (text, label, row) in enumerate(zip(TEXTS, labels, logits, strict=True))
+    ]
+    producer = {"adapter_sha256": subject.manifest["files"][WEIGHTS]}
+    golden.write(path, golden.make(rows, about="test", producer=producer, tolerance={"logits": 1e-4}, why="test"))
+    return Golden(predictions=str(path))
+
+
+def moved(subject, path):
+    """A record of a subject's answers with every logit a tenth off: the same weights, another model around them."""
+    evidence.record(subject, [TEXTS], path)
+    record = RecordedSubject(path)
+    record.tensors = {name: value + np.float32(0.1) if name.endswith("logits") else value for name, value in record.tensors.items()}
+    return record
+
+
+@pytest.mark.parametrize("environment", [False, True], ids=["the environment stands", "the environment moved"])
+@pytest.mark.parametrize("model", [False, True], ids=["the model stands", "the model moved"])
+def test_environment_and_model_are_named_apart(small_adapter, tmp_path, environment, model):
+    """The baseline tells the one by the golden, the candidate the other by the baseline as it answers today."""
+    baseline = LiveSubject(small_adapter)
+    policy = recorded_golden(tmp_path / "g.json", baseline, drift=0.05 if environment else 0.0)
+    candidate = moved(baseline, tmp_path / "moved") if model else LiveSubject(small_adapter)
+    first, second = differential.check(policy, candidate, baseline, 0.05)
+    assert (first.check, second.check) == ("golden::environment", "golden::model")
+    assert first.outcome is (Outcome.INVALID if environment else Outcome.PASS)
+    assert second.outcome is (Outcome.BLOCK if model else Outcome.PASS)
+    assert ("ENVIRONMENT" in first.message, "MODEL" in second.message) == (environment, model)
+
+
+def test_a_retrained_candidate_is_held_to_the_labels(small_adapter, retrained, tmp_path):
+    """Its logits are its own; all labels kept pass, half of them changed block; of another baseline nothing is told."""
+    candidate = LiveSubject(retrained)
+    outcomes = []
+    for wrong in (0, 10):
+        policy = recorded_golden(tmp_path / f"{wrong}.json", candidate, wrong=wrong)
+        content = json.loads((tmp_path / f"{wrong}.json").read_text())
+        content["producer"]["adapter_sha256"] = LiveSubject(small_adapter).manifest["files"][WEIGHTS]
+        (tmp_path / f"{wrong}.json").write_text(json.dumps(content))
+        first, second = differential.check(policy, candidate, candidate, 0.05)
+        assert (first.outcome, first.cause) == (Outcome.PASS, "not-told")
+        assert f"{wrong} of 20 golden labels changed, 10 % may" in second.message
+        outcomes.append(second.outcome)
+    assert outcomes == [Outcome.PASS, Outcome.BLOCK]
+
+
+def test_operations_are_counted_exactly(small_adapter):
+    """The polynomial gives what torch counts at another length, and grows with the square of it."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    subject = LiveSubject(small_adapter)
+    constant, linear, square = cost.operations(subject)
+    model = subject.scorer.model
+    model.set_attn_implementation("eager")
+    ids = torch.zeros((1, 50), dtype=torch.long)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    assert constant + 50 * linear + 2500 * square == counter.get_total_flops()
+    assert square > 0
+
+
+def test_more_operations_and_bytes_block(small_adapter, small_recipe, tmp_path):
+    """A larger rank costs more of both, whatever a clock says."""
+    larger = train(Recipe.read(small_recipe, ["lora.r=8", "training.epochs=1"]), tmp_path / "larger").path
+    findings = cost.check(Cost(), LiveSubject(larger), LiveSubject(small_adapter), TEXTS)
+    assert [(one.check, one.outcome) for one in findings] == [("cost::flops", Outcome.BLOCK), ("cost::bytes", Outcome.BLOCK)]
+    assert findings[0].figures["ratio"] > 1
+
+
+class Twice:
+    """A scorer that does all its work twice."""
+
+    def __init__(self, scorer):
+        self.scorer = scorer
+
+    def logits(self, texts):
+        self.scorer.logits(texts)
+        return self.scorer.logits(texts)
+
+
+@pytest.mark.slow
+def test_latency_is_an_interleaved_ratio(small_adapter):
+    """Twice the work blocks at 1.3 times; an adapter against itself does not; both say what was measured."""
+    candidate, baseline = LiveSubject(small_adapter), LiveSubject(small_adapter)
+    same = cost.check(Cost(max_latency_ratio=1.3), candidate, baseline, TEXTS)[-1]
+    candidate.scorer = Twice(candidate.scorer)
+    twice = cost.check(Cost(max_latency_ratio=1.3), candidate, baseline, TEXTS)[-1]
+    assert (same.check, same.outcome, twice.outcome) == ("cost::latency", Outcome.PASS, Outcome.BLOCK)
+    assert same.figures["low"] <= 1.3 < twice.figures["low"] <= twice.figures["ratio"] <= twice.figures["high"]

@@ -1,0 +1,378 @@
+"""The gate's statistics: equal to references written a second way, symmetric, nested, inverse to their p values, strict."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from lorasent.gate import statistics
+from lorasent.gate.statistics import Estimate, PairedAccuracy, Rate, Retrains
+from lorasent.metrics import evaluate, matthews
+
+LEVELS = st.sampled_from((0.8, 0.9, 0.95, 0.98))
+
+
+@st.composite
+def pairs(draw: st.DrawFn, most: int = 3000) -> PairedAccuracy:
+    """Counts, often at the extremes."""
+    n = draw(st.integers(1, most))
+    worse = draw(st.sampled_from((0, n)) | st.integers(0, min(n, 60)) | st.integers(0, n))
+    return PairedAccuracy(worse, draw(st.integers(0, min(n - worse, 60))), n)
+
+
+@st.composite
+def estimates(draw: st.DrawFn) -> Estimate:
+    """Estimates with and without skewness."""
+    value, error = draw(st.floats(-1, 1)), draw(st.floats(1e-4, 1))
+    return Estimate(value, error, draw(st.floats(2, 500)), draw(st.just(0.0) | st.floats(-1, 1)))
+
+
+def any_estimate() -> st.SearchStrategy:
+    """One of all that have an interval and p values."""
+    rates = st.integers(1, 500).flatmap(lambda n: st.builds(Rate, st.integers(0, n), st.just(n)))
+    return pairs() | rates | estimates()
+
+
+def score_by_maximisation(worse: int, better: int, n: int, margin: float) -> float:
+    """Tango's score with the likelihood maximised numerically over the share of better pairs."""
+    low, high = max(0.0, -margin), (1 - margin) / 2
+
+    def unlikelihood(share: float) -> float:
+        cells = ((worse, share + margin), (better, share), (n - worse - better, 1 - 2 * share - margin))
+        return -sum(count * math.log(max(p, 1e-300)) for count, p in cells if count)
+
+    share = optimize.minimize_scalar(unlikelihood, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+    return (worse - better - n * margin) / math.sqrt(n * (2 * share + margin - margin**2))
+
+
+@pytest.mark.parametrize("counts", [(30, 10, 1000), (3, 4, 50), (0, 9, 200), (12, 0, 100), (80, 60, 300)], ids=str)
+@pytest.mark.parametrize("margin", [-0.05, 0.005, 0.02, 0.1])
+def test_the_score_is_tangos(counts, margin):
+    """The closed form of the restricted estimate is where the likelihood is largest."""
+    assert statistics._score(*counts, margin, 0.0) == pytest.approx(score_by_maximisation(*counts, margin), rel=1e-4)
+
+
+def test_without_a_margin_the_score_is_mcnemars():
+    """At margin 0 the uncorrected score is (worse - better) / sqrt(worse + better)."""
+    assert statistics._score(30, 10, 1000, 0.0, 0.0) == pytest.approx(20 / math.sqrt(40))
+
+
+@given(st.integers(0, 80), st.integers(0, 80))
+def test_mid_p_is_the_exact_p_less_half_the_point(worse, better):
+    """McNemar's mid-p is the binomial test's p value less half the probability of what was seen."""
+    assume(worse + better > 0)
+    point = stats.binom.pmf(worse, worse + better, 0.5)
+    exact = stats.binomtest(worse, worse + better, alternative="greater").pvalue
+    assert statistics.mcnemar(worse, better) == pytest.approx(exact - point / 2)
+    both = stats.binomtest(worse, worse + better).pvalue
+    assert statistics.mcnemar(worse, better, two_sided=True) == pytest.approx(min(1.0, both - point) if worse != better else 1.0)
+    assert statistics.mcnemar(worse, better) + statistics.mcnemar(better, worse) == pytest.approx(1)
+
+
+def test_no_discordant_pairs_say_nothing():
+    """Without discordant pairs McNemar's one-sided mid-p is a half and the two-sided one is one."""
+    assert (statistics.mcnemar(0, 0), statistics.mcnemar(0, 0, two_sided=True)) == (0.5, 1.0)
+
+
+@given(pairs(), LEVELS)
+@example(PairedAccuracy(0, 0, 1), 0.9)
+@example(PairedAccuracy(1, 0, 1), 0.9)
+@example(PairedAccuracy(0, 5, 5), 0.95)
+@example(PairedAccuracy(0, 0, 1_000_000), 0.95)
+def test_swapping_the_two_flips_the_interval(damage, level):
+    """What is damage one way is gain the other way."""
+    swapped = PairedAccuracy(damage.better, damage.worse, damage.n)
+    low, high = damage.interval(level)
+    assert (-high, -low) == pytest.approx(tuple(swapped.interval(level)), abs=1e-9)
+    assert damage.p_above(0.02) == pytest.approx(swapped.p_below(-0.02))
+    assert -1 <= low <= damage.value <= high <= 1
+
+
+@given(any_estimate(), LEVELS)
+def test_the_interval_inverts_the_tests(estimate, level):
+    """At a bound inside the possible the p value is the bound's error rate, inside it is larger, outside smaller."""
+    low, high = estimate.interval(level)
+    alpha = (1 - level) / 2
+    smallest, largest = {Rate: (0, 1), PairedAccuracy: (-1, 1)}.get(type(estimate), (-math.inf, math.inf))
+    step = (high - low) / 100
+    if low > smallest:
+        assert estimate.p_above(low) == pytest.approx(alpha, rel=1e-3)
+        assert estimate.p_above(max(low - step, smallest)) < alpha < estimate.p_above(low + step)
+    if high < largest:
+        assert estimate.p_below(high) == pytest.approx(alpha, rel=1e-3)
+        assert estimate.p_below(min(high + step, largest)) < alpha < estimate.p_below(high - step)
+
+
+@given(any_estimate())
+def test_a_higher_level_gives_a_wider_interval(estimate):
+    """Intervals are nested by level."""
+    nested = [estimate.interval(level) for level in (0.5, 0.8, 0.95, 0.999)]
+    for inner, outer in itertools.pairwise(nested):
+        assert outer.low <= inner.low + 1e-9
+        assert inner.high <= outer.high + 1e-9
+
+
+@given(pairs(500), st.integers(2, 20))
+def test_more_of_the_same_narrows_the_interval(damage, times):
+    """The same shares in more examples leave less open."""
+    more = PairedAccuracy(damage.worse * times, damage.better * times, damage.n * times)
+    (low, high), (closer, nearer) = damage.interval(0.9), more.interval(0.9)
+    assert nearer - closer < high - low
+
+
+@given(st.integers(0, 200), st.integers(1, 200), st.floats(0.01, 0.99))
+def test_rates_are_scipys(hits, n, rate):
+    """Clopper-Pearson's bounds and exact p values equal scipy's."""
+    assume(hits <= n)
+    reference = stats.binomtest(hits, n).proportion_ci(0.9, method="exact")
+    assert Rate(hits, n).interval(0.9) == pytest.approx((reference.low, reference.high), abs=1e-9)
+    assert Rate(hits, n).p_above(rate) == pytest.approx(stats.binomtest(hits, n, rate, "greater").pvalue, abs=1e-12)
+    assert Rate(hits, n).p_below(rate) == pytest.approx(stats.binomtest(hits, n, rate, "less").pvalue, abs=1e-12)
+
+
+def test_a_mean_without_skewness_is_students():
+    """Differences that are symmetric have Student's interval, with the degrees of freedom their kurtosis leaves."""
+    values = np.concatenate([np.linspace(-1, 1, 101), [0.0]])
+    estimate = statistics.mean_change(values)
+    reference = stats.t.interval(0.9, estimate.df, estimate.value, stats.sem(values))
+    assert estimate.skew == pytest.approx(0, abs=1e-3)
+    assert estimate.interval(0.9) == pytest.approx(reference, rel=2e-3)
+    assert estimate.df == 101  # a flat distribution leaves them all
+
+
+def test_a_long_tail_moves_the_interval_towards_it():
+    """Skewed to the right, the mean's upper bound is further off than the lower one, and further than Student's."""
+    values = np.random.default_rng(0).exponential(1, 100) ** 2
+    estimate = statistics.mean_change(values)
+    low, high = estimate.interval(0.9)
+    assert high - estimate.value > 1.3 * (estimate.value - low)
+    assert high > estimate.value + stats.t.isf(0.05, 99) * stats.sem(values)
+
+
+def test_equal_differences_leave_no_doubt():
+    """Without spread the interval is a point, and p values are 0, or 1 at the point."""
+    estimate = statistics.mean_change([0.1] * 10)
+    assert estimate.interval(0.9) == pytest.approx((0.1, 0.1))
+    assert (estimate.p_above(0.05), estimate.p_below(0.05)) == (0.0, 1.0)
+    assert Estimate(0.0, 0.0, 9).p_below(0.0) == 0.5
+
+
+def test_a_joint_table_counts_triples():
+    """Axes are label, incumbent, candidate; the margins are both confusion matrices."""
+    labels, incumbent, candidate = [0, 1, 1, 2, 2], [0, 1, 0, 2, 2], [0, 1, 1, 1, 2]
+    table = statistics.joint_table(labels, incumbent, candidate, 3)
+    assert table[2, 2, 1] == table[1, 0, 1] == table[0, 0, 0] == 1
+    assert table.sum(axis=2).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 2]]
+
+
+@given(st.integers(2, 4), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_f1_is_the_figure_of_evaluate(size, n, seed):
+    """F1 of a confusion matrix is the F1 that `lorasent.metrics` reports."""
+    random = np.random.default_rng(seed)
+    labels, logits = random.integers(0, size, n), random.normal(size=(n, size))
+    counts = statistics.joint_table(labels, logits.argmax(axis=1), labels, size).sum(axis=2)
+    assert statistics.f1(counts) == pytest.approx(evaluate(logits, labels, "ABCD"[:size]).f1)
+    if size > 2:
+        assert statistics.macro_f1(counts) == statistics.f1(counts)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("metric", [statistics.f1, statistics.macro_f1, matthews])
+def test_the_standard_error_of_a_metric_is_the_bootstraps(metric, size):
+    """The delta method agrees with the spread of resampled tables, to their 3 % noise and what the pseudo pairs add."""
+    random = np.random.default_rng(0)
+    shares = random.random((size, size, size)) + 3 * np.eye(size)[:, :, None] * np.eye(size)[:, None, :]
+    table = random.multinomial(4000, shares.ravel() / shares.sum()).reshape(shares.shape)
+    estimate = statistics.metric_damage(table, metric)
+    again = random.multinomial(4000, table.ravel() / 4000, 1000).reshape(-1, *shares.shape)
+    spread = np.std([metric(one.sum(axis=2)) - metric(one.sum(axis=1)) for one in again])
+    assert estimate.value == metric(table.sum(axis=2)) - metric(table.sum(axis=1))
+    assert estimate.error == pytest.approx(spread, rel=0.08)
+
+
+def test_the_delta_method_of_accuracy_is_the_textbooks():
+    """For accuracy the standard error is sqrt((worse + better)/n - damage^2)/sqrt(n), with the pseudo pairs counted."""
+    table = np.zeros((2, 2, 2))
+    table[0, 0, 0], table[1, 1, 1], table[0, 0, 1], table[1, 0, 1] = 400, 560, 30, 10
+    found = statistics.metric_damage(table, lambda counts: np.trace(counts) / counts.sum())
+    share, damage = 44 / 1004, 20 / 1004
+    assert (found.value, found.error) == pytest.approx((0.02, math.sqrt((share - damage**2) / 1004)), rel=1e-3)
+
+
+def test_two_equal_classifiers_are_not_surely_equal():
+    """Without a discordant pair the upper bound of a metric's damage is near the rule of three's, not zero."""
+    table = np.zeros((2, 2, 2))
+    table[0, 0, 0], table[1, 1, 1] = 500, 500
+    assert 2.5e-3 < statistics.metric_damage(table, statistics.macro_f1).interval(0.9).high < 4e-3
+
+
+def test_holm_is_its_definition():
+    """The r-th smallest of m is multiplied by m - r + 1, never falls below an earlier one, never exceeds 1; order is kept."""
+    adjusted = statistics.holm({"c": 0.03, "a": 0.01, "d": 0.6, "b": 0.02, "e": 0.7})
+    assert list(adjusted) == list("cadbe")
+    assert adjusted == pytest.approx({"a": 0.05, "b": 0.08, "c": 0.09, "d": 1.0, "e": 1.0})
+    assert statistics.holm({}) == {}
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.sampled_from((0.01, 0.05, 0.2)))
+def test_holm_rejects_what_stepping_down_rejects(values, alpha):
+    """The hypotheses with an adjusted p value up to alpha are those that the step-down procedure rejects."""
+    p_values = {str(i): value for i, value in enumerate(values)}
+    rejected = set()
+    for rank, name in enumerate(sorted(p_values, key=p_values.get)):
+        if p_values[name] * (len(values) - rank) > alpha:
+            break
+        rejected.add(name)
+    assert {name for name, value in statistics.holm(p_values).items() if value <= alpha} == rejected
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05, -0.05])
+@pytest.mark.parametrize("damage", [0.15, -0.12])
+def test_power_is_the_sum_over_all_tables(damage, margin):
+    """The power equals the probability, over every possible table, that the p value is at most alpha."""
+    n, discordance, total = 40, 0.25, 0.0
+    for worse in range(n + 1):
+        for better in range(n + 1 - worse):
+            table = PairedAccuracy(worse, better, n)
+            p = table.p_above(margin) if damage > margin else table.p_below(margin)
+            if margin == 0:
+                p = statistics.mcnemar(worse, better) if damage > 0 else statistics.mcnemar(better, worse)
+            if p <= 0.05:
+                shares = [(discordance + damage) / 2, (discordance - damage) / 2, 1 - discordance]
+                total += stats.multinomial.pmf([worse, better, n - worse - better], n, shares)
+    assert statistics.power(n, damage, discordance, margin) == pytest.approx(total, abs=1e-7)
+
+
+def test_a_thousand_examples_show_two_points():
+    """At 6 % discordance, n = 1000, one-sided 5 %, power 80 %: damages of 2 points are found, and not those of 1.8."""
+    assert 0.018 < statistics.detectable(1000, 0.06) <= 0.020
+
+
+def test_sample_sizes_invert_the_power():
+    """What is detectable, needed and passed has the power asked for, and a little less has not."""
+    found = statistics.detectable(800, 0.08, margin=0.02)
+    assert statistics.power(800, found, 0.08, 0.02) >= 0.8 > statistics.power(800, found - 1e-4, 0.08, 0.02)
+    for damage in (0.0, 0.05):
+        n = statistics.needed(damage, 0.08, 0.02)
+        assert statistics.power(n, damage, 0.08, 0.02) >= 0.8 > statistics.power(n - 1, damage, 0.08, 0.02)
+    margin = statistics.to_pass(800, 0.08)
+    assert statistics.power(800, 0.0, 0.08, margin) >= 0.8 > statistics.power(800, 0.0, 0.08, margin - 1e-4)
+
+
+def test_sample_sizes_follow_reason():
+    """More examples resolve less damage; more discordance more; too few examples resolve nothing."""
+    by_n = [statistics.detectable(n, 0.05) for n in (50, 200, 1000, 5000)]
+    by_discordance = [statistics.detectable(1000, share) for share in (0.0, 0.01, 0.05, 0.2)]
+    assert by_n == sorted(by_n, reverse=True)
+    assert by_discordance == sorted(by_discordance)
+    assert statistics.detectable(2, 0.05) == math.inf
+    assert statistics.needed(0.0, 0.02, 0.01) < statistics.needed(0.0, 0.06, 0.01)
+
+
+def test_damage_beyond_the_discordance_raises_it():
+    """A damage of 5 points needs discordant pairs of 5 % at least."""
+    assert statistics.power(300, 0.05, 0.01) == statistics.power(300, 0.05, 0.05)
+
+
+def test_the_bound_of_a_bank_is_the_prediction_interval():
+    """mean - t s sqrt(1 + 1/k), where the p value is 1 %, and the floor takes the place of a smaller spread."""
+    bank = Retrains((0.90, 0.91, 0.905, 0.895), 0.001)
+    spread = np.std(bank.scores, ddof=1)
+    assert bank.lowest(0.99) == pytest.approx(0.9025 - stats.t.ppf(0.99, 3) * spread * math.sqrt(1.25))
+    assert bank.p_value(bank.lowest(0.99)) == pytest.approx(0.01)
+    assert Retrains((0.9, 0.9, 0.9), 0.004).spread == 0.004
+
+
+def test_churn_is_the_mean_discordance_over_2n():
+    """The floor's square is the mean discordance of two members over twice the number of examples."""
+    bank = np.random.default_rng(0).random((5, 400)) < 0.9
+    discordance = np.mean([(a != b).mean() for a, b in itertools.combinations(bank, 2)])
+    assert statistics.churn(bank) ** 2 == pytest.approx(discordance / 800)
+    assert statistics.churn(np.ones((3, 100))) == pytest.approx(math.sqrt(0.5) / 100)
+
+
+def test_a_bank_of_twins_gives_the_damage_against_one():
+    """Members that agree everywhere leave the examples' variance alone."""
+    random = np.random.default_rng(0)
+    one, candidate = random.random(500) < 0.9, random.random(500) < 0.9
+    found = statistics.damage_against_bank([one, one, one], candidate)
+    each = one.astype(float) - candidate
+    assert found.value == each.mean()
+    assert found.error == pytest.approx(math.sqrt((each.var() * 500 + 4) / 500**2))
+    assert found.df == pytest.approx(499)
+
+
+def test_spread_of_seeds_widens_the_damage_against_a_bank():
+    """Members of unequal accuracy add their variance over k, and take degrees of freedom."""
+    equal, unequal = np.zeros((2, 4, 400))
+    for member, (same, rights) in enumerate(zip((360,) * 4, (380, 340, 370, 350), strict=True)):
+        equal[member, np.arange(same) + member] = unequal[member, np.arange(rights) + member] = 1
+    candidate = np.arange(400) < 360
+    narrow, wide = (statistics.damage_against_bank(bank, candidate) for bank in (equal, unequal))
+    assert narrow.value == wide.value
+    assert wide.error > 1.5 * narrow.error
+    assert wide.df < narrow.df
+
+
+def test_what_a_bank_detects_is_simulated():
+    """The drop computed for k = 10 lies below the bound as often as asked for, to 1 point of simulation."""
+    random, drop = np.random.default_rng(0), statistics.detectable_by_bank(10, 0.005)
+    scores = random.normal(0, 0.005, (20_000, 11))
+    low = scores[:, :10].mean(axis=1) - stats.t.ppf(0.99, 9) * scores[:, :10].std(axis=1, ddof=1) * math.sqrt(1.1)
+    assert np.mean(scores[:, 10] - drop < low) == pytest.approx(0.95, abs=0.01)
+    assert drop < 0.03 < statistics.detectable_by_bank(3, 0.005)
+
+
+def test_single_clusters_are_nearly_single_trials():
+    """Where each event is its own cluster, the effective number is the true one less the price of estimating it."""
+    events = np.arange(200) < 20
+    rate = statistics.clustered_rate(events, np.arange(200))
+    assert rate.value == pytest.approx(0.1)
+    assert 190 < rate.n <= 200
+
+
+def test_repeated_events_are_not_new_trials():
+    """Copies of each event in its cluster leave the effective number near the number of clusters."""
+    events = np.repeat(np.arange(50) < 5, 20)
+    assert 40 < statistics.clustered_rate(events, np.repeat(np.arange(50), 20)).n < 52
+
+
+def test_no_events_count_disjoint_pairs_only():
+    """Of 8 seeds, however many pairs, 4 pairs are independent."""
+    pairs = np.array(list(itertools.combinations(range(8), 2)))
+    assert statistics.clustered_rate(np.zeros(28), pairs) == Rate(0.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: PairedAccuracy(3, 3, 5), "5 pairs cannot hold 3 worse and 3 better"),
+        (lambda: PairedAccuracy(-1, 0, 5), "cannot hold -1 worse"),
+        (lambda: PairedAccuracy(0, 0, 0), "0 pairs"),
+        (lambda: PairedAccuracy(0, 0, 5).p_above(1.5), "margin of accuracy lies in -1 to 1, found 1.5"),
+        (lambda: PairedAccuracy(0, 0, 5).interval(1.0), "level lies between 0 and 1, found 1.0"),
+        (lambda: Rate(3, 2), "2 trials cannot hold 3 hits"),
+        (lambda: statistics.mcnemar(-1, 2), "at least 0, found -1 and 2"),
+        (lambda: statistics.mean_change([0.5]), "two or more finite numbers"),
+        (lambda: statistics.mean_change([0.5, math.nan]), "two or more finite numbers"),
+        (lambda: statistics.joint_table([0, 2], [0, 1], [0, 1], 2), "ids must be 0 to 1"),
+        (lambda: statistics.metric_damage(np.zeros((2, 2, 2)), matthews), "joint table"),
+        (lambda: statistics.holm({"a": 1.5}), "found 1.5 for a"),
+        (lambda: statistics.power(100, 0.02, 0.1, 0.02), "no power is defined"),
+        (lambda: statistics.needed(0.0200001, 0.1, 0.02), "more than 10000000 pairs"),
+        (lambda: Retrains((0.9,), 0.0), "two retrains or more"),
+        (lambda: statistics.churn([[1, 0]]), r"shape \(k, N\) with k > 1, found \(1, 2\)"),
+        (lambda: statistics.damage_against_bank([[1, 0], [1, 1]], [1]), "the candidate answers"),
+        (lambda: statistics.clustered_rate([1, 0, 1], [[0, 1], [0, 2], [0, 3]]), "leave nothing"),
+        (lambda: statistics.detectable_by_bank(1, 0.1), "two retrains or more"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_data_can_give_is_refused(wrong, message):
+    """Impossible counts, levels and shapes are errors that say what was found."""
+    with pytest.raises(ValueError, match=message):
+        wrong()

@@ -1,0 +1,231 @@
+"""The verdict as its user asks for it: `lorasent gate`, `pytest gate.toml`, recorded evidence, the cache."""
+
+import json
+import shutil
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from lorasent.errors import PolicyError
+from lorasent.gate.finding import Outcome
+from lorasent.gate.policy import Policy
+from lorasent.gate.verdict import judge, names
+from lorasent.recipe import Recipe
+from lorasent.training import train
+from tests.support.bases import edit_json
+
+POLICY = """
+[data]
+test = "embedded:test"
+sample = 200
+[integrity]
+truncation_side = "left"
+[quality]
+margin = 0.10
+slices = ["length", "tags"]
+[behaviour]
+cases = "embedded"
+[calibration]
+[cost]
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own."""
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def policy(tmp_path):
+    """A policy of every family but goldens."""
+    path = tmp_path / "gate.toml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def retrained(tmp_path_factory, small_recipe):
+    """The small recipe with another seed: an innocent retrain."""
+    return train(Recipe.read(small_recipe, ["training.seed=7"]), tmp_path_factory.mktemp("retrained") / "adapter").path
+
+
+def test_an_adapter_passes_against_itself(lorasent, small_adapter, policy):
+    """Exit 0, the verdict first, every family judged, and the command that asks again last."""
+    done = lorasent("gate", small_adapter, "--baseline", small_adapter, "--policy", policy)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"PASS: {small_adapter} against {small_adapter}"
+    for part in ("quality::accuracy", "calibration::brier", "cost::flops", "behaviour", "integrity"):
+        assert part in done.stdout
+    assert lines[-1] == f"Again: lorasent gate {small_adapter} --baseline {small_adapter} --policy {policy}"
+
+
+def test_a_broken_candidate_blocks_with_its_cause_first(lorasent, small_adapter, policy, tmp_path):
+    """Exit 1; the first lines name the check, the cause and what to do; nothing is asked of a broken file."""
+    broken = shutil.copytree(small_adapter, tmp_path / "broken")
+    (broken / "adapter_model.safetensors").unlink()
+    done = lorasent("gate", broken, "--baseline", small_adapter, "--policy", policy)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0].startswith("BLOCK: ")
+    assert "adapter_model.safetensors" in done.stdout.splitlines()[1]
+    assert "what to do: " in done.stdout.splitlines()[2]
+    assert "quality" not in done.stdout
+
+
+def test_the_verdict_is_one_json_object(lorasent, small_adapter, retrained, policy, tmp_path):
+    """Outcome, findings with figures, and the hashes of the evidence; the page says the same."""
+    done = lorasent("gate", retrained, "--baseline", small_adapter, "--policy", policy, "--json", "--report", "page.html")
+    said = json.loads(done.stdout)
+    assert said["outcome"] in ("PASS", "INCONCLUSIVE")
+    assert done.returncode == {"PASS": 0, "INCONCLUSIVE": 3}[said["outcome"]]
+    found = {finding["check"]: finding for finding in said["findings"]}
+    assert found["quality::accuracy"]["figures"]["n"] == 200
+    assert set(said["evidence"]) == {"candidate", str(small_adapter), "data"}
+    page = (tmp_path / "page.html").read_text()
+    assert f'<h1 class="{said["outcome"]}">' in page
+    assert "quality::accuracy" in page
+
+
+def test_a_faulty_baseline_is_invalid(lorasent, small_adapter, policy, tmp_path):
+    """Exit 4: the candidate is not accused."""
+    done = lorasent("gate", small_adapter, "--baseline", tmp_path / "none", "--policy", policy)
+    assert done.returncode == 4
+    assert done.stdout.startswith("INVALID: ")
+
+
+def test_data_that_cannot_be_read_are_invalid(lorasent, small_adapter, policy, tmp_path):
+    """Exit 4, though everything else passes."""
+    (tmp_path / "one.jsonl").write_text('{"text": "x", "label": "unknown"}\n')
+    done = lorasent("gate", small_adapter, "--baseline", small_adapter, "--policy", policy, "--data", "one.jsonl")
+    assert done.returncode == 4
+    assert "unknown label 'unknown'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "asks for no check: add [integrity], [golden]"),
+        ("[quality]\nmargin = 0.1", "[quality] needs data: add [data]"),
+        ("[quality]\nmargin = 2", "quality.margin = 2: should be"),
+        ("[quality]\ncolour = 1\n[data]\ntest = 'x'", "unknown key quality.colour; allowed here: metric, margin"),
+        ("[", "not valid TOML"),
+        (None, "no policy that can be read"),
+    ],
+    ids=["no check", "no data", "out of bounds", "unknown key", "not TOML", "no file"],
+)
+def test_a_policy_that_cannot_be_used_is_one_line(lorasent, small_adapter, tmp_path, content, message):
+    """Exit 2, before anything is loaded."""
+    if content is not None:
+        (tmp_path / "gate.toml").write_text(content)
+    done = lorasent("gate", small_adapter, "--baseline", small_adapter)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert message in line
+
+
+@pytest.mark.slow
+def test_recorded_evidence_serves_as_a_baseline(lorasent, small_adapter, retrained, policy, tmp_path):
+    """What a live baseline gives, its recorded answers give, to the last figure, on the checks that need no model of it."""
+    policy.write_text(POLICY.replace("[cost]", ""))
+    assert lorasent("record", small_adapter, "--policy", policy, "--out", "base.safetensors").returncode == 0
+    live, recorded = (
+        json.loads(lorasent("gate", retrained, "--baseline", path, "--policy", policy, "--json").stdout)
+        for path in (small_adapter, tmp_path / "base.safetensors")
+    )
+    assert live["outcome"] == recorded["outcome"]
+    sampled = [
+        [(one["check"], one["outcome"], one["figures"]) for one in said["findings"] if not one["check"].startswith("integrity")]
+        for said in (live, recorded)
+    ]
+    assert sampled[0] == sampled[1] != []
+    done = lorasent("gate", retrained, "--baseline", "base.safetensors", "--policy", policy, "--data", "embedded:train")
+    assert done.returncode == 4
+    assert "holds no answers to these" in done.stdout
+    again = lorasent("record", small_adapter, "--policy", policy, "--out", "base.safetensors")
+    assert (again.returncode, "exists already" in again.stderr) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_repeated_verdict_asks_no_model(small_adapter, retrained, policy, monkeypatch):
+    """Everything comes out of the cache; without a cache folder nothing is kept."""
+    first = judge(retrained, [small_adapter], Policy.read(policy))
+    with monkeypatch.context() as patch:
+        patch.setattr("lorasent.scoring.load", lambda *_: pytest.fail("a model was loaded"))
+        patch.setattr("lorasent.adapter.load", lambda *_: pytest.fail("a model was loaded"))
+        assert judge(retrained, [small_adapter], Policy.read(policy)) == first
+
+
+def test_a_bank_separates_retraining_noise(small_adapter, retrained, policy):
+    """With several baselines the candidate is held to what one more retrain would give."""
+    verdict = judge(retrained, [small_adapter, retrained], Policy.read(policy))
+    checks = {finding.check: finding for finding in verdict.findings}
+    assert checks["quality::retraining"].outcome is Outcome.PASS
+    assert "retraining noise" not in checks["quality::accuracy"].message
+    assert set(verdict.evidence) == {"candidate", str(small_adapter), str(retrained), "data"}
+
+
+def test_no_baseline_is_an_error(small_adapter, policy):
+    """There is nothing to compare with."""
+    with pytest.raises(PolicyError, match=r"the gate needs a baseline"):
+        judge(small_adapter, [], Policy.read(policy))
+
+
+@pytest.fixture
+def project(pytester, policy):
+    """A user's project with a policy at its root and a test that has nothing to do with it."""
+    pytester.makeini("[pytest]\n")
+    (pytester.path / "gate.toml").write_text(policy.read_text())
+    (pytester.path / "test_other.py").write_text("def test_other():\n    pass\n")
+    return pytester
+
+
+def run(project, *arguments):
+    """Runs pytest there in this process."""
+    return project.runpytest("-p", "no:randomly", "-p", "no:cacheprovider", *map(str, arguments))
+
+
+def test_pytest_collects_the_policy(project, small_adapter, policy):
+    """Each check is a test, JUnit carries the figures, and the verdict stands at the end."""
+    result = run(project, "gate.toml", "--candidate", small_adapter, "--baseline", small_adapter, "--junit-xml=junit.xml", "-v")
+    assert result.ret == 0
+    for name in names(Policy.read(policy)):
+        outcome = "SKIPPED*" if name == "quality::retraining" else "PASSED*"
+        result.stdout.fnmatch_lines([f"gate.toml::{name} {outcome}"], consecutive=False)
+    result.stdout.fnmatch_lines([f"PASS: {small_adapter} against *", "Again: lorasent gate *"])
+    properties = ET.parse(project.path / "junit.xml").findall(".//property")  # noqa: S314 - our own file
+    assert {"verdict", "quality::accuracy", "cost::flops"} <= {one.get("name") for one in properties}
+
+
+def test_a_selection_is_no_verdict(project, small_adapter):
+    """-k shows its part of the whole policy's verdict, and says PARTIAL."""
+    result = run(project, "gate.toml", "--candidate", small_adapter, "--baseline", small_adapter, "-k", "calibration")
+    result.assert_outcomes(passed=1, deselected=16)
+    result.stdout.fnmatch_lines(["PARTIAL: checks were deselected; a selection is no verdict"])
+
+
+def test_a_block_fails_its_check_and_skips_what_was_not_asked(project, small_adapter, tmp_path):
+    """The failing test shows the finding alone, no traceback; the others say what ended the verdict."""
+    broken = shutil.copytree(small_adapter, tmp_path / "broken")
+    edit_json(broken / "adapter_config.json", lora_alpha=64)
+    result = run(project, "gate.toml", "--candidate", broken, "--baseline", small_adapter, "-rs")
+    assert result.ret == 1
+    assert "Traceback" not in result.stdout.str()
+    result.stdout.fnmatch_lines(["BLOCK *integrity::files*adapter_config.json*", "*not asked: integrity::files is BLOCK*"])
+
+
+def test_data_that_cannot_be_judged_fail_the_tests(project, small_adapter):
+    """INVALID is never green, though no test is called after what was missing."""
+    result = run(
+        project, "gate.toml", "--candidate", small_adapter, "--baseline", small_adapter, "--gate-data", "none.csv", "-k", "quality"
+    )
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["INVALID *none.csv: no such file or folder"])
+
+
+def test_a_policy_needs_a_candidate_and_does_not_disturb_other_tests(project):
+    """Named without one: one clear error. Not named: the project's own tests run as before."""
+    result = run(project, "gate.toml")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*gate.toml: a policy needs --candidate DIR and --baseline DIR"])
+    run(project).assert_outcomes(passed=1)
