@@ -13,19 +13,22 @@ def test_the_public_names():
     assert sorted(lorasent.__all__) == [
         "Figures",
         "LorasentError",
+        "Policy",
         "Prediction",
         "Recipe",
         "Reviews",
         "Scorer",
         "Trained",
+        "Verdict",
         "evaluate",
+        "judge",
         "load",
         "read",
         "train",
     ]
     assert all(getattr(lorasent, name) for name in dir(lorasent))
-    with pytest.raises(AttributeError, match=r"module 'lorasent' has no attribute 'gate'"):
-        _ = lorasent.gate
+    with pytest.raises(AttributeError, match=r"module 'lorasent' has no attribute 'guess'"):
+        _ = lorasent.guess
 
 
 @pytest.mark.parametrize(

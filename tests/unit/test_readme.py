@@ -3,11 +3,17 @@
 import re
 import shlex
 import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+from lorasent.pytest_plugin import Check
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def blocks(language):
@@ -30,6 +36,10 @@ def test_its_python_runs():
     for block in blocks("python"):
         exec(block, names)  # noqa: S102 - our own README
     assert len(names["predictions"]) == 2
+    golden = {update: Check(Path("golden"), "predictions/mine", update=update) for update in (True, False)}
+    with pytest.raises(pytest.fail.Exception, match=r"golden/predictions/mine.json: written, 2 rows"):
+        names["test_my_adapter_answers_as_recorded"](golden[True])
+    names["test_my_adapter_answers_as_recorded"](golden[False])
 
 
 @pytest.mark.usefixtures("workplace")
@@ -43,6 +53,32 @@ def test_its_commands_run(lorasent):
         assert done.returncode == 0, (line, done.stderr)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("workplace")
+def test_the_gates_commands_run(lorasent, small_adapter, tmp_path, monkeypatch):
+    """Every line about the gate runs, here with a small adapter on both sides and the repository's policy without its golden."""
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(small_adapter, tmp_path / "golden" / "reference-adapter")
+    policy = re.sub(r"\[golden\]\npredictions = .*\n|min = .*\n", "", (ROOT / "gate.toml").read_text("utf-8"))
+    (tmp_path / "gate.toml").write_text(policy.replace("margin = 0.05", "margin = 0.5"))
+    for line in blocks("sh gate")[0].splitlines():
+        program, *arguments = shlex.split(re.split(r"\s+#", line)[0])
+        if program == "pytest":
+            done = subprocess.run([sys.executable, "-m", "pytest", *arguments], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout
+        else:
+            done = lorasent(*arguments)
+            assert done.returncode == 0, (line, done.stdout, done.stderr)
+
+
+def test_its_policy_is_the_repositorys():
+    """The README's gate.toml asks what the file at the root asks."""
+    assert tomllib.loads(blocks("toml")[0]) == {
+        **(tables := tomllib.loads((ROOT / "gate.toml").read_text())),
+        "integrity": {**tables["integrity"], "may_change": []},
+    }
+
+
 def test_it_gives_the_two_commands():
     """A new user's two commands stand in it, to be copied."""
     assert "\npython -m pip install tox && tox -e train\n" in README
@@ -51,6 +87,6 @@ def test_it_gives_the_two_commands():
 
 def test_its_map_is_the_house():
     """Every module that the README names exists, and every module is named."""
-    house = Path(__file__).parents[2] / "lorasent"
+    house = ROOT / "lorasent"
     modules = {path.name for path in house.glob("*.py")} - {"__init__.py"}
     assert set(re.findall(r"^  (\w+\.py) ", README, re.MULTILINE)) == modules

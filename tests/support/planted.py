@@ -1,0 +1,138 @@
+"""Faults put into the core by hand, and the test that catches each: python -m tests.support.planted.
+
+Each is planted alone into a copy of the project, where the quick tests of its part then run until one fails. Exits 1 if a fault
+was not caught.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+
+
+class Fault(NamedTuple):
+    """One edit of the core: `old` stands in `file` exactly once and becomes `new`. `tests` are those of its part."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+PARAMETERS = ("tests/unit/test_classifier.py", "tests/unit/test_adapter.py")
+ENCODING = ("tests/properties/test_encoding.py", "tests/properties/test_invariance.py")
+METRICS = ("tests/unit/test_metrics.py", "tests/properties/test_metrics.py")
+GOLDENS = ("tests/golden",)
+
+FAULTS = (
+    Fault(
+        "a new pooler is not trained", "classifier.py", "modules_to_save=list(new)", "modules_to_save=list(new)[-1:]", PARAMETERS
+    ),
+    Fault("a fused query projection is not found", "classifier.py", '"Wqkv", ', "", PARAMETERS),
+    Fault("the rank is doubled", "classifier.py", "r=lora.r,", "r=2 * lora.r,", PARAMETERS),
+    Fault(
+        "the base is not frozen",
+        "classifier.py",
+        "        return get_peft_model(model, config)",
+        "        adapted = get_peft_model(model, config)\n    next(adapted.parameters()).requires_grad_(True)\n    return adapted",
+        PARAMETERS,
+    ),
+    Fault(
+        "the front is kept",
+        "encoding.py",
+        "truncation_side=encoding.truncation_side",
+        'truncation_side="right"',
+        ENCODING,
+    ),
+    Fault(
+        "one token too many",
+        "encoding.py",
+        "self.tokenizer.model_max_length = encoding.max_length",
+        "self.tokenizer.model_max_length = encoding.max_length + 1",
+        ENCODING,
+    ),
+    Fault("padding is attended to", "encoding.py", '"attention_mask": mask}', '"attention_mask": np.ones_like(mask)}', ENCODING),
+    Fault(
+        "answers come in the order of lengths", "scoring.py", "logits[rows] = forward", "logits[sorted(rows)] = forward", ENCODING
+    ),
+    Fault("half rounds up", "metrics.py", "np.round(array.ravel())", "np.floor(array.ravel() + 0.5)", METRICS),
+    Fault(
+        "calibration bins hold their lower end",
+        "metrics.py",
+        "np.ceil(confidence * bins).astype(np.int64) - 1",
+        "np.floor(confidence * bins).astype(np.int64)",
+        METRICS,
+    ),
+    Fault(
+        "precision and recall change places",
+        "metrics.py",
+        "precision, recall, f1 = _ratio(hits, chosen), _ratio(hits, actual)",
+        "precision, recall, f1 = _ratio(hits, actual), _ratio(hits, chosen)",
+        METRICS,
+    ),
+    Fault("LoRA is scaled twice", "classifier.py", "lora_alpha=lora.alpha,", "lora_alpha=2 * lora.alpha,", GOLDENS),
+    Fault(
+        "text is not lower-cased",
+        "encoding.py",
+        "trust_remote_code=False,\n",
+        "trust_remote_code=False,\n                do_lower_case=False,\n",
+        GOLDENS,
+    ),
+    Fault("the learning rate does not warm up", "training.py", "int(settings.warmup * run.steps)", "0", GOLDENS),
+    Fault(
+        "differences are told, not failed",
+        "pytest_plugin.py",
+        "if not (differences := goldens.compare(recorded, found)):",
+        "if True:",
+        ("tests/unit/test_pytest_plugin.py",),
+    ),
+)
+
+
+def caught(fault: Fault, copy: Path) -> str | None:
+    """The name of the first test that fails with the fault planted in a copy of the project, or None."""
+    path = copy / "lorasent" / fault.file
+    sound = path.read_text("utf-8")
+    if sound.count(fault.old) != 1:
+        raise SystemExit(f"{fault.name}: {fault.file} holds its place {sound.count(fault.old)} times, not once")
+    path.write_text(sound.replace(fault.old, fault.new), "utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-m",
+        "not slow",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        *fault.tests,
+    ]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    path.write_text(sound, "utf-8")
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[-1].split(" - ")[0].partition(" ")[2] if failed else None
+
+
+def main() -> int:
+    """Plants every fault and prints who caught it; the exit status."""
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "project"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "mutants", "adapters"))
+        for fault in FAULTS:
+            test = caught(fault, copy)
+            missed += test is None
+            print(f"{fault.name} ({fault.file}): {test or 'NOT CAUGHT'}", flush=True)
+    return missed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
