@@ -77,7 +77,8 @@ class Calibration(Section):
 class Cost(Section):
     """How much more the candidate may cost: ratios, candidate over baseline."""
 
-    max_latency_ratio: Annotated[float, Field(ge=1)] | None = None
+    max_latency_ratio: Annotated[float, Field(gt=1)] | None = None
+    """Above 1: no clock shows that two times are equal."""
     max_flops_ratio: Annotated[float, Field(ge=1)] = 1.0
     max_bytes_ratio: Annotated[float, Field(ge=1)] = 1.05
 

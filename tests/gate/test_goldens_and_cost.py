@@ -106,23 +106,46 @@ def test_more_operations_and_bytes_block(small_adapter, small_recipe, tmp_path):
     assert findings[0].figures["ratio"] > 1
 
 
-class Twice:
-    """A scorer that does all its work twice."""
+class Worked:
+    """A scorer whose work moves a clock: by its speed, and by what else a busy machine does, the same for neighbours."""
 
-    def __init__(self, scorer):
-        self.scorer = scorer
+    def __init__(self, scorer, machine, seconds):
+        self.scorer, self.machine, self.seconds = scorer, machine, seconds
 
     def logits(self, texts):
-        self.scorer.logits(texts)
-        return self.scorer.logits(texts)
+        self.machine.now += self.seconds * self.machine.load() * self.machine.random.lognormal(0, 0.1)
+        return None if self.machine.now > 1 else self.scorer.logits(texts)
 
 
-@pytest.mark.slow
-def test_latency_is_an_interleaved_ratio(small_adapter):
-    """Twice the work blocks at 1.3 times; an adapter against itself does not; both say what was measured."""
+class Machine:
+    """A clock, and a load that is high for a third of the time, in long spells."""
+
+    def __init__(self, seed):
+        self.random, self.now, self.calls = np.random.default_rng(seed), 0.0, 0
+
+    def load(self):
+        self.calls += 1
+        return 4.0 if self.calls // 7 % 3 == 0 else 1.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("ratio", "outcome"), [(1.0, Outcome.PASS), (1.2, Outcome.PASS), (1.3, Outcome.INCONCLUSIVE), (1.5, Outcome.BLOCK)]
+)
+def test_latency_is_an_interleaved_ratio(small_adapter, ratio, outcome, seed):
+    """Beside a load that comes and goes, the ratio is found, and held against 1.3 with its interval."""
+    machine = Machine(seed)
     candidate, baseline = LiveSubject(small_adapter), LiveSubject(small_adapter)
-    same = cost.check(Cost(max_latency_ratio=1.3), candidate, baseline, TEXTS)[-1]
-    candidate.scorer = Twice(candidate.scorer)
-    twice = cost.check(Cost(max_latency_ratio=1.3), candidate, baseline, TEXTS)[-1]
-    assert (same.check, same.outcome, twice.outcome) == ("cost::latency", Outcome.PASS, Outcome.BLOCK)
-    assert same.figures["low"] <= 1.3 < twice.figures["low"] <= twice.figures["ratio"] <= twice.figures["high"]
+    for subject, seconds in ((candidate, ratio), (baseline, 1.0)):
+        subject.scorer = Worked(subject.scorer, machine, seconds)
+    found = cost._latency(candidate, baseline, TEXTS, 1.3, lambda: machine.now)
+    assert (found.check, found.outcome) == ("cost::latency", outcome)
+    assert found.figures["low"] <= ratio <= found.figures["high"]
+
+
+def test_an_adapter_is_never_slower_than_itself(small_adapter):
+    """By the real clock: the figure is there, and it does not block."""
+    found = cost.check(Cost(max_latency_ratio=1.3), LiveSubject(small_adapter), LiveSubject(small_adapter), TEXTS)[-1]
+    assert found.check == "cost::latency"
+    assert found.outcome is not Outcome.BLOCK
+    assert 0 < found.figures["low"] <= found.figures["ratio"]
