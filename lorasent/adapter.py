@@ -115,7 +115,7 @@ def load(path: str | Path) -> Adapter:
     recipe = Recipe.parse(manifest["recipe"], str(path / MANIFEST))
     pinned = manifest["base"]
     base = find(pinned["name"], pinned["revision"], pinned["sha256"])
-    adapter = _load(path, base, recipe.base, recipe.encoding, manifest)
+    adapter = assemble(path, base, recipe.base, recipe.encoding, manifest)
     if adapter.encoder.fingerprint != manifest["tokenizer_sha256"]:
         raise AdapterError(f"{path}: the tokenizer does not encode as it did when the adapter was trained")
     probes = manifest["probes"]
@@ -147,10 +147,11 @@ def _load_unverified(path: Path) -> Adapter:
         read_json(base.path / "config.json").get("max_position_embeddings"),
         read_json(tokenizer if tokenizer.is_file() else base.path / tokenizer.name).get("model_max_length"),
     ]
-    return _load(path, base, Base(model=base.name, labels=labels), Encoding(max_length=min(filter(None, limits))), {})
+    return assemble(path, base, Base(model=base.name, labels=labels), Encoding(max_length=min(filter(None, limits))), {})
 
 
-def _load(path: Path, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
+def assemble(path: Path, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
+    """Puts an adapter's weights and tokenizer on its base and proves nothing; `load` does. Raises AdapterError if they do not fit."""
     has_tokenizer = (path / "tokenizer_config.json").is_file()
     encoder = Encoder(path if has_tokenizer else base.path, encoding)
     model, _ = load_base(base, settings, encoder)

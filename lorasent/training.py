@@ -131,7 +131,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
     if resume and not run_path.exists():
         raise TrainingError(f"{run_path}: no interrupted run to resume")
 
-    reviews, validation, removed = _read_data(recipe)
+    reviews, validation, removed = read_splits(recipe)
     base = find(recipe.base.model, recipe.base.revision)
     encoder = Encoder(base.path, recipe.encoding)
     set_seed(recipe.training.seed)
@@ -360,8 +360,8 @@ def _checkpoint(run_path: Path, step: int) -> Path:
     return run_path / f"checkpoint-{step}"
 
 
-def _read_data(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
-    """Train, validation, and how many reviews of train were also in validation."""
+def read_splits(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
+    """A recipe's train and validation, and how many reviews of train were left out since validation holds them too."""
     data, labels = recipe.data, recipe.base.labels
     splits = [read(source, labels, data.text_column, data.label_column) for source in (data.train, data.validation)]
     if data.sample is not None:

@@ -69,7 +69,7 @@ def measure(side: Side) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what PEFT wonders about in a faulty directory, the checks have said
             # load() refuses what is to be measured here
-            loaded = adapter._load(folder, base, recipe.base, recipe.encoding, side.subject.manifest)  # noqa: SLF001
+            loaded = adapter.assemble(folder, base, recipe.base, recipe.encoding, side.subject.manifest)
             encoder, model = loaded.encoder, loaded.model
             found = answer(model, encoder, texts)
             drift = np.abs(found - expected).max(axis=1)
