@@ -51,3 +51,7 @@ class EvidenceError(LorasentError):
 
 class PolicyError(LorasentError):
     """A policy that cannot be used."""
+
+
+class ProofError(LorasentError):
+    """A proof that cannot be made of these adapters."""
