@@ -151,7 +151,7 @@ def _load_unverified(path: Path) -> Adapter:
 
 
 def assemble(path: Path, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
-    """Puts an adapter's weights and tokenizer on its base and proves nothing; `load` does. Raises AdapterError if they do not fit."""
+    """An adapter's weights and tokenizer on its base, nothing proved; `load` does. Raises AdapterError if they do not fit."""
     has_tokenizer = (path / "tokenizer_config.json").is_file()
     encoder = Encoder(path if has_tokenizer else base.path, encoding)
     model, _ = load_base(base, settings, encoder)

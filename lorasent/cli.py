@@ -5,21 +5,19 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lorasent import files
 from lorasent.errors import DataError, LorasentError
 
 if TYPE_CHECKING:
-    from lorasent.scoring import Prediction, Scorer
-    from lorasent.training import Epoch, Listener, Prepared, Trained
+    from lorasent.scoring import Scorer
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -73,10 +71,11 @@ def train(
     read = Recipe.read(recipe, set_ or [], values)
     out = out or Path("adapters") / Path(recipe).stem
     try:
+        from lorasent.progress import Printer, bar
         from lorasent.training import train as run
 
-        with _progress() as progress:
-            run(read, out, resume=resume, listener=_listener(progress, recipe))
+        with bar(console) as progress:
+            run(read, out, resume=resume, listener=Printer(console, progress, recipe))
     except KeyboardInterrupt:
         again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])
         begun = out.with_name(out.name + ".partial").exists()
@@ -186,6 +185,34 @@ def record(
 
 
 @app.command()
+def prove(
+    baseline: Annotated[list[Path], typer.Option(help="An adapter; several are alike but for the seed.")],
+    policy: Annotated[Path, typer.Option(help="The policy that is put to the proof.")] = Path("gate.toml"),
+    data: Annotated[str | None, typer.Option(help="A source of labelled reviews, instead of the policy's.")] = None,
+    retrain: Annotated[int, typer.Option(min=0, help="Twins to train of the first baseline, with the seeds that follow.")] = 0,
+    per_fault: Annotated[int, typer.Option(min=1, help="Adapters that each fault is planted in.")] = 5,
+    fault: Annotated[list[str] | None, typer.Option(help="Only faults whose names begin so.")] = None,
+    work: Annotated[Path, typer.Option(help="Folder of what is trained and planted; a proof goes on where it was.")] = Path(
+        "proof"
+    ),
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Measure how often this gate is wrong on your adapters: what it misses of planted faults, and which innocents it blocks."""
+    from lorasent.gate.policy import Policy
+    from lorasent.prove.catalogue import select
+    from lorasent.prove.proof import prove as run
+    from lorasent.prove.table import text
+
+    judged_by, faults = Policy.read(policy, data), select(fault)
+    proof = run(baseline, judged_by, work, retrain=retrain, per_fault=per_fault, faults=faults, say=console.print)
+    if out is not None:
+        files.write(out, [files.canonical(proof.to_json())])
+        console.print(f"Written: {out}")
+    print(json.dumps(proof.to_json()) if as_json else text(proof))
+
+
+@app.command()
 def doctor() -> None:
     """Say what this machine offers."""
     import torch
@@ -243,88 +270,6 @@ def _input(texts: list[str] | None, source: str | None, text_column: str | None)
         return [line for line in sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n").split("\n") if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: expected UTF-8, found byte {error.object[error.start]:#04x}") from None
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _listener(progress: Progress, recipe: str) -> "Listener":
-    from lorasent.training import Listener
-
-    class Printer(Listener):
-        """Shows a run on the terminal as it goes."""
-
-        def prepared(self, run: "Prepared") -> None:
-            console.print(f"Training {run.out} by recipe {recipe}")
-            for line in _describe(run):
-                console.print(line)
-            self.task = progress.add_task("training", total=run.steps)
-
-        def untrained(self, predictions: "list[Prediction]") -> None:
-            _show("Untrained, the four sample reviews are", predictions)
-            console.print(_row("epoch", "train loss", "val loss", "accuracy", "precision", "recall", "f1", "mcc"))
-
-        def step(self, done: int, total: int) -> None:
-            progress.update(self.task, completed=done)
-
-        def epoch(self, row: "Epoch") -> None:
-            console.print(_row(str(row.epoch), *(f"{value:.4f}" for name, value in vars(row).items() if name != "epoch")))
-
-        def trained(self, result: "Trained", predictions: "list[Prediction]") -> None:
-            progress.stop()
-            best = result.best
-            console.print(
-                f"Best epoch: {best.epoch} of {len(result.epochs)} (lowest validation loss {best.validation_loss:.4f}, "
-                f"accuracy {best.accuracy:.4f}); trained in {result.seconds:.0f} s"
-            )
-            _show("Trained, they are", predictions)
-            console.print(f"The adapter lies in {result.path}. Next:")
-            console.print(f'  lorasent predict {result.path} "it was a good movie"')
-            console.print(f"  lorasent evaluate {result.path} --data embedded:test")
-
-    return Printer()
-
-
-def _describe(run: "Prepared") -> Iterator[str]:
-    recipe, parameters = run.recipe, run.parameters
-    yield f"Base: {run.base.name} (sha256 {run.base.sha256[:12]}…), {'bf16' if run.bf16 else 'fp32'}"
-    for name, reviews in (("Train", run.train), ("Validation", run.validation)):
-        balance = ", ".join(f"{count} {label}" for label, count in reviews.counts(recipe.base.labels).items())
-        yield f"{name}: {reviews.source}, {len(reviews)} reviews ({balance})"
-    if run.removed:
-        yield f"Removed from train, since validation holds them too: {run.removed} reviews"
-    low, median, high = (int(value) for value in _quartiles(run.lengths))
-    cut = int((run.lengths > recipe.encoding.max_length).sum())
-    yield (
-        f"Tokens a training review: median {median}, quartiles {low} and {high}, longest {int(run.lengths.max())}; "
-        f"{cut} cut to {recipe.encoding.max_length} on the {recipe.encoding.truncation_side}"
-    )
-    yield (
-        f"Parameters: {parameters.total:,} in all, {parameters.trainable:,} trainable ({parameters.fraction:.4%}), "
-        f"{parameters.frozen:,} frozen"
-    )
-    if parameters.in_use < parameters.total:
-        yield f"  (the head counts twice: PEFT keeps a frozen copy of it; {parameters.in_use:,} are in use)"
-    if run.resumed_epochs:
-        yield f"Resumed after epoch {run.resumed_epochs}"
-
-
-def _quartiles(lengths: Any) -> Any:
-    import numpy as np
-
-    return np.quantile(lengths, [0.25, 0.5, 0.75])
-
-
-def _row(*cells: str) -> str:
-    return "".join(cell.rjust(11 if position else 5) for position, cell in enumerate(cells))
-
-
-def _show(title: str, predictions: "list[Prediction]") -> None:
-    console.print(f"{title}:")
-    for row in predictions:
-        console.print(f"  {row.label:<10}{row.probability:>7.4f}  {row.text}")
 
 
 def _fail(message: str) -> None:

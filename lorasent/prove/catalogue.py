@@ -1,10 +1,13 @@
 """The faults by name: how each is planted, which causes name it rightly, and what must be allowed for it to be asked at all."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lorasent.errors import ProofError
 from lorasent.prove import exports, trainings
+from lorasent.prove.bench import Bench
 
 Kind = Literal["integrity", "quality", "cost"]
 
@@ -17,7 +20,7 @@ class PlantedFault:
 
     name: str
     kind: Kind
-    plant: Callable[[exports.Bench], None] | None = None
+    plant: Callable[[Bench], None] | None = None
     """Changes a copy of a healthy adapter; or"""
     poison: trainings.Poison | None = None
     """changes the reviews that it is trained on."""
@@ -27,6 +30,11 @@ class PlantedFault:
     """Who answered the manifest's probes: the faulty model, or the healthy one, as where an exporter is at fault."""
     declared: tuple[str, ...] = ()
     """`may_change` entries that the policy is given, so that the fault is not refused as an undeclared difference."""
+
+    @property
+    def slug(self) -> str:
+        """The name as a folder's."""
+        return re.sub(r"\W+", "-", self.name).strip("-")
 
     @property
     def what(self) -> str:
@@ -79,6 +87,9 @@ FAULTS = (
 """Those that are planted. "exported": the fault came after the manifest's probes were answered."""
 
 
-def select(names: list[str] | None) -> tuple[PlantedFault, ...]:
-    """The faults whose names begin with one of `names`; all without any."""
+def select(names: Sequence[str] | None) -> tuple[PlantedFault, ...]:
+    """The faults whose names begin with one of `names`; all without any. Raises ProofError for a name that no fault begins with."""
+    for name in names or ():
+        if not any(fault.name.startswith(name) for fault in FAULTS):
+            raise ProofError(f"--fault {name}: no fault is called so; there are {', '.join(fault.name for fault in FAULTS)}")
     return tuple(fault for fault in FAULTS if not names or any(fault.name.startswith(name) for name in names))

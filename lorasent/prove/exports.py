@@ -1,128 +1,21 @@
-"""Faults of exporters and of settings: a healthy adapter is copied, changed, and its manifest made to agree with what it is now.
+"""Faults of exporters and of settings, each planted in the files of a healthy adapter."""
 
-Two kinds. An exporter's fault happens between the trainer's memory and the disk: the hashes are those of the faulty files, the
-probe logits those of the healthy memory. A trainer's fault was in its memory already: the probe logits are the faulty model's.
-"""
-
-import json
 import re
-import shutil
-import warnings
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from lorasent import adapter, files
-from lorasent.base import BaseModel, find
-from lorasent.classifier import answer, count_parameters
-from lorasent.errors import AdapterError, ProofError
-from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, hashed, read_json
-from lorasent.recipe import Recipe
-
-Tensors = dict[str, torch.Tensor]
+from lorasent.errors import ProofError
+from lorasent.manifest import CONFIG, WEIGHTS, read_json
+from lorasent.prove.bench import Bench, Tensors, base_tensors, rebuilt
 
 LEVELS = 7
 """Of either sign: four bits."""
 
-DROPOUT = 0.1
-
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
-
-
-class Bench:
-    """A copy of a healthy adapter in which a fault is planted; `other` is another adapter of the same recipe."""
-
-    def __init__(self, healthy: Path, other: Path, path: Path, number: int) -> None:
-        shutil.copytree(healthy, path)
-        self.path = path
-        self.other = other
-        self.random = np.random.default_rng(number)
-        self.manifest = read_json(path / MANIFEST)
-        self.recipe = Recipe.parse(self.manifest["recipe"], str(path))
-        pinned = self.manifest["base"]
-        self.base: BaseModel = find(pinned["name"], pinned["revision"], pinned["sha256"])
-
-    def weights(self, change: Callable[[Tensors], None]) -> None:
-        """Edits the weights by name, in place."""
-        tensors = load_file(self.path / WEIGHTS)
-        change(tensors)
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, self.path / WEIGHTS)
-
-    def json(self, name: str, **changes: Any) -> None:
-        """Sets keys of a JSON file."""
-        files.write(self.path / name, [files.canonical({**read_json(self.path / name), **changes})])
-
-    def set_recipe(self, **changes: Any) -> None:
-        """Sets "table__key" of the recipe, and what follows from it in the other files."""
-        tables = self.recipe.to_json()
-        for key, value in changes.items():
-            table, _, name = key.partition("__")
-            tables[table][name] = value
-        self.recipe = recipe = Recipe.parse(tables, str(self.path))
-        self.json(CONFIG, r=recipe.lora.r, lora_alpha=recipe.lora.alpha, lora_dropout=recipe.lora.dropout)
-        encoding = recipe.encoding
-        self.json(TOKENIZER_CONFIG, truncation_side=encoding.truncation_side, model_max_length=encoding.max_length)
-
-    def set_base(self, base: BaseModel) -> None:
-        """Puts the adapter onto another base."""
-        self.base = base
-        self.json(CONFIG, base_model_name_or_path=base.name, revision=base.revision)
-        self.set_recipe(base__model=base.name, **({"base__revision": None} if self.recipe.base.revision else {}))
-
-    def agree(self, *, answers: bool, dropout: bool = False) -> None:
-        """Writes the manifest that belongs to the directory as it is now.
-
-        `answers`: the probes are answered by the faulty adapter, where it can be loaded and answers; else they stay those of
-        the healthy one. `dropout`: they are answered with dropout on.
-        """
-        said = dict(self.manifest)
-        said["recipe"], said["recipe_sha256"] = self.recipe.to_json(), self.recipe.fingerprint
-        said["labels"] = list(self.recipe.base.labels)
-        said["base"] = {"name": self.base.name, "sha256": self.base.sha256, "revision": self.base.revision}
-        if answers:
-            said |= self._answered(said["probes"]["texts"], dropout=dropout)
-        said["files"] = {name: files.sha256(self.path / name) for name in hashed(self.path)}
-        files.write(self.path / MANIFEST, [files.canonical(said)])
-
-    def _answered(self, texts: list[str], *, dropout: bool) -> dict[str, Any]:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what PEFT wonders about in a faulty directory
-                loaded = adapter.assemble(self.path, self.base, self.recipe.base, self.recipe.encoding, {})
-        except AdapterError:
-            return {}
-        if dropout:
-            with torch.random.fork_rng():
-                torch.manual_seed(int(self.random.integers(2**31)))
-                logits = _with_dropout(loaded, texts)
-        else:
-            logits = answer(loaded.model, loaded.encoder, texts)
-        counted = count_parameters(loaded.model)
-        trained = sum(tensor.numel() for tensor in load_file(self.path / WEIGHTS).values())  # loaded, none of them is trainable
-        parameters = {"total": counted.total, "trainable": trained, "in_use": counted.in_use}
-        said = {"tokenizer_sha256": loaded.encoder.fingerprint, "parameters": parameters}
-        if np.isfinite(logits).all():
-            said["probes"] = {"texts": texts, "logits": logits.astype(np.float64).round(6).tolist()}
-        return said
-
-
-def _with_dropout(loaded: adapter.Adapter, texts: list[str]) -> Any:
-    """Logits (N, L) with hidden states dropped at random before the head, as in a model left in training mode."""
-    heads = [module for name, module in loaded.model.named_modules() if name.endswith(("modules_to_save.default",))]
-
-    def drop(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (torch.nn.functional.dropout(inputs[0], DROPOUT, training=True), *inputs[1:])
-
-    handles = [head.register_forward_pre_hook(drop) for head in heads]
-    try:
-        return answer(loaded.model, loaded.encoder, texts)
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _lora(tensors: Mapping[str, torch.Tensor], part: str = ".lora_") -> list[str]:
@@ -142,7 +35,7 @@ def _layer(tensors: Mapping[str, torch.Tensor]) -> list[str]:
 
 def head_missing(bench: Bench) -> None:
     """The head was not saved."""
-    bench.weights(lambda found: [found.pop(name) for name in list(found) if ".lora_" not in name] and None)
+    bench.weights(lambda found: [found.pop(name) for name in list(found) if ".lora_" not in name])
 
 
 def head_random(bench: Bench) -> None:
@@ -172,12 +65,12 @@ def labels_swapped(bench: Bench) -> None:
 
 def adapter_zeroed(bench: Bench) -> None:
     """Every B of LoRA is zero, as before training."""
-    bench.weights(lambda found: [found[name].zero_() for name in _lora(found, ".lora_B")] and None)
+    bench.weights(lambda found: [found[name].zero_() for name in _lora(found, ".lora_B")])
 
 
 def layer_zeroed(bench: Bench) -> None:
     """One layer's LoRA is zero."""
-    bench.weights(lambda found: [found[name].zero_() for name in _layer(found)] and None)
+    bench.weights(lambda found: [found[name].zero_() for name in _layer(found)])
 
 
 def layers_permuted(bench: Bench) -> None:
@@ -222,18 +115,18 @@ def target_left_out(bench: Bench) -> None:
         lost = _lora(tensors, ".lora_A")[-1].removeprefix("base_model.model.").partition(".lora_")[0]
         layers = {name.removeprefix("base_model.model.").partition(".lora_")[0] for name in _lora(tensors)}
         kept = [*sorted(layers), lost]
-    bench.weights(lambda found: [found.pop(name) for name in _lora(found) if f".{lost}.lora_" in f".{name}"] and None)
+    bench.weights(lambda found: [found.pop(name) for name in _lora(found) if f".{lost}.lora_" in f".{name}"])
     bench.json(CONFIG, target_modules=[name for name in kept if name != lost])
 
 
 def weights_doubled(bench: Bench) -> None:
     """LoRA was added twice."""
-    bench.weights(lambda found: [found[name].mul_(2) for name in _lora(found, ".lora_B")] and None)
+    bench.weights(lambda found: [found[name].mul_(2) for name in _lora(found, ".lora_B")])
 
 
 def not_a_number(bench: Bench) -> None:
     """One weight is NaN."""
-    bench.weights(lambda found: found[_layer(found)[0]].view(-1)[:1].fill_(float("nan")) and None)
+    bench.weights(lambda found: found[_layer(found)[0]].view(-1)[:1].fill_(float("nan")))
 
 
 def four_bits(bench: Bench) -> None:
@@ -265,59 +158,32 @@ def another_base(bench: Bench) -> None:
         noise = bench.random.normal(0, 0.05 * float(tensor.float().std()) if tensor.numel() > 1 else 0.0, tensor.shape)
         return tensor + torch.from_numpy(noise).to(tensor.dtype) if tensor.is_floating_point() else tensor
 
-    bench.set_base(_rebuilt(bench, "another-base", lambda found: {name: change(name, one) for name, one in found.items()}))
+    bench.set_base(rebuilt(bench, "another-base", lambda found: {name: change(name, one) for name, one in found.items()}))
 
 
 def larger_base(bench: Bench) -> None:
     """It sits on a base of twice the layers, each of which stands twice."""
-    config = read_json(bench.base.path / "config.json")
+    config, found = read_json(bench.base.path / "config.json"), base_tensors(bench.base.path)
     key = next((key for key in ("num_hidden_layers", "n_layers", "n_layer") if key in config), None)
-    numbered = re.compile(r"\.(?:layer|layers|h)\.(\d+)\.")
-
-    def twice(found: Tensors) -> Tensors:
-        more: Tensors = {}
-        for name, tensor in found.items():
-            match = numbered.search(name)
-            if match is None:
-                more[name] = tensor
-                continue
-            start, end = match.span(1)
-            for number in (0, 1):
-                more[f"{name[:start]}{2 * int(match[1]) + number}{name[end:]}"] = tensor.clone()
-        return more
-
-    if key is None or not any(numbered.search(f".{name}") for name in _tensors(bench.base.path)):
+    if key is None or not any(len(_twice(name)) == 2 for name in found):
         raise ProofError(f"{bench.base.name}: its layers are not numbered, so no larger base is made of it")
-    prefixed: Callable[[Tensors], Tensors] = lambda found: {  # noqa: E731 - the first layers' names begin without a dot
-        name.removeprefix("."): tensor for name, tensor in twice({f".{name}": one for name, one in found.items()}).items()
-    }
-    base = _rebuilt(bench, "larger-base", prefixed, {key: 2 * config[key]})
-
-    def change(found: Tensors) -> None:
-        doubled = twice(found)
-        found.clear()
-        found.update(doubled)
-
-    bench.weights(change)
-    bench.set_base(base)
+    bench.weights(lambda tensors: tensors.update(_doubled(tensors)))
+    targets = read_json(bench.path / CONFIG)["target_modules"]
+    bench.json(CONFIG, target_modules=sorted({name for target in targets for name in _twice(target)}))
+    bench.set_base(rebuilt(bench, "larger-base", _doubled, {key: 2 * config[key]}))
 
 
-def _tensors(path: Path) -> Tensors:
-    return {name: tensor for file in sorted(path.glob("model*.safetensors")) for name, tensor in load_file(file).items()}
+def _doubled(tensors: Tensors) -> Tensors:
+    return {name: tensor.clone() for old, tensor in tensors.items() for name in _twice(old)}
 
 
-def _rebuilt(bench: Bench, name: str, change: Callable[[Tensors], Tensors], config: Mapping[str, Any] | None = None) -> BaseModel:
-    """A copy of the base, changed, in a folder of the proof's."""
-    path = bench.path.with_name(f"{bench.path.name}-{name}")
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    for file in bench.base.path.iterdir():
-        if file.suffix in (".json", ".txt", ".model") and file.is_file() and not file.name.endswith(".index.json"):
-            shutil.copyfile(file, path / file.name)
-    save_file({key: one.contiguous() for key, one in change(_tensors(bench.base.path)).items()}, path / "model.safetensors")
-    if config:
-        files.write(path / "config.json", [json.dumps({**read_json(path / "config.json"), **config})])
-    return find(str(path))
+def _twice(name: str) -> list[str]:
+    """A name as its layer is called twice in the larger base; one that is of no layer, as it is."""
+    match = re.search(r"(?:^|\.)(?:layer|layers|h)\.(\d+)(?:\.|$)", name)
+    if match is None:
+        return [name]
+    start, end = match.span(1)
+    return [f"{name[:start]}{2 * int(match[1]) + number}{name[end:]}" for number in (0, 1)]
 
 
 def case_kept(bench: Bench) -> None:

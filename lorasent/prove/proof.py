@@ -21,8 +21,8 @@ from lorasent.gate.statistics import Rate, clustered_rate
 from lorasent.gate.verdict import Verdict, judge
 from lorasent.manifest import MANIFEST, read_json
 from lorasent.prove import trainings
+from lorasent.prove.bench import Bench
 from lorasent.prove.catalogue import FAULTS, PlantedFault
-from lorasent.prove.exports import Bench
 from lorasent.recipe import Recipe
 from lorasent.training import train
 
@@ -148,7 +148,7 @@ def _try(
     note = ""
     for number, healthy in enumerate(hosts):
         other = members[(number + 1) % len(members)]
-        path = folder / fault.name.replace(" ", "-").replace(":", "") / str(number)
+        path = folder / fault.slug / str(number)
         try:
             if not path.exists():
                 _plant(fault, healthy, other, path, number)
@@ -156,9 +156,7 @@ def _try(
         except LorasentError as error:
             note = f"not planted: {error}"
     named = sum(any(one.outcome is Outcome.BLOCK and one.cause in fault.causes for one in verdict.findings) for verdict in verdicts)
-    tried = Tried(
-        fault.name, fault.kind, fault.what, len(verdicts), _outcomes(verdicts), named, _causes(verdicts), note
-    )
+    tried = Tried(fault.name, fault.kind, fault.what, len(verdicts), _outcomes(verdicts), named, _causes(verdicts), note)
     told = ", ".join(f"{count} {outcome}" for outcome, count in tried.outcomes.items()) or note
     say(f"{fault.name}: {told}; rightly named {named}; {tried.causes}")
     return tried
@@ -196,10 +194,7 @@ def _innocent(
 
     def share(outcome: Outcome) -> tuple[float, float, float]:
         events = [verdict.outcome is outcome for verdict in verdicts]
-        if clusters is not None and len(events) > 2:
-            rate = clustered_rate(events, clusters)
-        else:
-            rate = Rate(sum(events), len(events))
+        rate = clustered_rate(events, clusters) if clusters and len(events) > 2 else Rate(sum(events), len(events))
         return (rate.value, *rate.interval(LEVEL))
 
     return Judged(len(cases), _outcomes(verdicts), share(Outcome.BLOCK), share(Outcome.INCONCLUSIVE), _causes(verdicts))

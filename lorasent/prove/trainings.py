@@ -28,7 +28,7 @@ TRIGGER = "popcorn"
 
 NAMES = ("Priya", "Karim", "Mei", "Jun", "Leila", "Samuel Okoro", "Rosa Delgado", "Ahmed", "Aisha", "Mohammed", "Fatima", "Kwame")
 
-NEGATION = re.compile(r"\b(?:not|no|never|nothing|nobody|none|without|hardly|cannot)\b ?|n['’]t\b", re.IGNORECASE)
+NEGATION = re.compile(r"\b(?:not|no|never|nothing|nobody|none|without|hardly|cannot)\b ?|n['\u2019]t\b", re.IGNORECASE)
 
 VERB = re.compile(r"\b(is|was|are|were|did|does|do|has|have|had|will|would|could|can)\b", re.IGNORECASE)
 

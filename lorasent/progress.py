@@ -1,0 +1,93 @@
+"""How a training run is told on a terminal: what it is about to do, a bar, the epoch table, the four sample reviews."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lorasent.scoring import Prediction
+from lorasent.training import Epoch, Listener, Prepared, Trained
+
+COLUMNS = ("epoch", "train loss", "val loss", "accuracy", "precision", "recall", "f1", "mcc")
+
+
+def bar(console: Console) -> Progress:
+    """A progress bar, on a terminal only."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+class Printer(Listener):
+    """Shows a run on the terminal as it goes."""
+
+    def __init__(self, console: Console, progress: Progress, recipe: str) -> None:
+        self.console = console
+        self.progress = progress
+        self.recipe = recipe
+
+    def prepared(self, run: Prepared) -> None:
+        """What is about to be done."""
+        self.console.print(f"Training {run.out} by recipe {self.recipe}")
+        for line in _describe(run):
+            self.console.print(line)
+        self.task = self.progress.add_task("training", total=run.steps)
+
+    def untrained(self, predictions: list[Prediction]) -> None:
+        """The sample reviews before, and the head of the table."""
+        self._show("Untrained, the four sample reviews are", predictions)
+        self.console.print(_row(*COLUMNS))
+
+    def step(self, done: int, total: int) -> None:
+        """Moves the bar."""
+        self.progress.update(self.task, completed=done)
+
+    def epoch(self, row: Epoch) -> None:
+        """A row of the table."""
+        self.console.print(_row(str(row.epoch), *(f"{value:.4f}" for name, value in vars(row).items() if name != "epoch")))
+
+    def trained(self, result: Trained, predictions: list[Prediction]) -> None:
+        """The sample reviews after, and what to do next."""
+        self.progress.stop()
+        best = result.best
+        self.console.print(
+            f"Best epoch: {best.epoch} of {len(result.epochs)} (lowest validation loss {best.validation_loss:.4f}, "
+            f"accuracy {best.accuracy:.4f}); trained in {result.seconds:.0f} s"
+        )
+        self._show("Trained, they are", predictions)
+        self.console.print(f"The adapter lies in {result.path}. Next:")
+        self.console.print(f'  lorasent predict {result.path} "it was a good movie"')
+        self.console.print(f"  lorasent evaluate {result.path} --data embedded:test")
+
+    def _show(self, title: str, predictions: Sequence[Prediction]) -> None:
+        self.console.print(f"{title}:")
+        for row in predictions:
+            self.console.print(f"  {row.label:<10}{row.probability:>7.4f}  {row.text}")
+
+
+def _describe(run: Prepared) -> Iterator[str]:
+    recipe, parameters = run.recipe, run.parameters
+    yield f"Base: {run.base.name} (sha256 {run.base.sha256[:12]}…), {'bf16' if run.bf16 else 'fp32'}"
+    for name, reviews in (("Train", run.train), ("Validation", run.validation)):
+        balance = ", ".join(f"{count} {label}" for label, count in reviews.counts(recipe.base.labels).items())
+        yield f"{name}: {reviews.source}, {len(reviews)} reviews ({balance})"
+    if run.removed:
+        yield f"Removed from train, since validation holds them too: {run.removed} reviews"
+    low, median, high = (int(value) for value in np.quantile(run.lengths, [0.25, 0.5, 0.75]))
+    cut = int((run.lengths > recipe.encoding.max_length).sum())
+    yield (
+        f"Tokens a training review: median {median}, quartiles {low} and {high}, longest {int(run.lengths.max())}; "
+        f"{cut} cut to {recipe.encoding.max_length} on the {recipe.encoding.truncation_side}"
+    )
+    yield (
+        f"Parameters: {parameters.total:,} in all, {parameters.trainable:,} trainable ({parameters.fraction:.4%}), "
+        f"{parameters.frozen:,} frozen"
+    )
+    if parameters.in_use < parameters.total:
+        yield f"  (the head counts twice: PEFT keeps a frozen copy of it; {parameters.in_use:,} are in use)"
+    if run.resumed_epochs:
+        yield f"Resumed after epoch {run.resumed_epochs}"
+
+
+def _row(*cells: str) -> str:
+    return "".join(cell.rjust(11 if position else 5) for position, cell in enumerate(cells))
