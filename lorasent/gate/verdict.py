@@ -39,6 +39,12 @@ class Verdict:
         """The verdict as one JSON object."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> "Verdict":
+        """The verdict whose `to_json` was written down, as it was but for tuples in figures, which JSON makes lists."""
+        findings = tuple(Finding(**{**one, "outcome": Outcome(one["outcome"])}) for one in said["findings"])
+        return cls(Outcome(said["outcome"]), findings, said["candidate"], tuple(said["baselines"]), said["evidence"])
+
 
 def judge(candidate: str | Path, baselines: Sequence[str | Path], policy: Policy) -> Verdict:
     """May the adapter `candidate` replace the first of `baselines`? The others are retrains of it, the bank.

@@ -5,11 +5,13 @@ import shutil
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lorasent.errors import PolicyError
-from lorasent.gate.finding import Outcome
+from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.policy import Policy
-from lorasent.gate.verdict import judge, names
+from lorasent.gate.verdict import Verdict, judge, names
 from lorasent.recipe import Recipe
 from lorasent.training import train
 from tests.support.bases import edit_json
@@ -171,6 +173,28 @@ def test_no_baseline_is_an_error(small_adapter, policy):
         judge(small_adapter, [], Policy.read(policy))
 
 
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+FIGURES = st.dictionaries(st.text(), LEAVES | st.lists(LEAVES) | st.dictionaries(st.text(), LEAVES))
+FINDINGS = st.builds(Finding, st.text(), st.sampled_from(Outcome), st.text(), st.text(), st.text(), FIGURES)
+VERDICTS = st.builds(
+    Verdict,
+    st.sampled_from(Outcome),
+    st.lists(FINDINGS).map(tuple),
+    st.text(),
+    st.lists(st.text()).map(tuple),
+    st.dictionaries(st.text(), st.text()),
+)
+
+
+@settings(max_examples=50)
+@given(VERDICTS)
+def test_a_verdict_comes_out_of_its_json_as_it_went_in(verdict):
+    """Whatever it found, and it is an Outcome again, no bare text."""
+    again = Verdict.from_json(json.loads(json.dumps(verdict.to_json())))
+    assert again == verdict
+    assert all(type(one.outcome) is Outcome for one in (again, *again.findings))
+
+
 @pytest.fixture
 def project(pytester, policy):
     """A user's project with a policy at its root and a test that has nothing to do with it."""
@@ -229,3 +253,68 @@ def test_a_policy_needs_a_candidate_and_does_not_disturb_other_tests(project):
     assert result.ret != 0
     result.stdout.fnmatch_lines(["*gate.toml: a policy needs --candidate DIR and --baseline DIR"])
     run(project).assert_outcomes(passed=1)
+
+
+WATCHED = """
+import time
+from lorasent.gate import verdict
+
+judge = verdict.judge
+
+def watched(*arguments):
+    with open("judged.txt", "a") as file:
+        file.write("begun ")
+    found = judge(*arguments)
+    time.sleep(0.5)
+    with open("judged.txt", "a") as file:
+        file.write("done ")
+    return found
+
+verdict.judge = watched
+"""
+
+
+def verdicts(result):
+    """What a run of pytest says from its verdict on, blank lines and its last one aside."""
+    lines = [line for line in result.outlines if line]
+    return lines[next(row for row, line in enumerate(lines) if line.strip("= ") == "gate.toml") : -1]
+
+
+@pytest.mark.slow
+def test_under_xdist_each_policy_is_judged_once_and_alone(project, small_adapter):
+    """Two workers, each with checks of both policies, and judging that takes its time: one verdict after the other, no third."""
+    (project.path / "gate2.toml").write_text((project.path / "gate.toml").read_text())
+    (project.path / "conftest.py").write_text(WATCHED)
+    against = ("--candidate", small_adapter, "--baseline", small_adapter)
+    result = project.runpytest_subprocess("-p", "no:randomly", "gate.toml", "gate2.toml", *against, "-n", "2", "-v")
+    result.assert_outcomes(passed=32, skipped=2)
+    assert {line.split()[0] for line in result.outlines if " PASSED gate" in line} == {"[gw0]", "[gw1]"}
+    assert (project.path / "judged.txt").read_text().split() == ["begun", "done"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("selection", [(), ("-k", "calibration or floor")], ids=["whole", "partial"])
+def test_under_xdist_the_verdict_is_shown_as_without(project, small_adapter, selection):
+    """The controller collects and judges nothing, and says at the end what one process says."""
+    arguments = ("gate.toml", "--candidate", small_adapter, "--baseline", small_adapter, *selection)
+    expected = verdicts(run(project, *arguments))
+    assert any(line.startswith("PARTIAL: " if selection else "PASS: ") for line in expected)
+    assert verdicts(project.runpytest_subprocess("-p", "no:randomly", "-n", "2", *arguments)) == expected
+
+
+def test_the_checks_of_a_policy_are_one_group(project, small_adapter):
+    """`--dist loadgroup` deals them to one worker; without xdist there is no such marker, and the policy is judged all the same."""
+    arguments = ("gate.toml", "--candidate", small_adapter, "--baseline", small_adapter)
+    items, _ = project.inline_genitems("-p", "no:randomly", *arguments)
+    assert {item.get_closest_marker("xdist_group").args for item in items} == {("gate.toml",)}
+    result = run(project, "-p", "no:xdist", "--strict-markers", *arguments)
+    result.assert_outcomes(passed=16, skipped=1)
+    result.stdout.fnmatch_lines([f"PASS: {small_adapter} against *"])
+
+
+def test_other_tests_that_are_deselected_leave_the_verdict_whole(project, small_adapter):
+    """Only a check of the policy that is not shown makes it PARTIAL."""
+    arguments = (".", "--candidate", small_adapter, "--baseline", small_adapter, "--deselect", "test_other.py::test_other")
+    result = run(project, *arguments)
+    result.assert_outcomes(passed=16, skipped=1, deselected=1)
+    result.stdout.fnmatch_lines([f"PASS: {small_adapter} against *"])
