@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lorasent.base import offline
 from lorasent.data import Reviews, read
 from lorasent.errors import AdapterError, BaseModelError, LorasentError, PolicyError
 from lorasent.evidence import LiveSubject, RecordedSubject, Subject, subject
 from lorasent.gate import behaviour, calibration, cost, golden, integrity, quality
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
 from lorasent.gate.policy import Data, Policy
+from lorasent.hub import offline
 
 EXIT_CODES = {Outcome.PASS: 0, Outcome.BLOCK: 1, Outcome.INCONCLUSIVE: 3, Outcome.INVALID: 4}
 

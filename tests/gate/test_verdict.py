@@ -104,6 +104,14 @@ def test_data_that_cannot_be_read_are_invalid(lorasent, small_adapter, policy, t
     assert "unknown label 'unknown'" in done.stdout
 
 
+def test_a_verdict_asks_no_hub_for_its_data(lorasent, small_adapter, policy, monkeypatch):
+    """Exit 4, and what to do; whatever else is asked online is refused by the suite's own socket guard."""
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
+    done = lorasent("gate", small_adapter, "--baseline", small_adapter, "--policy", policy, "--data", "no-one/nothing:test")
+    assert done.returncode == 4
+    assert "fetch it once, with lorasent evaluate ADAPTER --data no-one/nothing:test" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
