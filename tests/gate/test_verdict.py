@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lorasent.errors import PolicyError
 from lorasent.gate.finding import Finding, Outcome
-from lorasent.gate.policy import Policy
+from lorasent.gate.policy import Integrity, Policy
 from lorasent.gate.verdict import Verdict, judge, names
 from lorasent.recipe import Recipe
 from lorasent.training import train
@@ -119,10 +119,14 @@ def test_a_verdict_asks_no_hub_for_its_data(lorasent, small_adapter, policy, mon
         ("[quality]\nmargin = 0.1", "[quality] needs data: add [data]"),
         ("[quality]\nmargin = 2", "quality.margin = 2: should be"),
         ("[quality]\ncolour = 1\n[data]\ntest = 'x'", "unknown key quality.colour; allowed here: metric, margin"),
+        (
+            "[integrity]\nmay_change = ['data', 'lora.rr', 'loras', 'base.labels']",
+            """should be "lora", "lora.r" and the like, not lora.rr, loras, base.labels. Tables and keys that may change: base: model""",
+        ),
         ("[", "not valid TOML"),
         (None, "no policy that can be read"),
     ],
-    ids=["no check", "no data", "out of bounds", "unknown key", "not TOML", "no file"],
+    ids=["no check", "no data", "out of bounds", "unknown key", "unknown change", "not TOML", "no file"],
 )
 def test_a_policy_that_cannot_be_used_is_one_line(lorasent, small_adapter, tmp_path, content, message):
     """Exit 2, before anything is loaded."""
@@ -132,6 +136,14 @@ def test_a_policy_that_cannot_be_used_is_one_line(lorasent, small_adapter, tmp_p
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize(
+    "entry", ["lora", "lora.r", "data", "data.train", "base", "base.model", "encoding.tokenizer", "training.epochs"]
+)
+def test_what_may_change_can_be_declared(entry):
+    """Tables and keys of a recipe, and what the integrity checks compare beside them."""
+    assert Integrity(may_change=[entry]).may_change == (entry,)
 
 
 @pytest.mark.slow
