@@ -104,7 +104,7 @@ def questions(policy: Policy, labels: Sequence[str]) -> list[list[str]]:
     if policy.behaviour is not None:
         asked.append(behaviour.texts(behaviour.read(policy.behaviour.cases, labels)))
     if policy.golden is not None:
-        asked.append(golden.texts(policy.golden))
+        asked.append(golden.texts(policy.golden, labels))
     return asked
 
 

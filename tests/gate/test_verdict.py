@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lorasent import evidence, golden
 from lorasent.errors import PolicyError
+from lorasent.evidence import LiveSubject
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.policy import Integrity, Policy
 from lorasent.gate.verdict import Verdict, judge, names
@@ -104,6 +106,87 @@ def test_data_that_cannot_be_read_are_invalid(lorasent, small_adapter, policy, t
     assert "unknown label 'unknown'" in done.stdout
 
 
+def predictions(**columns):
+    """A golden of one review, its columns replaced; None leaves one out."""
+    row = {"text": "a film", "label": "Positive", "logits": [0.1, 0.2], **columns}
+    row = {name: cell for name, cell in row.items() if cell is not None}
+    return golden.make([row], about="test", producer={}, tolerance={}, why="test").model_dump_json()
+
+
+UNASKABLE = {
+    "a slice's column is missing": (
+        '[quality]\nslices = ["genre"]\n[data]\ntest = "embedded:test"',
+        None,
+        "quality.slices: embedded:test has no column genre; it has length, truncated, id, tags",
+    ),
+    "no cases": ('[behaviour]\ncases = "none.jsonl"', None, "none.jsonl: no behavioural cases that can be read: no such file"),
+    "empty cases": ('[behaviour]\ncases = "."', None, ".: holds no behavioural cases; expected JSONL, one case a line"),
+    "cases of junk": ('[behaviour]\ncases = "x.jsonl"', "junk", "x.jsonl, line 1: Invalid JSON: expected value at line 1 column 1"),
+    "cases in Latin": (
+        '[behaviour]\ncases = "x.jsonl"',
+        b"caf\xe9",
+        "x.jsonl: no behavioural cases that can be read: expected UTF-8",
+    ),
+    "no golden": ('[golden]\npredictions = "none.json"', None, "none.json: missing: no such golden"),
+    "a golden of junk": ('[golden]\npredictions = "x.jsonl"', "{", "x.jsonl: not a golden: file: Invalid JSON"),
+    "a folder for a golden": ('[golden]\npredictions = "."', None, ".: no golden that can be read: Is a directory"),
+    **{
+        f"a golden with {fault}": (
+            '[golden]\npredictions = "x.jsonl"',
+            predictions(**column),
+            "x.jsonl: row 0: no prediction that can",
+        )
+        for fault, column in {
+            "no text": {"text": None},
+            "no label": {"label": None},
+            "no logits": {"logits": None},
+            "a bare logit": {"logits": 0.5},
+            "other logits": {"logits": [0.1, 0.2, 0.3]},
+            "another label": {"label": "Mixed"},
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("fault", UNASKABLE)
+def test_what_cannot_be_asked_is_invalid(lorasent, small_adapter, tmp_path, fault):
+    """Exit 4 and one line that says what is missing; what could be asked passes, and nobody is accused."""
+    policy, content, message = UNASKABLE[fault]
+    (tmp_path / "gate.toml").write_text(policy)
+    if content is not None:
+        (tmp_path / "x.jsonl").write_bytes(content.encode() if isinstance(content, str) else content)
+    done = lorasent("gate", small_adapter, "--baseline", small_adapter)
+    assert (done.returncode, done.stderr) == (4, "")
+    first, line, advice, *others = done.stdout.splitlines()
+    assert first.startswith("INVALID: ")
+    assert line.strip().startswith("INVALID ")
+    assert f"(not-judged): {message}" in line
+    assert advice.strip() == "what to do: mend the data or the policy"
+    assert [other.split()[0] for other in others] == ["PASS", "Again:"]
+
+
+def test_evidence_that_lacks_answers_is_invalid(lorasent, small_adapter, tmp_path):
+    """Recorded by another policy: each family says so, and cost that a recording has no model to measure; exit 4."""
+    (tmp_path / "x.json").write_text(predictions())
+    (tmp_path / "one.jsonl").write_text('{"text": "a film", "label": 1}\n')
+    case = {"id": "1", "capability": "one", "kind": "minimum", "texts": ["another"], "expect": "Positive"}
+    (tmp_path / "case.jsonl").write_text(json.dumps(case))
+    evidence.record(LiveSubject(small_adapter), [["a film"]], tmp_path / "record")
+    missing = "record: holds no answers to these {} texts: record it anew, on the policy's data (lorasent record)"
+    for policy, message in {
+        '[quality]\n[data]\ntest = "embedded:test"\nsample = 20': missing.format(20),
+        '[behaviour]\ncases = "case.jsonl"': missing.format(1),
+        '[cost]\n[data]\ntest = "one.jsonl"': "cost: recorded evidence has no model to measure; "
+        "give an adapter as baseline, or drop [cost]",
+    }.items():
+        (tmp_path / "gate.toml").write_text(policy)
+        done = lorasent("gate", small_adapter, "--baseline", "record")
+        assert done.returncode == 4
+        assert [line for line in done.stdout.splitlines() if line.endswith(f"(not-judged): {message}")], done.stdout
+    (tmp_path / "gate.toml").write_text('[golden]\npredictions = "x.json"')
+    assert lorasent("gate", small_adapter, "--baseline", "record").returncode == 0
+
+
 def test_a_verdict_asks_no_hub_for_its_data(lorasent, small_adapter, policy, monkeypatch):
     """Exit 4, and what to do; whatever else is asked online is refused by the suite's own socket guard."""
     monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
@@ -121,7 +204,7 @@ def test_a_verdict_asks_no_hub_for_its_data(lorasent, small_adapter, policy, mon
         ("[quality]\ncolour = 1\n[data]\ntest = 'x'", "unknown key quality.colour; allowed here: metric, margin"),
         (
             "[integrity]\nmay_change = ['data', 'lora.rr', 'loras', 'base.labels']",
-            """should be "lora", "lora.r" and the like, not lora.rr, loras, base.labels. Tables and keys that may change: base: model""",
+            'should be "lora", "lora.r" and the like, not lora.rr, loras, base.labels. Tables and keys that may change: base: ',
         ),
         ("[", "not valid TOML"),
         (None, "no policy that can be read"),
