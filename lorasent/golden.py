@@ -98,6 +98,8 @@ def read(path: Path) -> Golden:
         return Golden.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise GoldenError(f"{path}: missing: no such golden") from None
+    except OSError as error:
+        raise GoldenError(f"{path}: no golden that can be read: {error.strerror}") from None
     except ValidationError as error:
         raise GoldenError(f"{path}: not a golden: {_first(error)}") from None
 

@@ -1,7 +1,4 @@
-"""The pytest face: the gate, and goldens, results that must come out again.
-
-`pytest gate.toml --candidate DIR --baseline DIR` collects a policy: each check is a test. The verdict is that of the whole policy,
-whatever is selected; a selection is PARTIAL and no verdict.
+"""The pytest face: goldens, results that must come out again; and, in lorasent.pytest_gate, the gate.
 
     @pytest.mark.golden("predictions/samples")
     def test_it_answers_as_recorded(golden):
@@ -12,22 +9,18 @@ it is refused where nobody would look: under CI, under xdist, and on a tree with
 fails a run of the whole suite, and so does a file that MANIFEST.json does not list as it is.
 """
 
-import functools
-import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from lorasent import golden as goldens
-from lorasent.errors import GoldenError, LorasentError
+from lorasent.errors import GoldenError
 
-if TYPE_CHECKING:
-    from lorasent.gate.finding import Finding
-    from lorasent.gate.verdict import Verdict
+pytest_plugins = ["lorasent.pytest_gate"]
 
 UPDATE = "--update-golden"
 
@@ -37,17 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("lorasent").addoption(
         UPDATE, action="store_true", help="write the goldens that are missing or differ, show old and new, leave the run red"
     )
-    group = parser.getgroup("lorasent")
-    group.addoption("--candidate", metavar="DIR", help="the adapter that a policy (pytest gate.toml) judges")
-    group.addoption("--baseline", metavar="DIR", action="append", default=[], help="what it is judged against; more are a bank")
-    group.addoption("--gate-data", metavar="SRC", help="a source of labelled reviews, instead of the policy's")
     parser.addini("golden_folder", "folder of the goldens, from the root directory", default="golden")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker; refuses an update where nobody would look at it."""
     config.addinivalue_line("markers", "golden(name): the test holds something to the golden of that name")
-    config.stash[VERDICTS] = []
     if config.getoption(UPDATE) and (reason := _refusal(config)):
         raise pytest.UsageError(f"{UPDATE}: refused {reason}")
 
@@ -154,104 +142,6 @@ class FolderItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, None, str]:
         """Where the item stands in reports."""
         return self.path, None, f"{self.path.parent.name}/{goldens.MANIFEST}"
-
-
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collects a policy that is asked for by its path, or lies in a folder of a run that names a candidate."""
-    if file_path.suffix != ".toml" or not file_path.name.startswith("gate"):
-        return None
-    named = any(Path(argument.partition("::")[0]).name == file_path.name for argument in parent.config.args)
-    return PolicyFile.from_parent(parent, path=file_path) if named or parent.config.getoption("--candidate") else None
-
-
-class PolicyFile(pytest.File):
-    """A policy, whose checks are tests."""
-
-    def collect(self) -> Iterator[pytest.Item]:
-        """A test for each check that the policy asks."""
-        from lorasent.gate.policy import Policy
-        from lorasent.gate.verdict import names
-
-        if not self.config.getoption("--candidate") or not self.config.getoption("--baseline"):
-            raise self.CollectError(f"{self.path.name}: a policy needs --candidate DIR and --baseline DIR")
-        try:
-            self.policy = Policy.read(self.path, self.config.getoption("--gate-data"))
-        except LorasentError as error:
-            raise self.CollectError(str(error)) from None
-        self.checks = [CheckItem.from_parent(self, name=name) for name in names(self.policy)]
-        yield from self.checks
-
-    @functools.cached_property
-    def verdict(self) -> "Verdict":
-        """The verdict of the whole policy; every test shows its part."""
-        from lorasent.gate.verdict import judge
-
-        verdict = judge(self.config.getoption("--candidate"), self.config.getoption("--baseline"), self.policy)
-        self.config.stash[VERDICTS].append((self, verdict))
-        return verdict
-
-
-class CheckItem(pytest.Item):
-    """One check of a policy."""
-
-    parent: PolicyFile
-
-    def runtest(self) -> None:
-        """Fails as the check's findings do; skips what was not asked since something before it ended the verdict."""
-        from lorasent.gate.finding import Outcome
-
-        verdict = self.parent.verdict
-        self.user_properties.append(("verdict", str(verdict.outcome)))
-        findings = [one for one in verdict.findings if one.check == self.name or one.check.startswith(f"{self.name}::")]
-        for finding in findings:
-            figures = json.dumps(dict(finding.figures), default=str)
-            self.user_properties.append((finding.check, f"{finding.outcome} {finding.message} {figures}"))
-        known = tuple(item.name for item in self.parent.checks)
-        stray = [one for one in verdict.findings if one.outcome is not Outcome.PASS and not one.check.startswith(known)]
-        if stray and not findings:
-            raise GateFailure(_summary(stray))
-        if not findings:
-            ended = next((one for one in verdict.findings if one.outcome is not Outcome.PASS), None)
-            pytest.skip(f"not asked: {ended.check} is {ended.outcome}" if ended else "not asked of these data")
-        bad = [one for one in findings if one.outcome is not Outcome.PASS]
-        if bad and self.parent.policy.verdict.on_inconclusive == "warn" and all(one.outcome is Outcome.INCONCLUSIVE for one in bad):
-            self.warn(pytest.PytestWarning(_summary(bad)))
-        elif bad:
-            raise GateFailure(_summary(bad))
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """A finding is its message; anything else keeps its traceback."""
-        return str(excinfo.value) if isinstance(excinfo.value, GateFailure) else super().repr_failure(excinfo, style)
-
-    def reportinfo(self) -> tuple[Path, None, str]:
-        """Where the item stands in reports."""
-        return self.path, None, self.name
-
-
-class GateFailure(Exception):  # noqa: N818 - a finding, no error
-    """A check that did not pass."""
-
-
-VERDICTS = pytest.StashKey[list[tuple[PolicyFile, "Verdict"]]]()
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The verdict, or, where checks were deselected, that there is none."""
-    for file, verdict in config.stash[VERDICTS]:
-        from lorasent import report
-
-        terminalreporter.section(f"{file.path.name}")
-        if terminalreporter.stats.get("deselected"):
-            terminalreporter.write_line("PARTIAL: checks were deselected; a selection is no verdict")
-            continue
-        options = " ".join(f"--baseline {path}" for path in verdict.baselines)
-        terminalreporter.write_line(report.text(verdict, f"lorasent gate {verdict.candidate} {options} --policy {file.path.name}"))
-
-
-def _summary(findings: "Sequence[Finding]") -> str:
-    from lorasent import report
-
-    return report.summary(findings)
 
 
 def _folder(config: pytest.Config) -> Path:

@@ -1,28 +1,33 @@
 """A verdict for people: lines for a terminal and a page, the cause first, then what was asked and what it rests on."""
 
 import html
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.verdict import Verdict
+
+PARTS = {"Not passed": False, "Passed": True}
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>lorasent: {outcome}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222 }}
-table {{ border-collapse: collapse; width: 100% }} td, th {{ text-align: left; vertical-align: top; padding: .4em .8em .4em 0 }}
-tr {{ border-top: 1px solid #ddd }} code {{ overflow-wrap: anywhere }}
-.PASS {{ color: #17692b }} .BLOCK {{ color: #b3261e }} .INCONCLUSIVE {{ color: #8a5a00 }} .INVALID {{ color: #5b3a8c }}
+h1 {{ margin-bottom: 0 }} h2 {{ margin-top: 1.6em; font-size: 1.2em }} code {{ font-size: .9em }}
+table {{ border-collapse: collapse; width: 100% }} tr {{ border-top: 1px solid #ddd }}
+td, th {{ text-align: left; vertical-align: top; padding: .3em 1em .3em 0 }} td:last-child, p {{ overflow-wrap: anywhere }}
+small {{ color: #666 }} .PASS {{ color: #17692b }} .BLOCK {{ color: #b3261e }} .INCONCLUSIVE {{ color: #8a5a00 }}
+.INVALID {{ color: #5b3a8c }}
 </style>
 <h1 class="{outcome}">{outcome}</h1>
-<p>Candidate <code>{candidate}</code>, baseline <code>{baselines}</code></p>
-<table><tr><th>outcome<th>check<th>what was found</tr>
-{rows}
-</table>
+<p>{counts}<br>Candidate <code>{candidate}</code><br>Baseline <code>{baselines}</code><br>Again: <code>{command}</code></p>
+{tables}
 <h2>Evidence</h2>
-<table>{evidence}</table>
-<p>Again: <code>{command}</code></p>
+<table>
+{evidence}
+</table>
 </html>
 """
 
@@ -44,13 +49,18 @@ def text(verdict: Verdict, command: str) -> str:
 
 
 def page(verdict: Verdict, command: str) -> str:
-    """The same as one HTML page that needs nothing else."""
+    """The same as one HTML page that needs nothing else: every check, with its figures."""
+    found = {title: [one for one in verdict.findings if (one.outcome is Outcome.PASS) is passed] for title, passed in PARTS.items()}
+    counts = Counter(finding.outcome for finding in verdict.findings)
     return PAGE.format(
         outcome=verdict.outcome,
+        counts=", ".join(f"{count} {outcome}" for outcome, count in counts.items()),
         candidate=html.escape(verdict.candidate),
         baselines=html.escape(", ".join(verdict.baselines)),
-        rows="\n".join(_row(finding) for finding in verdict.findings),
-        evidence="".join(_cells(name, digest) for name, digest in verdict.evidence.items()),
+        tables="\n".join(_table(title, findings) for title, findings in found.items() if findings),
+        evidence="\n".join(
+            f"<tr><td>{html.escape(name)}<td><code>{digest}</code></tr>" for name, digest in verdict.evidence.items()
+        ),
         command=html.escape(command),
     )
 
@@ -66,11 +76,24 @@ def _told(finding: Finding) -> list[str]:
     return [f"  {finding.outcome:<13}{finding.check}{cause}: {finding.message}", *advice]
 
 
+def _table(title: str, findings: Sequence[Finding]) -> str:
+    rows = "\n".join(map(_row, findings))
+    return f"<h2>{title}: {len(findings)}</h2>\n<table>\n<tr><th>outcome<th>check<th>what was found</tr>\n{rows}\n</table>"
+
+
 def _row(finding: Finding) -> str:
-    advice = f"<br><em>{html.escape(finding.advice)}</em>" if finding.advice else ""
-    found = html.escape(finding.message) + advice
-    return f'<tr><td class="{finding.outcome}">{finding.outcome}<td><code>{html.escape(finding.check)}</code><td>{found}</tr>'
+    check = html.escape(finding.check).replace("::", "::<wbr>")
+    cause = f"<br><small>{html.escape(finding.cause)}</small>" if finding.outcome is not Outcome.PASS else ""
+    advice = f"<br><em>What to do: {html.escape(finding.advice)}</em>" if finding.advice else ""
+    figures = " · ".join(_figures(finding.figures))
+    found = html.escape(finding.message) + advice + (f"<br><small>{figures}</small>" if figures else "")
+    return f'<tr><td class="{finding.outcome}">{finding.outcome}<td><code>{check}</code>{cause}<td>{found}</tr>'
 
 
-def _cells(name: str, digest: str) -> str:
-    return f"<tr><td>{html.escape(name)}<td><code>{digest}</code></tr>"
+def _figures(figures: Mapping[str, Any], of: str = "") -> Iterator[str]:
+    """The figures that are numbers, each with its name; the names of cases stand in the message, and all of them in the JSON."""
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from _figures(value, f"{of}{name}.")
+        elif isinstance(value, int | float):
+            yield html.escape(f"{of}{name}") + "&nbsp;" + (f"{value:,}" if isinstance(value, int) else f"{value:.4g}")

@@ -49,6 +49,8 @@ def read(source: str, labels: Sequence[str]) -> list[Case]:
     """The cases of `embedded`, a JSONL file, or a folder of them. Raises DataError with the file and line."""
     if source == "embedded":
         paths: list[Any] = list((resources.files("lorasent") / "behaviours").iterdir())
+    elif not Path(source).exists():
+        raise DataError(f"{source}: no behavioural cases that can be read: no such file or folder")
     else:
         paths = sorted(Path(source).glob("*.jsonl")) if Path(source).is_dir() else [Path(source)]
     cases: list[Case] = []
@@ -110,7 +112,8 @@ def _lines(path: Any, labels: Sequence[str]) -> Iterator[Case]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: no behavioural cases that can be read: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else f"expected UTF-8, found byte {error.object[error.start]:#04x}"
+        raise DataError(f"{path}: no behavioural cases that can be read: {reason}") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

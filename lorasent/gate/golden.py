@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorasent import golden
+from lorasent.errors import GoldenError
 from lorasent.evidence import LiveSubject, Subject
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.policy import Golden
@@ -22,7 +23,8 @@ CHECKS = ("environment", "model")
 
 def check(policy: Golden, candidate: LiveSubject, baseline: Subject, alpha: float) -> list[Finding]:
     """Two findings: of the environment, by the baseline, and of the model, by the candidate. Raises GoldenError."""
-    recorded, asked = golden.read(Path(policy.predictions)), texts(policy)
+    recorded = _read(policy, candidate.labels)
+    asked = [row["text"] for row in recorded.rows]
     logits = np.array([row["logits"] for row in recorded.rows])
     allowed, made_by = recorded.tolerance.get("logits", 0.0), recorded.producer.get("adapter_sha256", "")
     today = baseline.answer(asked).logits if _weights(baseline) == made_by else None
@@ -31,13 +33,25 @@ def check(policy: Golden, candidate: LiveSubject, baseline: Subject, alpha: floa
     if _weights(candidate) == made_by:
         findings.append(_same_weights(now, logits if today is None else today, allowed))
     else:
-        findings.append(_labels(policy, now, [str(row["label"]) for row in recorded.rows], candidate.labels, alpha))
+        findings.append(_labels(policy, now, [row["label"] for row in recorded.rows], candidate.labels, alpha))
     return findings
 
 
-def texts(policy: Golden) -> list[str]:
+def texts(policy: Golden, labels: Sequence[str]) -> list[str]:
     """The texts of the policy's golden. Raises GoldenError."""
-    return [str(row["text"]) for row in golden.read(Path(policy.predictions)).rows]
+    return [row["text"] for row in _read(policy, labels).rows]
+
+
+def _read(policy: Golden, labels: Sequence[str]) -> golden.Golden:
+    recorded = golden.read(Path(policy.predictions))
+    for number, row in enumerate(recorded.rows):
+        text, label, logits = (row.get(column) for column in ("text", "label", "logits"))
+        if not isinstance(text, str) or label not in labels or not isinstance(logits, list) or len(logits) != len(labels):
+            raise GoldenError(
+                f"{policy.predictions}: row {number}: no prediction that can be compared: "
+                f"expected a text, a label out of {', '.join(labels)}, and logits, {len(labels)} numbers; found {str(row)[:200]}"
+            )
+    return recorded
 
 
 def _environment(policy: Golden, today: NDArray[np.float32] | None, recorded: NDArray[np.float64], allowed: float) -> Finding:

@@ -17,7 +17,7 @@ from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS
 
 SHIPPED = "ship the same as the baseline, or list {} in may_change of [integrity]"
 
-ELSEWHERE = ("base.model", "base.revision", "base.labels", "training.seed")
+ELSEWHERE = ("base.model", *policy.UNASKED)
 """Keys of a recipe that the recipe check leaves: others judge them, and another seed is what retraining is."""
 
 SPECIAL = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")

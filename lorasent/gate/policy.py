@@ -4,13 +4,17 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lorasent import settings
 from lorasent.errors import PolicyError
+from lorasent.recipe import Recipe
 from lorasent.settings import Section
 
 FAMILIES = ("integrity", "golden", "quality", "behaviour", "calibration", "cost")
+
+UNASKED = ("base.revision", "base.labels", "training.seed")
+"""Keys of a recipe that may_change has no say in: the base's hash is what counts, labels never differ, a seed always may."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -35,6 +39,23 @@ class Integrity(Section):
     may_change: tuple[str, ...] = Field(default=(), strict=False)
     """Declared differences from the baseline that are allowed: keys of the recipe ("lora.r"), or whole tables of it ("lora")."""
     truncation_side: Literal["left", "right"] | None = None
+
+    @field_validator("may_change")
+    @classmethod
+    def _known(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        keys = {
+            table: [key for key in field.annotation.model_fields if f"{table}.{key}" not in UNASKED]
+            for table, field in Recipe.model_fields.items()
+            if field.annotation is not None
+        }
+        keys["encoding"].append("tokenizer")
+        known = {*keys, *(f"{table}.{key}" for table in keys for key in keys[table])}
+        if strangers := [entry for entry in entries if entry not in known]:
+            tables = "; ".join(f"{table}: {', '.join(keys[table])}" for table in keys)
+            raise ValueError(
+                f'"lora", "lora.r" and the like, not {", ".join(strangers)}. Tables and keys that may change: {tables}'
+            )
+        return entries
 
 
 class Golden(Section):

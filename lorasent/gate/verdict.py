@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lorasent.base import offline
 from lorasent.data import Reviews, read
 from lorasent.errors import AdapterError, BaseModelError, LorasentError, PolicyError
 from lorasent.evidence import LiveSubject, RecordedSubject, Subject, subject
 from lorasent.gate import behaviour, calibration, cost, golden, integrity, quality
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
 from lorasent.gate.policy import Data, Policy
+from lorasent.hub import offline
 
 EXIT_CODES = {Outcome.PASS: 0, Outcome.BLOCK: 1, Outcome.INCONCLUSIVE: 3, Outcome.INVALID: 4}
 
@@ -38,6 +38,12 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """The verdict as one JSON object."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> "Verdict":
+        """The verdict whose `to_json` was written down, as it was but for tuples in figures, which JSON makes lists."""
+        findings = tuple(Finding(**{**one, "outcome": Outcome(one["outcome"])}) for one in said["findings"])
+        return cls(Outcome(said["outcome"]), findings, said["candidate"], tuple(said["baselines"]), said["evidence"])
 
 
 def judge(candidate: str | Path, baselines: Sequence[str | Path], policy: Policy) -> Verdict:
@@ -98,7 +104,7 @@ def questions(policy: Policy, labels: Sequence[str]) -> list[list[str]]:
     if policy.behaviour is not None:
         asked.append(behaviour.texts(behaviour.read(policy.behaviour.cases, labels)))
     if policy.golden is not None:
-        asked.append(golden.texts(policy.golden))
+        asked.append(golden.texts(policy.golden, labels))
     return asked
 
 

@@ -5,11 +5,15 @@ import shutil
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lorasent import evidence, golden
 from lorasent.errors import PolicyError
-from lorasent.gate.finding import Outcome
-from lorasent.gate.policy import Policy
-from lorasent.gate.verdict import judge, names
+from lorasent.evidence import LiveSubject
+from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.policy import Integrity, Policy
+from lorasent.gate.verdict import Verdict, judge, names
 from lorasent.recipe import Recipe
 from lorasent.training import train
 from tests.support.bases import edit_json
@@ -82,9 +86,9 @@ def test_the_verdict_is_one_json_object(lorasent, small_adapter, retrained, poli
     found = {finding["check"]: finding for finding in said["findings"]}
     assert found["quality::accuracy"]["figures"]["n"] == 200
     assert set(said["evidence"]) == {"candidate", str(small_adapter), "data"}
-    page = (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text().replace("<wbr>", "")
     assert f'<h1 class="{said["outcome"]}">' in page
-    assert "quality::accuracy" in page
+    assert all(f"<code>{check}</code>" in page for check in found)
 
 
 def test_a_faulty_baseline_is_invalid(lorasent, small_adapter, policy, tmp_path):
@@ -102,6 +106,95 @@ def test_data_that_cannot_be_read_are_invalid(lorasent, small_adapter, policy, t
     assert "unknown label 'unknown'" in done.stdout
 
 
+def predictions(**columns):
+    """A golden of one review, its columns replaced; None leaves one out."""
+    row = {"text": "a film", "label": "Positive", "logits": [0.1, 0.2], **columns}
+    row = {name: cell for name, cell in row.items() if cell is not None}
+    return golden.make([row], about="test", producer={}, tolerance={}, why="test").model_dump_json()
+
+
+UNASKABLE = {
+    "a slice's column is missing": (
+        '[quality]\nslices = ["genre"]\n[data]\ntest = "embedded:test"',
+        None,
+        "quality.slices: embedded:test has no column genre; it has length, truncated, id, tags",
+    ),
+    "no cases": ('[behaviour]\ncases = "none.jsonl"', None, "none.jsonl: no behavioural cases that can be read: no such file"),
+    "empty cases": ('[behaviour]\ncases = "."', None, ".: holds no behavioural cases; expected JSONL, one case a line"),
+    "cases of junk": ('[behaviour]\ncases = "x.jsonl"', "junk", "x.jsonl, line 1: Invalid JSON: expected value at line 1 column 1"),
+    "cases in Latin": (
+        '[behaviour]\ncases = "x.jsonl"',
+        b"caf\xe9",
+        "x.jsonl: no behavioural cases that can be read: expected UTF-8",
+    ),
+    "no golden": ('[golden]\npredictions = "none.json"', None, "none.json: missing: no such golden"),
+    "a golden of junk": ('[golden]\npredictions = "x.jsonl"', "{", "x.jsonl: not a golden: file: Invalid JSON"),
+    "a folder for a golden": ('[golden]\npredictions = "."', None, ".: no golden that can be read: Is a directory"),
+    **{
+        f"a golden with {fault}": (
+            '[golden]\npredictions = "x.jsonl"',
+            predictions(**column),
+            "x.jsonl: row 0: no prediction that can",
+        )
+        for fault, column in {
+            "no text": {"text": None},
+            "no label": {"label": None},
+            "no logits": {"logits": None},
+            "a bare logit": {"logits": 0.5},
+            "other logits": {"logits": [0.1, 0.2, 0.3]},
+            "another label": {"label": "Mixed"},
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("fault", UNASKABLE)
+def test_what_cannot_be_asked_is_invalid(lorasent, small_adapter, tmp_path, fault):
+    """Exit 4 and one line that says what is missing; what could be asked passes, and nobody is accused."""
+    policy, content, message = UNASKABLE[fault]
+    (tmp_path / "gate.toml").write_text(policy)
+    if content is not None:
+        (tmp_path / "x.jsonl").write_bytes(content.encode() if isinstance(content, str) else content)
+    done = lorasent("gate", small_adapter, "--baseline", small_adapter)
+    assert (done.returncode, done.stderr) == (4, "")
+    first, line, advice, *others = done.stdout.splitlines()
+    assert first.startswith("INVALID: ")
+    assert line.strip().startswith("INVALID ")
+    assert f"(not-judged): {message}" in line
+    assert advice.strip() == "what to do: mend the data or the policy"
+    assert [other.split()[0] for other in others] == ["PASS", "Again:"]
+
+
+def test_evidence_that_lacks_answers_is_invalid(lorasent, small_adapter, tmp_path):
+    """Recorded by another policy: each family says so, and cost that a recording has no model to measure; exit 4."""
+    (tmp_path / "x.json").write_text(predictions())
+    (tmp_path / "one.jsonl").write_text('{"text": "a film", "label": 1}\n')
+    case = {"id": "1", "capability": "one", "kind": "minimum", "texts": ["another"], "expect": "Positive"}
+    (tmp_path / "case.jsonl").write_text(json.dumps(case))
+    evidence.record(LiveSubject(small_adapter), [["a film"]], tmp_path / "record")
+    missing = "record: holds no answers to these {} texts: record it anew, on the policy's data (lorasent record)"
+    for policy, message in {
+        '[quality]\n[data]\ntest = "embedded:test"\nsample = 20': missing.format(20),
+        '[behaviour]\ncases = "case.jsonl"': missing.format(1),
+        '[cost]\n[data]\ntest = "one.jsonl"': "cost: recorded evidence has no model to measure; "
+        "give an adapter as baseline, or drop [cost]",
+    }.items():
+        (tmp_path / "gate.toml").write_text(policy)
+        done = lorasent("gate", small_adapter, "--baseline", "record")
+        assert done.returncode == 4
+        assert [line for line in done.stdout.splitlines() if line.endswith(f"(not-judged): {message}")], done.stdout
+    (tmp_path / "gate.toml").write_text('[golden]\npredictions = "x.json"')
+    assert lorasent("gate", small_adapter, "--baseline", "record").returncode == 0
+
+
+def test_a_verdict_asks_no_hub_for_its_data(lorasent, small_adapter, policy, monkeypatch):
+    """Exit 4, and what to do; whatever else is asked online is refused by the suite's own socket guard."""
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
+    done = lorasent("gate", small_adapter, "--baseline", small_adapter, "--policy", policy, "--data", "no-one/nothing:test")
+    assert done.returncode == 4
+    assert "fetch it once, with lorasent evaluate ADAPTER --data no-one/nothing:test" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -109,10 +202,14 @@ def test_data_that_cannot_be_read_are_invalid(lorasent, small_adapter, policy, t
         ("[quality]\nmargin = 0.1", "[quality] needs data: add [data]"),
         ("[quality]\nmargin = 2", "quality.margin = 2: should be"),
         ("[quality]\ncolour = 1\n[data]\ntest = 'x'", "unknown key quality.colour; allowed here: metric, margin"),
+        (
+            "[integrity]\nmay_change = ['data', 'lora.rr', 'loras', 'base.labels']",
+            'should be "lora", "lora.r" and the like, not lora.rr, loras, base.labels. Tables and keys that may change: base: ',
+        ),
         ("[", "not valid TOML"),
         (None, "no policy that can be read"),
     ],
-    ids=["no check", "no data", "out of bounds", "unknown key", "not TOML", "no file"],
+    ids=["no check", "no data", "out of bounds", "unknown key", "unknown change", "not TOML", "no file"],
 )
 def test_a_policy_that_cannot_be_used_is_one_line(lorasent, small_adapter, tmp_path, content, message):
     """Exit 2, before anything is loaded."""
@@ -122,6 +219,14 @@ def test_a_policy_that_cannot_be_used_is_one_line(lorasent, small_adapter, tmp_p
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize(
+    "entry", ["lora", "lora.r", "data", "data.train", "base", "base.model", "encoding.tokenizer", "training.epochs"]
+)
+def test_what_may_change_can_be_declared(entry):
+    """Tables and keys of a recipe, and what the integrity checks compare beside them."""
+    assert Integrity(may_change=[entry]).may_change == (entry,)
 
 
 @pytest.mark.slow
@@ -169,6 +274,28 @@ def test_no_baseline_is_an_error(small_adapter, policy):
     """There is nothing to compare with."""
     with pytest.raises(PolicyError, match=r"the gate needs a baseline"):
         judge(small_adapter, [], Policy.read(policy))
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+FIGURES = st.dictionaries(st.text(), LEAVES | st.lists(LEAVES) | st.dictionaries(st.text(), LEAVES))
+FINDINGS = st.builds(Finding, st.text(), st.sampled_from(Outcome), st.text(), st.text(), st.text(), FIGURES)
+VERDICTS = st.builds(
+    Verdict,
+    st.sampled_from(Outcome),
+    st.lists(FINDINGS).map(tuple),
+    st.text(),
+    st.lists(st.text()).map(tuple),
+    st.dictionaries(st.text(), st.text()),
+)
+
+
+@settings(max_examples=50)
+@given(VERDICTS)
+def test_a_verdict_comes_out_of_its_json_as_it_went_in(verdict):
+    """Whatever it found, and it is an Outcome again, no bare text."""
+    again = Verdict.from_json(json.loads(json.dumps(verdict.to_json())))
+    assert again == verdict
+    assert all(type(one.outcome) is Outcome for one in (again, *again.findings))
 
 
 @pytest.fixture
@@ -229,3 +356,68 @@ def test_a_policy_needs_a_candidate_and_does_not_disturb_other_tests(project):
     assert result.ret != 0
     result.stdout.fnmatch_lines(["*gate.toml: a policy needs --candidate DIR and --baseline DIR"])
     run(project).assert_outcomes(passed=1)
+
+
+WATCHED = """
+import time
+from lorasent.gate import verdict
+
+judge = verdict.judge
+
+def watched(*arguments):
+    with open("judged.txt", "a") as file:
+        file.write("begun ")
+    found = judge(*arguments)
+    time.sleep(0.5)
+    with open("judged.txt", "a") as file:
+        file.write("done ")
+    return found
+
+verdict.judge = watched
+"""
+
+
+def verdicts(result):
+    """What a run of pytest says from its verdict on, blank lines and its last one aside."""
+    lines = [line for line in result.outlines if line]
+    return lines[next(row for row, line in enumerate(lines) if line.strip("= ") == "gate.toml") : -1]
+
+
+@pytest.mark.slow
+def test_under_xdist_each_policy_is_judged_once_and_alone(project, small_adapter):
+    """Two workers, each with checks of both policies, and judging that takes its time: one verdict after the other, no third."""
+    (project.path / "gate2.toml").write_text((project.path / "gate.toml").read_text())
+    (project.path / "conftest.py").write_text(WATCHED)
+    against = ("--candidate", small_adapter, "--baseline", small_adapter)
+    result = project.runpytest_subprocess("-p", "no:randomly", "gate.toml", "gate2.toml", *against, "-n", "2", "-v")
+    result.assert_outcomes(passed=32, skipped=2)
+    assert {line.split()[0] for line in result.outlines if " PASSED gate" in line} == {"[gw0]", "[gw1]"}
+    assert (project.path / "judged.txt").read_text().split() == ["begun", "done"] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("selection", [(), ("-k", "calibration or floor")], ids=["whole", "partial"])
+def test_under_xdist_the_verdict_is_shown_as_without(project, small_adapter, selection):
+    """The controller collects and judges nothing, and says at the end what one process says."""
+    arguments = ("gate.toml", "--candidate", small_adapter, "--baseline", small_adapter, *selection)
+    expected = verdicts(run(project, *arguments))
+    assert any(line.startswith("PARTIAL: " if selection else "PASS: ") for line in expected)
+    assert verdicts(project.runpytest_subprocess("-p", "no:randomly", "-n", "2", *arguments)) == expected
+
+
+def test_the_checks_of_a_policy_are_one_group(project, small_adapter):
+    """`--dist loadgroup` deals them to one worker; without xdist there is no such marker, and the policy is judged all the same."""
+    arguments = ("gate.toml", "--candidate", small_adapter, "--baseline", small_adapter)
+    items, _ = project.inline_genitems("-p", "no:randomly", *arguments)
+    assert {item.get_closest_marker("xdist_group").args for item in items} == {("gate.toml",)}
+    result = run(project, "-p", "no:xdist", "--strict-markers", *arguments)
+    result.assert_outcomes(passed=16, skipped=1)
+    result.stdout.fnmatch_lines([f"PASS: {small_adapter} against *"])
+
+
+def test_other_tests_that_are_deselected_leave_the_verdict_whole(project, small_adapter):
+    """Only a check of the policy that is not shown makes it PARTIAL."""
+    arguments = (".", "--candidate", small_adapter, "--baseline", small_adapter, "--deselect", "test_other.py::test_other")
+    result = run(project, *arguments)
+    result.assert_outcomes(passed=16, skipped=1, deselected=1)
+    result.stdout.fnmatch_lines([f"PASS: {small_adapter} against *"])

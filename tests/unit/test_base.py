@@ -4,8 +4,9 @@ import hashlib
 
 import pytest
 
-from lorasent.base import EMBEDDED_NAME, EMBEDDED_SHA256, find, offline
+from lorasent.base import EMBEDDED_NAME, EMBEDDED_SHA256, find
 from lorasent.errors import BaseModelError
+from lorasent.hub import offline
 
 
 def test_the_embedded_base_is_the_pinned_one():

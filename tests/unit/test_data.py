@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets.packaged_modules.json.json import Json
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lorasent.data import Reviews, read, read_texts, without_overlap
 from lorasent.errors import DataError
+from lorasent.hub import offline
 
 LABELS = ("Negative", "Positive")
 ROWS = [("a fine film", 1), ("a dull film,\nwith a \"quote\" and 'more'", 0), ("größer — 映画 🎬", 1)]
@@ -189,6 +191,37 @@ def test_sources_that_are_not_there_say_so(tmp_path):
     datasets.DatasetDict({"train": datasets.Dataset.from_dict({"text": ["x"], "label": [1]})}).save_to_disk(tmp_path / "d")
     with pytest.raises(DataError, match=r"name a split out of train"):
         read(str(tmp_path / "d"), LABELS)
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """A cache of hub data sets that holds some-one/films, as the library lays it out; whoever asks the hub fails."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
+    write_jsonl(tmp_path / "reviews.jsonl")
+    builder = Json(
+        cache_dir=str(tmp_path), dataset_name="films", data_files={"test": [str(tmp_path / "reviews.jsonl")]}, hash="abc"
+    )
+    builder.download_and_prepare()
+    (configured,) = (tmp_path / "films").iterdir()
+    (tmp_path / "some-one___films").mkdir()
+    configured.rename(tmp_path / "some-one___films" / "default")
+
+
+def test_offline_a_hub_data_set_is_read_from_the_cache(hub_cache):
+    """While a verdict is made, what was fetched before is there, and is the same reviews."""
+    with offline():
+        reviews = read("some-one/films:test", LABELS)
+    assert (reviews.texts, reviews.labels.tolist()) == (TEXTS, IDS)
+
+
+def test_offline_a_hub_data_set_that_is_not_cached_says_what_to_do(hub_cache):
+    """One line that names the source and how to fetch it; the hub is not asked."""
+    with offline(), pytest.raises(DataError) as refused:
+        read("no-one/nothing:test", LABELS)
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith("no-one/nothing:test: no such file, and not in the cache of hub data sets")
+    assert line.endswith("fetch it once, with lorasent evaluate ADAPTER --data no-one/nothing:test, or give a file")
 
 
 def test_a_sample_or_a_class_that_is_missing_is_said():
