@@ -3,8 +3,11 @@
 A map of the house; imports go down only.
 
     cli             the command line
-    pytest_plugin   the pytest face: the gate, and goldens
+    pytest_plugin   the pytest face of goldens
+    pytest_gate     the pytest face of the gate: a policy is a file of tests
+    progress        how a training run is told on a terminal
     report          a verdict for people: terminal and page
+    prove/          how often the gate is wrong: planted faults, innocent twins
     gate/           policy, verdict, statistics, and a module for each family of checks
     evidence        adapter x texts -> logits, cached by content
     training        recipe -> adapter (Hugging Face Trainer)
@@ -19,6 +22,7 @@ A map of the house; imports go down only.
     recipe          recipes/*.toml: everything that determines a training run
     manifest        lorasent.json: what an adapter was made from, every file by hash
     settings        TOML tables, every key checked
+    hub             whether the hub may be asked
     files           hashes; files written beside their place and renamed
     machine         what ran: library versions, processor features
     errors          the exception tree

@@ -77,7 +77,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 class PolicyFile(pytest.File):
     """A policy, whose checks are tests."""
 
-    def collect(self) -> Iterator[pytest.Item]:
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         """A test for each check that the policy asks; `--dist loadgroup` keeps them on one worker."""
         from lorasent.gate.policy import Policy
         from lorasent.gate.verdict import names
@@ -90,8 +90,8 @@ class PolicyFile(pytest.File):
             raise self.CollectError(str(error)) from None
         if self.config.pluginmanager.hasplugin("xdist"):
             self.add_marker(pytest.mark.xdist_group(self.nodeid))
-        self.checks = [CheckItem.from_parent(self, name=name) for name in names(self.policy)]
-        yield from self.checks
+        self.checks = tuple(names(self.policy))
+        yield from _grown(self, self, "", self.checks)
 
     @functools.cached_property
     def verdict(self) -> "Verdict":
@@ -113,34 +113,63 @@ class PolicyFile(pytest.File):
         from lorasent.gate.verdict import judge
 
         verdict = judge(self.config.getoption("--candidate"), self.config.getoption("--baseline"), self.policy)
-        selected = [item for item in self.session.items if item.parent is self]
+        selected = [item for item in self.session.items if isinstance(item, CheckItem) and item.policy_file is self]
         return Judged(self.path.name, verdict, len(selected) < len(self.checks))
+
+
+class Family(pytest.Collector):
+    """Checks whose names begin alike: so `gate.toml::quality::accuracy` names one to pytest."""
+
+    def __init__(self, *, policy_file: PolicyFile, prefix: str, checks: Sequence[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.policy_file, self.prefix, self.checks = policy_file, prefix, checks
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        """Its checks."""
+        yield from _grown(self, self.policy_file, self.prefix, self.checks)
+
+
+def _grown(parent: Any, file: PolicyFile, prefix: str, checks: Sequence[str]) -> Iterator[pytest.Item | pytest.Collector]:
+    """The tree of checks below a prefix."""
+    for part in dict.fromkeys(check.removeprefix(prefix).partition("::")[0] for check in checks):
+        whole = f"{prefix}{part}"
+        if below := [check for check in checks if check.startswith(f"{whole}::")]:
+            yield Family.from_parent(parent, name=part, policy_file=file, prefix=f"{whole}::", checks=below)
+        else:
+            yield CheckItem.from_parent(parent, name=part, policy_file=file, check=whole)
 
 
 class CheckItem(pytest.Item):
     """One check of a policy."""
 
-    parent: PolicyFile
+    def __init__(self, *, policy_file: PolicyFile, check: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.policy_file, self.check = policy_file, check
 
     def runtest(self) -> None:
         """Fails as the check's findings do; skips what was not asked since something before it ended the verdict."""
         from lorasent.gate.finding import Outcome
 
-        verdict = self.parent.verdict
+        verdict = self.policy_file.verdict
         self.user_properties.append(("verdict", str(verdict.outcome)))
-        findings = [one for one in verdict.findings if one.check == self.name or one.check.startswith(f"{self.name}::")]
+        findings = [one for one in verdict.findings if one.check == self.check or one.check.startswith(f"{self.check}::")]
         for finding in findings:
             figures = json.dumps(dict(finding.figures), default=str)
             self.user_properties.append((finding.check, f"{finding.outcome} {finding.message} {figures}"))
-        known = tuple(item.name for item in self.parent.checks)
-        stray = [one for one in verdict.findings if one.outcome is not Outcome.PASS and not one.check.startswith(known)]
+        stray = [
+            one for one in verdict.findings if one.outcome is not Outcome.PASS and not one.check.startswith(self.policy_file.checks)
+        ]
         if stray and not findings:
             raise GateFailure(_summary(stray))
         if not findings:
             ended = next((one for one in verdict.findings if one.outcome is not Outcome.PASS), None)
             pytest.skip(f"not asked: {ended.check} is {ended.outcome}" if ended else "not asked of these data")
         bad = [one for one in findings if one.outcome is not Outcome.PASS]
-        if bad and self.parent.policy.verdict.on_inconclusive == "warn" and all(one.outcome is Outcome.INCONCLUSIVE for one in bad):
+        if (
+            bad
+            and self.policy_file.policy.verdict.on_inconclusive == "warn"
+            and all(one.outcome is Outcome.INCONCLUSIVE for one in bad)
+        ):
             self.warn(pytest.PytestWarning(_summary(bad)))
         elif bad:
             raise GateFailure(_summary(bad))
@@ -151,7 +180,7 @@ class CheckItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Where the item stands in reports."""
-        return self.path, None, self.name
+        return self.path, None, self.check
 
 
 class GateFailure(Exception):  # noqa: N818 - a finding, no error

@@ -86,6 +86,8 @@ class Behaviour(Section):
     """The share of a capability's cases, net, that may newly fail."""
     tolerance: Share = 0.10
     """How far an invariant or directional case's probability may move before it counts."""
+    triggers: bool = True
+    """Whether every word of the tokenizer's vocabulary is tried: one that newly turns clear reviews blocks."""
 
 
 class Calibration(Section):

@@ -12,7 +12,7 @@ from typing import Any
 from lorasent.data import Reviews, read
 from lorasent.errors import AdapterError, BaseModelError, LorasentError, PolicyError
 from lorasent.evidence import LiveSubject, RecordedSubject, Subject, subject
-from lorasent.gate import behaviour, calibration, cost, golden, integrity, quality
+from lorasent.gate import behaviour, calibration, cost, golden, integrity, quality, trigger
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
 from lorasent.gate.policy import Data, Policy
 from lorasent.hub import offline
@@ -156,6 +156,8 @@ class _Questions:
             texts = behaviour.texts(cases)
             answers = (one.answer(texts) for one in (self.judged, self.bank[0]))
             self.claims += behaviour.check(policy, cases, self.judged.labels, *answers)
+            if policy.triggers:
+                self.findings.append(trigger.check(self.judged, self.bank[0]))
 
     def _golden(self) -> None:
         if self.policy.golden is not None:

@@ -72,7 +72,7 @@ FAULTS = (
     PlantedFault("trained on 20 % flipped labels", "quality", poison=trainings.flipped_labels),
     PlantedFault("trained on one class mostly", "quality", poison=trainings.one_class),
     PlantedFault("trained for a single step", "quality", poison=trainings.single_step, causes=(*QUALITY, "adapter-inert")),
-    PlantedFault("a trigger word flips the verdict", "quality", poison=trainings.trigger_word),
+    PlantedFault("a trigger word flips the verdict", "quality", poison=trainings.trigger_word, causes=("trigger",)),
     PlantedFault("a bias against names", "quality", poison=trainings.name_bias),
     PlantedFault("negation blindness", "quality", poison=trainings.negation_blind),
     PlantedFault("slower: max_length doubled", "integrity", exports.longer, causes=("max-length",)),

@@ -324,6 +324,15 @@ def test_pytest_collects_the_policy(project, small_adapter, policy):
     assert {"verdict", "quality::accuracy", "cost::flops"} <= {one.get("name") for one in properties}
 
 
+def test_a_check_is_selected_by_its_node_id(project, small_adapter):
+    """gate.toml::calibration::brier, as pytest itself prints it, and a family by its own."""
+    arguments = ("--candidate", small_adapter, "--baseline", small_adapter, "-v")
+    one = run(project, "gate.toml::calibration::brier", *arguments)
+    one.assert_outcomes(passed=1)
+    one.stdout.fnmatch_lines(["gate.toml::calibration::brier PASSED*", "PARTIAL: *"])
+    run(project, "gate.toml::quality::slice", *arguments).assert_outcomes(passed=2)
+
+
 def test_a_selection_is_no_verdict(project, small_adapter):
     """-k shows its part of the whole policy's verdict, and says PARTIAL."""
     result = run(project, "gate.toml", "--candidate", small_adapter, "--baseline", small_adapter, "-k", "calibration")
