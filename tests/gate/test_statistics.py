@@ -231,6 +231,12 @@ def test_holm_rejects_what_stepping_down_rejects(values, alpha):
     assert {name for name, value in statistics.holm(p_values, weights).items() if value > alpha} == left
 
 
+def test_weights_decide_the_order():
+    """What is small for its weight goes first; what is small of a light one does not hold up a heavy one."""
+    p_values, weights = {"light": 0.01, "heavy": 0.02}, {"light": 0.1, "heavy": 3.0}
+    assert statistics.holm(p_values, weights) == pytest.approx({"light": 0.0207, "heavy": 0.0207}, abs=1e-4)
+
+
 def test_equal_weights_are_holms():
     """Weights that are equal, whatever their size, change nothing."""
     p_values = {"a": 0.03, "b": 0.01, "c": 0.6}
