@@ -287,6 +287,22 @@ def rounded(value):
     return [rounded(one) for one in value] if isinstance(value, list) else value
 
 
+def shown(table) -> None:
+    """Prints the worst rows of the statistics."""
+    for one in table:
+        how = f"{one['replications']} drawn" if one["replications"] else "exact"
+        name = f"{one['method']}{'' if one['claimed'] else ', NOT CLAIMED'}"
+        print(f"{name}: {one['held']}/{one['cases']} held; worst {one['rate']:.4f} of {one['nominal']} at {one['case']}, {how}")
+
+
+def shown_claims(rows) -> None:
+    """Prints the rows of verdicts."""
+    for one in rows:
+        how = f"{one['low']:.4f} to {one['high']:.4f}, {one['drawn']} drawn" if "low" in one else f"{one['drawn'] or 'no'} drawn"
+        state = ("" if one["within"] else "BEYOND ") if one["held"] else "FAILED "
+        print(f"{state}{one['claim']}: {one['rate']:.4f} of {one['limit']} ({how}) at {one['case']}")
+
+
 def main() -> int:
     """Prints the worst cases, writes what was asked for; 1 if a claim fails."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -294,34 +310,34 @@ def main() -> int:
     parser.add_argument(
         "--measured", type=Path, help='JSON with {"spread": .., "discordance": .., "accuracy": ..} of real retrains'
     )
+    parser.add_argument("--only", choices=("size", "claims", "power"), help="one part of it")
     asked = parser.parse_args()
     given = json.loads(asked.measured.read_text("utf-8")) if asked.measured else {}
     measured = verdicts.Retraining(**{name: given.get(name, value) for name, value in verdicts.MEASURED.items()})
-    rows, found = size(), claims(measured)
-    table = worst(rows)
-    for one in table:
-        how = f"{one['replications']} drawn" if one["replications"] else "exact"
-        name = f"{one['method']}{'' if one['claimed'] else ', NOT CLAIMED'}"
-        print(f"{name}: {one['held']}/{one['cases']} held; worst {one['rate']:.4f} of {one['nominal']} at {one['case']}, {how}")
-    for one in found:
-        how = f"{one['low']:.4f} to {one['high']:.4f}, {one['drawn']} drawn" if "low" in one else f"{one['drawn'] or 'no'} drawn"
-        state = ("" if one["within"] else "BEYOND ") if one["held"] else "FAILED "
-        print(f"{state}{one['claim']}: {one['rate']:.4f} of {one['limit']} ({how}) at {one['case']}")
+    about, written, failed = "The gate's error rates; made by python -m tests.gate.simulate", {}, False
+    if asked.only in {None, "size"}:
+        rows = size()
+        written["size"] = {"about": about, "worst": worst(rows)}
+        shown(written["size"]["worst"])
+        failed |= any(one["claimed"] and not one["held"] for one in rows)
+    if asked.only in {None, "claims"}:
+        found = claims(measured)
+        terms = (
+            "within: the rate keeps its limit; held: its 95 % interval (low, high) does not contradict the limit; drawn 0: exact"
+        )
+        written["claims"] = {"about": f"{about}; {terms}", "measured": asdict(measured), "claims": verdicts.compact(found)}
+        shown_claims(found)
+        failed |= not all(one["held"] for one in found)
     if asked.folder:
-        with verdicts.unexplained():
-            power_curves = verdicts.curves(measured)
         asked.folder.mkdir(parents=True, exist_ok=True)
-        about = "The gate's error rates; made by python -m tests.gate.simulate"
-        written = {
-            "size": {"about": about, "worst": table},
-            "claims": {"about": about, "measured": asdict(measured), "claims": verdicts.compact(found)},
-            "power": power_curves,
-        }
+        if asked.only in {None, "power"}:
+            with verdicts.unexplained():
+                written["power"] = verdicts.curves(measured)
+            draw.power(written["power"], asked.folder / "power.svg")
         for name, content in written.items():
             lines = json.dumps(rounded(content), indent=1, ensure_ascii=False)
             (asked.folder / f"{name}.json").write_text(verdicts.packed(lines) + "\n", encoding="utf-8")
-        draw.power(power_curves, asked.folder / "power.svg")
-    return int(any(one["claimed"] and not one["held"] for one in rows) or not all(one["held"] for one in found))
+    return int(failed)
 
 
 if __name__ == "__main__":

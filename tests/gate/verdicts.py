@@ -209,8 +209,8 @@ def passing(sizes=(50, 200, 1000, 2000, 5000), margins=(0.01, 0.02, 0.05)) -> It
         for discordance, times in itertools.product((0.02, 0.05, 0.10, 0.20), (1.0, 1.5)):
             if times * margin > discordance:
                 continue
-            rate = 1 - enumerated(found["passes"], n, discordance, times * margin)
-            case = {"n": n, "margin": margin, "discordance": discordance, "damage": times * margin}
+            rate = max(0.0, 1 - enumerated(found["passes"], n, discordance, times * margin))
+            case = {"n": n, "margin": margin, "discordance": discordance, "damage": round(times * margin, 4)}
             yield {
                 "claim": "a: PASS at damage of the margin or more, one baseline", "case": case, "rate": rate, "limit": ALPHA,
                 "drawn": 0, "within": rate <= ALPHA, "held": rate <= ALPHA + 0.01,
@@ -220,7 +220,7 @@ def passing(sizes=(50, 200, 1000, 2000, 5000), margins=(0.01, 0.02, 0.05)) -> It
 # --- banks: drawn ---
 
 
-def passing_with_bank(measured, many=600) -> Iterator[dict]:
+def passing_with_bank(measured, many=1000) -> Iterator[dict]:
     """(a) With a bank: the candidate's true accuracy is the incumbent's less the margin; 5 % may pass."""
     for n, margin, k, times in itertools.product((50, 200, 1000, 2000, 5000), (0.01, 0.02, 0.05), (3, 10), (1.0, 1.5)):
         random, policy, passed = np.random.default_rng([1, n, k, int(1e4 * margin * times)]), Quality(margin=margin), 0
@@ -229,7 +229,7 @@ def passing_with_bank(measured, many=600) -> Iterator[dict]:
             own = measured.below(logits[0], times * margin)
             drawn = [answers(one) for one in measured.draw(random, n, [own, *logits])]
             passed += worst(outcomes(policy, drawn[0], drawn[1:])) is Outcome.PASS
-        case = {"n": n, "margin": margin, "k": k, "damage": times * margin}
+        case = {"n": n, "margin": margin, "k": k, "damage": round(times * margin, 4)}
         yield share("a: PASS at damage of the margin or more, with a bank", passed, many, ALPHA, case)
 
 
@@ -266,7 +266,7 @@ def familywise(measured, many=1500) -> Iterator[dict]:
         yield share("b: BLOCK where all hypotheses hold, at their bounds", blocked, many, ALPHA, {"n": n, "claims": len(found)})
 
 
-def innocent(measured, many=2000, sizes=(400, 1000, 2000, 5000), banks=(1, 3, 5, 10)) -> Iterator[dict]:
+def innocent(measured, many=4000, sizes=(400, 1000, 2000, 5000), banks=(1, 3, 5, 10)) -> Iterator[dict]:
     """(c, d) Retrains by the whole policy: at most 1 % BLOCK; by the metric at n 2000, at most 10 % INCONCLUSIVE."""
     policy, extra = asks("about 12 claims", measured)
     for n in sizes:
