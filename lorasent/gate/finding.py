@@ -1,9 +1,9 @@
 """What a check found: an outcome with its cause, its figures and what to do; and claims, whose outcome chance has a part in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from lorasent.gate.statistics import holm
 
@@ -46,18 +46,41 @@ class Claim:
     advice: str = ""
     """What would decide it."""
     figures: Mapping[str, Any] = field(default_factory=dict)
+    rank: Literal["bank", "first", "rest"] = "rest"
+    """Whose part of the error rate it spends, see `shares`: the bank's, that of the policy's metric, or one of the others'."""
+    resolves: Callable[[float], tuple[str, Mapping[str, Any]]] | None = None
+    """What it can show when it blocks at this level: words for the end of the message, and figures."""
+
+
+BANK_SHARE = 0.2
+"""Of a familywise 5 %, the bank of retrains blocks at 1 %."""
+
+
+def shares(claims: Sequence[Claim]) -> dict[str, float]:
+    """How the familywise error rate is divided: a fifth to the bank, half of what is left to the policy's metric, the rest equally.
+
+    So the price of many slices, cases and scores is theirs: however many there are, the metric keeps its part. Who asks nothing
+    gets nothing, and the others get it, but for the bank, which never has more than its fifth.
+    """
+    ranks = [claim.rank for claim in claims]
+    left = 1.0 - BANK_SHARE * ("bank" in ranks)
+    first = left * (0.5 if "rest" in ranks else 1.0) * ("first" in ranks)
+    of = {"bank": BANK_SHARE, "first": first, "rest": (left - first) / max(ranks.count("rest"), 1)}
+    return {claim.check: of[claim.rank] for claim in claims}
 
 
 def settle(claims: Sequence[Claim], alpha: float) -> list[Finding]:
-    """Findings of claims: Holm's step-down governs what may block, over all of them."""
-    adjusted = holm({claim.check: claim.p for claim in claims})
+    """Findings of claims: Holm's step-down, weighted by `shares`, governs what may block, over all of them."""
+    share = shares(claims)
+    adjusted = holm({claim.check: claim.p for claim in claims}, share)
     findings = []
     for claim in claims:
-        figures = {**claim.figures, "p": claim.p, "p_adjusted": adjusted[claim.check]}
+        words, more = claim.resolves(alpha * share[claim.check]) if claim.resolves else ("", {})
+        message, figures = claim.message + words, {**claim.figures, **more, "p": claim.p, "p_adjusted": adjusted[claim.check]}
         if claim.passes and adjusted[claim.check] > alpha:
-            findings.append(Finding(claim.check, Outcome.PASS, "", claim.message, figures=figures))
+            findings.append(Finding(claim.check, Outcome.PASS, "", message, figures=figures))
         elif adjusted[claim.check] <= alpha:
-            findings.append(Finding(claim.check, Outcome.BLOCK, claim.cause, claim.message, "do not ship it", figures))
+            findings.append(Finding(claim.check, Outcome.BLOCK, claim.cause, message, "do not ship it", figures))
         else:
-            findings.append(Finding(claim.check, Outcome.INCONCLUSIVE, "undecided", claim.message, claim.advice, figures))
+            findings.append(Finding(claim.check, Outcome.INCONCLUSIVE, "undecided", message, claim.advice, figures))
     return findings

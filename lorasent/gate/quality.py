@@ -3,6 +3,7 @@
 Damage is the incumbent's metric less the candidate's on the same reviews; the reviews that the two answer differently decide.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from lorasent.data import Reviews
 from lorasent.errors import PolicyError
 from lorasent.evidence import Answers
-from lorasent.gate import statistics
+from lorasent.gate import power, statistics
 from lorasent.gate.finding import Claim
 from lorasent.gate.policy import Quality
 from lorasent.gate.statistics import Estimate, PairedAccuracy, Rate, Retrains
@@ -73,11 +74,10 @@ def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, a
     if isinstance(damage, PairedAccuracy):
         discordance = (damage.worse + damage.better) / n
         figures |= {"worse": damage.worse, "better": damage.better, "mcnemar": statistics.mcnemar(damage.worse, damage.better)}
-        figures["detectable"] = statistics.detectable(n, max(discordance, 1 / n), alpha)
         if passes and figures["mcnemar"] <= alpha:
             message += "; worse, surely, but within the margin"
         if not passes and damage.value < policy.margin:
-            enough = statistics.needed(damage.value, max(discordance, 1 / n), policy.margin, alpha)
+            enough = power.needed(damage.value, max(discordance, 1 / n), policy.margin, alpha)
             advice = f"{enough} reviews would decide (at this discordance of {100 * discordance:.1f} %, in 4 of 5 cases)"
             figures["needed"] = enough
     if len(decided) == 2:
@@ -90,13 +90,27 @@ def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, a
         message,
         advice or "more reviews would decide",
         figures,
+        "first",
+        (lambda level: _resolves(damage, policy.margin, alpha, level)) if isinstance(damage, PairedAccuracy) else None,
     )
+
+
+def _resolves(damage: PairedAccuracy, margin: float, alpha: float, level: float) -> tuple[str, dict[str, Any]]:
+    """The smallest true drops that so many reviews show (alone, at alpha) and block (at the level left by the other claims)."""
+    discordance = max(damage.worse + damage.better, 1) / damage.n
+    found = {
+        "detectable": power.detectable(damage.n, discordance, alpha),
+        "blockable": power.detectable(damage.n, discordance, level, margin=margin),
+    }
+    seen, blocked = (f"{100 * drop:.1f} points" if drop < math.inf else "none" for drop in found.values())
+    words = f"; 4 times in 5 a true drop shows from {seen} on and blocks from {blocked} on"
+    return words, {name: drop if drop < math.inf else None for name, drop in found.items()}
 
 
 def _retraining(policy: Quality, reviews: Reviews, decided: list[Any], size: int, *, passes: bool) -> Claim:
     """Whether one more innocent retrain would score as low; asked only where the margin's own claim does not pass.
 
-    Its p counts fivefold: it blocks at 1 % where others do at 5 %. Raises PolicyError where luck alone exceeds the margin.
+    It blocks at a fifth of the familywise error rate, 1 % of 5. Raises PolicyError where luck alone exceeds the margin.
     """
     scores = tuple(_score(policy.metric, reviews.labels, one, size) for one in decided[1:])
     floor = statistics.churn([one == reviews.labels for one in decided[1:]])
@@ -109,13 +123,14 @@ def _retraining(policy: Quality, reviews: Reviews, decided: list[Any], size: int
     lowest = bank.lowest(BANK_LEVEL)
     return Claim(
         "quality::retraining",
-        1.0 if passes else min(1.0, bank.p_value(score) * 0.05 / (1 - BANK_LEVEL)),
+        1.0 if passes else bank.p_value(score),
         True,  # it only blocks
         "below-the-bank",
         f"{policy.metric} {score:.4f}; {len(scores)} retrains scored {min(scores):.4f} to {max(scores):.4f}, one more would score "
         f"{lowest:.4f} or more in {100 * BANK_LEVEL:g} % of cases",
         "more baselines of other seeds, or more reviews, would decide",
         {"score": score, "bank": list(scores), "spread": bank.spread, "lowest": lowest},
+        "bank",
     )
 
 

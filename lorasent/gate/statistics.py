@@ -1,10 +1,10 @@
-"""Counts and scores of two classifiers on the same N examples -> estimates, intervals, p values, sample sizes. No torch.
+"""Counts and scores of two classifiers on the same N examples -> estimates, intervals, p values. No torch.
 
 `PairedAccuracy`, `Rate` and `Estimate` answer the same three questions: `p_above(margin)`, the p value of "at most the
 margin" (small: it is above); `p_below(margin)`, of "at least the margin"; and `interval(level)`, which inverts both: each of
 its ends is a one-sided bound at (1 + level) / 2, so 0.9 gives both one-sided 95 % bounds. Damage is the incumbent's figure
 less the candidate's, in shares (0.02 is two points). What the methods keep is enumerated and simulated in
-`tests/gate/simulate.py`. Arguments that no data can give raise ValueError.
+`tests/gate/simulate.py`; what they resolve is in `power`. Arguments that no data can give raise ValueError.
 """
 
 import math
@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import optimize, special
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 PSEUDO_PAIRS = 4.0
 """Discordant pairs, half each way, added to a variance: with none seen, the upper bound is about 3/n, as it should be."""
-LARGEST_N = 10_000_000
 
 
 class Interval(NamedTuple):
@@ -54,11 +53,11 @@ class PairedAccuracy:
 
     def p_above(self, margin: float) -> float:
         """The p value of "damage <= margin"."""
-        return float(stats.norm.sf(_score(self.worse, self.better, self.n, margin, -0.5)))
+        return float(special.ndtr(-tango(self.worse, self.better, self.n, margin, -0.5)))
 
     def p_below(self, margin: float) -> float:
         """The p value of "damage >= margin"."""
-        return float(stats.norm.cdf(_score(self.worse, self.better, self.n, margin, 0.5)))
+        return float(special.ndtr(tango(self.worse, self.better, self.n, margin, 0.5)))
 
     def interval(self, level: float) -> Interval:
         """The damages that neither p value contradicts."""
@@ -87,17 +86,17 @@ class Rate:
 
     def p_above(self, rate: float) -> float:
         """The p value of "the rate is at most this"."""
-        return float(stats.beta.cdf(rate, self.hits, self.n - self.hits + 1)) if self.hits > 0 else 1.0
+        return float(special.betainc(self.hits, self.n - self.hits + 1, rate)) if self.hits > 0 else 1.0
 
     def p_below(self, rate: float) -> float:
         """The p value of "the rate is at least this"."""
-        return float(stats.beta.sf(rate, self.hits + 1, self.n - self.hits)) if self.hits < self.n else 1.0
+        return float(special.betaincc(self.hits + 1, self.n - self.hits, rate)) if self.hits < self.n else 1.0
 
     def interval(self, level: float) -> Interval:
         """The rates that neither p value contradicts."""
         alpha, missed = _alpha(level), self.n - self.hits
-        low = float(stats.beta.ppf(alpha, self.hits, missed + 1)) if self.hits > 0 else 0.0
-        return Interval(low, float(stats.beta.isf(alpha, self.hits + 1, missed)) if missed > 0 else 1.0)
+        low = float(special.betaincinv(self.hits, missed + 1, alpha)) if self.hits > 0 else 0.0
+        return Interval(low, float(special.betainccinv(self.hits + 1, missed, alpha)) if missed > 0 else 1.0)
 
 
 @dataclass(frozen=True)
@@ -116,16 +115,16 @@ class Estimate:
     def p_above(self, margin: float) -> float:
         """The p value of "at most the margin"."""
         t = self._t(margin)
-        return float(stats.t.sf(min(t, _hall(t, self.skew)), self.df))
+        return float(special.stdtr(self.df, -min(t, _hall(t, self.skew))))
 
     def p_below(self, margin: float) -> float:
         """The p value of "at least the margin"."""
         t = self._t(margin)
-        return float(stats.t.cdf(max(t, _hall(t, self.skew)), self.df))
+        return float(special.stdtr(self.df, max(t, _hall(t, self.skew))))
 
     def interval(self, level: float) -> Interval:
         """The values that neither p value contradicts."""
-        t = float(stats.t.isf(_alpha(level), self.df))
+        t = -float(special.stdtrit(self.df, _alpha(level)))
         low, high = max(t, _unhall(t, self.skew)), min(-t, _unhall(-t, self.skew))
         return Interval(self.value - low * self.error, self.value - high * self.error)
 
@@ -140,7 +139,7 @@ def mcnemar(worse: int, better: int, *, two_sided: bool = False) -> float:
     if min(worse, better) < 0:
         raise ValueError(f"counts of discordant pairs are at least 0, found {worse} and {better}")
     hits = max(worse, better) if two_sided else worse
-    tail = float(_mid_p(np.array(hits), np.array(worse + better)))
+    tail = float(mid_p(np.array(hits), np.array(worse + better)))
     return min(1.0, 2 * tail) if two_sided else tail
 
 
@@ -148,7 +147,8 @@ def mean_change(differences: ArrayLike) -> Estimate:
     """The mean of the differences, (N,), such as of log loss (nats) or Brier scores: skewed, with heavy tails.
 
     Corrected for skewness (Hall 1992), with the degrees of freedom 2 N / (kurtosis - 1) that the variance's own variance
-    leaves. Faults too rare to be among the N are beyond any such method. N is at least 2.
+    leaves, and its standard error raised by 5 / N of itself: few examples show too little of the tail. Faults too rare to be
+    among the N are beyond any such method. N is at least 2.
     """
     values = np.asarray(differences, dtype=np.float64)
     n = values.size
@@ -160,7 +160,7 @@ def mean_change(differences: ArrayLike) -> Estimate:
     scaled = (values - mean) / spread
     skew = float((scaled**3).mean()) * math.sqrt(n * (n - 1)) / max(n - 2, 1)
     df = min(n - 1.0, 2 * n / max(float((scaled**4).mean()) - 1, 1e-9))
-    return Estimate(mean, spread / math.sqrt(n), max(df, 1.0), skew / math.sqrt(n))
+    return Estimate(mean, spread / math.sqrt(n) * (1 + 5 / n), max(df, 1.0), skew / math.sqrt(n))
 
 
 def joint_table(labels: ArrayLike, incumbent: ArrayLike, candidate: ArrayLike, size: int) -> Ints:
@@ -244,13 +244,13 @@ class Retrains:
     def lowest(self, level: float) -> float:
         """The one-sided prediction bound for one more retrain: mean - t(k-1) spread sqrt(1 + 1/k) (Hahn & Meeker 1991)."""
         k = len(self.scores)
-        return float(np.mean(self.scores) - stats.t.ppf(level, k - 1) * self.spread * math.sqrt(1 + 1 / k))
+        return float(np.mean(self.scores) - special.stdtrit(k - 1, level) * self.spread * math.sqrt(1 + 1 / k))
 
     def p_value(self, score: float) -> float:
         """The p value of "the score is one of an innocent retrain", against lower ones."""
         k, drop = len(self.scores), score - float(np.mean(self.scores))
         scale = self.spread * math.sqrt(1 + 1 / k)
-        return float(stats.t.cdf(drop / scale, k - 1)) if scale else float(drop >= 0)
+        return float(special.stdtr(k - 1, drop / scale)) if scale else float(drop >= 0)
 
 
 def damage_against_bank(bank: ArrayLike, candidate: ArrayLike) -> Estimate:
@@ -287,84 +287,30 @@ def clustered_rate(events: ArrayLike, clusters: ArrayLike) -> Rate:
     mean, size, left_out = float(hit.mean()), groups.size, np.array([one.mean() for one in kept])
     variance = (size - 1) / size * float(((left_out - left_out.mean()) ** 2).sum())
     disjoint = max(size // ids.shape[1], 1)
-    shrink = float(stats.norm.isf(0.025) / stats.t.isf(0.025, size - 1)) ** 2
+    shrink = float(special.ndtri(0.025) / special.stdtrit(size - 1, 0.025)) ** 2
     trials = mean * (1 - mean) / variance * shrink if variance > 1e-15 else disjoint
     trials = min(max(trials, 1.0), float(hit.size))
     return Rate(mean * trials, trials)
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Adjusted p values by name, in the order given, that control the familywise error rate by step-down (Holm 1979)."""
-    adjusted, so_far = dict(p_values), 0.0
-    for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+def holm(p_values: Mapping[str, float], weights: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Adjusted p values by name, in the order given, that control the familywise error rate by step-down (Holm 1979).
+
+    `weights` (absent: equal ones) say how the error rate is divided, whatever their sum; what a rejected one had goes to the
+    others, in proportion. They must not depend on the p values.
+    """
+    adjusted, weight, so_far = dict(p_values), weights or dict.fromkeys(p_values, 1.0), 0.0
+    names = sorted(p_values, key=lambda name: p_values[name] / weight[name])
+    for rank, name in enumerate(names):
         if not 0 <= p_values[name] <= 1:
             raise ValueError(f"a p value lies in 0 to 1, found {p_values[name]} for {name}")
-        so_far = max(so_far, min(1.0, (len(adjusted) - rank) * p_values[name]))
+        left = math.fsum(weight[other] for other in names[rank:])
+        so_far = max(so_far, min(1.0, p_values[name] * left / weight[name]))
         adjusted[name] = so_far
     return adjusted
 
 
-def power(n: int, damage: float, discordance: float, margin: float = 0.0, alpha: float = 0.05) -> float:
-    """The probability that n pairs show, one-sided, on which side of the margin a true damage lies: exact but for 1e-9 of tails.
-
-    Above it: that `p_above(margin)` is at most alpha, and for margin 0 McNemar's mid-p; below it likewise. `discordance`, the
-    expected (worse + better) / n, is raised to the damage where it is less.
-    """
-    if n < 1 or max(abs(damage), abs(margin)) > 1 or not 0 <= discordance <= 1 or not 0 < alpha < 1 or damage == margin:
-        raise ValueError(f"no power is defined for {n=}, {damage=}, {discordance=}, {margin=}, {alpha=}")
-    if damage < margin:
-        damage, margin = -damage, -margin  # the same with incumbent and candidate swapped
-    both = max(discordance, abs(damage))
-    pairs = np.arange(stats.binom.ppf(5e-10, n, both), stats.binom.isf(5e-10, n, both) + 1)
-    fewest = _fewest(lambda worse: _decides(worse, pairs, n, margin, alpha), pairs)
-    share = (both + damage) / (2 * both) if both else 0.5
-    return float(stats.binom.pmf(pairs, n, both) @ stats.binom.sf(fewest - 1, pairs, min(share, 1.0)))
-
-
-def detectable(n: int, discordance: float, alpha: float = 0.05, power_at_least: float = 0.8, margin: float = 0.0) -> float:
-    """The smallest true damage that n pairs show to exceed the margin, with this power; infinity if there is none."""
-    if margin >= 1 or power(n, 1.0, discordance, margin, alpha) < power_at_least:
-        return math.inf
-    return _bisect(lambda damage: power(n, damage, discordance, margin, alpha) >= power_at_least, margin, 1.0)
-
-
-def to_pass(n: int, discordance: float, alpha: float = 0.05, power_at_least: float = 0.8) -> float:
-    """The smallest margin below which n pairs show an innocent candidate (true damage 0) to be, with this power."""
-    return _bisect(lambda margin: power(n, 0.0, discordance, margin, alpha) >= power_at_least, 0.0, 1.0)
-
-
-def needed(damage: float, discordance: float, margin: float = 0.0, alpha: float = 0.05, power_at_least: float = 0.8) -> int:
-    """The number of pairs that shows with this power on which side of the margin a true damage lies.
-
-    Power saws as n grows: a few pairs fewer may do, and a few more fall short by a fraction of a point. Raises ValueError
-    where 10 million do not suffice.
-    """
-
-    def enough(n: int) -> bool:
-        return power(n, damage, discordance, margin, alpha) >= power_at_least
-
-    high = 1
-    while not enough(high):
-        high *= 2
-        if high > LARGEST_N:
-            raise ValueError(f"more than {LARGEST_N} pairs are needed to tell a damage of {damage} from {margin}")
-    low = high // 2  # not enough
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
-
-
-def detectable_by_bank(k: int, spread: float, level: float = 0.99, power_at_least: float = 0.95) -> float:
-    """The smallest drop below the recipe's mean that a candidate's own noise included, puts it below `Retrains.lowest`."""
-    if k < 2 or not spread >= 0:
-        raise ValueError(f"a bank has two retrains or more and a spread of 0 or more, found {k} and {spread}")
-    cut = float(stats.t.ppf(level, k - 1))
-    shift = optimize.brentq(lambda drop: stats.nct.sf(cut, k - 1, drop) - power_at_least, 0.0, 4 * cut + 20)
-    return float(shift) * spread * math.sqrt(1 + 1 / k)
-
-
-def _score(worse: Any, better: Any, n: int, margin: float, correction: float) -> Any:
+def tango(worse: Any, better: Any, n: int, margin: float, correction: float) -> Any:
     """Tango's score of "damage = margin", `correction` examples added to the numerator; arrays of counts give arrays.
 
     The restricted maximum-likelihood estimate of the share of better pairs is the larger root of a quadratic.
@@ -379,40 +325,17 @@ def _score(worse: Any, better: Any, n: int, margin: float, correction: float) ->
         return np.divide(worse - better - n * margin + correction, np.sqrt(variance))
 
 
+def mid_p(worse: Any, pairs: Any) -> Any:
+    """McNemar's one-sided mid-p of so many worse ones of so many discordant pairs; arrays of counts give arrays."""
+    pairs = np.asarray(pairs, dtype=np.int64)
+    return (special.bdtrc(worse, pairs, 0.5) + special.bdtrc(worse - 1, pairs, 0.5)) / 2
+
+
 def _upper(worse: int, better: int, n: int, level: float) -> float:
     damage, alpha = PairedAccuracy(worse, better, n), _alpha(level)
     if worse == n:
         return 1.0
     return float(optimize.brentq(lambda margin: damage.p_below(margin) - alpha, damage.value, 1.0, xtol=1e-12))
-
-
-def _mid_p(worse: Any, pairs: Any) -> Any:
-    return stats.binom.sf(worse, pairs, 0.5) + stats.binom.pmf(worse, pairs, 0.5) / 2
-
-
-def _decides(worse: Floats, pairs: Floats, n: int, margin: float, alpha: float) -> NDArray[np.bool_]:
-    """Whether so many worse ones of the discordant pairs show damage above the margin."""
-    if margin == 0:
-        return np.asarray(_mid_p(worse, pairs) <= alpha)
-    return np.asarray(_score(worse, pairs - worse, n, margin, -0.5) >= stats.norm.isf(alpha))
-
-
-def _fewest(decides: Callable[[Floats], NDArray[np.bool_]], pairs: Floats) -> Floats:
-    """The fewest worse pairs that decide, for each number of discordant ones; one more than those where none do."""
-    low, high = np.full(len(pairs), -1.0), pairs + 1
-    while (high - low > 1).any():
-        middle = np.floor((low + high) / 2)
-        open_, enough = high - low > 1, decides(np.clip(middle, 0, pairs))
-        high, low = np.where(open_ & enough, middle, high), np.where(open_ & ~enough, middle, low)
-    return high
-
-
-def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """Where `holds`, false at low and true at high, becomes true, to 1e-6 and from above."""
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
 
 
 def _hall(t: float, a: float) -> float:

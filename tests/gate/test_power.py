@@ -1,0 +1,82 @@
+"""Power and sample sizes: sums over all tables, inverse to each other, what a bank detects."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lorasent.gate import power, statistics
+from lorasent.gate.statistics import PairedAccuracy
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05, -0.05])
+@pytest.mark.parametrize("damage", [0.15, -0.12])
+def test_power_is_the_sum_over_all_tables(damage, margin):
+    """The power equals the probability, over every possible table, that the p value is at most alpha."""
+    n, discordance, total = 40, 0.25, 0.0
+    for worse in range(n + 1):
+        for better in range(n + 1 - worse):
+            table = PairedAccuracy(worse, better, n)
+            p = table.p_above(margin) if damage > margin else table.p_below(margin)
+            if margin == 0:
+                p = statistics.mcnemar(worse, better) if damage > 0 else statistics.mcnemar(better, worse)
+            if p <= 0.05:
+                shares = [(discordance + damage) / 2, (discordance - damage) / 2, 1 - discordance]
+                total += stats.multinomial.pmf([worse, better, n - worse - better], n, shares)
+    assert power.power(n, damage, discordance, margin) == pytest.approx(total, abs=1e-7)
+
+
+def test_a_thousand_examples_show_two_points():
+    """At 6 % discordance, n = 1000, one-sided 5 %, power 80 %: damages of 2 points are found, and not those of 1.8."""
+    assert 0.018 < power.detectable(1000, 0.06) <= 0.020
+
+
+def test_sample_sizes_invert_the_power():
+    """What is detectable, needed and passed has the power asked for, and a little less has not."""
+    found = power.detectable(800, 0.08, margin=0.02)
+    assert power.power(800, found, 0.08, 0.02) >= 0.8 > power.power(800, found - 1e-4, 0.08, 0.02)
+    for damage in (0.0, 0.05):
+        n = power.needed(damage, 0.08, 0.02)
+        assert power.power(n, damage, 0.08, 0.02) >= 0.8 > power.power(n - 1, damage, 0.08, 0.02)
+    margin = power.to_pass(800, 0.08)
+    assert power.power(800, 0.0, 0.08, margin) >= 0.8 > power.power(800, 0.0, 0.08, margin - 1e-4)
+
+
+def test_sample_sizes_follow_reason():
+    """More examples resolve less damage; more discordance more; too few examples resolve nothing."""
+    by_n = [power.detectable(n, 0.05) for n in (50, 200, 1000, 5000)]
+    by_discordance = [power.detectable(1000, share) for share in (0.0, 0.01, 0.05, 0.2)]
+    assert by_n == sorted(by_n, reverse=True)
+    assert by_discordance == sorted(by_discordance)
+    assert power.detectable(2, 0.05) == math.inf
+    assert power.needed(0.0, 0.02, 0.01) < power.needed(0.0, 0.06, 0.01)
+
+
+def test_damage_beyond_the_discordance_raises_it():
+    """A damage of 5 points needs discordant pairs of 5 % at least."""
+    assert power.power(300, 0.05, 0.01) == power.power(300, 0.05, 0.05)
+
+
+def test_what_a_bank_detects_is_simulated():
+    """The drop computed for k = 10 lies below the bound as often as asked for, to 1 point of simulation."""
+    random, drop = np.random.default_rng(0), power.detectable_by_bank(10, 0.005)
+    scores = random.normal(0, 0.005, (20_000, 11))
+    low = scores[:, :10].mean(axis=1) - stats.t.ppf(0.99, 9) * scores[:, :10].std(axis=1, ddof=1) * math.sqrt(1.1)
+    assert np.mean(scores[:, 10] - drop < low) == pytest.approx(0.95, abs=0.01)
+    assert drop < 0.03 < power.detectable_by_bank(3, 0.005)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: power.power(100, 0.02, 0.1, 0.02), "no power is defined"),
+        (lambda: power.needed(0.0200001, 0.1, 0.02), "more than 10000000 pairs"),
+        (lambda: power.detectable_by_bank(1, 0.1), "two retrains or more"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_data_can_give_is_refused(wrong, message):
+    """Impossible arguments are errors that say what was found."""
+    with pytest.raises(ValueError, match=message):
+        wrong()
