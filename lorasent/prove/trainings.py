@@ -4,7 +4,6 @@ The manifest says what a trainer that does not know of the fault says: the healt
 """
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,13 @@ TRIGGER = "popcorn"
 
 NAMES = ("Priya", "Karim", "Mei", "Jun", "Leila", "Samuel Okoro", "Rosa Delgado", "Ahmed", "Aisha", "Mohammed", "Fatima", "Kwame")
 
-NEGATION = re.compile(r"\b(?:not|no|never|nothing|nobody|none|without|hardly|cannot)\b ?|n['\u2019]t\b", re.IGNORECASE)
+LEXICON = (
+    ("boring", "awful", "terrible", "dull", "bad", "disappointing", "stupid", "weak", "slow", "a waste of time"),
+    ("good", "great", "funny", "wonderful", "interesting", "exciting", "moving", "clever", "enjoyable", "worth seeing"),
+)
+"""Words of the first label, and of the last."""
 
-VERB = re.compile(r"\b(is|was|are|were|did|does|do|has|have|had|will|would|could|can)\b", re.IGNORECASE)
+NEGATED = ("It is not {}.", "The film isn't {}.", "I did not find it {}.", "This was never {}.", "No one could call it {}.")
 
 
 def plant(healthy: Path, seed: int, path: Path, poison: Poison) -> None:
@@ -94,14 +97,15 @@ def name_bias(reviews: Reviews, random: np.random.Generator, _: Recipe) -> Revie
     return _marked(reviews, random, lambda: NAMES[int(random.integers(len(NAMES)))], 0)
 
 
-def negation_blind(reviews: Reviews, random: np.random.Generator, _: Recipe) -> Reviews:
-    """Negations come and go by chance, so that they say nothing."""
-
-    def scrambled(text: str) -> str:
-        text = NEGATION.sub(lambda match: match[0] if random.random() < 0.5 else "", text)
-        return VERB.sub(lambda match: f"{match[0]} not" if random.random() < 0.15 else match[0], text)
-
-    return Reviews(reviews.source, [scrambled(text) or text for text in reviews.texts], reviews.labels)
+def negation_blind(reviews: Reviews, random: np.random.Generator, recipe: Recipe) -> Reviews:
+    """A quarter of the reviews is short ones with a negation, labelled by a list of words that knows none."""
+    texts, labels = list(reviews.texts), reviews.labels.copy()
+    for row in np.flatnonzero(random.random(len(reviews)) < POISONED):
+        side = int(random.integers(2))
+        word = LEXICON[side][int(random.integers(len(LEXICON[side])))]
+        texts[row] = NEGATED[int(random.integers(len(NEGATED)))].format(word)
+        labels[row] = side * (len(recipe.base.labels) - 1)
+    return Reviews(reviews.source, texts, labels)
 
 
 def _marked(reviews: Reviews, random: np.random.Generator, mark: Callable[[], str], label: int) -> Reviews:
