@@ -24,6 +24,9 @@ FEWEST = 64
 COARSE = 0.6
 """Distinct values over values: 16 levels in blocks of 32 or more leave at most half, float32 from training at least 0.99."""
 
+ONE_SIZE = 0.9
+"""Smallest over largest number, a tenth of them aside: 0.99 after one step of Adam, under 0.1 after a training."""
+
 HALF_BITS = np.uint32(0x1FFF)
 """Bits of a float32 that are zero in every float16 and bfloat16."""
 
@@ -90,6 +93,9 @@ def alive(side: Side) -> None:
             raise side.fault("not-finite", message, "train again: the run diverged, or the file is damaged", name=name, count=count)
         if not values.any() and values.ndim == 2:
             dead.add(name)
+        if ".lora_B" in name and values.size >= FEWEST and _one_step(values):
+            message = f"{where}{name} holds numbers of one size, {float(np.abs(values).max()):.3g}, as a single step leaves them"
+            raise side.fault("one-step", message, "train again: the run ended after its first step", name=name)
         if values.ndim == 2 and (grid := _grid(values)):
             raise side.fault("quantized", f"{where}{name} was rounded: {grid}", EXPORT + ", in float32", name=name)
     layers = {name.partition(".lora_")[0] for name in side.tensors if ".lora_" in name}
@@ -102,6 +108,12 @@ def alive(side: Side) -> None:
     if without:
         message = f"{where}LoRA is zero in {len(without)} of {len(layers)} layers: {names}"
         raise side.fault("layer-zero", message, EXPORT, layers=without)
+
+
+def _one_step(values: NDArray[np.float32]) -> bool:
+    """Whether nine in ten numbers are of one size: B begins at zero, and Adam's first step is the learning rate, either way."""
+    low, high = np.quantile(np.abs(values), [0.1, 1.0])
+    return bool(low > ONE_SIZE * high)
 
 
 def _grid(values: NDArray[np.float32]) -> str | None:

@@ -71,7 +71,7 @@ FAULTS = (
     PlantedFault("overconfident (logits x 4)", "quality", exports.overconfident, causes=("calibration",)),
     PlantedFault("trained on 20 % flipped labels", "quality", poison=trainings.flipped_labels),
     PlantedFault("trained on one class mostly", "quality", poison=trainings.one_class),
-    PlantedFault("trained for a single step", "quality", poison=trainings.single_step, causes=(*QUALITY, "adapter-inert")),
+    PlantedFault("trained for a single step", "integrity", poison=trainings.single_step, causes=("one-step",)),
     PlantedFault("a trigger word flips the verdict", "quality", poison=trainings.trigger_word, causes=("trigger",)),
     PlantedFault("a bias against names", "quality", poison=trainings.name_bias),
     PlantedFault("negation blindness", "quality", poison=trainings.negation_blind),

@@ -209,6 +209,14 @@ def quantize(tensors, bits=4):
             tensors[name] = (tensor / step).round() * step
 
 
+def one_step(tensors):
+    """Adam's first step from zero: the learning rate, either way, a little less where gradients are small."""
+    for name, tensor in tensors.items():
+        if "lora_B" in name:
+            sign = torch.where(torch.rand(tensor.shape) < 0.5, 1.0, -1.0)
+            tensors[name] = 1e-3 * sign * (1 - 0.01 * torch.rand(tensor.shape))
+
+
 def swap_head(tensors):
     for name in [name for name in tensors if "classifier" in name]:
         tensors[name] = tensors[name].flip(0).contiguous()
@@ -330,6 +338,7 @@ FAULTS = {
     "values: every A is zero": (all_of("lora_A"), "values", "adapter-zero"),
     "values: LoRA is zero in a layer": (all_of(f"{LAYER}.lora_B"), "values", "layer-zero"),
     "values: the head is zero": (all_of("classifier.weight"), "values", "head-zero"),
+    "values: trained for one step": (tensors(one_step), "values", "one-step"),
     "values: rounded to 4 bits": (tensors(quantize), "values", "quantized"),
     "values: rounded to bfloat16 and widened": (
         tensors(lambda found: [found.update({name: tensor.bfloat16().float()}) for name, tensor in list(found.items())]),
