@@ -1158,3 +1158,17 @@ def test_the_policy_names_the_columns(tmp_path):
     data = Data(test=str(tmp_path / "films.csv"), text_column="what", label_column="how")
     found = verdict._read(data, LABELS)
     assert (found.texts, found.labels.tolist()) == (["good", "bad"], [1, 0])
+
+
+def test_a_verdict_is_json(house):
+    """Findings and all."""
+    found = verdict.judge("new", ["old"], Policy()).to_json()
+    assert json.loads(json.dumps(found)) == {
+        "outcome": "PASS",
+        "findings": [
+            {"check": "integrity::files", "outcome": "PASS", "cause": "sound", "message": "files", "advice": "", "figures": {}}
+        ],
+        "candidate": "new",
+        "baselines": ["old"],
+        "evidence": {"candidate": "identity of new", "old": "identity of old"},
+    }
