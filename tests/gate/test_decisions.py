@@ -1,6 +1,7 @@
 """What decides a verdict, to the last figure: each claim and finding whole, at its bounds, without torch."""
 
 import json
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -473,6 +474,23 @@ def test_the_embedded_cases_come_in_one_order():
     """That of their files' names, wherever they are installed."""
     capabilities = list(dict.fromkeys(case.capability for case in behaviour.read("embedded", LABELS)))
     assert capabilities == sorted(capabilities)
+
+
+def test_the_embedded_cases_may_lie_in_an_archive(tmp_path, monkeypatch):
+    """Whose members have no order of their own."""
+    with zipfile.ZipFile(tmp_path / "lorasent.zip", "w") as archive:
+        for name in ("b", "a"):
+            archive.writestr(f"behaviours/{name}.jsonl", cases(1, name)[0].model_dump_json())
+    monkeypatch.setattr(behaviour.resources, "files", lambda _: zipfile.Path(tmp_path / "lorasent.zip"))
+    assert [case.capability for case in behaviour.read("embedded", LABELS)] == ["a", "b"]
+
+
+def test_cases_and_policies_are_utf_8_whatever_the_locale(tmp_path, monkeypatch):
+    """Here one of ASCII."""
+    monkeypatch.setattr("io.text_encoding", lambda encoding, *_: encoding or "ascii")
+    (tmp_path / "mine.jsonl").write_text(cases(1, "Verneinung, großgeschrieben")[0].model_dump_json(), "utf-8")
+    assert behaviour.read(str(tmp_path), LABELS)[0].capability == "Verneinung, großgeschrieben"
+    assert Policy.read(written(tmp_path, "[golden]\npredictions = 'größer'")).golden == Golden(predictions="größer")
 
 
 def test_no_cases_are_one_line(tmp_path):
@@ -1092,6 +1110,18 @@ def test_a_base_that_is_not_to_be_had_is_told_apart(house, films):
     assert found.findings[:2] == tuple(
         Finding(name, Outcome.INVALID, "not-judged", "no base", "make the base available") for name in ("data", "behaviour")
     )
+
+
+def test_every_familys_findings_are_kept(house, films, monkeypatch):
+    """Those of cost and of goldens, and that the data could not be judged."""
+    for family in (verdict.cost, verdict.golden):
+        name = family.__name__
+        monkeypatch.setattr(family, "check", lambda *_, name=name: [Finding(name, Outcome.PASS, "", "")])
+    tables = {"data": {"test": films}, "cost": {}, "golden": {"predictions": "x"}}
+    found = verdict.judge("new", ["old"], Policy.model_validate(tables))
+    assert [one.check for one in found.findings] == ["integrity::files", "lorasent.gate.cost", "lorasent.gate.golden"]
+    found = verdict.judge("new", ["old"], Policy.model_validate({**tables, "data": {"test": "none.csv"}}))
+    assert [one.check for one in found.findings] == ["data", "integrity::files", "lorasent.gate.golden"]
 
 
 def test_a_golden_that_is_missing_is_invalid(house):
