@@ -147,6 +147,16 @@ def test_equal_answers_have_the_discordance_of_one_review():
     assert found.advice.endswith("(at this discordance of 0.0 %, in 4 of 5 cases)")
 
 
+def test_sample_sizes_are_told_at_the_policys_alpha():
+    """What is detectable, and what would decide; at a discordance that is told to a tenth of a point."""
+    candidate, incumbent = answers(range(105)), answers(range(100, 200))
+    found = quality.check(Quality(margin=0.02), reviews(), candidate, [incumbent], 512, 0.01)[0]
+    assert found.figures["detectable"] == statistics.detectable(1000, 0.195, 0.01) != statistics.detectable(1000, 0.195)
+    enough = statistics.needed(0.005, 0.195, 0.02, 0.01)
+    assert found.advice == f"{enough} reviews would decide (at this discordance of 19.5 %, in 4 of 5 cases)"
+    assert enough != statistics.needed(0.005, 0.195, 0.02)
+
+
 @pytest.mark.parametrize(("worse", "passes"), [(9, True), (12, True), (14, False)])
 def test_a_claim_passes_at_the_full_level(worse, passes):
     """Its passing is the p value of damage of the margin or more against alpha."""
@@ -237,6 +247,8 @@ def test_a_bank_spread_by_more_than_the_margin_is_one_line():
         "quality.margin = 0.01: the baselines' own accuracy spreads by 0.0424, so the margin would judge luck; "
         "widen it, or train steadier baselines"
     )
+    with pytest.raises(PolicyError):
+        asked(Quality(margin=0.04), answers(), *bank)  # by the spread of a sample, which is wider than that of the two alone
     spread = float(np.std([0.95, 0.89], ddof=1))
     assert "quality::retraining" in asked(Quality(margin=spread), answers(), *bank)
 
