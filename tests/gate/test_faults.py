@@ -1005,7 +1005,8 @@ def test_a_side_is_its_subject(tmp_path):
     """With a directory if the subject has one."""
     live = object.__new__(LiveSubject)
     live.path, live.name = tmp_path, "new"
-    one = Side(live, baseline=False, bases={})
+    one = Side(live, baseline=False, bases=(bases := {}))
+    assert one._bases is bases
     assert (one.subject, one.baseline, one.path, one.name, one.folder) == (live, False, tmp_path, "new", tmp_path)
     record = Side(SimpleNamespace(name="record", path=tmp_path), baseline=True, bases={})
     assert (record.baseline, record.path) == (True, None)
