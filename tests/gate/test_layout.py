@@ -131,6 +131,24 @@ def test_a_checkpoint_with_a_head_keeps_its_names(tmp_path):
     assert layout.layout(tmp_path, 3, {}).new == frozenset()
 
 
+def test_a_backbone_alone_may_have_a_head_beside_it(tmp_path):
+    """Under the classifier's own name, which is not new then."""
+    write(tmp_path, {"model_type": "distilbert", "dim": 8}, BACKBONE | linear("classifier", 2, 8))
+    assert layout.layout(tmp_path, 2, {}).new == {"pre_classifier.weight", "pre_classifier.bias"}
+
+
+def test_the_configuration_decides_what_stands_around(tmp_path):
+    """ModernBERT's tells of its biases."""
+    write(tmp_path, {"model_type": "modernbert", "hidden_size": 8, "norm_bias": True}, BACKBONE)
+    assert layout.layout(tmp_path, 2, {}).around["head.norm.bias"] == (8,)
+
+
+def test_one_lora_matrix_tells_the_prefix(tmp_path):
+    """A faulty adapter may have no more."""
+    write(tmp_path, {}, BACKBONE)
+    assert layout.layout(tmp_path, 2, {"base_model.model.my.0.query.lora_A.weight": (2, 8)}).linear == {"my.0.query": (8, 4)}
+
+
 def test_a_pooler_that_the_classifier_has_not_is_no_layer(tmp_path):
     """BERT's is one where the checkpoint has it; RoBERTa's classifier has none."""
     tensors = {**BACKBONE, "pooler.dense.weight": (8, 8), "pooler.dense.bias": (8,)}
