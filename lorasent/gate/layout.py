@@ -30,8 +30,8 @@ def linear(name: str, out: int, into: int) -> Shapes:
     return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
 
 
-def _bert(prefix: str) -> Callable[[int, int, Mapping[str, Any]], Shapes]:
-    return lambda labels, size, _: linear(f"{prefix}.pooler.dense", size, size) | linear("classifier", labels, size)
+def _bert(labels: int, size: int, _: Mapping[str, Any]) -> Shapes:
+    return linear("bert.pooler.dense", size, size) | linear("classifier", labels, size)
 
 
 def _albert(labels: int, size: int, _: Mapping[str, Any]) -> Shapes:
@@ -61,7 +61,7 @@ def _decoder(labels: int, size: int, _: Mapping[str, Any]) -> Shapes:
 
 
 ARCHITECTURES: Mapping[str, tuple[str, Callable[[int, int, Mapping[str, Any]], Shapes]]] = {
-    "bert": ("bert", _bert("bert")),
+    "bert": ("bert", _bert),
     "albert": ("albert", _albert),
     "distilbert": ("distilbert", _distilbert),
     "roberta": ("roberta", _roberta),

@@ -98,6 +98,36 @@ def test_operations_are_counted_exactly(small_adapter):
     assert square > 0
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_counting_leaves_the_model_as_it_was(small_adapter, monkeypatch, attention):
+    """The attention that it computes with, also where counting fails; what is counted is one review's, padding and all."""
+    from torch.utils import flop_counter
+
+    subject = LiveSubject(small_adapter)
+    model = subject.scorer.model
+    model.set_attn_implementation(attention)
+    asked, counted_by = [], []
+    model.register_forward_pre_hook(lambda *told: asked.append(told[2]), with_kwargs=True)
+    model.register_forward_pre_hook(lambda *_: counted_by.append(model.config._attn_implementation))
+    cost.operations(subject)
+    assert model.config._attn_implementation == attention
+    assert counted_by == ["eager"] * 3
+    assert [(one["input_ids"].shape, one["attention_mask"].tolist()) for one in asked] == [
+        ((1, length), [[1] * length]) for length in cost.LENGTHS
+    ]
+    assert {int(token) for one in asked for token in one["input_ids"].unique()} == {subject.scorer.encoder.pad_id}
+    monkeypatch.setattr(flop_counter, "FlopCounterMode", lambda **_: pytest.fail("counting failed"))
+    with pytest.raises(pytest.fail.Exception):
+        cost.operations(subject)
+    assert model.config._attn_implementation == attention
+
+
+def test_counting_shows_nothing(small_adapter, capfd):
+    """torch would print a table."""
+    cost.operations(LiveSubject(small_adapter))
+    assert capfd.readouterr().out == ""
+
+
 def test_more_operations_and_bytes_block(small_adapter, small_recipe, tmp_path):
     """A larger rank costs more of both, whatever a clock says."""
     larger = train(Recipe.read(small_recipe, ["lora.r=8", "training.epochs=1"]), tmp_path / "larger").path

@@ -29,6 +29,11 @@ def changed_lines(key: str, path: Path) -> str:
     return added if any(map(str.isalnum, added)) else f"without: {removed}"
 
 
+def module(path: Path) -> str:
+    """A file's module within the package: "golden" is another than "gate.golden"."""
+    return ".".join(path.with_suffix("").parts[1:])
+
+
 def report(path: Path, known: dict[str, dict[str, str]], survivors: set[tuple[str, str]]) -> Counter:
     """Counts a module's mutants by outcome, prints those that were not killed, and adds them to `survivors`."""
     mutation = SourceFileMutationData(path=path)
@@ -38,7 +43,7 @@ def report(path: Path, known: dict[str, dict[str, str]], survivors: set[tuple[st
         if outcome in ("killed", "timed out"):
             continue
         name, owner = orig_function_and_class_names_from_key(key)
-        function = ".".join(filter(None, (path.stem, owner, name)))
+        function = ".".join(filter(None, (module(path), owner, name)))
         lines = changed_lines(key, path)
         survivors.add((function, lines))
         print(f"{outcome}: {key}\n    {lines}\n    {known.get(function, {}).get(lines, 'NO REASON LISTED')}")
@@ -49,13 +54,13 @@ def main() -> int:
     """Prints the figures by module and in all; the exit status."""
     known = tomllib.loads(SURVIVORS.read_text("utf-8"))
     survivors: set[tuple[str, str]] = set()
-    counts = {path.stem: report(path, known, survivors) for path in sorted(walk_mutatable_files())}
+    counts = {module(path): report(path, known, survivors) for path in sorted(walk_mutatable_files())}
     counts["all"] = sum(counts.values(), Counter())
-    print(f"\n{'':10}{'mutants':>9}{'killed':>9}{'timed out':>11}{'survived':>10}{'not judged':>12}{'share':>8}")
+    print(f"\n{'':18}{'mutants':>9}{'killed':>9}{'timed out':>11}{'survived':>10}{'not judged':>12}{'share':>8}")
     shares = {}
     for name, count in counts.items():
         shares[name] = (count["killed"] + count["timed out"]) / count.total() if count else 0.0
-        print(f"{name:10}{count.total():9}{count['killed']:9}{count['timed out']:11}{count['survived']:10}", end="")
+        print(f"{name:18}{count.total():9}{count['killed']:9}{count['timed out']:11}{count['survived']:10}", end="")
         print(f"{count['not judged']:12}{shares[name]:8.1%}")
     listed = {(function, lines) for function, reasons in known.items() for lines in reasons}
     faults = [f"{function}: no reason listed: {lines}" for function, lines in sorted(survivors - listed)]

@@ -1,0 +1,203 @@
+"""Evidence: an answer is computed once and found again under everything that it follows from; a record answers elsewhere."""
+
+import hashlib
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from lorasent import evidence, files, machine, manifest
+from lorasent.errors import EvidenceError
+from lorasent.evidence import LiveSubject, RecordedSubject
+
+SAID = {
+    "schema_version": 1,
+    "recipe": {"lora": {"r": 2}},
+    "base": {"name": "films/base", "sha256": "b", "revision": None},
+    "labels": ["Negative", "Positive"],
+    "tokenizer_sha256": "c",
+    "probes": {"texts": ["x"], "logits": [[0.0, 1.0]]},
+    "files": {},
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own."""
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    """A directory with a manifest and no model."""
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "lorasent.json").write_text(json.dumps(SAID))
+    return tmp_path / "adapter"
+
+
+class Scorer:
+    """It counts what it is asked; the logits are the texts' lengths."""
+
+    def __init__(self):
+        self.asked, self.encoder = [], SimpleNamespace(lengths=lambda texts: np.array([len(text) + 2 for text in texts]))
+
+    def logits(self, texts):
+        self.asked.append(list(texts))
+        return np.array([[len(text), -len(text)] for text in texts], dtype=np.float32)
+
+
+def live(adapter, *precision):
+    """A subject with a scorer that counts."""
+    subject = LiveSubject(adapter, *precision)
+    subject.__dict__["scorer"] = Scorer()
+    return subject
+
+
+def metadata(path):
+    """What a safetensors file says of itself."""
+    with safe_open(path, framework="np") as file:
+        return file.metadata()
+
+
+def test_a_live_subject_is_what_its_directory_says(adapter):
+    """Its name, hash, labels and manifest, and today's libraries."""
+    subject = LiveSubject(adapter)
+    assert (subject.path, subject.name, subject.precision) == (adapter, str(adapter), "fp32")
+    assert (subject.manifest, subject.labels) == (SAID, ("Negative", "Positive"))
+    assert subject.identity == manifest.identity(adapter)
+    assert subject.libraries == machine.libraries()
+
+
+def test_an_answer_is_computed_once(adapter):
+    """And found again by another subject of the same files; its logits and lengths are the scorer's."""
+    first, again = live(adapter), live(adapter)
+    for subject in (first, again):
+        answers = subject.answer(["good", "a"])
+        assert answers.logits.tolist() == [[4, -4], [1, -1]]
+        assert answers.lengths.tolist() == [6, 3]
+    assert (first.scorer.asked, again.scorer.asked) == ([["good", "a"]], [])
+
+
+def test_an_answer_lies_under_everything_that_it_follows_from(adapter):
+    """The adapter, the texts, the precision and the libraries; the file says them."""
+    subject = live(adapter, "bf16")
+    subject.answer(["good", "a"])
+    asked = {
+        "identity": subject.identity,
+        "texts": evidence.texts_sha256(["good", "a"]),
+        "precision": "bf16",
+        "libraries": machine.libraries(),
+    }
+    said = metadata(evidence.cached(asked))
+    assert {**said, "libraries": json.loads(said["libraries"])} == asked
+
+
+def test_another_question_is_computed(adapter):
+    """Other texts, another order of them, another precision, other libraries."""
+    subject = live(adapter)
+    for texts in (["a", "b"], ["b", "a"], ["ab"], ["a"]):
+        subject.answer(texts)
+    subject.precision = "bf16"
+    subject.answer(["a"])
+    subject.libraries = {"torch": "0"}
+    subject.answer(["a"])
+    assert len(subject.scorer.asked) == 6
+
+
+def test_without_a_folder_nothing_is_kept(adapter, cache, monkeypatch):
+    """The same question is computed again."""
+    monkeypatch.setenv("LORASENT_CACHE", "")
+    subject = live(adapter)
+    for _ in range(2):
+        assert subject.answer(["good"]).lengths.tolist() == [6]
+        assert subject.remember("fact", lambda: subject.scorer.asked.append("fact") or [1.5]) == [1.5]
+    assert subject.scorer.asked == [["good"], "fact", ["good"], "fact"]
+    assert not cache.exists()
+
+
+def test_a_fact_is_computed_once(adapter):
+    """Under the adapter, its name and the libraries; JSON comes back."""
+    subject, computed = live(adapter), []
+    for _ in range(2):
+        assert subject.remember("one", lambda: computed.append(1) or {"a": [1.5, None]}) == {"a": [1.5, None]}
+    assert computed == [1]
+    assert subject.remember("two", lambda: "other") == "other"
+    path = evidence.cached({"identity": subject.identity, "fact": "one", "libraries": machine.libraries()})
+    assert metadata(path) == {"fact": '{"a": [1.5, null]}'}
+
+
+def test_the_cache_lies_in_the_users_home(monkeypatch, tmp_path):
+    """Unless the environment names another folder; under the question's hash, beside others of its first two digits."""
+    key = hashlib.sha256(files.canonical({"schema": "1", "a": 1}).encode()).hexdigest()
+    rest = Path("evidence") / key[:2] / f"{key}.safetensors"
+    assert evidence.cached({"a": 1}) == tmp_path / "cache" / rest
+    monkeypatch.delenv("LORASENT_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert evidence.cached({"a": 1}) == tmp_path / "home" / ".cache" / "lorasent" / rest
+
+
+def test_texts_are_hashed_in_their_order_and_kept_apart():
+    """As JSON strings, one after the other."""
+    assert evidence.texts_sha256(["a", 'b"']) == hashlib.sha256(rb'"a""b\""').hexdigest()
+    assert evidence.texts_sha256([]) == hashlib.sha256().hexdigest()
+
+
+def test_a_record_answers_what_was_asked(adapter, tmp_path):
+    """As the adapter did, with its name for itself; folders to it are made."""
+    subject, out = live(adapter), tmp_path / "new" / "record"
+    evidence.record(subject, [["good", "a"], ["bad"]], out)
+    found = evidence.subject(str(out))
+    assert isinstance(found, RecordedSubject)
+    assert (found.path, found.name, found.identity) == (out, str(out), subject.identity)
+    assert (found.labels, found.manifest, found.libraries) == (("Negative", "Positive"), SAID, machine.libraries())
+    for texts in (["good", "a"], ["bad"]):
+        for one, other in zip(vars(found.answer(texts)).values(), vars(subject.answer(texts)).values(), strict=True):
+            assert one.tolist() == other.tolist()
+            assert one.dtype == other.dtype
+    said = metadata(out)
+    assert said.keys() == {"identity", "labels", "manifest", "libraries", "machine"}
+    assert said["manifest"] == json.dumps(SAID, sort_keys=True)
+    assert json.loads(said["machine"]) == machine.features()
+
+
+def test_a_record_does_not_answer_other_texts(adapter, tmp_path):
+    """It says how many, and what to do."""
+    evidence.record(live(adapter), [["good"]], tmp_path / "record")
+    with pytest.raises(EvidenceError) as refused:
+        RecordedSubject(tmp_path / "record").answer(["bad", "good"])
+    assert str(refused.value) == (
+        f"{tmp_path / 'record'}: holds no answers to these 2 texts: record it anew, on the policy's data (lorasent record)"
+    )
+
+
+@pytest.mark.parametrize("lost", ["identity", "labels", "manifest", "libraries", None])
+def test_other_safetensors_are_no_record(adapter, tmp_path, lost):
+    """Each part of what a record says is needed; weights have none of them."""
+    path = tmp_path / "record"
+    evidence.record(live(adapter), [["good"]], path)
+    said = {key: value for key, value in metadata(path).items() if key != lost} if lost else None
+    save_file({"x": np.zeros(1)}, path, said)
+    with pytest.raises(EvidenceError) as refused:
+        RecordedSubject(path)
+    assert str(refused.value) == f"{path}: not recorded evidence; lorasent record writes it"
+
+
+def test_a_record_that_cannot_be_read_is_named(tmp_path):
+    """Whatever is in it, and where there is none."""
+    (tmp_path / "record").write_text("broken")
+    for name in ("record", "none"):
+        with pytest.raises(EvidenceError, match=rf"^{tmp_path / name}: not evidence that can be read: \w"):
+            RecordedSubject(tmp_path / name)
+
+
+def test_a_subject_is_a_directory_or_a_file(adapter):
+    """A directory's precision is the one asked for."""
+    found = evidence.subject(str(adapter), "bf16")
+    assert isinstance(found, LiveSubject)
+    assert (found.path, found.precision) == (adapter, "bf16")
+    assert evidence.subject(adapter).precision == "fp32"
