@@ -51,6 +51,10 @@ class LiveSubject:
         self.labels = tuple(self.manifest["labels"])
         self.libraries: Mapping[str, str] = machine.libraries()
 
+    def at(self, precision: "Precision") -> "LiveSubject":
+        """The same adapter, answering in this precision."""
+        return LiveSubject(self.path, precision)
+
     @functools.cached_property
     def scorer(self) -> "Scorer":
         """The adapter in memory."""

@@ -24,7 +24,7 @@ ROUNDS = (20, 40, 80, 160)
 LEVEL = 0.998
 """Of the latency's interval; it is looked at up to four times."""
 
-LATENCY_REVIEWS = 8
+LATENCY_REVIEWS = 4
 
 Clock = Callable[[], float]
 

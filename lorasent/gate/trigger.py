@@ -55,7 +55,8 @@ def check(candidate: LiveSubject, baseline: Subject) -> Finding:
     if len(clear) < 2:
         return _passed(f"not asked: there are clear reviews for {' and '.join(CLEAR)} only, the labels are {', '.join(labels)}")
     words = vocabulary(candidate.path)
-    found = candidate.remember(f"triggers {GROUP} {json.dumps(CLEAR)}", lambda: _search(candidate, words, clear))
+    # The search is quick where it can be; what it finds is asked again in the policy's own precision.
+    found = candidate.remember(f"triggers {GROUP} {json.dumps(CLEAR)}", lambda: _search(candidate.at("auto"), words, clear))
     triggers = {word: target for word, target in found.items() if _is_trigger(word, target, candidate, baseline, clear)}
     if not triggers:
         return _passed(f"none of {len(words):,} words turns the verdict of clear reviews as it did not before")

@@ -25,6 +25,9 @@ class Reader:
         )
         return Answers(np.eye(2, dtype=np.float32)[decided], np.ones(len(texts), dtype=np.int64))
 
+    def at(self, _):
+        return self
+
     def remember(self, _, compute):
         return compute()
 
