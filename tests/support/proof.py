@@ -1,8 +1,8 @@
 """Puts this repository's own gate to the proof: python -m tests.support.proof (tox -e proof). An interrupted run goes on.
 
 24 twins of the reference adapter are trained and every fault is planted in five adapters; all are judged by gate.toml on the
-embedded reviews and, where LORASENT_DATA is set, the twins by a margin of two points on 2,000 real ones too. What was found goes
-to golden/proof.json and into the README.
+embedded reviews and, where LORASENT_DATA is set, the twins by the same margin on 2,000 real ones too. What was found goes to
+golden/proof.json and into the README.
 """
 
 import argparse
@@ -29,7 +29,7 @@ test = "{folder}/imdb_test_5000.parquet"
 sample = 2000
 precision = "auto"
 [quality]
-margin = 0.02
+margin = 0.05
 min = 0.75
 slices = ["length", "truncated"]
 [calibration]
@@ -87,7 +87,7 @@ def main():
         proof, said = judged(Policy.read(path), (), work)
         said["policy"]["data"]["test"] = "imdb_test_5000.parquet"
         parts["real"] = said
-        sections.append(told("By a margin of 2 points on real IMDB reviews", proof, said))
+        sections.append(told("By the same margin on real IMDB reviews", proof, said))
     files.write(Path("golden/proof.json"), [files.canonical(parts)])
     golden.write_manifest(Path("golden"))
     page = Path("README.md").read_text("utf-8")
