@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -128,7 +128,7 @@ class Policy(Section):
 
     @classmethod
     def read(cls, path: str | Path, data: str | None = None) -> "Policy":
-        """Reads a policy; `data` replaces its source. Raises PolicyError."""
+        """Reads a policy; `data` replaces its source. Files that it names are looked for beside it first. Raises PolicyError."""
         path = Path(path)
         try:
             tables = tomllib.loads(path.read_text("utf-8"))
@@ -136,6 +136,8 @@ class Policy(Section):
             raise PolicyError(f"{path}: not valid TOML: {error}") from None
         except OSError as error:
             raise PolicyError(f"{path}: no policy that can be read: {error.strerror}") from None
+        for table, key in (("data", "test"), ("golden", "predictions"), ("behaviour", "cases")):
+            _from(path.parent, tables.get(table), key)
         if data is not None:
             tables["data"] = {**tables.get("data", {}), "test": data}
         policy = settings.parse(cls, tables, str(path), PolicyError)
@@ -147,3 +149,12 @@ class Policy(Section):
         if needs and policy.data is None:
             raise PolicyError(f"{path}: [{needs[0]}] needs data: add [data] with test = a source of labelled reviews")
         return policy
+
+
+def _from(folder: Path, table: Any, key: str) -> None:
+    """Makes a file or folder that lies beside the policy a path from here; a split may stand behind it."""
+    source = table.get(key) if isinstance(table, dict) else None
+    if isinstance(source, str) and source and source.partition(":")[0] != "embedded":
+        name, colon, split = source.rpartition(":") if ":" in source else (source, "", "")
+        if (folder / name).exists():
+            table[key] = f"{folder / name}{colon}{split}"

@@ -333,6 +333,22 @@ def test_a_check_is_selected_by_its_node_id(project, small_adapter):
     run(project, "gate.toml::quality::slice", *arguments).assert_outcomes(passed=2)
 
 
+def test_files_are_looked_for_beside_the_policy(tmp_path, monkeypatch):
+    """From wherever it is asked: data with a split or without, cases and goldens; what does not lie there is as it was said."""
+    folder = tmp_path / "project"
+    (folder / "embedded").mkdir(parents=True)
+    for name in ("mine.csv", "cases.jsonl", "golden.json"):
+        (folder / name).touch()
+    text = '[data]\ntest = "{}"\n[quality]\n[behaviour]\ncases = "cases.jsonl"\n[golden]\npredictions = "golden.json"\n'
+    monkeypatch.chdir(tmp_path)
+    for said, found in (("mine.csv:test", f"{folder}/mine.csv:test"), ("embedded:test", "embedded:test"), ("a/b:c", "a/b:c")):
+        (folder / "gate.toml").write_text(text.format(said))
+        policy = Policy.read(folder / "gate.toml")
+        assert policy.data.test == found
+        assert (policy.behaviour.cases, policy.golden.predictions) == (f"{folder}/cases.jsonl", f"{folder}/golden.json")
+    assert Policy.read(folder / "gate.toml", "mine.csv").data.test == "mine.csv"
+
+
 def test_a_selection_is_no_verdict(project, small_adapter):
     """-k shows its part of the whole policy's verdict, and says PARTIAL."""
     result = run(project, "gate.toml", "--candidate", small_adapter, "--baseline", small_adapter, "-k", "calibration")
