@@ -8,6 +8,7 @@ others, and the controller at the end, read what it found.
 import functools
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ SHARED = "lorasent_verdicts"
 
 
 class Judged(NamedTuple):
-    """A policy's verdict, and whether checks of it were deselected."""
+    """A policy's verdict, and whether checks of it were deselected; the policy is named by its path from where it was asked."""
 
     policy: str
     verdict: "Verdict"
@@ -114,7 +115,7 @@ class PolicyFile(pytest.File):
 
         verdict = judge(self.config.getoption("--candidate"), self.config.getoption("--baseline"), self.policy)
         selected = [item for item in self.session.items if isinstance(item, CheckItem) and item.policy_file is self]
-        return Judged(self.path.name, verdict, len(selected) < len(self.checks))
+        return Judged(os.path.relpath(self.path, self.config.invocation_params.dir), verdict, len(selected) < len(self.checks))
 
 
 class Family(pytest.Collector):
