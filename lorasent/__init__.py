@@ -17,6 +17,7 @@ A map of the house; imports go down only.
     encoding        tokenizer, pad token, left truncation, padding
     base            the frozen encoder: found, pinned by hash
     data            source -> labelled reviews
+    sources         source -> columns: files, folders, hub data sets
     golden          a recorded result that must come out again
     metrics         logits x labels -> figures
     recipe          recipes/*.toml: everything that determines a training run
