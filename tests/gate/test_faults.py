@@ -875,10 +875,11 @@ def test_another_recipe_must_be_allowed(checked):
     change = {"base.dropout": (None, 0.5), "lora.r": (2, 3), "training.epochs": (3, 4)}
     refused = {key: change[key] for key in ("base.dropout", "training.epochs")}
     message = (
-        "the recipe differs from the baseline's: base.dropout None -> 0.5, training.epochs 3 -> 4; may_change is ['lora', 'base.r']"
+        "the recipe differs from the baseline's: base.dropout None -> 0.5, training.epochs 3 -> 4; "
+        "may_change is ['lora', 'lora.dropout']"
     )
     advice = integrity.SHIPPED.format('"base.dropout", "training.epochs"')
-    found = fault(integrity._recipe, one, old(), Integrity(may_change=("lora", "base.r")))
+    found = fault(integrity._recipe, one, old(), Integrity(may_change=("lora", "lora.dropout")))
     assert found == blocks("recipe", message, advice, differences=refused)
     passed = integrity._recipe(one, old(), Integrity(may_change=("lora.r", "base.dropout", "training")))
     assert passed == Passed("configured as its recipe says", change)
