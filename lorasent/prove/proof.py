@@ -4,6 +4,7 @@ Whatever was trained or planted stays in the work folder and whatever was answer
 interrupted goes on where it was.
 """
 
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -33,6 +34,9 @@ FAULTY_SEED = 9000
 """Seeds of faulty trainings begin here, out of the way of the twins'."""
 
 LEVEL = 0.95
+
+LEARNT = 0.01
+"""Nats by which a training must better the loss of a guess to have learnt anything."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class Proof:
     policy: dict[str, Any]
     members: dict[str, str]
     """Path and identity of the adapters that are alike but for the seed."""
+    failed: dict[str, str]
+    """Path of retrains that learnt nothing (their validation loss is that of a guess), and the verdict on each: no innocents."""
     pairs: Judged | None
     """Each against each other, once."""
     bank: Judged | None
@@ -106,7 +112,8 @@ def prove(
     for path in baselines:
         if not isinstance(subject(path), LiveSubject):
             raise ProofError(f"{path}: faults are planted in adapters; recorded evidence has no files to plant them in")
-    members = [*baselines, *_twins(baselines[0], work / "twins", retrain, say)]
+    twins, failed = _twins(baselines[0], work / "twins", retrain, say)
+    members = [*baselines, *twins]
     say(f"{len(members)} adapters alike but for the seed")
     tried = tuple(_try(fault, members[: max(per_fault, 1)], members, policy, work / "faults", say) for fault in faults)
     pairs = [(j, i) for i, j in combinations(range(len(members)), 2)]
@@ -115,6 +122,7 @@ def prove(
     return Proof(
         policy.model_dump(mode="json", exclude_none=True),
         {str(path): LiveSubject(path).identity for path in members},
+        {str(path): str(judge(path, [baselines[0]], policy).outcome) for path in failed},
         _innocent([(members[j], [members[i]]) for j, i in pairs], pairs, policy, "pairs", say),
         _innocent([(members[i], [members[j] for j in bank]) for i, bank in banks], None, policy, f"banks of {size}", say),
         tried,
@@ -124,17 +132,23 @@ def prove(
     )
 
 
-def _twins(first: Path, folder: Path, count: int, say: Callable[[str], None]) -> list[Path]:
+def _twins(first: Path, folder: Path, count: int, say: Callable[[str], None]) -> tuple[list[Path], list[Path]]:
+    """`count` retrains that learnt something, and those on the way that did not; as many of these, and nothing more is trained."""
     tables = read_json(first / MANIFEST)["recipe"]
-    start, twins = int(tables["training"].get("seed", 0)), []
-    for seed in range(start + 1, start + count + 1):
+    seed = int(tables["training"].get("seed", 0))
+    twins: list[Path] = []
+    failed: list[Path] = []
+    while len(twins) < count and len(failed) <= count:
+        seed += 1
         path = folder / f"seed-{seed}"
         if not path.exists():
             say(f"training a twin, seed {seed}")
             recipe = Recipe.parse({**tables, "training": {**tables["training"], "seed": seed}}, str(first))
             train(recipe, path, resume=path.with_name(path.name + ".partial").exists())
-        twins.append(path)
-    return twins
+        said = read_json(path / MANIFEST)
+        learnt = said["best"]["validation_loss"] < math.log(len(said["labels"])) - LEARNT
+        (twins if learnt else failed).append(path)
+    return twins, failed
 
 
 def _try(

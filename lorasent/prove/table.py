@@ -38,6 +38,9 @@ def _innocent(proof: Proof) -> Iterator[str]:
         yield "one adapter alone has no twin to be judged against; train some with --retrain, or give several --baseline"
         return
     yield f"in pairs: {_shares(proof.pairs)}"
+    if proof.failed:
+        outcomes = ", ".join(f"{list(proof.failed.values()).count(one)} {one}" for one in sorted(set(proof.failed.values())))
+        yield f"retrains that learnt nothing (validation loss of a guess), no innocents: {len(proof.failed)}, verdicts: {outcomes}"
     if proof.bank is not None:
         yield f"against a bank: {_shares(proof.bank)}"
 

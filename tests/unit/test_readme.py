@@ -61,7 +61,7 @@ def test_the_gates_commands_run(lorasent, small_adapter, tmp_path, monkeypatch):
     shutil.copytree(small_adapter, tmp_path / "golden" / "reference-adapter")
     policy = re.sub(r"\[golden\]\npredictions = .*\n|min = .*\n", "", (ROOT / "gate.toml").read_text("utf-8"))
     (tmp_path / "gate.toml").write_text(policy.replace("margin = 0.05", "margin = 0.5"))
-    for line in blocks("sh gate")[0].splitlines():
+    for line in "".join([*blocks("sh gate"), *blocks("sh proof")]).splitlines():
         program, *arguments = shlex.split(re.split(r"\s+#", line)[0])
         if program == "pytest":
             done = subprocess.run([sys.executable, "-m", "pytest", *arguments], capture_output=True, text=True, check=False)
