@@ -255,8 +255,8 @@ def worst(rows) -> list[dict]:
     return table
 
 
-def claims(measured) -> list[dict]:
-    """What is claimed of verdicts, measured."""
+def claims(measured, real=None) -> list[dict]:
+    """What is claimed of verdicts, measured; innocents also at the spread of `real` retrains, by their policy's margin."""
     parts = {"passing": verdicts.passing} | {
         name: lambda part=part: part(measured)
         for name, part in (
@@ -266,6 +266,11 @@ def claims(measured) -> list[dict]:
             ("innocent", verdicts.innocent),
         )
     }
+    if real is not None:
+        moved, margin = real
+        parts["innocent_real"] = lambda: (
+            {**row, "claim": f"{row['claim']}, at the measured spread"} for row in verdicts.innocent(moved, margin=margin)
+        )
     rows = []
     for name, part in parts.items():
         started = time.perf_counter()
@@ -307,13 +312,16 @@ def main() -> int:
     """Prints the worst cases, writes what was asked for; 1 if a claim fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, help="where to write size.json, claims.json, power.json and power.svg")
-    parser.add_argument(
-        "--measured", type=Path, help='JSON with {"spread": .., "discordance": .., "accuracy": ..} of real retrains'
-    )
+    parser.add_argument("--measured", type=Path, help="golden/proof.json: innocents are drawn with its retrains' spread too")
     parser.add_argument("--only", choices=("size", "claims", "power"), help="one part of it")
     asked = parser.parse_args()
-    given = json.loads(asked.measured.read_text("utf-8")) if asked.measured else {}
-    measured = verdicts.Retraining(**{name: given.get(name, value) for name, value in verdicts.MEASURED.items()})
+    measured, real = verdicts.Retraining(**verdicts.MEASURED), None
+    if asked.measured:
+        proof = json.loads(asked.measured.read_text("utf-8"))["embedded"]
+        moved = proof["retraining"]
+        between = moved["spread"] ** 2 - moved["discordance"] / (2 * moved["n"])  # the rest is the noise of single reviews
+        retrains = verdicts.Retraining(moved["accuracy"], max(between, 1e-8) ** 0.5, moved["discordance"])
+        real = retrains, proof["policy"]["quality"]["margin"]
     about, written, failed = "The gate's error rates; made by python -m tests.gate.simulate", {}, False
     if asked.only in {None, "size"}:
         rows = size()
@@ -321,11 +329,12 @@ def main() -> int:
         shown(written["size"]["worst"])
         failed |= any(one["claimed"] and not one["held"] for one in rows)
     if asked.only in {None, "claims"}:
-        found = claims(measured)
+        found = claims(measured, real)
         terms = (
             "within: the rate keeps its limit; held: its 95 % interval (low, high) does not contradict the limit; drawn 0: exact"
         )
-        written["claims"] = {"about": f"{about}; {terms}", "measured": asdict(measured), "claims": verdicts.compact(found)}
+        drawn_with = {"assumed": asdict(measured), "measured": asdict(real[0]) if real else None}
+        written["claims"] = {"about": f"{about}; {terms}", **drawn_with, "claims": verdicts.compact(found)}
         shown_claims(found)
         failed |= not all(one["held"] for one in found)
     if asked.folder:

@@ -266,9 +266,9 @@ def familywise(measured, many=1500) -> Iterator[dict]:
         yield share("b: BLOCK where all hypotheses hold, at their bounds", blocked, many, ALPHA, {"n": n, "claims": len(found)})
 
 
-def innocent(measured, many=4000, sizes=(400, 1000, 2000, 5000), banks=(1, 3, 5, 10)) -> Iterator[dict]:
+def innocent(measured, many=4000, sizes=(400, 1000, 2000, 5000), banks=(1, 3, 5, 10), margin=MARGIN) -> Iterator[dict]:
     """(c, d) Retrains by the whole policy: at most 1 % BLOCK; by the metric at n 2000, at most 10 % INCONCLUSIVE."""
-    policy, extra = asks("about 12 claims", measured)
+    policy, extra = asks("about 12 claims", measured, margin)
     for n in sizes:
         random, found = np.random.default_rng([4, n]), {k: [] for k in banks}
         for _ in range(many):
@@ -276,14 +276,14 @@ def innocent(measured, many=4000, sizes=(400, 1000, 2000, 5000), banks=(1, 3, 5,
             for k in banks:
                 found[k].append(outcomes(policy, drawn[0], drawn[1 : k + 1], extra))
         for k in banks:
-            case, own = {"n": n, "k": k, "claims": len(found[k][-1])}, [metric(one) for one in found[k]]
+            case, own = {"n": n, "k": k, "margin": margin, "claims": len(found[k][-1])}, [metric(one) for one in found[k]]
             blocked = sum(worst(one) is Outcome.BLOCK for one in found[k])
             yield share("c: innocent BLOCK, whole policy", blocked, many, 0.01, case)
             undecided = {
                 "metric": own.count(Outcome.INCONCLUSIVE),
                 "whole": sum(worst(o) is Outcome.INCONCLUSIVE for o in found[k]),
             }
-            if n == 2000:
+            if (n, margin) == (2000, MARGIN):
                 yield share("d: innocent INCONCLUSIVE, the metric", undecided["metric"], many, 0.10, case)
                 yield share("(innocent INCONCLUSIVE, whole policy)", undecided["whole"], many, 1.0, case)
 
