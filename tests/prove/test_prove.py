@@ -72,6 +72,7 @@ def test_a_fault_that_files_show_is_found_and_rightly_named(small_adapter, retra
     verify(tmp_path / "work" / "faults" / fault.slug / "0")  # no hash gives it away
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [one for one in FAULTS if one.plant and one.kind == "quality"], ids=lambda one: one.name)
 def test_a_fault_of_quality_is_sound_by_its_files(small_adapter, retrained, policy, tmp_path, fault):
     """Its manifest's answers are its own: nothing of integrity blocks it, and it answers otherwise than the healthy one."""
@@ -84,6 +85,7 @@ def test_a_fault_of_quality_is_sound_by_its_files(small_adapter, retrained, poli
     assert np.abs(healthy - now).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_a_faulty_training_claims_the_healthy_recipe_and_data(small_adapter, tmp_path):
     """The manifest is that of a trainer that does not know; planting it again changes nothing."""
     path = tmp_path / "faults" / "0"
