@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -476,6 +477,8 @@ def test_disjoint_pairs_are_counted_whole(seeds, disjoint):
         (lambda: PairedAccuracy(-1, 0, 5), "cannot hold -1 worse"),
         (lambda: PairedAccuracy(0, 0, 0), "0 pairs"),
         (lambda: PairedAccuracy(0, 0, 5).p_above(1.5), "margin of accuracy lies in -1 to 1, found 1.5"),
+        (lambda: PairedAccuracy(0, 0, 5).p_above(-1.5), "margin of accuracy lies in -1 to 1, found -1.5"),
+        (lambda: PairedAccuracy(0, 0, 5).interval(0.0), "level lies between 0 and 1, found 0.0"),
         (lambda: PairedAccuracy(0, 0, 5).interval(1.0), "level lies between 0 and 1, found 1.0"),
         (lambda: Rate(3, 2), "2 trials cannot hold 3 hits"),
         (lambda: statistics.mcnemar(-1, 2), "at least 0, found -1 and 2"),
@@ -483,14 +486,14 @@ def test_disjoint_pairs_are_counted_whole(seeds, disjoint):
         (lambda: statistics.mean_change([0.5, math.nan]), "two or more finite numbers"),
         (lambda: statistics.joint_table([0, 2], [0, 1], [0, 1], 2), "ids must be 0 to 1"),
         (lambda: Rate(0, 0), "0 trials cannot hold 0 hits"),
-        (lambda: statistics.metric_damage(np.zeros((2, 2, 2)), matthews), r"a joint table .*, found \(2, 2, 2\)$"),
-        (lambda: statistics.metric_damage(-np.ones((2, 2, 2)), matthews), r"a joint table .*, found \(2, 2, 2\)$"),
-        (lambda: statistics.metric_damage(np.ones((1, 1, 1)), matthews), r"a joint table .*, found \(1, 1, 1\)$"),
-        (lambda: statistics.metric_damage(np.ones((2, 2, 3)), matthews), r"a joint table .*, found \(2, 2, 3\)$"),
-        (lambda: statistics.metric_damage(np.ones((2, 2)), matthews), r"a joint table .*, found \(2, 2\)$"),
+        (lambda: statistics.metric_damage(np.zeros((2, 2, 2)), matthews), "of shape (L, L, L), found (2, 2, 2)"),
+        (lambda: statistics.metric_damage(-np.ones((2, 2, 2)), matthews), "of shape (L, L, L), found (2, 2, 2)"),
+        (lambda: statistics.metric_damage(np.ones((1, 1, 1)), matthews), "of shape (L, L, L), found (1, 1, 1)"),
+        (lambda: statistics.metric_damage(np.ones((2, 2, 3)), matthews), "of shape (L, L, L), found (2, 2, 3)"),
+        (lambda: statistics.metric_damage(np.ones((2, 2)), matthews), "of shape (L, L, L), found (2, 2)"),
         (lambda: statistics.holm({"a": 1.5}), "found 1.5 for a"),
         (lambda: Retrains((0.9,), 0.0), "two retrains or more"),
-        (lambda: statistics.churn([[1, 0]]), r"shape \(k, N\) with k > 1, found \(1, 2\)"),
+        (lambda: statistics.churn([[1, 0]]), "shape (k, N) with k > 1, found (1, 2)"),
         (lambda: statistics.damage_against_bank([[1, 0], [1, 1]], [1]), "the candidate answers"),
         (lambda: statistics.clustered_rate([], []), "0 events in 0 clusters leave nothing"),
         (lambda: statistics.clustered_rate([1, 0, 1], [[0, 1], [0, 2], [0, 3]]), "leave nothing"),
@@ -499,5 +502,5 @@ def test_disjoint_pairs_are_counted_whole(seeds, disjoint):
 )
 def test_what_no_data_can_give_is_refused(wrong, message):
     """Impossible counts, levels and shapes are errors that say what was found."""
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         wrong()
