@@ -353,6 +353,8 @@ def test_narrow_numbers_are_counted_in_double_precision():
     assert statistics.mean_change(losses) == statistics.mean_change(losses.astype(np.float64))
     events = np.arange(70) % 7 == 0
     assert statistics.clustered_rate(events.astype(np.float16), np.arange(70)) == statistics.clustered_rate(events, np.arange(70))
+    bank = np.random.default_rng(0).random((3, 70)) < 0.7
+    assert statistics.damage_against_bank(bank.astype(np.float16), bank[0]) == statistics.damage_against_bank(bank, bank[0])
     ids = np.arange(7, dtype=np.uint8)
     table = statistics.joint_table(ids, ids, ids, 7)
     assert table.dtype == np.int64
@@ -369,6 +371,16 @@ def test_rates_at_their_ends_are_possible():
 def test_f1_of_shares_is_that_of_counts():
     """Cells may hold less than one example, as smoothed tables do."""
     assert statistics.f1(np.diag([0.2, 0.3])) == statistics.macro_f1(np.diag([0.2, 0.3])) == 1.0
+
+
+def test_one_example_makes_a_bank():
+    """Its churn is that of one discordant pair, the least that is assumed."""
+    assert statistics.churn([[1], [0]]) == statistics.churn([[1], [1]]) == pytest.approx(math.sqrt(0.5))
+
+
+def test_one_pair_alike_has_a_score():
+    """Without discordant pairs the share of better ones is estimated as 0."""
+    assert statistics.tango(0, 0, 1, 0.1, 0.0) == pytest.approx(-1 / 3)
 
 
 def test_a_label_that_does_not_occur_is_no_failure():
@@ -493,6 +505,7 @@ def test_disjoint_pairs_are_counted_whole(seeds, disjoint):
         (lambda: statistics.metric_damage(np.ones((2, 2)), matthews), "of shape (L, L, L), found (2, 2)"),
         (lambda: statistics.holm({"a": 1.5}), "found 1.5 for a"),
         (lambda: Retrains((0.9,), 0.0), "two retrains or more"),
+        (lambda: statistics.churn([[1, 0], [1, 0.5]]), "right (1) or wrong (0)"),
         (lambda: statistics.churn([[1, 0]]), "shape (k, N) with k > 1, found (1, 2)"),
         (lambda: statistics.damage_against_bank([[1, 0], [1, 1]], [1]), "the candidate answers"),
         (lambda: statistics.clustered_rate([], []), "0 events in 0 clusters leave nothing"),

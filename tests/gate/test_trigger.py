@@ -83,10 +83,11 @@ def test_other_labels_and_records_are_not_asked(readers, small_adapter, tmp_path
     ("model", "words"),
     [
         ({"vocab": {"[PAD]": 0, "film": 1, "##film": 2, "a": 3, "Film": 4, "bad": 5}}, {"film", "bad"}),
+        ({"vocab": {"Xavier": 0, "film": 1}}, {"xavier", "film"}),
         ({"vocab": {"Ġfilm": 0, "film": 1, "Ġbad": 2, "ing": 3}}, {"film", "bad"}),
         ({"vocab": [["<s>", 0.0], ["▁film", -1.0], ["ing", -2.0]]}, {"film"}),
     ],
-    ids=["WordPiece", "byte-level BPE", "SentencePiece"],
+    ids=["WordPiece", "names", "byte-level BPE", "SentencePiece"],
 )
 def test_words_are_whole_and_alone(tmp_path, model, words):
     """Of every kind of tokenizer: whole words, no pieces, no special tokens; the same order every time."""
