@@ -166,6 +166,12 @@ def test_equal_answers_have_the_discordance_of_one_review():
     assert found.advice.endswith("(at this discordance of 0.0 %, in 4 of 5 cases)")
 
 
+def test_what_equal_answers_can_show_assumes_one_pair_at_any_alpha():
+    """Where one pair decides it is one that is assumed, not two."""
+    found = quality.check(Quality(margin=0.02), reviews(), answers(), [answers()], 512, 0.4)[0]
+    assert found.resolves(0.4)[1]["detectable"] == power.detectable(1000, 0.001, 0.4) != power.detectable(1000, 0.002, 0.4)
+
+
 def test_sample_sizes_are_told_at_the_policys_alpha():
     """What is detectable, and what would decide; at a discordance that is told to a tenth of a point."""
     candidate, incumbent = answers(range(105)), answers(range(100, 200))

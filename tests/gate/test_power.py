@@ -80,3 +80,26 @@ def test_what_no_data_can_give_is_refused(wrong, message):
     """Impossible arguments are errors that say what was found."""
     with pytest.raises(ValueError, match=message):
         wrong()
+
+
+def test_sizes_are_told_at_the_level_asked_for():
+    """Four pairs all one way have a mid-p of 0.031: they show at 5 %, and not at 2 %; nothing exceeds a margin of 1."""
+    assert power.detectable(4, 0.1) < 1
+    assert power.detectable(4, 0.1, alpha=0.02) == math.inf
+    assert power.detectable(1000, 0.1, margin=1.0) == math.inf
+    assert power.to_pass(800, 0.08, alpha=0.01) > power.to_pass(800, 0.08)
+
+
+def test_the_fewest_pairs_are_whole_and_may_be_one():
+    """Where one pair decides one is needed; without a margin it is that of no damage."""
+    assert power.needed(1.0, 1.0, alpha=0.3) == 1
+    assert power.needed(0.05, 0.08) == power.needed(0.05, 0.08, 0.0)
+    assert isinstance(power.needed(0.05, 0.08), int)
+
+
+@pytest.mark.parametrize(("k", "level"), [(2, 0.9), (3, 0.99), (4, 0.95)])
+def test_what_a_bank_detects_is_the_noncentral_ts(k, level):
+    """In units of the spread of a difference, the drop is where the noncentral t exceeds the bound as often as asked for."""
+    drop = power.detectable_by_bank(k, 0.01, level) / 0.01 / math.sqrt(1 + 1 / k)
+    assert stats.nct.sf(stats.t.ppf(level, k - 1), k - 1, drop) == pytest.approx(0.95)
+    assert power.detectable_by_bank(k, 0.0, level) == 0.0

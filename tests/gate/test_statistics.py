@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -303,6 +304,184 @@ def test_no_events_count_disjoint_pairs_only():
     assert statistics.clustered_rate(np.zeros(28), pairs) == Rate(0.0, 4.0)
 
 
+# the figures themselves, against formulas written a second way
+
+
+def hall(t, skew):
+    """Hall's transformation as his paper has it."""
+    return t + skew / 3 * t**2 + skew**2 / 27 * t**3 + skew / 6
+
+
+@pytest.mark.parametrize("skew", [0.6, 0.05, 0.0, -0.05, -0.6])
+@pytest.mark.parametrize("margin", [-0.4, 0.0, 0.1, 0.7])
+def test_p_values_are_the_wider_of_students_and_halls(skew, margin):
+    """Each side takes the statistic that accuses, or acquits, less."""
+    estimate, t = Estimate(0.1, 0.25, 7, skew), (0.1 - margin) / 0.25
+    assert estimate.p_above(margin) == pytest.approx(stats.t.sf(min(t, hall(t, skew)), 7))
+    assert estimate.p_below(margin) == pytest.approx(stats.t.cdf(max(t, hall(t, skew)), 7))
+
+
+@pytest.mark.parametrize("skew", [0.6, 0.05, 0.0, -0.05, -0.6])
+def test_bounds_are_the_wider_of_students_and_halls(skew):
+    """Hall's transformation, inverted numerically, and Student's quantile: the further one from the value, on each side."""
+    t = stats.t.isf(0.05, 7)
+    lower, upper = (optimize.brentq(lambda x, end=end: hall(x, skew) - end, -50, 50, xtol=1e-13) for end in (t, -t))
+    expected = (0.1 - 0.25 * max(t, lower), 0.1 - 0.25 * min(-t, upper))
+    assert Estimate(0.1, 0.25, 7, skew).interval(0.9) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("values", [(0.0, 1.0), (0.0, 0.5, 3.0), (0.0, 0.5, 3.0, -1.0), (0.0,) * 30 + (1.0, 5.0)], ids=len)
+def test_the_mean_of_few_differences_is_whole(values):
+    """Its error, 5/N wider; its skewness and kurtosis by the unbiased spread; as many degrees of freedom as that leaves."""
+    n, spread = len(values), np.std(values, ddof=1)
+    cubes, fourths = (sum(((value - np.mean(values)) / spread) ** power for value in values) / n for power in (3, 4))
+    skew = cubes * math.sqrt(n * (n - 1)) / (n - 2) if n > 2 else 0.0
+    df = min(n - 1, 2 * n / (fourths - 1)) if fourths > 1 else n - 1
+    found = statistics.mean_change(values)
+    assert (found.value, found.error) == pytest.approx((np.mean(values), spread * (1 + 5 / n) / math.sqrt(n)))
+    assert (found.df, found.skew) == pytest.approx((df, skew / math.sqrt(n)))
+
+
+def test_equal_differences_keep_their_degrees_of_freedom():
+    """Their mean is an estimate without an error."""
+    assert statistics.mean_change([0.25] * 10) == Estimate(0.25, 0.0, 9)
+
+
+def test_narrow_numbers_are_counted_in_double_precision():
+    """Half precision and bytes, which arrays of losses, events and labels may have, lose nothing."""
+    losses = np.linspace(0, 1, 77).astype(np.float16) ** 2
+    assert statistics.mean_change(losses) == statistics.mean_change(losses.astype(np.float64))
+    events = np.arange(70) % 7 == 0
+    assert statistics.clustered_rate(events.astype(np.float16), np.arange(70)) == statistics.clustered_rate(events, np.arange(70))
+    bank = np.random.default_rng(0).random((3, 70)) < 0.7
+    assert statistics.damage_against_bank(bank.astype(np.float16), bank[0]) == statistics.damage_against_bank(bank, bank[0])
+    ids = np.arange(7, dtype=np.uint8)
+    table = statistics.joint_table(ids, ids, ids, 7)
+    assert table.dtype == np.int64
+    assert np.argwhere(table).tolist() == [[label] * 3 for label in range(7)]
+
+
+def test_rates_at_their_ends_are_possible():
+    """All hits do not speak against a rate of 1, nor none against a rate of 0."""
+    assert Rate(5, 5).p_below(1.0) == 1.0
+    assert Rate(0, 5).p_above(0.0) == 1.0
+    assert Rate(1, 5).p_above(0.1) == pytest.approx(1 - 0.9**5)
+
+
+def test_f1_of_shares_is_that_of_counts():
+    """Cells may hold less than one example, as smoothed tables do."""
+    assert statistics.f1(np.diag([0.2, 0.3])) == statistics.macro_f1(np.diag([0.2, 0.3])) == 1.0
+
+
+def test_one_example_makes_a_bank():
+    """Its churn is that of one discordant pair, the least that is assumed."""
+    assert statistics.churn([[1], [0]]) == statistics.churn([[1], [1]]) == pytest.approx(math.sqrt(0.5))
+
+
+def test_one_pair_alike_has_a_score():
+    """Without discordant pairs the share of better ones is estimated as 0."""
+    assert statistics.tango(0, 0, 1, 0.1, 0.0) == pytest.approx(-1 / 3)
+
+
+def test_a_label_that_does_not_occur_is_no_failure():
+    """Neither in the label ids nor in the decisions: the mean is over the others."""
+    assert statistics.f1(np.diag([3, 4, 0])) == statistics.macro_f1(np.diag([3, 4, 0])) == 1.0
+
+
+@pytest.mark.parametrize("metric", [statistics.f1, statistics.macro_f1, matthews])
+def test_the_delta_method_is_the_slopes(metric):
+    """On few examples of three labels: half a pair more of each kind, slopes from both sides, their spread by weight."""
+    table = np.random.default_rng(1).integers(1, 9, (3, 3, 3)).astype(float)
+    gold, smooth = table.sum(axis=(1, 2)), table.copy()
+    for label, other in itertools.permutations(range(3), 2):
+        share = gold[label] / gold.sum()
+        smooth[label, label, other] += share  # four pairs, over two ways and two other labels
+        smooth[label, other, label] += share
+
+    def damage(of):
+        return metric(of.sum(axis=2)) - metric(of.sum(axis=1))
+
+    slopes = np.empty_like(smooth)
+    for cell in np.ndindex(smooth.shape):
+        up, down = smooth.copy(), smooth.copy()
+        up[cell], down[cell] = up[cell] + 1e-4, down[cell] - 1e-4
+        slopes[cell] = (damage(up) - damage(down)) / 2e-4
+    found = statistics.metric_damage(table, metric)
+    assert found.error == pytest.approx(math.sqrt((smooth * slopes**2).sum()), rel=1e-3)
+    assert (found.value, found.df) == (damage(table), gold.min() - 1)
+
+
+def test_the_delta_method_takes_the_mean_off():
+    """A metric that counts, and does not divide, varies by what examples lie off their mean."""
+    table = np.zeros((2, 2, 2))
+    table[0, 0, 0], table[1, 1, 1], table[0, 0, 1], table[1, 0, 1] = 40, 30, 26, 4
+    found = statistics.metric_damage(table, np.trace)
+    worse, better, n = 28, 6, 104  # of the four pseudo pairs half each way
+    assert found.error == pytest.approx(math.sqrt(worse + better - (worse - better) ** 2 / n), rel=1e-6)
+
+
+@pytest.mark.parametrize(("gold", "df"), [((0, 5, 9), 4.0), ((1, 9, 9), 1.0), ((2, 9, 9), 1.0), ((9, 7, 8), 6.0)])
+def test_the_rarest_label_gives_the_degrees_of_freedom(gold, df):
+    """Its examples less one, and one at least; a label that does not occur is none."""
+    table = np.zeros((3, 3, 3))
+    for label, count in enumerate(gold):
+        table[label, label, label] = count
+    assert statistics.metric_damage(table, statistics.f1).df == df
+
+
+def test_a_bank_without_any_spread_has_all_or_nothing():
+    """With a floor of 0, equal retrains say that a lower score is none of theirs, and that theirs and better ones are."""
+    bank = Retrains((0.5, 0.5), 0.0)
+    assert [bank.p_value(score) for score in (0.25, 0.5, 0.75)] == [0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("bank", "candidate"),
+    [
+        ([[1, 0], [1, 1]], [0, 1]),
+        ([[1, 0, 1, 1, 0], [1, 1, 1, 1, 1], [0, 0, 1, 0, 1]], [1, 0, 0, 1, 1]),
+        ([[1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 1, 0]], [0, 0, 1, 0]),
+    ],
+    ids=lambda value: f"{len(value)} retrains" if isinstance(value[0], list) else f"{len(value)} examples",
+)
+def test_the_damage_against_a_bank_is_whole(bank, candidate):
+    """Two variances added: of the examples, with the pseudo pairs, and of the seeds; degrees of freedom by their shares."""
+    k, n = len(bank), len(candidate)
+    each = [sum(one[row] for one in bank) / k - candidate[row] for row in range(n)]
+    mean = sum(each) / n
+    examples = (sum((one - mean) ** 2 for one in each) + 4) / n**2
+    scores = [sum(one) / n for one in bank]
+    seeds = sum((score - sum(scores) / k) ** 2 for score in scores) / (k - 1) / k
+    share = examples / (examples + seeds)
+    found = statistics.damage_against_bank(bank, candidate)
+    df = 1 / (share / (n - 1) + (1 - share) / (k - 1))
+    assert (found.value, found.error, found.df) == pytest.approx((mean, math.sqrt(examples + seeds), df))
+
+
+@pytest.mark.parametrize("seeds", [6, 9])
+def test_the_rate_of_pairs_is_whole(seeds):
+    """The jackknife over seeds gives the variance, that the effective number of trials, and Student's t its price."""
+    pairs = list(itertools.combinations(range(seeds), 2))
+    events = [0 in pair or sum(pair) % 5 == 0 for pair in pairs]
+    left_out = []
+    for seed in range(seeds):
+        kept = [event for event, pair in zip(events, pairs, strict=True) if seed not in pair]
+        left_out.append(sum(kept) / len(kept))
+    mean, middle = sum(events) / len(events), sum(left_out) / seeds
+    variance = (seeds - 1) / seeds * sum((one - middle) ** 2 for one in left_out)
+    trials = mean * (1 - mean) / variance * (stats.norm.ppf(0.025) / stats.t.ppf(0.025, seeds - 1)) ** 2
+    found = statistics.clustered_rate(events, pairs)
+    assert 1 < trials < len(pairs)
+    assert (found.hits, found.n) == pytest.approx((mean * trials, trials))
+
+
+@pytest.mark.parametrize(("seeds", "disjoint"), [(3, 1.0), (4, 2.0), (7, 3.0)])
+def test_disjoint_pairs_are_counted_whole(seeds, disjoint):
+    """An odd seed is in no further pair; three seeds have one pair."""
+    pairs = list(itertools.combinations(range(seeds), 2))
+    assert statistics.clustered_rate([0] * len(pairs), pairs) == Rate(0.0, disjoint)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -310,22 +489,31 @@ def test_no_events_count_disjoint_pairs_only():
         (lambda: PairedAccuracy(-1, 0, 5), "cannot hold -1 worse"),
         (lambda: PairedAccuracy(0, 0, 0), "0 pairs"),
         (lambda: PairedAccuracy(0, 0, 5).p_above(1.5), "margin of accuracy lies in -1 to 1, found 1.5"),
+        (lambda: PairedAccuracy(0, 0, 5).p_above(-1.5), "margin of accuracy lies in -1 to 1, found -1.5"),
+        (lambda: PairedAccuracy(0, 0, 5).interval(0.0), "level lies between 0 and 1, found 0.0"),
         (lambda: PairedAccuracy(0, 0, 5).interval(1.0), "level lies between 0 and 1, found 1.0"),
         (lambda: Rate(3, 2), "2 trials cannot hold 3 hits"),
         (lambda: statistics.mcnemar(-1, 2), "at least 0, found -1 and 2"),
         (lambda: statistics.mean_change([0.5]), "two or more finite numbers"),
         (lambda: statistics.mean_change([0.5, math.nan]), "two or more finite numbers"),
         (lambda: statistics.joint_table([0, 2], [0, 1], [0, 1], 2), "ids must be 0 to 1"),
-        (lambda: statistics.metric_damage(np.zeros((2, 2, 2)), matthews), "joint table"),
+        (lambda: Rate(0, 0), "0 trials cannot hold 0 hits"),
+        (lambda: statistics.metric_damage(np.zeros((2, 2, 2)), matthews), "of shape (L, L, L), found (2, 2, 2)"),
+        (lambda: statistics.metric_damage(-np.ones((2, 2, 2)), matthews), "of shape (L, L, L), found (2, 2, 2)"),
+        (lambda: statistics.metric_damage(np.ones((1, 1, 1)), matthews), "of shape (L, L, L), found (1, 1, 1)"),
+        (lambda: statistics.metric_damage(np.ones((2, 2, 3)), matthews), "of shape (L, L, L), found (2, 2, 3)"),
+        (lambda: statistics.metric_damage(np.ones((2, 2)), matthews), "of shape (L, L, L), found (2, 2)"),
         (lambda: statistics.holm({"a": 1.5}), "found 1.5 for a"),
         (lambda: Retrains((0.9,), 0.0), "two retrains or more"),
-        (lambda: statistics.churn([[1, 0]]), r"shape \(k, N\) with k > 1, found \(1, 2\)"),
+        (lambda: statistics.churn([[1, 0], [1, 0.5]]), "right (1) or wrong (0)"),
+        (lambda: statistics.churn([[1, 0]]), "shape (k, N) with k > 1, found (1, 2)"),
         (lambda: statistics.damage_against_bank([[1, 0], [1, 1]], [1]), "the candidate answers"),
+        (lambda: statistics.clustered_rate([], []), "0 events in 0 clusters leave nothing"),
         (lambda: statistics.clustered_rate([1, 0, 1], [[0, 1], [0, 2], [0, 3]]), "leave nothing"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_no_data_can_give_is_refused(wrong, message):
     """Impossible counts, levels and shapes are errors that say what was found."""
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         wrong()
