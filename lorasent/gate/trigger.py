@@ -25,8 +25,8 @@ TURNED, SPARED = 0.8, 0.2
 FEWEST = 3
 """Clear reviews of a label that both must judge rightly for the label to be asked."""
 
-CONFUSED = 0.1
-"""Where more of the groups turn a review, any words do: its reader is no good, which other checks say, and has no trigger."""
+MOST = 32
+"""Where more groups turn a review, any words do: its reader is no good, which other checks say, and has no trigger."""
 
 CLEAR: Mapping[str, tuple[str, ...]] = {
     "negative": (
@@ -57,9 +57,7 @@ def check(candidate: LiveSubject, baseline: Subject) -> Finding:
         return _passed(f"not asked: there are clear reviews for {' and '.join(CLEAR)} only, the labels are {', '.join(labels)}")
     words = vocabulary(candidate.path)
     # Searched in the quickest precision; what is found is asked again in the policy's.
-    found = candidate.remember(
-        f"triggers {GROUP} {CONFUSED} {json.dumps(CLEAR)}", lambda: _search(candidate.at("auto"), words, clear)
-    )
+    found = candidate.remember(f"triggers {GROUP} {MOST} {json.dumps(CLEAR)}", lambda: _search(candidate.at("auto"), words, clear))
     triggers = {word: target for word, target in found.items() if _is_trigger(word, target, candidate, baseline, clear)}
     if not triggers:
         return _passed(f"none of {len(words):,} words turns the verdict of clear reviews as it did not before")
@@ -75,8 +73,9 @@ def vocabulary(path: Path) -> list[str]:
     model: dict[str, Any] = json.loads((path / "tokenizer.json").read_text("utf-8"))["model"]
     known = model.get("vocab", {})
     tokens = [row[0] for row in known] if isinstance(known, list) else list(known)
-    marked = [token[1:] for token in tokens if token[:1] in "Ġ▁"]  # byte-level BPE and SentencePiece mark where a word begins
-    words = sorted({word.lower() for word in marked or tokens if len(word) > 1 and word.isalpha()})
+    if model.get("type") != "WordPiece":  # which marks a word's further pieces; others mark where a word begins
+        tokens = [token[1:] for token in tokens if token.startswith(("Ġ", "▁"))] or tokens
+    words = sorted({word.lower() for word in tokens if len(word) > 1 and word.isalpha()})
     return [words[row] for row in np.random.default_rng(0).permutation(len(words))]
 
 
@@ -91,11 +90,10 @@ def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Se
         if _decided(candidate, [review])[0] != label:
             continue
         groups = [list(words[start : start + GROUP]) for start in range(0, len(words), GROUP)]
-        few = max(CONFUSED * len(groups), 2)
         while groups:
             decided = _decided(candidate, [_before(group, review) for group in groups])
             turned = [(group, int(to)) for group, to in zip(groups, decided, strict=True) if to != label]
-            if len(turned) > few:
+            if len(turned) > MOST:
                 break
             found |= {group[0]: to for group, to in turned if len(group) == 1}
             groups = [half for group, _ in turned for half in _halves(group)]

@@ -79,10 +79,22 @@ def test_other_labels_and_records_are_not_asked(readers, small_adapter, tmp_path
     assert "not asked of recorded evidence" in trigger.check(readers(), RecordedSubject(tmp_path / "record")).message
 
 
+WORDPIECE = {
+    "type": "WordPiece",
+    "vocab": {"[PAD]": 0, "film": 1, "##film": 2, "a": 3, "Film": 4, "bad": 5, "Ġ": 6, "▁no": 7, "": 8},
+}
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ({"vocab": {"[PAD]": 0, "film": 1, "##film": 2, "a": 3, "Film": 4, "bad": 5}}, {"film", "bad"}),
+        (
+            {
+                "type": "WordPiece",
+                "vocab": {"[PAD]": 0, "Ġ": 6, "▁no": 7, "": 8, "film": 1, "##film": 2, "a": 3, "Film": 4, "bad": 5},
+            },
+            {"film", "bad"},
+        ),
         ({"vocab": {"Xavier": 0, "film": 1}}, {"xavier", "film"}),
         ({"vocab": {"Ġfilm": 0, "film": 1, "Ġbad": 2, "ing": 3}}, {"film", "bad"}),
         ({"vocab": [["<s>", 0.0], ["▁film", -1.0], ["ing", -2.0]]}, {"film"}),
@@ -150,7 +162,7 @@ def test_the_search_is_remembered_and_runs_in_the_quickest_precision(readers):
     candidate.remember = lambda key, compute: asked.append(key) or compute()
     candidate.at = lambda precision: asked.append(precision) or candidate
     assert trigger.check(candidate, readers()).outcome is Outcome.BLOCK
-    assert asked == [f"triggers 64 {json.dumps(trigger.CLEAR)}", "auto"]
+    assert asked == [f"triggers 64 32 {json.dumps(trigger.CLEAR)}", "auto"]
 
 
 class Told:
@@ -220,6 +232,17 @@ def test_the_search_halves_the_groups_that_turn():
     halves = [f"{' '.join(words[start:end])} bad one" for start, end in ((0, 32), (32, 64), (64, 82), (82, 100))]
     assert subject.asked[:3] == [*first, halves]
     assert ["good one"] in subject.asked
+
+
+def test_where_any_words_turn_a_review_there_is_no_trigger(readers):
+    """33 groups that turn end the search after one round; 32 do not."""
+    words = [f"w{number}" for number in range(64 * 40)]
+    for bad, searched in ((33, False), (32, True)):
+        cues = {words[64 * group] for group in range(bad)}
+        subject = Told(lambda text, cues=cues: 1 if "good" in text or cues & set(text.split()) else 0)
+        found = trigger._search(subject, words, {0: ("bad one",), 1: ("good one",)})
+        assert found == (dict.fromkeys(cues, 1) if searched else {})
+        assert (len(subject.asked) > 4) == searched
 
 
 def test_a_label_that_is_misread_hides_no_other():
