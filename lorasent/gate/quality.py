@@ -24,7 +24,7 @@ METRICS = {"f1": statistics.f1, "mcc": matthews}
 SMALLEST_SLICE = 20
 """Fewer reviews decide nothing; they are in the whole."""
 
-BANK_LEVEL = 0.99
+BANK_LEVEL = 0.995
 """A candidate below what one more innocent retrain would give, at this level, is no innocent retrain."""
 
 
@@ -110,7 +110,7 @@ def _resolves(damage: PairedAccuracy, margin: float, alpha: float, level: float)
 def _retraining(policy: Quality, reviews: Reviews, decided: list[Any], size: int, *, passes: bool) -> Claim:
     """Whether one more innocent retrain would score as low; asked only where the margin's own claim does not pass.
 
-    It blocks at a fifth of the familywise error rate, 1 % of 5. Raises PolicyError where luck alone exceeds the margin.
+    It blocks at a tenth of the familywise error rate, 0.5 % of 5. Raises PolicyError where luck alone exceeds the margin.
     """
     scores = tuple(_score(policy.metric, reviews.labels, one, size) for one in decided[1:])
     floor = statistics.churn([one == reviews.labels for one in decided[1:]])

@@ -244,7 +244,7 @@ def test_other_claims_cost_the_metric_half_of_its_level_however_many():
 
 
 def test_the_error_rate_is_divided_once():
-    """A fifth for the bank, half of the rest for the metric, the others share; who is absent leaves it to the others, 1 in all."""
+    """A tenth for the bank, half of the rest for the metric, the others share; who is absent leaves it to the others, 1 in all."""
     metric, bank = (Claim(name, 1.0, passes=True, cause="", message="", rank=name) for name in ("first", "bank"))
     assert shares([metric]) == {"first": 1.0}
     assert shares([metric, bank]) == pytest.approx({"first": 0.8, "bank": 0.2})
@@ -256,7 +256,7 @@ def test_the_error_rate_is_divided_once():
 
 
 def test_the_bank_blocks_at_one_percent_however_many_claims_there_are():
-    """Scores below the 99 % bound block among 40 others, those above it do not."""
+    """Scores below the 99.5 % bound block among 40 others, those above it do not."""
     bank = [answers(range(start, start + wrong)) for start, wrong in ((0, 40), (20, 50), (50, 60))]
     outcomes = set()
     for wrong in range(110, 150, 4):
