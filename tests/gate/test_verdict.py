@@ -261,6 +261,7 @@ def test_a_repeated_verdict_asks_no_model(small_adapter, retrained, policy, monk
         assert judge(retrained, [small_adapter], Policy.read(policy)) == first
 
 
+@pytest.mark.slow
 def test_a_bank_separates_retraining_noise(small_adapter, retrained, policy):
     """With several baselines the candidate is held to what one more retrain would give."""
     verdict = judge(retrained, [small_adapter, retrained], Policy.read(policy))
@@ -430,6 +431,7 @@ def test_under_xdist_the_verdict_is_shown_as_without(project, small_adapter, sel
     assert verdicts(project.runpytest_subprocess("-p", "no:randomly", "-n", "2", *arguments)) == expected
 
 
+@pytest.mark.slow
 def test_the_checks_of_a_policy_are_one_group(project, small_adapter):
     """`--dist loadgroup` deals them to one worker; without xdist there is no such marker, and the policy is judged all the same."""
     arguments = ("gate.toml", "--candidate", small_adapter, "--baseline", small_adapter)
@@ -440,6 +442,7 @@ def test_the_checks_of_a_policy_are_one_group(project, small_adapter):
     result.stdout.fnmatch_lines([f"PASS: {small_adapter} against *"])
 
 
+@pytest.mark.slow
 def test_other_tests_that_are_deselected_leave_the_verdict_whole(project, small_adapter):
     """Only a check of the policy that is not shown makes it PARTIAL."""
     arguments = (".", "--candidate", small_adapter, "--baseline", small_adapter, "--deselect", "test_other.py::test_other")

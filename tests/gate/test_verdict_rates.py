@@ -42,6 +42,7 @@ def test_innocent_retrains_are_rarely_blocked():
     assert all(row["rate"] <= 0.02 for row in rows)
 
 
+@pytest.mark.slow
 def test_three_points_are_blocked_by_a_bank_of_ten_however_many_the_claims():
     """Of 40 candidates at margin 2 on 5,000 reviews, 95 % or more, with 2 claims, 11 and 40."""
     rows = [row for row in verdicts.dropping(MEASURED, many=40) if row["case"]["below"] == "incumbent"]

@@ -25,6 +25,7 @@ def weights(path):
     return sha256(path / "adapter_model.safetensors")
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits(small_recipe, small_adapter, tmp_path):
     """Weights, and the manifest but for nothing, come out again; another seed gives others."""
     again = train(Recipe.read(small_recipe), tmp_path / "again").path
@@ -69,6 +70,7 @@ class Interrupt(Listener):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_not_overwritten_and_resumes_only_as_itself(small_recipe, tmp_path):
     """Starting over needs its removal; another recipe or data is refused, naming what changed."""
     out, recipe = tmp_path / "adapter", Recipe.read(small_recipe)
