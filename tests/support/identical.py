@@ -1,6 +1,6 @@
 """An adapter against itself, in fresh processes, nothing cached, the latency asked: python -m tests.support.identical [COUNT].
 
-The policy has every family but goldens, which ask 200 reviews, and little data: it is the number of processes that counts.
+The policy has every family but goldens, which ask 200 reviews, and 40 short reviews: it is the number of processes that counts.
 
 Exits 1 at the first alarm, whatever is not PASS. Other work on the machine makes the test harder.
 """
@@ -12,15 +12,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+from lorasent.data import read
+
 ADAPTER = "golden/reference-adapter"
 
 POLICY = """
 [data]
-test = "embedded:test"
-sample = 20
+test = "reviews.jsonl"
 [quality]
 margin = 0.20
-slices = ["length", "truncated", "tags"]
+slices = ["length"]
 [behaviour]
 cases = "lorasent/behaviours/negation.jsonl"
 triggers = false
@@ -36,6 +37,10 @@ def main(count: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         policy = Path(folder) / "gate.toml"
         policy.write_text(POLICY)
+        reviews = read("embedded:test", ("Negative", "Positive"))
+        shortest = sorted(range(len(reviews)), key=lambda row: len(reviews.texts[row]))[:40]
+        rows = [json.dumps({"text": reviews.texts[row], "label": int(reviews.labels[row])}) for row in shortest]
+        (Path(folder) / "reviews.jsonl").write_text("\n".join(rows))
         for number in range(1, count + 1):
             done = subprocess.run(
                 [sys.executable, "-m", "lorasent.cli", "gate", ADAPTER, "--baseline", ADAPTER, "--policy", str(policy), "--json"],
