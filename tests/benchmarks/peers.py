@@ -23,8 +23,8 @@ from tests.benchmarks.subject import LABELS, Subject
 
 Answer = Callable[[list[str]], NDArray[np.float32]]
 
-TOKENS = 4096
-"""A batch's budget, padding included, of those peers whose batches are planned here."""
+BUDGETS = (512, 1024, 2048, 4096)
+"""Tokens a batch, padding included, among which those peers choose whose batches are planned here."""
 
 
 @dataclass
@@ -40,23 +40,31 @@ class Peer:
 class Sorted:
     """texts -> logits through `forward(input_ids, attention_mask)`, in batches sorted by length within a budget of tokens.
 
-    `padded` counts the tokens of the last call, padding included. `multiple` rounds lengths up, for those that compile a shape.
+    `padded` counts the tokens of the last call, padding included.
     """
 
-    def __init__(self, tokenizer: Any, forward: Callable[..., Any], budget: int = TOKENS, multiple: int = 1) -> None:
+    def __init__(self, tokenizer: Any, forward: Callable[..., Any]) -> None:
         self.tokenizer = tokenizer
         self.forward = forward
-        self.budget = budget
-        self.multiple = multiple
+        self.budget = max(BUDGETS)
         self.padded = 0
+
+    def choose(self, texts: list[str]) -> None:
+        """Takes the budget that is fastest on some reviews, by the faster of two turns."""
+        seconds: dict[int, list[float]] = {budget: [] for budget in BUDGETS}
+        for _ in range(3):  # the first turn warms up
+            for self.budget in BUDGETS:
+                started = time.perf_counter()
+                self(texts)
+                seconds[self.budget].append(time.perf_counter() - started)
+        self.budget = min(BUDGETS, key=lambda budget: min(seconds[budget][1:]))
 
     def __call__(self, texts: list[str]) -> NDArray[np.float32]:
         encoded = self.tokenizer(texts, truncation=True, max_length=512)["input_ids"]
         logits = np.empty((len(texts), len(LABELS)), np.float32)
         self.padded = 0
         for rows in self.plan([len(ids) for ids in encoded]):
-            width = -(-len(encoded[rows[0]]) // self.multiple) * self.multiple
-            ids = np.full((len(rows), width), self.tokenizer.pad_token_id)
+            ids = np.full((len(rows), len(encoded[rows[0]])), self.tokenizer.pad_token_id)
             mask = np.zeros_like(ids)
             for place, row in enumerate(rows):
                 ids[place, : len(encoded[row])] = encoded[row]
@@ -69,7 +77,7 @@ class Sorted:
         """Row numbers, longest first, as many to a batch as the budget holds."""
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         while order:
-            size = max(self.budget // (-(-lengths[order[0]] // self.multiple) * self.multiple), 1)
+            size = max(self.budget // lengths[order[0]], 1)
             yield order[:size]
             order = order[size:]
 
@@ -138,11 +146,19 @@ def piped(batch_size: int) -> Callable[[Subject], Answer]:
 
 
 def cross_encoder(subject: Subject) -> Answer:
-    """sentence-transformers' CrossEncoder in fp32; it sorts by length, in characters. A text alone is a pair of one."""
+    """sentence-transformers' CrossEncoder in fp32; it sorts by length, in characters.
+
+    It is made for pairs: its `predict` takes a list of texts for one pair, and refuses lists of one text each. Here it is told
+    that only a text by itself is a single input, which gives single texts its own batches.
+    """
     from sentence_transformers import CrossEncoder
 
-    model = CrossEncoder(str(subject.merged), max_length=512, device="cpu", activation_fn=torch.nn.Identity())
-    return lambda texts: model.predict([(text,) for text in texts], batch_size=32, show_progress_bar=False)
+    class SingleTexts(CrossEncoder):
+        def is_singular_input(self, inputs):
+            return isinstance(inputs, str)
+
+    model = SingleTexts(str(subject.merged), max_length=512, device="cpu", activation_fn=torch.nn.Identity())
+    return lambda texts: model.predict(texts, batch_size=32, show_progress_bar=False)
 
 
 def torch_forward(model: Any) -> Callable[..., NDArray[np.float32]]:
