@@ -138,7 +138,9 @@ def asks(family, measured, margin=MARGIN, brier=BRIER):
     if family == "the metric":
         return Quality(margin=margin), None
     least = round(measured.accuracy - 2 * margin, 4)
-    return Quality(margin=margin, min=least, slices=FAMILIES[family]), Calibration(max_brier_increase=brier, max_log_loss_increase=0.05)
+    return Quality(margin=margin, min=least, slices=FAMILIES[family]), Calibration(
+        max_brier_increase=brier, max_log_loss_increase=0.05
+    )
 
 
 def share(claim, hits, many, limit, case, *, least=False):
@@ -277,7 +279,10 @@ def innocent(measured, many=4000, sizes=(400, 1000, 2000, 5000), banks=(1, 3, 5,
             for k in banks:
                 found[k].append(outcomes(policy, drawn[0], drawn[1 : k + 1], extra))
         for k in banks:
-            case, own = {"n": n, "k": k, "margin": margin, "brier": brier, "claims": len(found[k][-1])}, [metric(one) for one in found[k]]
+            case, own = (
+                {"n": n, "k": k, "margin": margin, "brier": brier, "claims": len(found[k][-1])},
+                [metric(one) for one in found[k]],
+            )
             blocked = sum(worst(one) is Outcome.BLOCK for one in found[k])
             yield share("c: innocent BLOCK, whole policy", blocked, many, 0.01, case)
             undecided = {
