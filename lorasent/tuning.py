@@ -57,8 +57,8 @@ def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
     layers = [module for module in model.modules() if isinstance(module, LoraLinear)]
     dropped = [value for key, value in model.config.to_dict().items() if "dropout" in key and isinstance(value, float | int)]
     dropped += [drop.p for layer in layers for drop in layer.lora_dropout.values() if isinstance(drop, nn.Dropout)]
-    known = {id(module) for layer in found.layers for module in vars(layer).values()}
-    if any(dropped) or any(id(layer) not in known or any(layer.use_dora.values()) for layer in layers):
+    below = any(value.requires_grad and ".embeddings" in name for name, value in model.named_parameters())
+    if below or any(dropped) or any(any(layer.use_dora.values()) for layer in layers):
         return None
     machine.keep_memory()
     return Tuner(found, dtype)

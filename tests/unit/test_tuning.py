@@ -108,6 +108,6 @@ def test_weights_that_changed_are_seen(prepared):
     ids=str,
 )
 def test_what_asks_for_the_model_itself_gets_no_tuner(prepared, name, options):
-    """Dropout, other architectures, and LoRA where no layer is (ELECTRA's projection of embeddings) are the model's own business."""
+    """Dropout, other architectures, and LoRA below the layers (ELECTRA's projection of embeddings) are the model's business."""
     model, _, _ = prepared(name, **options)
     assert tuning.build(model, bf16=False) is None
