@@ -36,7 +36,7 @@ SPARE = 15
 CAPACITY = ROWS - SPARE
 """Tokens that fit."""
 
-HEAD_ROWS = 32
+HEAD_ROWS = 16
 """First tokens that the end of the last layer, and the head, take at a time."""
 
 
@@ -55,7 +55,7 @@ class Engine:
         order = sorted(range(len(reviews)), key=lambda row: len(reviews[row]))
         lengths = [len(reviews[row]) for row in order]
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        rows = self._rows(sum(lengths) + SPARE)
+        rows = self._rows(max(start - (-length // 16) * 16 for start, length in zip(starts.tolist(), lengths, strict=True)))
         groups = [(length, list(same)) for length, same in groupby(range(len(order)), key=lengths.__getitem__)]
         runs = [(length, same[0], len(same), int(starts[same[0]])) for length, same in groups]
 
@@ -114,13 +114,13 @@ class Engine:
 def build(model: nn.Module, *, bf16: bool, invariant: bool) -> Engine | None:
     """An engine with the weights that a model has now, LoRA merged; None where there is none for its architecture or device."""
     dtype = torch.bfloat16 if bf16 else torch.float32
-    source = model.get_base_model() if isinstance(model, PeftModel) else model
-    if parts(source) is None or not packed.available(next(model.parameters()).device, dtype):
+    if parts(model.get_base_model() if isinstance(model, PeftModel) else model) is None or not packed.available(
+        next(model.parameters()).device, dtype
+    ):
         return None
-    if isinstance(model, PeftModel):
-        source = copy.deepcopy(model).merge_and_unload()
+    own = copy.deepcopy(model)
     machine.keep_memory()
-    found = parts(source.eval())
+    found = parts((own.merge_and_unload() if isinstance(own, PeftModel) else own).eval())
     return None if found is None else Engine(found, dtype, invariant=invariant)
 
 

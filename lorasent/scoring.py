@@ -6,11 +6,11 @@ order of length, so that a batch pads to almost nothing. Answers are handed back
 
 import contextlib
 import functools
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -85,14 +85,14 @@ class Scorer:
         """Logits (N, L) of texts that are token ids already, in input order."""
         logits = np.empty((len(encoded), len(self.labels)), np.float32)
         lengths = [len(ids) for ids in encoded]
-        with inference(self.model):
-            if self._engine is not None:
+        if self._engine is not None:
+            with torch.inference_mode():
                 for rows in fill(lengths, engine.CAPACITY):
                     logits[rows] = self._engine.logits([encoded[row] for row in rows])
-                return logits
-            with _autocast(self.model, self.bf16):
-                for rows in plan_batches(lengths):
-                    logits[rows] = forward(self.model, self.encoder.pad([encoded[row] for row in rows]))
+            return logits
+        with inference(self.model), _autocast(self.model, self.bf16):
+            for rows in plan_batches(lengths):
+                logits[rows] = forward(self.model, self.encoder.pad([encoded[row] for row in rows]))
         return logits
 
     @functools.cached_property
@@ -101,15 +101,17 @@ class Scorer:
 
     def _encoded(self, texts: Iterable[str]) -> Iterator[tuple[list[str], list[Ids]]]:
         """Chunks of texts with their token ids; the next one is encoded while this one is scored."""
+        chunks = _chunks(texts)
+        chunk = next(chunks, [])
+        if len(chunk) < TEXTS_PER_CHUNK:
+            yield chunk, self.encoder.encode(chunk)
+            return
         with ThreadPoolExecutor(1) as beside:
-            ahead = None
-            for chunk in _chunks(texts):
-                encoding = chunk, beside.submit(self.encoder.encode, chunk)
-                if ahead is not None:
-                    yield ahead[0], ahead[1].result()
-                ahead = encoding
-            if ahead is not None:
-                yield ahead[0], ahead[1].result()
+            encoded = beside.submit(self.encoder.encode, chunk)
+            for following in itertools.chain(chunks, [[]]):
+                ahead = beside.submit(self.encoder.encode, following)
+                yield chunk, encoded.result()
+                chunk, encoded = following, ahead
 
 
 def load(path: str | Path, precision: Precision = "fp32", *, invariant: bool = False) -> Scorer:
@@ -174,5 +176,5 @@ def _autocast(model: nn.Module, bf16: bool) -> contextlib.AbstractContextManager
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     iterator = iter(texts)
-    while chunk := list(islice(iterator, TEXTS_PER_CHUNK)):
+    while chunk := list(itertools.islice(iterator, TEXTS_PER_CHUNK)):
         yield chunk
