@@ -85,18 +85,19 @@ class Sorted:
 class TokenCount(TorchDispatchMode):
     """Counts the token ids that are looked up in an embedding of `vocabulary` rows, by whatever runs in torch inside.
 
-    Only what runs with (or without) gradients is counted, as `gradients` says.
+    With `training`, those under inference mode are left out: what evaluates.
     """
 
-    def __init__(self, vocabulary: int, *, gradients: bool = False) -> None:
+    def __init__(self, vocabulary: int, *, training: bool = False) -> None:
         super().__init__()
         self.vocabulary = vocabulary
-        self.gradients = gradients
+        self.training = training
         self.tokens = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         place = {"aten::embedding": 1, "aten::index_select": 2}.get(func._schema.name)
-        if place and args[0].shape[0] == self.vocabulary and torch.is_grad_enabled() == self.gradients:
+        left_out = self.training and torch.is_inference_mode_enabled()
+        if place and args[0].shape[0] == self.vocabulary and not left_out:
             self.tokens += args[place].numel()
         return func(*args, **(kwargs or {}))
 

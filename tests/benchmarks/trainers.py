@@ -11,6 +11,7 @@ from peft import LoraConfig, TaskType, get_peft_model
 from transformers import (
     AutoModelForSequenceClassification,
     DataCollatorWithPadding,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -69,6 +70,7 @@ def notebook(subject: Subject, reviews: Reviews) -> list[float]:
         trainer = Trainer(
             model, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer), callbacks=[stamps]
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     return stamps.stamps
 
