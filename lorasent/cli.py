@@ -3,11 +3,9 @@
 import io
 import json
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -216,6 +214,9 @@ def prove(
 @app.command()
 def doctor() -> None:
     """Say what this machine offers."""
+    import platform
+    from importlib import metadata
+
     import torch
 
     from lorasent.base import find
