@@ -16,7 +16,7 @@ SUFFIXES = (".parquet", ".jsonl", ".csv")
 ROWS_PER_BLOCK = 1024
 
 PARQUET_BUFFER = 1 << 20
-"""Bytes read at a time: a row group, which may be the whole file, is never held as it lies on disk."""
+"""Bytes read at a time: neither the file nor a row group, which may be all of it, is held as it lies on disk."""
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -103,9 +103,9 @@ def _parquet(path: Path, choice: Choice) -> Iterator[Columns]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, buffer_size=PARQUET_BUFFER) as file:
+        with pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False) as file:
             names = choice(file.schema_arrow.names) if choice else file.schema_arrow.names
-            for batch in file.iter_batches(ROWS_PER_BLOCK, columns=names):
+            for batch in file.iter_batches(ROWS_PER_BLOCK, columns=names, use_threads=False):
                 yield {name: batch.column(name).to_pylist() for name in names}
     except (pa.ArrowException, KeyError) as error:  # KeyError: two columns of one name
         raise DataError(f"{path}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None

@@ -140,6 +140,15 @@ def test_texts_are_read_without_the_other_columns(tmp_path):
         next(read_texts(str(path), "author"))
 
 
+def test_a_parquet_file_is_never_held_whole(tmp_path):
+    """Of one row group of 16 MiB that does not compress, Arrow holds a few at any time."""
+    texts = [np.random.default_rng(row).bytes(512).hex() for row in range(2**14)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "long.parquet", compression="none", use_dictionary=False)
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in read_texts(str(tmp_path / "long.parquet"))]
+    assert max(held) < 6 * 2**20, max(held)
+
+
 def test_two_columns_of_one_name_are_refused(tmp_path):
     """Which of them would be meant, nobody knows."""
     twice = pa.Table.from_arrays([pa.array(TEXTS), pa.array(TEXTS), pa.array(IDS)], names=["text", "text", "label"])
