@@ -11,8 +11,8 @@ COMMAND_LINE = "from lorasent.cli import main; main()"
 
 
 def imported(code: str, *arguments: object) -> set[str]:
-    """The packages that a fresh process, offline, has imported when it ends; `code` sees the arguments in sys.argv."""
-    report = "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    """The modules that a fresh process, offline, has imported when it ends; `code` sees the arguments in sys.argv."""
+    report = "print(*sys.modules, file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", f"import atexit, sys; atexit.register(lambda: {report}); {code}", *map(str, arguments)],
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
