@@ -38,7 +38,6 @@ The public names below are imported when first used: `import lorasent` is instan
 """
 
 import importlib
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,6 +87,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib import metadata
+
         return metadata.version("lorasent")
     if name not in _HOME:
         raise AttributeError(f"module 'lorasent' has no attribute {name!r}")

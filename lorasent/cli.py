@@ -1,12 +1,11 @@
 """The command line. Results go to standard output, everything else to standard error; bad input exits 2 with one line."""
 
+import io
 import json
 import os
-import platform
 import shlex
 import sys
-from collections.abc import Callable, Iterable
-from importlib import metadata
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -215,6 +214,9 @@ def prove(
 @app.command()
 def doctor() -> None:
     """Say what this machine offers."""
+    import platform
+    from importlib import metadata
+
     import torch
 
     from lorasent.base import find
@@ -263,11 +265,18 @@ def _input(texts: list[str] | None, source: str | None, text_column: str | None)
     if source is not None:
         return read_texts(source, text_column)
     if texts:
-        return check_texts(texts, "arguments")
+        return list(check_texts(texts, "arguments"))
     if sys.stdin.isatty():
         console.print("Reading reviews from standard input, one a line.")
+    return _lines()
+
+
+def _lines() -> Iterator[str]:
+    """The lines of standard input that say something; only a line feed, or CR LF, ends one."""
     try:
-        return [line for line in sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n").split("\n") if line.strip()]
+        for line in io.TextIOWrapper(sys.stdin.buffer, "utf-8-sig", newline="\n"):
+            if line.strip():
+                yield line.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: expected UTF-8, found byte {error.object[error.start]:#04x}") from None
 

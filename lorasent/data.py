@@ -7,7 +7,7 @@ a label, as IMDB ships), or the name of a hub data set; `:split` behind it choos
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorasent.errors import DataError
-from lorasent.sources import Columns, columns_of
+from lorasent.sources import blocks_of, columns_of
 
 TEXT_COLUMNS = ("text", "review", "sentence")
 LABEL_COLUMNS = ("label", "sentiment")
@@ -88,17 +88,19 @@ def read(
     label = _find(columns, label_column, LABEL_COLUMNS, source, "label")
     rest = {name: list(values) for name, values in columns.items() if name not in (text, label)}
     ids = _label_ids(columns[label], labels, f"{source}: column {label}")
-    return Reviews(source, check_texts(columns[text], f"{source}: column {text}"), ids, rest)
+    return Reviews(source, list(check_texts(columns[text], f"{source}: column {text}")), ids, rest)
 
 
-def read_texts(source: str, text_column: str | None = None) -> list[str]:
-    """Reads the reviews of a source that need not be labelled."""
-    columns = columns_of(source)
-    text = _find(columns, text_column, TEXT_COLUMNS, source, "text")
-    return check_texts(columns[text], f"{source}: column {text}")
+def read_texts(source: str, text_column: str | None = None) -> Iterator[str]:
+    """Reads the reviews of a source that need not be labelled, a block at a time: the source may be larger than memory.
+
+    Raises DataError: of the source or its columns at once, of a row when its turn comes.
+    """
+    (text,), blocks = blocks_of(source, lambda found: [_find(found, text_column, TEXT_COLUMNS, source, "text")])
+    return check_texts((value for block in blocks for value in block[text]), f"{source}: column {text}")
 
 
-def check_texts(values: Sequence[Any], where: str) -> list[str]:
+def check_texts(values: Iterable[Any], where: str) -> Iterator[str]:
     """The values, if each is a text that says something and that UTF-8 can write; DataError names the row (from 1) if not."""
     for row, value in enumerate(values, 1):
         if not isinstance(value, str) or not value.strip():
@@ -107,7 +109,7 @@ def check_texts(values: Sequence[Any], where: str) -> list[str]:
             value.encode()
         except UnicodeEncodeError as error:
             raise DataError(f"{where}, row {row}: expected UTF-8, found {value[error.start]!r} in it") from None
-    return list(values)
+        yield value
 
 
 def without_overlap(train: Reviews, validation: Reviews) -> Reviews:
@@ -120,7 +122,7 @@ def _normal(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _find(columns: Columns, named: str | None, known: Sequence[str], source: str, kind: str) -> str:
+def _find(columns: Iterable[str], named: str | None, known: Sequence[str], source: str, kind: str) -> str:
     by_name = {name.casefold(): name for name in columns}
     wanted = [named] if named else known
     for name in wanted:

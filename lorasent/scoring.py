@@ -104,7 +104,8 @@ class Scorer:
         chunks = _chunks(texts)
         chunk = next(chunks, [])
         if len(chunk) < TEXTS_PER_CHUNK:
-            yield chunk, self.encoder.encode(chunk)
+            if chunk:
+                yield chunk, self.encoder.encode(chunk)
             return
         with ThreadPoolExecutor(1) as beside:
             encoded = beside.submit(self.encoder.encode, chunk)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special  # not stats, which takes a third of a repeated verdict's time to import
 
 from lorasent.gate.statistics import Floats, mid_p, tango
 
@@ -27,10 +27,11 @@ def power(n: int, damage: float, discordance: float, margin: float = 0.0, alpha:
     if damage < margin:
         damage, margin = -damage, -margin  # the same with incumbent and candidate swapped
     both = max(discordance, abs(damage))
-    pairs = np.arange(stats.binom.ppf(5e-10, n, both), stats.binom.isf(5e-10, n, both) + 1)
+    pairs = _likely(n, both)
     fewest = _fewest(lambda worse: _decides(worse, pairs, n, margin, alpha), pairs)
     share = (both + damage) / (2 * both) if both else 0.5
-    return float(stats.binom.pmf(pairs, n, both) @ stats.binom.sf(fewest - 1, pairs, min(share, 1.0)))
+    chances = special.bdtrc(pairs - 1, n, both) - special.bdtrc(pairs, n, both)
+    return float(chances @ special.bdtrc(fewest - 1, pairs.astype(np.int64), min(share, 1.0)))
 
 
 def detectable(n: int, discordance: float, alpha: float = 0.05, power_at_least: float = 0.8, margin: float = 0.0) -> float:
@@ -71,9 +72,17 @@ def detectable_by_bank(k: int, spread: float, level: float = 0.99, power_at_leas
     """The smallest drop below the recipe's mean that a candidate's own noise included, puts it below `Retrains.lowest`."""
     if k < 2 or not spread >= 0:
         raise ValueError(f"a bank has two retrains or more and a spread of 0 or more, found {k} and {spread}")
-    cut = float(stats.t.ppf(level, k - 1))
-    shift = optimize.brentq(lambda drop: stats.nct.sf(cut, k - 1, drop) - power_at_least, 0.0, 4 * cut + 20)
+    cut = float(special.stdtrit(k - 1, level))
+    shift = optimize.brentq(lambda drop: 1 - special.nctdtr(k - 1, drop, cut) - power_at_least, 0.0, 4 * cut + 20)
     return float(shift) * spread * math.sqrt(1 + 1 / k)
+
+
+def _likely(n: int, share: float) -> Floats:
+    """The counts out of n that a binomial gives, but for 1e-9."""
+    if share in (0, 1):
+        return np.array([n * share])
+    low, high = special.bdtrik([5e-10, 1 - 5e-10], n, share)
+    return np.arange(np.floor(low), np.minimum(np.ceil(high), n) + 1)
 
 
 def _decides(worse: Floats, pairs: Floats, n: int, margin: float, alpha: float) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from lorasent.gate.verdict import Verdict, judge, names
 from lorasent.recipe import Recipe
 from lorasent.training import train
 from tests.support.bases import edit_json
+from tests.support.imports import COMMAND_LINE, HEAVY, imported
 
 POLICY = """
 [data]
@@ -262,6 +263,35 @@ def test_a_repeated_verdict_asks_no_model(small_adapter, retrained, policy, monk
 
 
 @pytest.mark.slow
+def test_a_repeated_verdict_imports_no_torch(lorasent, small_adapter, retrained, policy, tmp_path):
+    """With all evidence cached, a fresh process judges every family and writes the page without it."""
+    asked = ["gate", retrained, "--baseline", small_adapter, "--policy", policy, "--report", tmp_path / "page.html"]
+    said = lorasent(*asked).stdout
+    (tmp_path / "page.html").unlink()
+    assert imported(COMMAND_LINE, *asked) & (HEAVY | {"scipy.stats"}) == set()
+    assert "behaviour::triggers" in (tmp_path / "page.html").read_text().replace("<wbr>", "")
+    assert lorasent(*asked).stdout == said
+
+
+FILE_FAULTS = {
+    "no weights": lambda path: (path / "adapter_model.safetensors").unlink(),
+    "weights of other bytes": lambda path: (path / "adapter_model.safetensors").write_bytes(b"junk"),
+    "another alpha": lambda path: edit_json(path / "adapter_config.json", lora_alpha=64),
+    "no manifest": lambda path: (path / "lorasent.json").unlink(),
+    "a pickle": lambda path: (path / "adapter_model.bin").write_bytes(b"junk"),
+}
+
+
+@pytest.mark.parametrize("fault", FILE_FAULTS)
+def test_faulty_files_are_blocked_before_torch_is_imported(small_adapter, policy, tmp_path, fault):
+    """Nothing is cached, and nothing is needed: what the files themselves show is found without a model."""
+    broken = shutil.copytree(small_adapter, tmp_path / "broken")
+    FILE_FAULTS[fault](broken)
+    asked = ["gate", broken, "--baseline", small_adapter, "--policy", policy, "--report", tmp_path / "page.html"]
+    assert imported(COMMAND_LINE, *asked) & HEAVY == set()
+    assert '<h1 class="BLOCK">' in (tmp_path / "page.html").read_text()
+
+
 def test_a_bank_separates_retraining_noise(small_adapter, retrained, policy):
     """With several baselines the candidate is held to what one more retrain would give."""
     verdict = judge(retrained, [small_adapter, retrained], Policy.read(policy))

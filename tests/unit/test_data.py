@@ -55,7 +55,7 @@ def test_files_give_the_same_reviews(tmp_path, suffix, text, label, values):
     WRITERS[suffix](path, text, label, values)
     reviews = read(str(path), LABELS)
     assert (reviews.texts, reviews.labels.tolist()) == (TEXTS, IDS)
-    assert read_texts(str(path)) == TEXTS
+    assert list(read_texts(str(path))) == TEXTS
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -82,6 +82,7 @@ def test_folders_give_the_same_reviews(tmp_path):
     for source in ("one", "dict:train", "files:train", "aclImdb:train", "aclImdb/train"):
         reviews = read(str(tmp_path / source), LABELS)
         assert sorted(zip(reviews.texts, reviews.labels.tolist(), strict=True)) == sorted(ROWS), source
+        assert list(read_texts(str(tmp_path / source))) == reviews.texts, source
 
 
 def test_other_columns_are_kept():
@@ -89,6 +90,83 @@ def test_other_columns_are_kept():
     reviews = read("embedded:test", LABELS)
     row = reviews.columns["id"].index("test-007")
     assert reviews.take([row]).columns["tags"] == [reviews.columns["tags"][row]]
+
+
+def write_long(path, suffix, rows):
+    if suffix == "saved":
+        datasets.Dataset.from_dict({"text": rows}).save_to_disk(path)
+        return path
+    path = path.with_suffix(f".{suffix}")
+    if suffix == "parquet":
+        pq.write_table(pa.table({"text": rows}), path, row_group_size=1500)
+    elif suffix == "jsonl":
+        path.write_text("".join(json.dumps({"text": row}) + "\n" for row in rows), "utf-8")
+    else:
+        path.write_text("text\n" + "".join(f'"{row or ""}"\n' for row in rows), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [*WRITERS, "saved"])
+def test_texts_come_before_a_later_row_is_looked_at(tmp_path, suffix):
+    """Thousands of rows come in order, block after block; a bad one is named by its number in the source, when its turn comes."""
+    rows = [f"review {row}" for row in range(5000)]
+    rows[4321] = None
+    path = write_long(tmp_path / "long", suffix, rows)
+    texts = read_texts(str(path))
+    assert [next(texts) for _ in range(4321)] == rows[:4321]
+    with pytest.raises(DataError, match=r"column text, row 4322: expected a text, found (None|'')$"):
+        next(texts)
+
+
+def test_columns_that_begin_late_are_kept(tmp_path):
+    """A key that only a later row has is None before; so is one that later rows lack."""
+    rows = [{"text": "x", "label": 1, "early": 1}] * 1500 + [{"text": "x", "label": 1, "late": 2}] * 1500
+    (tmp_path / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    columns = read(str(tmp_path / "long.jsonl"), LABELS).columns
+    assert columns == {"early": [1] * 1500 + [None] * 1500, "late": [None] * 1500 + [2] * 1500}
+
+
+def test_texts_are_read_without_the_other_columns(tmp_path):
+    """Another column of a Parquet file may be damaged: it is not touched."""
+    path = tmp_path / "reviews.parquet"
+    pq.write_table(pa.table({"text": TEXTS, "author": TEXTS, "text.old": TEXTS[::-1]}), path, use_dictionary=False)
+    author = pq.read_metadata(path).row_group(0).column(1)
+    with path.open("r+b") as file:
+        file.seek(author.data_page_offset)
+        file.write(bytes(author.total_compressed_size))
+    assert list(read_texts(str(path))) == TEXTS
+    assert list(read_texts(str(path), "text.old")) == TEXTS[::-1]
+    with pytest.raises(DataError, match=r"reviews.parquet: cannot be read: [^\n]+\Z"):
+        next(read_texts(str(path), "author"))
+
+
+def test_a_parquet_file_is_never_held_whole(tmp_path):
+    """Of one row group of 16 MiB that does not compress, Arrow holds a few at any time."""
+    texts = [np.random.default_rng(row).bytes(512).hex() for row in range(2**14)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "long.parquet", compression="none", use_dictionary=False)
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in read_texts(str(tmp_path / "long.parquet"))]
+    assert max(held) < 6 * 2**20, max(held)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    """Which of them would be meant, nobody knows."""
+    twice = pa.Table.from_arrays([pa.array(TEXTS), pa.array(TEXTS), pa.array(IDS)], names=["text", "text", "label"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(DataError, match=r"twice.parquet: not a Parquet file that can be read: .*exists 2 times"):
+        read(str(tmp_path / "twice.parquet"), LABELS)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_source_without_texts_says_so_at_once(tmp_path, suffix):
+    """A missing column or an empty source is refused before the first text is asked for."""
+    path = tmp_path / f"reviews.{suffix}"
+    WRITERS[suffix](path, "words")
+    with pytest.raises(DataError, match=r"no text column: expected text or review or sentence, found words, label"):
+        read_texts(str(path))
+    path = write_long(tmp_path / "empty", suffix, [])
+    with pytest.raises(DataError, match=r"holds no reviews|the file is empty"):
+        read_texts(str(path))
 
 
 @given(st.integers(2, 60), st.integers(0, 5))

@@ -1,0 +1,21 @@
+"""Memory of the command line: inputs may be larger than it."""
+
+import sys
+
+import pytest
+
+from tests.benchmarks.memory import label, write_reviews
+
+MOST_GROWTH = 10
+"""MiB: equal runs differ by 2, and the texts alone that are more would take 30."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory from /proc, which Linux has")
+def test_memory_does_not_grow_with_the_number_of_reviews(small_adapter, tmp_path):
+    """Four times as many reviews are labelled from Parquet at the same peak of resident memory."""
+    peaks = {}
+    for count in (9_000, 36_000):
+        write_reviews(tmp_path / "reviews.parquet", count, words=200)
+        peaks[count] = label(small_adapter, tmp_path / "reviews.parquet", tmp_path / "labelled.jsonl")
+    assert peaks[36_000] - peaks[9_000] < MOST_GROWTH, peaks
