@@ -200,6 +200,8 @@ def parse():
         arguments.error("needs real reviews: set LORASENT_DATA to a folder with the files that CONTRIBUTING.md names")
     if given.peer and not given.out:
         arguments.error("--peer needs --out FOLDER: what is published has every peer")
+    if min(given.reviews, given.steps) < 2 or min(given.rounds, given.short) < 1:
+        arguments.error("needs two reviews and two steps, one round and one turn at least")
     return given
 
 

@@ -52,7 +52,7 @@ def make_subject(folder: Path, config: PreTrainedConfig | None = None, max_lengt
 
 def reviews(split: str, size: int, seed: int) -> Reviews:
     """Real IMDB reviews, `test` or `train`, out of the folder LORASENT_DATA, as many of each label, drawn by `seed`."""
-    file = {"test": "imdb_test_5000.parquet", "train": "imdb_train.parquet"}[split]
+    file = {"test": "imdb_test_5000.parquet", "train": "imdb_1000_train.parquet"}[split]
     return read(str(Path(os.environ["LORASENT_DATA"]) / file), LABELS).sample(size, seed, LABELS)
 
 

@@ -55,6 +55,7 @@ def test_sorted_torch_gives_them_in_bf16(subject, reference):
         assert sorted_torch.padded == padded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["onnxruntime", "openvino", "sentence_transformers"])
 def test_peers_of_other_libraries_give_them_too(subject, reference, module):
     """Where the library is to be had: fp32 to 1e-5, bf16 to 0.05."""
@@ -128,6 +129,7 @@ def test_every_round_asks_all_and_begins_with_another():
     assert all(sorted(order) == list("abcdef") for order in orders)
 
 
+@pytest.mark.slow
 def test_a_run_ends_in_figures_a_plot_and_tables(tmp_path, monkeypatch, capsys):
     """The command writes what was measured and the drawing, and shows the tables; the tables go between the page's marks."""
     pytest.importorskip("matplotlib", reason="needs matplotlib: tox -e bench installs it")
