@@ -1,0 +1,107 @@
+"""What is timed against an earlier commit: each a loop that takes its turn, does a piece of work, and takes its turn again.
+
+They run in the worker's process, with the earlier commit's code or with today's, and touch nothing of lorasent but its public
+names; but for `one_by_one`, which is today's. A piece of work takes tens of milliseconds where it can: clock and pipe are nothing
+beside it.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+SHORT = "it was a good movie, and not worth the time"
+
+CALLS = 20
+"""How often the short review is answered in a turn: 3 more are 15 % more work."""
+
+BULK = 16
+
+Turn = Callable[[], None]
+Work = Callable[[Turn, Path, str], None]
+
+
+def scorer_on(adapter: Path, device: str):
+    """A scorer in the best precision that the device offers."""
+    import lorasent
+
+    scorer = lorasent.load(adapter, "auto")
+    if device == "cpu":
+        return scorer
+    return lorasent.Scorer(scorer.model.to(device), scorer.encoder, scorer.labels, "auto")
+
+
+def reviews(number: int) -> list[str]:
+    """Embedded test reviews, short and long ones in turn as they stand; over again where more are asked for than there are."""
+    import lorasent
+
+    texts = lorasent.read("embedded:test", ("Negative", "Positive")).texts
+    return [texts[row % len(texts)] for row in range(number)]
+
+
+def one_review(turn: Turn, adapter: Path, device: str) -> None:
+    """One short review after another, each by itself."""
+    scorer = scorer_on(adapter, device)
+    while True:
+        turn()
+        for _ in range(CALLS):
+            scorer.logits([SHORT])
+
+
+def bulk(turn: Turn, adapter: Path, device: str) -> None:
+    """Reviews of all lengths at once."""
+    scorer, texts = scorer_on(adapter, device), reviews(BULK)
+    while True:
+        turn()
+        scorer.logits(texts)
+
+
+def one_by_one(turn: Turn, adapter: Path, device: str) -> None:
+    """The same reviews each by itself, in fp32, through the model as it was trained: as a notebook's loop answers them."""
+    from lorasent import adapter as adapters
+    from lorasent.classifier import answer
+
+    loaded, texts = adapters.load(adapter), reviews(BULK)
+    loaded.model.to(device)
+    while True:
+        turn()
+        answer(loaded.model, loaded.encoder, texts)
+
+
+def training(turn: Turn, _adapter: Path, device: str) -> None:
+    """Optimiser steps of the recipe `embedded`: the n-th is of the same reviews under both commits."""
+    import lorasent
+    from lorasent.training import Listener
+
+    class Steps(Listener):
+        def step(self, *_: int) -> None:
+            turn()
+
+    with tempfile.TemporaryDirectory() as folder:
+        lorasent.train(lorasent.Recipe.read("embedded", ["training.epochs=20"]), Path(folder) / "adapter", listener=Steps())
+
+
+def process(*arguments: str) -> Work:
+    """A Python process from its start to its end; ADAPTER stands for the adapter's directory."""
+
+    def work(turn: Turn, adapter: Path, _device: str) -> None:
+        command = [sys.executable, "-P", *(str(adapter) if one == "ADAPTER" else one for one in arguments)]
+        while True:
+            turn()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    return work
+
+
+VERDICT = ("-m", "lorasent.cli", "gate", "ADAPTER", "--baseline", "ADAPTER", "--json")
+
+WORKLOADS: dict[str, Work] = {
+    "one review": one_review,
+    "bulk": bulk,
+    "one by one": one_by_one,
+    "training step": training,
+    "lorasent --help": process("-m", "lorasent.cli", "--help"),
+    "import lorasent": process("-c", "import lorasent"),
+    "cached verdict": process(*VERDICT),
+}
