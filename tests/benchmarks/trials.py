@@ -1,7 +1,7 @@
 """How often the regression check is wrong: `python -m tests.benchmarks.trials` writes golden/benchmarks/regression.json.
 
 In each trial the check runs as it does for a commit: two fresh processes with a tree of code each. In PLANTED trials one tree
-answers 3 of 20 calls twice, which is 15 % more work, exactly; in SAME trials both trees are the same. Required: at least 95 % of
+makes 3 of 20 calls twice, which is 15 % more work, exactly; in SAME trials both trees are the same. Required: at least 95 % of
 the planted ones are caught, and of the same at most 1 is a false alarm. Its processes load the machine like any others; run it beside other work.
 """
 
@@ -18,26 +18,31 @@ from lorasent import Recipe, files, machine, train
 from lorasent.gate.latency import LEVEL, ROUNDS
 from lorasent.gate.statistics import Rate
 from tests.benchmarks.against import ROOT, THRESHOLD, Subject, slower
+from tests.benchmarks.workloads import CALLS
 from tests.support.bases import make_base
 
 OUT = ROOT / "golden" / "benchmarks" / "regression.json"
 
 PLANTED, SAME = 20, 100
+CAUGHT, FALSE_ALARMS = 0.95, 1
 
 SLOWER = """
 
-_logits = Scorer.logits
+_done = {name}
 _calls = iter(range(10**9))
 
 
-def _slower(self, texts):
-    if next(_calls) % 20 in (3, 9, 15):
-        _logits(self, texts)
-    return _logits(self, texts)
+def _slower(*arguments):
+    if next(_calls) % {calls} in (3, 9, 15):
+        _done(*arguments)
+    return _done(*arguments)
 
 
-Scorer.logits = _slower
+{name} = _slower
 """
+
+WORK = {"figures": ("metrics.py", "evaluate"), "one review": ("scoring.py", "Scorer.logits")}
+"""By workload: the file and the function that is made slower. The figures' processes start in a moment, a scorer's in seconds."""
 
 RECIPE = """
 [base]
@@ -69,18 +74,20 @@ def make_adapter(folder: Path) -> Path:
     return train(Recipe.read(folder / "small.toml"), folder / "adapter").path
 
 
-def copy(folder: Path, more: str = "") -> Path:
-    """A tree with today's code, and with `more` of it."""
+def copy(folder: Path, workload: str, *, slow: bool = False) -> Path:
+    """A tree with today's code, and with 15 % more work in what a workload calls."""
     shutil.copytree(ROOT / "lorasent", folder / "lorasent", ignore=shutil.ignore_patterns("__pycache__"))
-    with (folder / "lorasent" / "scoring.py").open("a") as file:
-        file.write(more)
+    file, name = WORK[workload]
+    if slow:
+        with (folder / "lorasent" / file).open("a") as module:
+            module.write(SLOWER.format(name=name, calls=CALLS))
     return folder
 
 
-def trial(adapter: Path, then: Path, now: Path) -> dict:
+def trial(workload: str, adapter: Path, then: Path, now: Path) -> dict:
     """One run of the check on the code in two trees."""
     started = time.monotonic()
-    found = slower(Subject("one review", adapter, now), Subject("one review", adapter, then))
+    found = slower(Subject(workload, adapter, now), Subject(workload, adapter, then))
     return {
         "ratio": round(found.value, 4),
         "low": round(found.low, 4),
@@ -91,35 +98,48 @@ def trial(adapter: Path, then: Path, now: Path) -> dict:
     }
 
 
-def main(planted: int, same: int, out: Path) -> int:
-    """Makes the trials, the planted ones spread among the others, and writes what was found; the exit status."""
+def run(workload: str, planted: int, same: int) -> dict[str, list[dict]]:
+    """Makes the trials, the planted ones spread among the others."""
     trials: dict[str, list[dict]] = {"planted": [], "same": []}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        adapter = make_adapter(folder)
-        then, equal, worse = (copy(folder / name, more) for name, more in (("then", ""), ("equal", ""), ("worse", SLOWER)))
+        adapter = folder if workload == "figures" else make_adapter(folder)
+        then, equal, worse = (copy(folder / name, workload, slow=name == "worse") for name in ("then", "equal", "worse"))
         for number in range(planted + same):
             plant = (number + 1) * planted // (planted + same) > number * planted // (planted + same)
-            found = trial(adapter, then, worse if plant else equal)
+            found = trial(workload, adapter, then, worse if plant else equal)
             trials["planted" if plant else "same"].append(found)
             print(f"{number + 1} of {planted + same}", "planted" if plant else "same", json.dumps(found), flush=True)
-    counts = {name: Rate(sum(one["slower"] for one in found), len(found)) for name, found in trials.items()}
-    rates = {
-        name: {"slower": rate.hits, "trials": rate.n, "low": rate.interval(0.95).low, "high": rate.interval(0.95).high}
-        for name, rate in counts.items()
+    return trials
+
+
+def rates(trials: dict[str, list[dict]]) -> dict[str, dict[str, float]]:
+    """How many were called slower, with the exact 95 % interval of the rate."""
+    counted = {name: Rate(sum(one["slower"] for one in found), len(found)) for name, found in trials.items()}
+    return {
+        name: {"slower": rate.hits, "trials": rate.n, "rate": rate.value, **rate.interval(0.95)._asdict()}
+        for name, rate in counted.items()
     }
-    settings = {"threshold": THRESHOLD, "level": LEVEL, "rounds": ROUNDS, "work": "20 calls of Scorer.logits; 3 more are planted"}
-    content = {"settings": settings, "rates": rates, "trials": trials, "machine": machine.features(), "libraries": machine.libraries()}
+
+
+def main(workload: str, planted: int, same: int, out: Path) -> int:
+    """Makes the trials of a workload and writes them beside those of others; the exit status."""
+    trials = run(workload, planted, same)
+    found = rates(trials)
+    settings = {"threshold": THRESHOLD, "level": LEVEL, "rounds": ROUNDS}
+    ran = {"machine": machine.features(), "libraries": machine.libraries()}
+    known = json.loads(out.read_text()) if out.is_file() else {}
     out.parent.mkdir(parents=True, exist_ok=True)
-    files.write(out, [files.canonical(content)])
-    print(json.dumps(rates, indent=1))
-    return 0 if counts["planted"].value >= 0.95 and counts["same"].hits <= 1 else 1
+    files.write(out, [files.canonical({**known, workload: {"rates": found, "settings": settings, "trials": trials, **ran}})])
+    print(json.dumps(found, indent=1))
+    return 0 if found["planted"]["rate"] >= CAUGHT and found["same"]["slower"] <= FALSE_ALARMS else 1
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workload", choices=WORK, default="figures")
     parser.add_argument("--planted", type=int, default=PLANTED)
     parser.add_argument("--same", type=int, default=SAME)
     parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args()
-    sys.exit(main(asked.planted, asked.same, asked.out))
+    sys.exit(main(asked.workload, asked.planted, asked.same, asked.out))
