@@ -5,7 +5,7 @@ A ratio of times taken side by side holds on a busy machine, where a time does n
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ ROUNDS = (20, 40, 80, 160)
 """How often the two are timed in turn: more often where fewer do not decide."""
 
 LEVEL = 0.998
-"""Of the ratio's interval; it is looked at up to four times."""
+"""Of the ratio's interval; it is looked at several times."""
 
 Clock = Callable[[], float]
 
@@ -47,11 +47,11 @@ def timed(work: Callable[[], object], clock: Clock = time.perf_counter) -> Timed
     return once
 
 
-def ratio(first: Timed, second: Timed, limit: float) -> Ratio:
+def ratio(first: Timed, second: Timed, limit: float, looks: Sequence[int] = ROUNDS) -> Ratio:
     """The first's time over the second's.
 
     Each is warmed once. In a round both work, one directly after the other and in turns the first. Rounds are added until the
-    interval lies on one side of the limit, or there are no more of ROUNDS.
+    interval lies on one side of the limit; it is looked at after so many rounds as `looks` says, and after the last in any case.
     """
     pair = (first, second)
     for one in pair:
@@ -59,7 +59,7 @@ def ratio(first: Timed, second: Timed, limit: float) -> Ratio:
     ratios: list[float] = []
     random = np.random.default_rng(0)
     low, high = 0.0, np.inf
-    for rounds in ROUNDS:
+    for rounds in looks:
         for number in range(len(ratios), rounds):
             times = [0.0, 0.0]
             for which in (0, 1) if number % 2 else (1, 0):

@@ -1,8 +1,8 @@
 """Is today's code slower than that of an earlier commit? Told on this machine, now, without any stored time.
 
-Two processes do the same work, one with each code, in turns, so that the noise of a shared machine hits both
-(lorasent.gate.latency). Slower means: the whole interval of the ratio lies above THRESHOLD, and so does the whole interval that
-two fresh processes give: where a process has its memory and its threads moves its times by percents for as long as it lives.
+Two processes do the same work, one with each code, in turns and on the same cores, so that the noise of a shared machine hits
+both (lorasent.gate.latency). Slower means: the whole interval of the ratio lies above THRESHOLD, and so does the whole interval
+that two fresh processes give: where a process has its memory moves its times by percents for as long as it lives.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,11 @@ ROOT = Path(__file__).parents[2]
 
 THRESHOLD = 1.07
 """Half way, as ratios go, between the same speed and 15 % more work: what is to pass and what is to be caught are as far from it."""
+
+
+LOOKS = (20, 40, 80, 160, 320, 640)
+"""Rounds after which it is asked whether they decide. On a busy machine a core's speed jumps by half from one moment to the next:
+pairs that jumped between their two times say nothing, and the median needs enough of the others."""
 
 
 class WorkerError(LorasentError):
@@ -38,12 +43,12 @@ class Subject:
     device: str = "cpu"
 
 
-def slower(now: Subject, then: Subject, limit: float = THRESHOLD) -> Ratio:
+def slower(now: Subject, then: Subject, limit: float = THRESHOLD, looks: Sequence[int] = LOOKS) -> Ratio:
     """The time that `now` takes over that of `then`; above the limit with its whole interval only where that is confirmed."""
 
     def measure() -> Ratio:
         with workers(now, then) as (first, second):
-            return ratio(first, second, limit)
+            return ratio(first, second, limit, looks)
 
     return confirmed(measure, limit)
 
@@ -86,10 +91,18 @@ def _start(subject: Subject) -> Iterator[subprocess.Popen]:
         bufsize=1,
     )
     try:
+        _pin(process.pid)
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def _pin(process: int) -> None:
+    """Keeps a process on the first cores that this one may use, as many as it has threads: two that never work at once share them."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdigit() and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(process, sorted(os.sched_getaffinity(0))[: int(threads)])
 
 
 def _timed(subject: Subject, process: subprocess.Popen) -> Timed:

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 from lorasent import Recipe, files, machine, train
-from lorasent.gate.latency import LEVEL, ROUNDS
+from lorasent.gate.latency import LEVEL
 from lorasent.gate.statistics import Rate
-from tests.benchmarks.against import ROOT, THRESHOLD, Subject, slower
+from tests.benchmarks.against import LOOKS, ROOT, THRESHOLD, Subject, slower
 from tests.benchmarks.workloads import CALLS
 from tests.support.bases import make_base
 
@@ -126,7 +126,7 @@ def main(workload: str, planted: int, same: int, out: Path) -> int:
     """Makes the trials of a workload and writes them beside those of others; the exit status."""
     trials = run(workload, planted, same)
     found = rates(trials)
-    settings = {"threshold": THRESHOLD, "level": LEVEL, "rounds": ROUNDS}
+    settings = {"threshold": THRESHOLD, "level": LEVEL, "looks": LOOKS}
     ran = {"machine": machine.features(), "libraries": machine.libraries()}
     known = json.loads(out.read_text()) if out.is_file() else {}
     out.parent.mkdir(parents=True, exist_ok=True)
