@@ -1,8 +1,9 @@
 """Is today's code slower than that of an earlier commit? Told on this machine, now, without any stored time.
 
 Two processes do the same work, one with each code, in turns and on the same cores, so that the noise of a shared machine hits
-both (lorasent.gate.latency). Slower means: the whole interval of the ratio lies above THRESHOLD, and so does the whole interval
-that two fresh processes give: where a process has its memory moves its times by percents for as long as it lives.
+both (lorasent.gate.latency); what the system lets others do on their core meanwhile is taken off. Slower means: the whole
+interval of the ratio lies above THRESHOLD, and so does the whole interval that two fresh processes give: where a process has
+its memory moves its times by percents for as long as it lives.
 """
 
 import contextlib
@@ -21,12 +22,11 @@ from lorasent.gate.latency import Ratio, Timed, confirmed, ratio
 ROOT = Path(__file__).parents[2]
 
 THRESHOLD = 1.07
-"""Half way, as ratios go, between the same speed and 15 % more work: what is to pass and what is to be caught are as far from it."""
+"""Half way, as ratios go, between the same speed and 15 % more work: what must pass and must be caught lies as far from it."""
 
 
-LOOKS = (20, 40, 80, 160, 320, 640)
-"""Rounds after which it is asked whether they decide. On a busy machine a core's speed jumps by half from one moment to the next:
-pairs that jumped between their two times say nothing, and the median needs enough of the others."""
+LOOKS = (20, 40, 80, 160, 320)
+"""Rounds after which it is asked whether they decide. The ratio of a round scatters by 2 % on a busy machine: 20 mostly do."""
 
 
 class WorkerError(LorasentError):
@@ -99,7 +99,7 @@ def _start(subject: Subject) -> Iterator[subprocess.Popen]:
 
 
 def _pin(process: int) -> None:
-    """Keeps a process on the first cores that this one may use, as many as it has threads: two that never work at once share them."""
+    """Keeps a process on the first cores that this one may use, as many as it has threads: the two never work at once."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
     if threads.isdigit() and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(process, sorted(os.sched_getaffinity(0))[: int(threads)])

@@ -36,7 +36,7 @@ class Run(BaseModel):
     times: dict[str, dict[str, float]]
     """`p50` and `p99` in seconds, `rounds`, and whatever figures belong to them."""
     ratios: dict[str, dict[str, float]]
-    """`low`, `value`, `high`."""
+    """`low`, `value`, `high`, and `limit` where the ratio is held to one."""
     counts: dict[str, int]
 
 
@@ -52,7 +52,7 @@ def now(found: Mapping[str, Any], root: Path) -> Run:
     """A run of today on the commit that is checked out in `root`. `found` holds times, ratios and counts."""
     return Run(
         when=datetime.now(UTC).replace(microsecond=0),
-        commit=_git(root, "rev-parse", "HEAD"),
+        commit=_git(root, "rev-parse", "HEAD") or "no commit",
         dirty=bool(_git(root, "status", "--porcelain")),
         machine=kind_of_machine(),
         libraries=machine.libraries(),
@@ -94,11 +94,11 @@ def trend(earlier: Sequence[Run], run: Run) -> list[str]:
     same = alike(earlier, run)
     kind = ", ".join(f"{name} {value}" for name, value in run.machine.items())
     if same:
-        lines = [f"{len(same)} earlier runs on this kind of machine ({kind})"]
+        lines = [f"{_runs(len(same), 'earlier ')} on this kind of machine ({kind})"]
     else:
         lines = [f"no earlier run on this kind of machine ({kind})"]
     if others := len(earlier) - len(same):
-        lines.append(f"{others} runs on other kinds of machine: their times are not compared")
+        lines.append(f"{_runs(others)} on other kinds of machine: the times are not compared")
     rows = [("", "earlier", "now", "change")]
     for name, times in run.times.items():
         before = [one.times[name]["p50"] for one in same if name in one.times]
@@ -118,6 +118,10 @@ def trend(earlier: Sequence[Run], run: Run) -> list[str]:
 
 
 NO_COUNTS = "exact counts: no earlier run has any"
+
+
+def _runs(number: int, which: str = "") -> str:
+    return f"{number} {which}run{'s' * (number != 1)}"
 
 
 def _change(before: Sequence[float], after: float) -> str:
@@ -146,4 +150,4 @@ def _processor() -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False).stdout.strip()

@@ -33,9 +33,9 @@ class Record:
         self.found["times"][name] = {"p50": float(p50), "p99": float(p99), "rounds": len(seconds), **figures}
         return self.found["times"][name]
 
-    def ratio(self, name: str, ratio: Ratio) -> None:
-        """A ratio of two times, measured in turns."""
-        self.found["ratios"][name] = ratio._asdict()
+    def ratio(self, name: str, ratio: Ratio, **figures: float) -> None:
+        """A ratio of two times, measured in turns; with `limit` where it is held to one."""
+        self.found["ratios"][name] = {**ratio._asdict(), **figures}
 
     def counts(self, counts: dict[str, int]) -> None:
         """Exact counts."""

@@ -43,7 +43,7 @@ def test_it_is_not_slower(workload, looks, revision, then, record, monkeypatch, 
     """Both codes in turns; slower is what two pairs of fresh processes agree on."""
     monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
     found = slower(Subject(workload, REFERENCE), Subject(workload, REFERENCE, then), looks=looks)
-    record.ratio(f"{workload}, today's over {revision}'s", found)
+    record.ratio(f"{workload}, today's over {revision}'s", found, limit=THRESHOLD)
     assert found.low <= THRESHOLD, (
         f"{workload}: {found.value:.3f} times the time that it took at {revision} ({found.low:.3f} to {found.high:.3f}, "
         f"confirmed by fresh processes); allowed are {THRESHOLD:g}"

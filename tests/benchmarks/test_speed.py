@@ -115,7 +115,7 @@ class Steps(Listener):
 def test_a_training_step(record, adapters, subject, shape, rates, tmp_path, device):
     """Batches of 4 by the recipe, each step from the end of the one before; the first three warm.
 
-    The floor: the forward pass, and the gradient by its inputs, which costs as much; the gradient by frozen weights is not asked for.
+    The floor: the forward pass, and the gradient by its inputs, which costs as much; frozen weights ask for none.
     """
     if device == "cpu" and torch.cuda.is_available():
         pytest.skip("training is on the GPU where there is one")

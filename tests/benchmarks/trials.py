@@ -2,7 +2,7 @@
 
 In each trial the check runs as it does for a commit: two fresh processes with a tree of code each. In PLANTED trials one tree
 makes 3 of 20 calls twice, which is 15 % more work, exactly; in SAME trials both trees are the same. Required: at least 95 % of
-the planted ones are caught, and of the same at most 1 is a false alarm. Its processes load the machine like any others; run it beside other work.
+the planted ones are caught, and of the same at most 1 is a false alarm, while others use the machine.
 """
 
 import argparse

@@ -5,11 +5,13 @@ names; but for `one_by_one`, which is today's. A piece of work takes tens of mil
 beside it.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -22,8 +24,24 @@ BULK = 16
 
 JUDGED = 2_000
 
-Turn = Callable[[], None]
+
+class Turn(Protocol):
+    """What a workload calls between two pieces of work."""
+
+    def __call__(self) -> None:
+        """Answers with the time of the one; waits for the command to do the next."""
+
+    def excuse(self, seconds: float) -> None:
+        """Takes seconds off the piece of work that is being done."""
+
+
 Work = Callable[[Turn, Path, str], None]
+
+
+def waited(process: str = "thread-self") -> float:
+    """Seconds that the main thread of a process (this thread) was ready to run while others had its core; 0 where none tells."""
+    path = Path("/proc") / process / "schedstat"
+    return int(path.read_text().split()[1]) / 1e9 if path.is_file() else 0.0
 
 
 def scorer_on(adapter: Path, device: str):
@@ -105,10 +123,17 @@ def process(*arguments: str) -> Work:
         command = [sys.executable, "-P", *(str(adapter) if one == "ADAPTER" else one for one in arguments)]
         while True:
             turn()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+                os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+                turn.excuse(waited(str(child.pid)))
+            if child.returncode not in (0, INCONCLUSIVE):
+                raise RuntimeError(f"{' '.join(command)}: exits {child.returncode}")
 
     return work
 
+
+INCONCLUSIVE = 3
+"""How a verdict exits that wants more evidence: a verdict all the same."""
 
 VERDICT = ("-m", "lorasent.cli", "gate", "ADAPTER", "--baseline", "ADAPTER", "--json")
 
