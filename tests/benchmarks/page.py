@@ -22,13 +22,15 @@ PAGE = """<!doctype html>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 68em; margin: 2em auto; padding: 0 1em; color: #222 }}
 h1 {{ margin-bottom: 0 }} h2 {{ margin: 2em 0 .6em; font-size: 1.15em }} p, small {{ color: #666 }}
 .panels {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(310px, 1fr)); gap: 1em }}
-figure {{ margin: 0; padding: .8em; border: 1px solid #ddd; border-radius: 6px }} figcaption b {{ display: block; font-weight: 600 }}
+figure {{ margin: 0; padding: .8em; border: 1px solid #ddd; border-radius: 6px }}
+figcaption b {{ display: block; font-weight: 600 }}
 svg {{ width: 100%; height: auto; display: block; overflow: visible }} svg text {{ font-size: 10px; fill: #888 }}
 .p50 {{ fill: none; stroke: #1f5fa8; stroke-width: 1.8 }} .p99 {{ fill: none; stroke: #b9cfe8; stroke-width: 1.4 }}
 circle {{ fill: #1f5fa8 }} circle.dirty {{ fill: #fff; stroke: #1f5fa8; stroke-width: 1.5 }}
 .axis {{ stroke: #e4e4e4 }} .interval {{ stroke: #b9cfe8; stroke-width: 6 }}
 .limit {{ stroke: #b3261e; stroke-dasharray: 3 3 }} .slower {{ color: #b3261e }}
-table {{ border-collapse: collapse }} td, th {{ text-align: right; padding: .2em 1.2em .2em 0 }} td:first-child {{ text-align: left }}
+table {{ border-collapse: collapse }} td, th {{ text-align: right; padding: .2em 1.2em .2em 0 }}
+td:first-child {{ text-align: left }}
 tr {{ border-top: 1px solid #eee }}
 </style>
 <h1>Benchmarks</h1>

@@ -32,9 +32,9 @@ def test_a_tree_without_the_code_is_found_out(tmp_path):
 def test_a_worker_that_ends_says_why(tree):
     """The last line of its error."""
     (tree / "lorasent" / "metrics.py").write_text("raise ValueError('broken')\n")
-    with workers(Subject("figures", ROOT, tree)) as (work,):
-        with pytest.raises(WorkerError, match="figures, the code in .*: its process ended early; it said last: ValueError: broken"):
-            work()
+    reason = r"figures, the code in .*: its process ended early; it said last: ValueError: broken$"
+    with workers(Subject("figures", ROOT, tree)) as (work,), pytest.raises(WorkerError, match=reason):
+        work()
 
 
 def test_a_commit_is_checked_out(tmp_path):
@@ -45,7 +45,9 @@ def test_a_commit_is_checked_out(tmp_path):
 
 def test_a_revision_that_is_none_is_named(tmp_path):
     """With git's own reason."""
-    with pytest.raises(WorkerError, match="^nowhere: no commit of this repository that holds the package: not a valid object name"):
+    with pytest.raises(
+        WorkerError, match=r"^nowhere: no commit of this repository that holds the package: not a valid object name"
+    ):
         checkout("nowhere", tmp_path)
 
 

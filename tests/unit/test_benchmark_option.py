@@ -1,12 +1,19 @@
 """pytest --benchmark, as it is typed: on a small project of its own."""
 
 import json
+import re
+import shlex
 import subprocess
+import sys
 
 import pytest
 
+from lorasent.gate.latency import LEVEL
 from tests.benchmarks import plugin
+from tests.benchmarks.against import LOOKS, THRESHOLD
 from tests.support.references import FOLDER
+
+ROOT = FOLDER.parent
 
 TESTS = """
 import time
@@ -116,11 +123,20 @@ def test_a_broken_history_is_told(project):
     run(project, "--benchmark").stdout.fnmatch_lines(["*a.json: not a run of benchmarks: when: Field required; remove it"])
 
 
+@pytest.mark.slow
+def test_the_readmes_commands_are_understood():
+    """Every pytest line of README's benchmarks collects what it would run."""
+    (block,) = re.findall(r"^```sh benchmarks\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for line in block.splitlines():
+        program, *arguments = shlex.split(line.partition("#")[0])
+        command = [sys.executable, "-m", program, *arguments, "--collect-only", "-q"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        assert "tests/benchmarks/test_speed.py::test_one_review" in done.stdout
+
+
 def test_the_recorded_trials_are_of_todays_check():
     """20 planted slowdowns of 15 %, at least 19 caught; 100 times the same code, at most one false alarm; by today's settings."""
-    from lorasent.gate.latency import LEVEL
-    from tests.benchmarks.against import LOOKS, THRESHOLD
-
     recorded = json.loads((FOLDER / "benchmarks" / "regression.json").read_text())["figures"]
     assert recorded["settings"] == {"threshold": THRESHOLD, "level": LEVEL, "looks": list(LOOKS)}
     caught, alarms = (sum(one["slower"] for one in recorded["trials"][name]) for name in ("planted", "same"))
