@@ -20,7 +20,7 @@ from lorasent import machine, packed
 from lorasent.architecture import Layer, Parts, parts
 from lorasent.encoding import Ids
 
-ROWS_STEP = 64
+ROWS_STEP = 32
 """Rows come in multiples of it: each new number of rows costs oneDNN a new kernel."""
 
 USUAL_ROWS = 1024
@@ -39,7 +39,7 @@ class Tuner:
         lengths, heads = [len(review) for review in reviews], self.parts.heads
         read, alone = _Beside(lengths, heads), _Beside([1] * len(reviews), heads)
         with torch.no_grad():
-            states = self.parts.embedded(reviews, -(-sum(lengths) // ROWS_STEP) * ROWS_STEP).to(self.dtype)
+            states = self.parts.embedded(reviews, rows(sum(lengths))).to(self.dtype)
         for layer in self.layers[:-1]:
             states = layer.rest(_attend(None, layer.query_key_value(states), read, read), states)
         layer = self.layers[-1]
@@ -62,6 +62,11 @@ def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
         return None
     machine.keep_memory()
     return Tuner(found, dtype)
+
+
+def rows(tokens: int) -> int:
+    """How many rows a step of so many tokens has."""
+    return -(-tokens // ROWS_STEP) * ROWS_STEP
 
 
 class _Layer:

@@ -1,6 +1,5 @@
 """Exact counts: what a review costs, told without a clock, and so without noise."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import lorasent
+from lorasent import engine, tuning
 from lorasent.evidence import LiveSubject
 from lorasent.gate.cost import operations
 from lorasent.manifest import WEIGHTS
-from lorasent.scoring import plan_batches
+from lorasent.scoring import fill
 from lorasent.training import LengthGroupedSampler
 from tests.benchmarks.workloads import SHORT, reviews
 
@@ -33,15 +33,11 @@ def costs(adapter: Path) -> dict[str, int]:
         lengths = [min(int(length), limit) for length in subject.scorer.encoder.lengths(texts)]
         counts[f"{split} reviews, tokens"] = sum(lengths)
         if split == "test":
-            counts["test reviews, tokens padded for scoring"] = padded(lengths, plan_batches(lengths))
+            counts["test reviews, rows for scoring"] = len(fill(lengths, engine.CAPACITY)) * engine.ROWS
     rows = list(LengthGroupedSampler(lengths, 4, 0))
-    counts["train reviews, tokens padded for training"] = padded(lengths, [rows[row : row + 4] for row in range(0, len(rows), 4)])
+    steps = [sum(lengths[row] for row in rows[start : start + 4]) for start in range(0, len(rows), 4)]
+    counts["train reviews, rows for training"] = sum(tuning.rows(tokens) for tokens in steps)
     return {**counts, "bytes of the adapter": (adapter / WEIGHTS).stat().st_size}
-
-
-def padded(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> int:
-    """Tokens of batches when each is padded to its longest review."""
-    return sum(len(rows) * max(lengths[row] for row in rows) for rows in batches)
 
 
 def kernels(adapter: Path) -> dict[str, int]:
@@ -74,5 +70,6 @@ class Calls(TorchDispatchMode):
 
 
 def _storages(values: Any) -> dict[int, torch.UntypedStorage]:
-    storages = [one.untyped_storage() for one in tree_leaves(values) if isinstance(one, torch.Tensor)]
+    tensors = [one for one in tree_leaves(values) if isinstance(one, torch.Tensor)]
+    storages = [one.untyped_storage() for one in tensors if one.layout is torch.strided]  # packed weights have none
     return {storage._cdata: storage for storage in storages}

@@ -18,7 +18,7 @@ def rows(found):
 
 @pytest.mark.golden("benchmarks/counts")
 def test_a_review_costs_what_it_did(golden, record):
-    """Operations with attention, padded tokens of scoring and of training, the adapter's bytes: not one more, not one less."""
+    """Operations with attention, rows of scoring and of training, the adapter's bytes: not one more, not one less."""
     found = counts.costs(REFERENCE)
     record.counts(found)
     golden.check(
@@ -47,11 +47,6 @@ def test_torch_is_asked_for_no_more_than_before(golden, record, request):
         tolerance={},
         why="counts are exact",
     )
-
-
-def test_padding_is_counted():
-    """Three reviews of 5, 3 and 2 tokens in two batches: 5 and 2 times 3."""
-    assert counts.padded([5, 2, 3], [[0], [2, 1]]) == 11
 
 
 def test_calls_and_new_memory_are_counted():
