@@ -12,7 +12,11 @@ A map of the house; imports go down only.
     evidence        adapter x texts -> logits, cached by content
     training        recipe -> adapter (Hugging Face Trainer)
     scoring         texts -> logits, fast: plans batches, picks precision
+    engine          token ids -> logits without padding, bit for bit whatever lies beside
+    tuning          the same in training: gradients for what is trained alone
     adapter         the adapter on disk: write, verify, load, merge
+    architecture    classifiers of BERT's family taken apart
+    packed          products with weights that do not change
     classifier      base + head + LoRA in memory: build, count parameters
     encoding        tokenizer, pad token, left truncation, padding
     base            the frozen encoder: found, pinned by hash

@@ -25,7 +25,7 @@ from lorasent.errors import EvidenceError
 if TYPE_CHECKING:
     from lorasent.scoring import Precision, Scorer
 
-SCHEMA = "1"
+SCHEMA = "2"
 
 CACHE_VARIABLE = "LORASENT_CACHE"
 """Environment variable with the cache folder; empty: nothing is cached."""
@@ -57,10 +57,10 @@ class LiveSubject:
 
     @functools.cached_property
     def scorer(self) -> "Scorer":
-        """The adapter in memory."""
+        """The adapter in memory. What it answers to a text does not depend on the texts beside it."""
         from lorasent.scoring import load
 
-        return load(self.path, self.precision)
+        return load(self.path, self.precision, invariant=True)
 
     def answer(self, texts: Sequence[str]) -> Answers:
         """The answers to `texts`, in their order, out of the cache where they are."""

@@ -1,12 +1,16 @@
 """texts -> logits: the one place that plans batches and picks precision.
 
-Reviews are scored in order of length, so that a batch pads to almost nothing, and handed back in the order they came in.
+Where `engine` knows the architecture, on the CPU, reviews fill matrices of one size without padding. Otherwise they are scored in
+order of length, so that a batch pads to almost nothing. Answers are handed back in the order that the texts came in.
 """
 
 import contextlib
+import functools
+import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lorasent import adapter
+from lorasent import adapter, engine
 from lorasent.classifier import forward, inference
 from lorasent.encoding import Encoder, Ids
 from lorasent.metrics import probabilities
@@ -26,8 +30,8 @@ TOKENS_PER_BATCH = 4096
 FEWEST_TOKENS = 1024
 """A batch of at least this size ends early rather than pad a review by more than an eighth."""
 
-TEXTS_PER_CHUNK = 4096
-"""How many texts are held at once: memory does not grow with the number of reviews."""
+TEXTS_PER_CHUNK = 2048
+"""How many texts are planned at once: memory does not grow with the number of reviews."""
 
 
 @dataclass(frozen=True)
@@ -40,43 +44,105 @@ class Prediction:
 
 
 class Scorer:
-    """Answers reviews with one model. `precision` is of the encoder; logits come out in float32."""
+    """Answers reviews with one model, as it is when it is first asked.
 
-    def __init__(self, model: nn.Module, encoder: Encoder, labels: Sequence[str], precision: Precision = "fp32") -> None:
+    `precision` is of the encoder; logits come out in float32. With `invariant` they do not depend, bit for bit, on the reviews
+    beside or before them, where `engine` knows the architecture; without it a few reviews are answered sooner.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        encoder: Encoder,
+        labels: Sequence[str],
+        precision: Precision = "fp32",
+        *,
+        invariant: bool = False,
+    ) -> None:
         self.model = model
         self.encoder = encoder
         self.labels = tuple(labels)
         self.bf16 = uses_bf16(precision)
+        self.invariant = invariant
 
     def logits(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Logits (N, L) in input order. Texts are taken in chunks of bounded size, so any iterable will do."""
         none = np.zeros((0, len(self.labels)), np.float32)
-        return np.concatenate([none, *(self.score(self.encoder.encode(chunk)) for chunk in _chunks(texts))])
+        return np.concatenate([none, *(self.score(encoded) for _, encoded in self._encoded(texts))])
 
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
         """A prediction for each text, in input order."""
         return list(self.stream(texts))
 
     def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
-        """Predictions one by one, in input order, with no more than a chunk of texts in memory."""
-        for chunk in _chunks(texts):
-            for text, row in zip(chunk, probabilities(self.score(self.encoder.encode(chunk))), strict=True):
+        """Predictions one by one, in input order, with no more than two chunks of texts in memory."""
+        for chunk, encoded in self._encoded(texts):
+            for text, row in zip(chunk, probabilities(self.score(encoded)), strict=True):
                 best = int(row.argmax())
                 yield Prediction(text, self.labels[best], float(row[best]))
 
     def score(self, encoded: Sequence[Ids]) -> NDArray[np.float32]:
         """Logits (N, L) of texts that are token ids already, in input order."""
         logits = np.empty((len(encoded), len(self.labels)), np.float32)
+        lengths = [len(ids) for ids in encoded]
+        if self._engine is not None:
+            with torch.inference_mode():
+                for rows in fill(lengths, engine.CAPACITY):
+                    logits[rows] = self._engine.logits([encoded[row] for row in rows])
+            return logits
         with inference(self.model), _autocast(self.model, self.bf16):
-            for rows in plan_batches([len(ids) for ids in encoded]):
+            for rows in plan_batches(lengths):
                 logits[rows] = forward(self.model, self.encoder.pad([encoded[row] for row in rows]))
         return logits
 
+    @functools.cached_property
+    def _engine(self) -> engine.Engine | None:
+        return engine.build(self.model, bf16=self.bf16, invariant=self.invariant)
 
-def load(path: str | Path, precision: Precision = "fp32") -> Scorer:
+    def _encoded(self, texts: Iterable[str]) -> Iterator[tuple[list[str], list[Ids]]]:
+        """Chunks of texts with their token ids; the next one is encoded while this one is scored."""
+        chunks = _chunks(texts)
+        chunk = next(chunks, [])
+        if len(chunk) < TEXTS_PER_CHUNK:
+            if chunk:
+                yield chunk, self.encoder.encode(chunk)
+            return
+        with ThreadPoolExecutor(1) as beside:
+            encoded = beside.submit(self.encoder.encode, chunk)
+            for following in itertools.chain(chunks, [[]]):
+                ahead = beside.submit(self.encoder.encode, following)
+                yield chunk, encoded.result()
+                chunk, encoded = following, ahead
+
+
+def load(path: str | Path, precision: Precision = "fp32", *, invariant: bool = False) -> Scorer:
     """A scorer for the adapter in a directory, verified as `adapter.load` says."""
     loaded = adapter.load(path)
-    return Scorer(loaded.model, loaded.encoder, loaded.labels, precision)
+    return Scorer(loaded.model, loaded.encoder, loaded.labels, precision, invariant=invariant)
+
+
+def fill(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Row numbers by batch: the longest first, each into the fullest batch that has room for it (best fit decreasing).
+
+    A batch holds `capacity` tokens at most, or one review. `lengths` are in tokens.
+    """
+    batches: list[list[int]] = []
+    by_room: dict[int, list[int]] = defaultdict(list)
+    rooms = 0  # bit r: some batch has room for just r more tokens
+    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
+        length = lengths[row]
+        if fitting := rooms >> length:
+            room = length + (fitting & -fitting).bit_length() - 1
+            batch = by_room[room].pop()
+            if not by_room[room]:
+                rooms ^= 1 << room
+        else:
+            room, batch = max(capacity, length), len(batches)
+            batches.append([])
+        batches[batch].append(row)
+        by_room[room - length].append(batch)
+        rooms |= 1 << (room - length)
+    return batches
 
 
 def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
@@ -111,5 +177,5 @@ def _autocast(model: nn.Module, bf16: bool) -> contextlib.AbstractContextManager
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     iterator = iter(texts)
-    while chunk := list(islice(iterator, TEXTS_PER_CHUNK)):
+    while chunk := list(itertools.islice(iterator, TEXTS_PER_CHUNK)):
         yield chunk

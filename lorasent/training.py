@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from peft import PeftModel, set_peft_model_state_dict
 from peft.helpers import disable_input_dtype_casting
 from safetensors import SafetensorError
@@ -25,7 +24,7 @@ from safetensors.torch import load_file
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments, set_seed
 
-from lorasent import adapter, files
+from lorasent import adapter, files, tuning
 from lorasent.base import BaseModel, find
 from lorasent.classifier import ParameterCount, build, count_parameters, quiet
 from lorasent.data import Reviews, read, without_overlap
@@ -136,8 +135,6 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
     encoder = Encoder(base.path, recipe.encoding)
     set_seed(recipe.training.seed)
     model = build(base, recipe.base, recipe.lora, encoder)
-    if not torch.cuda.is_available():
-        model.set_attn_implementation("eager")  # on the CPU its backward pass is the fastest
     if not resume:
         shutil.rmtree(run_path, ignore_errors=True)  # a run that did not finish its first epoch
     _claim(run_path, recipe, base, reviews, validation)
@@ -202,22 +199,26 @@ class _Trainer(Trainer):  # type: ignore[misc]
 
     control: TrainerControl
 
-    def __init__(self, run: Prepared, encoder: Encoder, scorer: Scorer, **options: Any) -> None:
+    def __init__(self, run: Prepared, encoder: Encoder, model: PeftModel, **options: Any) -> None:
         self.run = run
-        self.scorer = scorer
+        self.encoder = encoder
+        self.tuner = tuning.build(model, bf16=run.bf16)
+        if self.tuner is None and not torch.cuda.is_available():
+            model.set_attn_implementation("eager")  # on the CPU its backward pass is the fastest
         self.encoded_validation = encoder.encode(run.validation.texts)
         encoded = encoder.encode(run.train.texts)
         self.sampler = LengthGroupedSampler([len(ids) for ids in encoded], run.recipe.training.batch_size, run.recipe.training.seed)
         self.steps_per_epoch = run.steps // run.recipe.training.epochs
         rows = list(zip(encoded, run.train.labels.tolist(), strict=True))
 
-        def collate(batch: list[tuple[Ids, int]]) -> dict[str, torch.Tensor]:
-            arrays: dict[str, NDArray[np.int64]] = encoder.pad([ids for ids, _ in batch])
-            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-            return {**tensors, "labels": torch.tensor([label for _, label in batch])}
+        def collate(batch: list[tuple[Ids, int]]) -> dict[str, Any]:
+            reviews, labels = [ids for ids, _ in batch], torch.tensor([label for _, label in batch])
+            if self.tuner is not None:
+                return {"reviews": reviews, "labels": labels}
+            return {**{name: torch.from_numpy(array) for name, array in encoder.pad(reviews).items()}, "labels": labels}
 
-        # `evaluate` asks the scorer; Trainer only wants to see that there is something to evaluate on.
-        super().__init__(train_dataset=rows, eval_dataset=rows, data_collator=collate, **options)
+        # `evaluate` asks a scorer; Trainer only wants to see that there is something to evaluate on.
+        super().__init__(model=model, train_dataset=rows, eval_dataset=rows, data_collator=collate, **options)
 
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
         return self.sampler
@@ -233,9 +234,12 @@ class _Trainer(Trainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
         labels = inputs.pop("labels")
-        # Under autocast PEFT would turn every input to float32 only for autocast to turn it back.
-        with disable_input_dtype_casting(model):
-            logits = model(**inputs).logits.float()
+        if self.tuner is not None:
+            logits = self.tuner.logits(inputs["reviews"])
+        else:
+            # Under autocast PEFT would turn every input to float32 only for autocast to turn it back.
+            with disable_input_dtype_casting(model):
+                logits = model(**inputs).logits.float()
         loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=self.run.recipe.training.label_smoothing)
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -244,9 +248,10 @@ class _Trainer(Trainer):  # type: ignore[misc]
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        validation = self.run.validation
+        validation, labels = self.run.validation, self.run.recipe.base.labels
+        scorer = Scorer(self.model, self.encoder, labels, "bf16" if self.run.bf16 else "fp32")  # of the weights as they are now
         try:
-            figures = evaluate(self.scorer.score(self.encoded_validation), validation.labels, self.run.recipe.base.labels)
+            figures = evaluate(scorer.score(self.encoded_validation), validation.labels, labels)
         except MetricError as error:
             raise TrainingError(f"after step {self.state.global_step} of {self.run.steps}: {error}: stopped; {ADVICE}") from None
         metrics = {f"eval_{name}": value for name, value in figures.to_json().items() if name not in ("n", "average")}
@@ -315,9 +320,8 @@ def _run(
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - several would multiply the batch that the recipe gives
-    scorer = Scorer(model, encoder, run.recipe.base.labels, "bf16" if run.bf16 else "fp32")
     with quiet():
-        trainer = _Trainer(run, encoder, scorer, model=model, args=arguments)
+        trainer = _Trainer(run, encoder, model, args=arguments)
         for unwanted in list(trainer.callback_handler.callbacks):
             if type(unwanted).__name__ == "PrinterCallback":
                 trainer.remove_callback(unwanted)

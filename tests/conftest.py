@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.bases import make_base
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.benchmarks.plugin"]
 
 # Absolute times are never asserted: a busy machine is not a broken property. A failure prints the blob that repeats it.
 settings.register_profile("lorasent", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])

@@ -4,29 +4,24 @@ Floating-point operations are counted by torch on the model itself, attention in
 is a polynomial of second degree in the length, which three points give exactly.
 """
 
+import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lorasent.evidence import LiveSubject
 from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.latency import Clock, confirmed, ratio, timed
 from lorasent.gate.policy import Cost
 from lorasent.manifest import WEIGHTS
 
 LENGTHS = (8, 16, 32)
 """Tokens at which operations are counted."""
 
-ROUNDS = (20, 40, 80, 160)
-"""How often the two answer the same reviews in turn: more often where fewer do not decide."""
-
-LEVEL = 0.998
-"""Of the latency's interval; it is looked at up to four times."""
-
 LATENCY_REVIEWS = 4
-
-Clock = Callable[[], float]
+"""How many reviews are answered when time is taken."""
 
 
 def check(
@@ -89,43 +84,13 @@ def _ratio(name: str, unit: str, was: int, now: int, limit: float) -> Finding:
 
 def _latency(candidate: LiveSubject, baseline: LiveSubject, texts: Sequence[str], limit: float, clock: Clock) -> Finding:
     """Blocks only where two measurements after each other both lie above the limit, whole interval and all."""
-    low, ratio, high = _measure(candidate, baseline, texts, limit, clock)
-    if low > limit:
-        low, ratio, high = _measure(candidate, baseline, texts, limit, clock)
-    figures = {"ratio": ratio, "low": low, "high": high, "limit": limit}
-    message = f"{ratio:.3f} times the baseline's time ({low:.3f} to {high:.3f}), allowed are {limit:g}"
-    if low > limit:
+    first, second = (timed(functools.partial(one.scorer.logits, texts), clock) for one in (candidate, baseline))
+    found = confirmed(lambda: ratio(first, second, limit), limit)
+    figures = {"ratio": found.value, "low": found.low, "high": found.high, "limit": limit}
+    message = f"{found.value:.3f} times the baseline's time ({found.low:.3f} to {found.high:.3f}), allowed are {limit:g}"
+    if found.low > limit:
         return Finding("cost::latency", Outcome.BLOCK, "slower", message, "see cost::flops for where the time goes", figures)
-    if high > limit:
+    if found.high > limit:
         advice = "ask again on a machine that does nothing else"
         return Finding("cost::latency", Outcome.INCONCLUSIVE, "undecided", message, advice, figures)
     return Finding("cost::latency", Outcome.PASS, "", message, figures=figures)
-
-
-def _measure(
-    candidate: LiveSubject, baseline: LiveSubject, texts: Sequence[str], limit: float, clock: Clock
-) -> tuple[float, float, float]:
-    """The median over rounds of the ratio of their times, between the ends of its bootstrap interval.
-
-    In a round both answer, one directly after the other and in turns the first, so that what else the machine does slows both.
-    Rounds are added until the interval lies on one side of the limit, or there are no more of ROUNDS.
-    """
-    pair = (candidate.scorer, baseline.scorer)
-    for scorer in pair:
-        scorer.logits(texts)
-    ratios: list[float] = []
-    random = np.random.default_rng(0)
-    low, high = 0.0, np.inf
-    for rounds in ROUNDS:
-        for number in range(len(ratios), rounds):
-            times = [0.0, 0.0]
-            for which in (0, 1) if number % 2 else (1, 0):
-                started = clock()
-                pair[which].logits(texts)
-                times[which] = clock() - started
-            ratios.append(times[0] / times[1])
-        drawn = np.median(random.choice(ratios, (5000, rounds)), axis=1)
-        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        if not low <= limit <= high:
-            break
-    return float(low), float(np.median(ratios)), float(high)

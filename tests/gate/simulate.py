@@ -256,7 +256,7 @@ def worst(rows) -> list[dict]:
 
 
 def claims(measured, real=None) -> list[dict]:
-    """What is claimed of verdicts, measured; innocents also at the spread of `real` retrains, by their policy's margin."""
+    """What is claimed of verdicts, measured; innocents also at the spread of `real` retrains, by their policy's limits."""
     parts = {"passing": verdicts.passing} | {
         name: lambda part=part: part(measured)
         for name, part in (
@@ -267,9 +267,9 @@ def claims(measured, real=None) -> list[dict]:
         )
     }
     if real is not None:
-        moved, margin = real
+        moved, limits = real
         parts["innocent_real"] = lambda: (
-            {**row, "claim": f"{row['claim']}, at the measured spread"} for row in verdicts.innocent(moved, margin=margin)
+            {**row, "claim": f"{row['claim']}, at the measured spread"} for row in verdicts.innocent(moved, **limits)
         )
     rows = []
     for name, part in parts.items():
@@ -321,7 +321,8 @@ def main() -> int:
         moved = proof["retraining"]
         between = moved["spread"] ** 2 - moved["discordance"] / (2 * moved["n"])  # the rest is the noise of single reviews
         retrains = verdicts.Retraining(moved["accuracy"], max(between, 1e-8) ** 0.5, moved["discordance"])
-        real = retrains, proof["policy"]["quality"]["margin"]
+        policy = proof["policy"]
+        real = retrains, {"margin": policy["quality"]["margin"], "brier": policy["calibration"]["max_brier_increase"]}
     about, written, failed = "The gate's error rates; made by python -m tests.gate.simulate", {}, False
     if asked.only in {None, "size"}:
         rows = size()

@@ -1,5 +1,6 @@
 """What decides a verdict, to the last figure: each claim and finding whole, at its bounds, without torch."""
 
+import gc
 import json
 import zipfile
 from dataclasses import replace
@@ -12,7 +13,7 @@ from lorasent import golden, hub, metrics
 from lorasent.data import Reviews
 from lorasent.errors import AdapterError, BaseModelError, DataError, PolicyError
 from lorasent.evidence import Answers, RecordedSubject
-from lorasent.gate import behaviour, calibration, cost, integrity, power, quality, statistics, verdict
+from lorasent.gate import behaviour, calibration, cost, integrity, latency, power, quality, statistics, verdict
 from lorasent.gate import golden as differential
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
 from lorasent.gate.policy import Behaviour, Calibration, Cost, Data, Golden, Policy, Quality
@@ -823,10 +824,15 @@ def test_no_latency_is_measured_where_the_policy_limits_none(tmp_path):
     assert one.calls == []
 
 
+def in_turns(new, old, clock):
+    """Both subjects' answers to one text, timed by their clock."""
+    return [latency.timed(lambda one=one: one.logits(["a"]), clock) for one in (new, old)]
+
+
 def test_the_two_answer_in_turns_the_first(pair):
     """Each is warmed once; then the baseline begins the first round, the candidate the second."""
     new, old, clock = pair(1.0)
-    cost._measure(new, old, ["a"], 1.25, clock)
+    latency.ratio(*in_turns(new, old, clock), 1.25)
     names = "".join("c" if one is new else "b" for one in clock.calls)
     assert names == "cb" + "bccb" * 10
 
@@ -853,11 +859,30 @@ def test_the_latencys_interval_is_the_bootstraps(pair):
     """99.8 % of the medians of 5,000 draws, by a fixed seed."""
     times = np.random.default_rng(3).lognormal(0, 0.2, 200)
     new, old, clock = pair(lambda: times[len(new.calls)])
-    low, ratio, high = cost._measure(new, old, ["a"], 2.0, clock)
+    low, ratio, high = latency.ratio(*in_turns(new, old, clock), 2.0)
     ratios = times[2:22]
     drawn = np.median(np.random.default_rng(0).choice(ratios, (5000, 20)), axis=1)
     assert (low, high) == pytest.approx(tuple(np.quantile(drawn, [0.001, 0.999])))
     assert ratio == pytest.approx(float(np.median(ratios)))
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_no_garbage_is_collected_in_what_is_timed(collects):
+    """Nor where it fails; afterwards the collector is as it was."""
+    seen = []
+
+    def work():
+        seen.append(gc.isenabled())
+        raise ValueError("it fails")
+
+    was = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        with pytest.raises(ValueError, match="it fails"):
+            latency.timed(work)()
+        assert (seen, gc.isenabled()) == ([False], collects)
+    finally:
+        (gc.enable if was else gc.disable)()
 
 
 # policy

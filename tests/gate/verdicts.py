@@ -26,6 +26,7 @@ from lorasent.gate.policy import Calibration, Quality
 
 ALPHA = 0.05
 MARGIN = 0.02
+BRIER = 0.01
 MEASURED = {"accuracy": 0.90, "spread": 0.0045, "discordance": 0.05}
 MAX_LENGTH = 512
 ORDER = (Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS)
@@ -132,12 +133,14 @@ def unexplained():
         yield
 
 
-def asks(family, measured, margin=MARGIN):
+def asks(family, measured, margin=MARGIN, brier=BRIER):
     """The policy of a family's name, and its limits of calibration."""
     if family == "the metric":
         return Quality(margin=margin), None
     least = round(measured.accuracy - 2 * margin, 4)
-    return Quality(margin=margin, min=least, slices=FAMILIES[family]), Calibration(max_log_loss_increase=0.05)
+    return Quality(margin=margin, min=least, slices=FAMILIES[family]), Calibration(
+        max_brier_increase=brier, max_log_loss_increase=0.05
+    )
 
 
 def share(claim, hits, many, limit, case, *, least=False):
@@ -266,9 +269,9 @@ def familywise(measured, many=1500) -> Iterator[dict]:
         yield share("b: BLOCK where all hypotheses hold, at their bounds", blocked, many, ALPHA, {"n": n, "claims": len(found)})
 
 
-def innocent(measured, many=4000, sizes=(400, 1000, 2000, 5000), banks=(1, 3, 5, 10), margin=MARGIN) -> Iterator[dict]:
+def innocent(measured, many=4000, sizes=(400, 1000, 2000, 5000), banks=(1, 3, 5, 10), margin=MARGIN, brier=BRIER) -> Iterator[dict]:
     """(c, d) Retrains by the whole policy: at most 1 % BLOCK; by the metric at n 2000, at most 10 % INCONCLUSIVE."""
-    policy, extra = asks("about 12 claims", measured, margin)
+    policy, extra = asks("about 12 claims", measured, margin, brier)
     for n in sizes:
         random, found = np.random.default_rng([4, n]), {k: [] for k in banks}
         for _ in range(many):
@@ -276,7 +279,10 @@ def innocent(measured, many=4000, sizes=(400, 1000, 2000, 5000), banks=(1, 3, 5,
             for k in banks:
                 found[k].append(outcomes(policy, drawn[0], drawn[1 : k + 1], extra))
         for k in banks:
-            case, own = {"n": n, "k": k, "margin": margin, "claims": len(found[k][-1])}, [metric(one) for one in found[k]]
+            case, own = (
+                {"n": n, "k": k, "margin": margin, "brier": brier, "claims": len(found[k][-1])},
+                [metric(one) for one in found[k]],
+            )
             blocked = sum(worst(one) is Outcome.BLOCK for one in found[k])
             yield share("c: innocent BLOCK, whole policy", blocked, many, 0.01, case)
             undecided = {

@@ -1,0 +1,32 @@
+"""Products with weights that do not change, packed once as oneDNN wants them: half of a product's time goes into that otherwise."""
+
+from collections.abc import Callable
+
+import torch
+
+Product = Callable[..., torch.Tensor]
+"""States (rows, in), and perhaps something to add (rows, out) -> (rows, out)."""
+
+NONE = ("none", "")
+
+
+def available(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this machine multiplies so."""
+    if device.type != "cpu" or not torch._C._has_mkldnn:
+        return False
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def pack(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, activation: tuple[str, str] = NONE) -> Product:
+    """The product with `weight` (out, in), `bias` (out,) and an activation, best for about so many rows.
+
+    An activation is oneDNN's name of it and of its algorithm; what is to be added takes its place.
+    """
+    ready = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+
+    def product(states: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+        if added is not None:
+            return torch.ops.mkldnn._linear_pointwise.binary(states, added, ready, bias, "add")  # type: ignore[no-any-return]
+        return torch.ops.mkldnn._linear_pointwise(states, ready, bias, activation[0], [], activation[1])  # type: ignore[no-any-return]
+
+    return product

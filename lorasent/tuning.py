@@ -1,0 +1,214 @@
+"""The forward pass of training over unpadded tokens, with gradients for what is trained and for nothing else.
+
+    y = x W^T + s (x A^T) B^T        dx = dy W + s (dy B) A,   dA = s (dy B)^T x,   dB = s dy^T (x A^T)        (Hu et al. 2021)
+
+W is frozen: it is packed twice, once for either direction, and has no gradient. Layout and attention are `engine`'s; of the last
+layer only what the head reads is computed, in both directions.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+from peft.tuners.lora import Linear as LoraLinear
+from torch import nn
+from torch.nn import functional
+
+from lorasent import machine, packed
+from lorasent.architecture import Layer, Parts, parts
+from lorasent.encoding import Ids
+
+ROWS_STEP = 64
+"""Rows come in multiples of it: each new number of rows costs oneDNN a new kernel."""
+
+USUAL_ROWS = 1024
+
+
+class Tuner:
+    """Answers with one model as it is at that moment. `build` says whether a model can be had as one."""
+
+    def __init__(self, source: Parts, dtype: torch.dtype) -> None:
+        self.parts = source
+        self.dtype = dtype
+        self.layers = [_Layer(layer, source, dtype) for layer in source.layers]
+
+    def logits(self, reviews: Sequence[Ids]) -> torch.Tensor:
+        """Logits (B, L) in float32, differentiable in what is trained."""
+        lengths, heads = [len(review) for review in reviews], self.parts.heads
+        read, alone = _Beside(lengths, heads), _Beside([1] * len(reviews), heads)
+        with torch.no_grad():
+            states = self.parts.embedded(reviews, -(-sum(lengths) // ROWS_STEP) * ROWS_STEP).to(self.dtype)
+        for layer in self.layers[:-1]:
+            states = layer.rest(_attend(None, layer.query_key_value(states), read, read), states)
+        layer = self.layers[-1]
+        first = states[[start for start, _ in read.spans]]
+        mixed = _attend(layer.query(first), layer.key_value(states), alone, read)
+        return self.parts.head(layer.rest(mixed, first).float())
+
+
+def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
+    """A tuner of a model's LoRA matrices and head; None where architecture, device or dropout ask for the model itself."""
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    found = parts(model.get_base_model())
+    if found is None or not packed.available(next(model.parameters()).device, dtype):
+        return None
+    layers = [module for module in model.modules() if isinstance(module, LoraLinear)]
+    dropped = [value for key, value in model.config.to_dict().items() if "dropout" in key and isinstance(value, float | int)]
+    dropped += [drop.p for layer in layers for drop in layer.lora_dropout.values() if isinstance(drop, nn.Dropout)]
+    below = any(value.requires_grad and ".embeddings" in name for name, value in model.named_parameters())
+    if below or any(dropped) or any(any(layer.use_dora.values()) for layer in layers):
+        return None
+    machine.keep_memory()
+    return Tuner(found, dtype)
+
+
+class _Layer:
+    """A layer's products and norms."""
+
+    def __init__(self, layer: Layer, source: Parts, dtype: torch.dtype) -> None:
+        self.query = _Linear([layer.query], dtype)
+        self.key_value = _Linear([layer.key, layer.value], dtype)
+        self.query_key_value = _Linear([layer.query, layer.key, layer.value], dtype)
+        self.output = _Linear([layer.output], dtype)
+        self.inner = _Linear([layer.inner], dtype)
+        self.outer = _Linear([layer.outer], dtype)
+        self.norms = [(norm, norm.weight.to(dtype), norm.bias.to(dtype)) for norm in (layer.attended, layer.answered)]
+        self.activation = source.activate
+
+    def rest(self, mixed: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        """What follows attention, (rows, h) -> (rows, h)."""
+        states = self._norm(0, self.output(mixed) + states)
+        return self._norm(1, self.outer(self.activation(self.inner(states))) + states)
+
+    def _norm(self, which: int, states: torch.Tensor) -> torch.Tensor:
+        norm, weight, bias = self.norms[which]
+        return functional.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
+
+
+class _Linear:
+    """Linear layers on the same states, their outputs beside each other, with the LoRA matrices of those that have some."""
+
+    def __init__(self, modules: Sequence[Any], dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        frozen = [module.get_base_layer() if isinstance(module, LoraLinear) else module for module in modules]
+        weight = torch.cat([one.weight for one in frozen]).detach().to(dtype)
+        bias = torch.cat([one.bias for one in frozen]).detach().to(dtype)
+        self.forward = packed.pack(weight, bias, USUAL_ROWS)
+        self.backward = packed.pack(weight.t().contiguous(), None, USUAL_ROWS)
+        sizes = [one.out_features for one in frozen]
+        self.lora = [
+            (module, name, sum(sizes[:place]), sum(sizes[place + 1 :]))
+            for place, module in enumerate(modules)
+            if isinstance(module, LoraLinear)
+            for name in module.active_adapters
+        ]
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        down = up = None
+        if self.lora:
+            down = torch.cat([module.lora_A[name].weight for module, name, *_ in self.lora]).to(self.dtype)
+            ups = [
+                functional.pad(module.lora_B[name].weight * module.scaling[name], (0, 0, before, behind))
+                for module, name, before, behind in self.lora
+            ]
+            up = torch.cat(ups, dim=1).to(self.dtype)
+        return _product(states, down, up, self)
+
+
+class _Product(torch.autograd.Function):
+    """See this module's head. `down` is A (r, in) and `up` is s B (out, r), or both are None."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: torch.Tensor, down: torch.Tensor | None, up: torch.Tensor | None, linear: _Linear
+    ) -> torch.Tensor:
+        found = linear.forward(states)
+        ctx.linear = linear
+        if down is None or up is None:
+            return found
+        low = states @ down.t()
+        ctx.save_for_backward(states, low, down, up)
+        return found.addmm_(low, up.t())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (gradient,) = gradients
+        back = ctx.linear.backward(gradient) if ctx.needs_input_grad[0] else None
+        if not ctx.saved_tensors:
+            return back, None, None, None
+        states, low, down, up = ctx.saved_tensors
+        lower = gradient @ up
+        if back is not None:
+            back.addmm_(lower, down)
+        return back, lower.t() @ states, gradient.t() @ low, None
+
+
+class _Attention(torch.autograd.Function):
+    """Attention of each review by itself: softmax(Q K^T / sqrt(d)) V, whose plain backward pass is the fastest on the CPU.
+
+    `queries` (B, h) of first tokens, or None where all tokens ask: then queries stand before keys and values in `projected`,
+    (rows, 3 h), else (rows, 2 h).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, queries: torch.Tensor | None, projected: torch.Tensor, asked: "_Beside", read: "_Beside") -> torch.Tensor:
+        if queries is None:
+            query, key, value = read.lay(projected, 3)
+        else:
+            (query,), (key, value) = asked.lay(queries, 1), read.lay(projected, 2)
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(1, 2)
+        for review, length in zip(scores.chunk(len(read.lengths)), read.lengths, strict=True):
+            review[:, :, length:] = -torch.inf
+        share = torch.softmax(scores, -1)
+        ctx.save_for_backward(query, key, value, share)
+        ctx.asked, ctx.read, ctx.rows = asked, read, None if queries is None else len(queries)
+        ctx.read_rows = len(projected)
+        return asked.back([share @ value], len(projected) if queries is None else len(queries))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        query, key, value, share = ctx.saved_tensors
+        (gradient,) = ctx.asked.lay(gradients[0], 1)
+        scale = query.shape[-1] ** -0.5
+        scores = torch._softmax_backward_data(gradient @ value.transpose(1, 2), share, -1, share.dtype)
+        of_query = scores @ (key * scale)
+        others = [scores.transpose(1, 2) @ (query * scale), share.transpose(1, 2) @ gradient]
+        if ctx.rows is None:
+            return None, ctx.read.back([of_query, *others], ctx.read_rows), None, None
+        return ctx.asked.back([of_query], ctx.rows), ctx.read.back(others, ctx.read_rows), None, None
+
+
+class _Beside:
+    """Reviews behind each other, (rows, h), laid beside each other, (B x heads, width, h / heads), and back.
+
+    The width is a multiple of 16, so that few shapes occur; what is filled up is zero.
+    """
+
+    def __init__(self, lengths: list[int], heads: int) -> None:
+        self.lengths = lengths
+        self.heads = heads
+        self.width = -(-max(lengths) // 16) * 16 if max(lengths) > 1 else 1
+        self.spans = [(end - length, end) for end, length in zip(np.cumsum(lengths).tolist(), lengths, strict=True)]
+
+    def lay(self, states: torch.Tensor, parts: int) -> torch.Tensor:
+        """(rows, parts x h) -> (parts, B x heads, width, h / heads)."""
+        size = states.shape[1] // (parts * self.heads)
+        laid = states.new_zeros(parts, len(self.lengths), self.heads, self.width, size)
+        for review, (start, end) in enumerate(self.spans):
+            laid[:, review, :, : end - start] = states[start:end].view(-1, parts, self.heads, size).permute(1, 2, 0, 3)
+        return laid.flatten(1, 2)
+
+    def back(self, laid: list[torch.Tensor], rows: int) -> torch.Tensor:
+        """Parts (B x heads, width, h / heads) -> (rows, parts x h)."""
+        size = laid[0].shape[-1]
+        states = laid[0].new_zeros(rows, len(laid), self.heads, size)
+        for part, one in enumerate(laid):
+            for (start, end), review in zip(self.spans, one.chunk(len(self.lengths)), strict=True):
+                states[start:end, part] = review[:, : end - start].transpose(0, 1)
+        return states.view(rows, -1)
+
+
+_attend: Callable[..., torch.Tensor] = _Attention.apply
+_product: Callable[..., torch.Tensor] = _Product.apply

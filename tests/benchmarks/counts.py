@@ -1,0 +1,78 @@
+"""Exact counts: what a review costs, told without a clock, and so without noise."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import lorasent
+from lorasent.evidence import LiveSubject
+from lorasent.gate.cost import operations
+from lorasent.manifest import WEIGHTS
+from lorasent.scoring import plan_batches
+from lorasent.training import LengthGroupedSampler
+from tests.benchmarks.workloads import SHORT, reviews
+
+TOKENS = (16, 256)
+"""Lengths of a review whose operations are recorded."""
+
+BATCH = 16
+
+
+def costs(adapter: Path) -> dict[str, int]:
+    """What the definition and the plans ask for, whatever library computes it: operations, tokens, bytes."""
+    subject = LiveSubject(adapter)
+    constant, linear, square = operations(subject)
+    limit = int(subject.manifest["recipe"]["encoding"]["max_length"])
+    counts = {f"operations, a review of {n} tokens": round(constant + linear * n + square * n * n) for n in TOKENS}
+    for split in ("test", "train"):
+        texts = lorasent.read(f"embedded:{split}", subject.labels).texts
+        lengths = [min(int(length), limit) for length in subject.scorer.encoder.lengths(texts)]
+        counts[f"{split} reviews, tokens"] = sum(lengths)
+        if split == "test":
+            counts["test reviews, tokens padded for scoring"] = padded(lengths, plan_batches(lengths))
+    rows = list(LengthGroupedSampler(lengths, 4, 0))
+    counts["train reviews, tokens padded for training"] = padded(lengths, [rows[row : row + 4] for row in range(0, len(rows), 4)])
+    return {**counts, "bytes of the adapter": (adapter / WEIGHTS).stat().st_size}
+
+
+def padded(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> int:
+    """Tokens of batches when each is padded to its longest review."""
+    return sum(len(rows) * max(lengths[row] for row in rows) for rows in batches)
+
+
+def kernels(adapter: Path) -> dict[str, int]:
+    """What these libraries do for it: calls of aten operators, and bytes that those allocate for what they return."""
+    counts = {}
+    for precision in ("fp32", "bf16"):
+        scorer = lorasent.load(adapter, precision)
+        for name, texts in (("a short review", [SHORT]), (f"{BATCH} reviews", reviews(BATCH))):
+            scorer.logits(texts)  # what is kept from the first call on is not counted
+            with Calls() as calls:
+                scorer.logits(texts)
+            counts[f"aten calls, {name}, {precision}"] = calls.calls
+            counts[f"bytes allocated, {name}, {precision}"] = calls.allocated
+    return counts
+
+
+class Calls(TorchDispatchMode):
+    """Counts the calls of aten operators, and the bytes of storage that their results have and their arguments had not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = self.allocated = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        old = _storages((args, kwargs))
+        self.calls += 1
+        self.allocated += sum(storage.nbytes() for key, storage in _storages(result).items() if key not in old)
+        return result
+
+
+def _storages(values: Any) -> dict[int, torch.UntypedStorage]:
+    storages = [one.untyped_storage() for one in tree_leaves(values) if isinstance(one, torch.Tensor)]
+    return {storage._cdata: storage for storage in storages}

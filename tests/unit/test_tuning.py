@@ -1,0 +1,113 @@
+"""Training over unpadded tokens: the model's own loss and gradients, and nothing else's."""
+
+import pytest
+import torch
+
+from lorasent import tuning
+from lorasent.base import find
+from lorasent.classifier import build
+from lorasent.data import read
+from lorasent.encoding import Encoder
+from lorasent.recipe import Base, Encoding, Lora
+from tests.support.bases import CONFIGS, LABELS
+
+KNOWN = {"bert", "distilbert", "electra", "roberta"}
+TEXTS = read("embedded:train", LABELS).texts[:5]
+
+
+@pytest.fixture(scope="module")
+def prepared(bases):
+    """A function that gives an architecture's model, in training, with LoRA far from what it starts as, and token ids."""
+
+    def prepared(name, targets=("all-linear",), base_dropout=0.0, lora_dropout=0.0):
+        base = find(str(bases(name)))
+        encoder = Encoder(base.path, Encoding(max_length=48))
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(0)
+            lora = Lora(r=2, alpha=4, dropout=lora_dropout, target_modules=targets)
+            model = build(base, Base(model=base.name, labels=LABELS, dropout=base_dropout), lora, encoder)
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.normal_(std=0.2)
+        return model.train(), encoder, encoder.encode(TEXTS)
+
+    return prepared
+
+
+def gradients(model, logits):
+    """The gradient of a loss in everything that has one, and how it is had: by a call that gives logits."""
+    model.zero_grad()
+    loss = torch.nn.functional.cross_entropy(logits(), torch.tensor([0, 1, 1, 0, 1]))
+    loss.backward()
+    return loss.item(), {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+
+
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [*((name, ("query",)) for name in sorted(KNOWN)), *((name, ("all-linear",)) for name in sorted(KNOWN) if name != "electra")],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_loss_and_gradients_are_the_models(prepared, name, targets):
+    """In float32 every gradient is the model's own to a thousandth of its size, and what has none there has none here."""
+    model, encoder, ids = prepared(name, targets)
+    batch = {key: torch.from_numpy(array) for key, array in encoder.pad(ids).items()}
+    loss, expected = gradients(model, lambda: model(**batch).logits)
+    tuner = tuning.build(model, bf16=False)
+    own, found = gradients(model, lambda: tuner.logits(ids))
+    assert own == pytest.approx(loss, abs=1e-6)
+    assert found.keys() == expected.keys()
+    for key, gradient in expected.items():
+        assert (found[key] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-7, key
+
+
+def test_gradients_in_bf16_point_the_same_way():
+    """On the embedded base in bf16 the gradient of each layer's matrices has a cosine of 0.98 or more with the float32 one."""
+    base = find("embedded")
+    encoder = Encoder(base.path, Encoding(max_length=64))
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        lora = Lora(r=4, alpha=4, target_modules=("all-linear",))
+        model = build(base, Base(model="embedded", labels=LABELS, dropout=0.0), lora, encoder)
+        for name, value in model.named_parameters():
+            if "lora_B" in name:
+                value.normal_(std=0.02)
+    ids = encoder.encode(TEXTS)
+    _, expected = gradients(model, lambda: tuning.build(model, bf16=False).logits(ids))
+    _, found = gradients(model, lambda: tuning.build(model, bf16=True).logits(ids))
+    for key, gradient in expected.items():
+        assert torch.cosine_similarity(found[key].flatten(), gradient.flatten(), dim=0) >= 0.98, key
+
+
+def test_a_review_answers_alone_as_among_others(prepared):
+    """The loss of a review does not see the reviews beside it: logits alone and together agree to 1e-6."""
+    model, _, ids = prepared("bert")
+    tuner = tuning.build(model, bf16=False)
+    together = tuner.logits(ids)
+    for row, review in enumerate(ids):
+        assert torch.allclose(tuner.logits([review])[0], together[row], atol=1e-6)
+
+
+def test_weights_that_changed_are_seen(prepared):
+    """A step of the optimiser shows in the next answer: nothing that is trained was packed."""
+    model, _, ids = prepared("bert")
+    tuner = tuning.build(model, bf16=False)
+    before = tuner.logits(ids).detach()
+    with torch.no_grad():
+        next(value for name, value in model.named_parameters() if "lora_A" in name).mul_(-1)
+    assert (tuner.logits(ids) - before).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("bert", {"base_dropout": 0.1}),
+        ("bert", {"lora_dropout": 0.1}),
+        ("electra", {}),
+        *((name, {}) for name in sorted(set(CONFIGS) - KNOWN)),
+    ],
+    ids=str,
+)
+def test_what_asks_for_the_model_itself_gets_no_tuner(prepared, name, options):
+    """Dropout, other architectures, and LoRA below the layers (ELECTRA's projection of embeddings) are the model's business."""
+    model, _, _ = prepared(name, **options)
+    assert tuning.build(model, bf16=False) is None
