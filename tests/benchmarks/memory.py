@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -43,15 +44,16 @@ def make_adapter(folder: Path) -> Path:
     return train(Recipe.read("embedded", values=values), folder / "adapter").path
 
 
-def write_reviews(path: Path, count: int, words: int = 8) -> None:
-    """Writes `count` reviews of so many words, each another one, as Parquet."""
+def write_reviews(path: Path, count: int, letters: int = 0) -> None:
+    """Writes `count` reviews, each another one, as Parquet. Each ends in a word of so many letters: memory, but one token."""
     from lorasent import read
 
-    beginnings = [" ".join((text.split() * words)[:words]) for text in read("embedded:train", ("Negative", "Positive")).texts]
+    beginnings = [" ".join(text.split()[:8]) for text in read("embedded:train", ("Negative", "Positive")).texts]
+    random = np.random.default_rng(0)
     with pq.ParquetWriter(path, pa.schema({"text": pa.string()})) as writer:
         for start in range(0, count, ROW_GROUP):
             rows = range(start, min(count, start + ROW_GROUP))
-            texts = [f"{beginnings[row % len(beginnings)]} (review {row})" for row in rows]
+            texts = [f"{beginnings[row % len(beginnings)]} (review {row}) {random.bytes(letters // 2).hex()}" for row in rows]
             writer.write_table(pa.table({"text": texts}), row_group_size=ROW_GROUP)
 
 
