@@ -202,8 +202,9 @@ class _Trainer(Trainer):  # type: ignore[misc]
     def __init__(self, run: Prepared, encoder: Encoder, model: PeftModel, **options: Any) -> None:
         self.run = run
         self.encoder = encoder
-        self.tuner = tuning.build(model, bf16=run.bf16)
-        if self.tuner is None and not torch.cuda.is_available():
+        on_gpu = torch.cuda.is_available()  # Trainer moves the model there later
+        self.tuner = None if on_gpu else tuning.build(model, bf16=run.bf16)
+        if self.tuner is None and not on_gpu:
             model.set_attn_implementation("eager")  # on the CPU its backward pass is the fastest
         self.encoded_validation = encoder.encode(run.validation.texts)
         encoded = encoder.encode(run.train.texts)

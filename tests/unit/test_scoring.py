@@ -72,5 +72,5 @@ def test_a_gpu_answers_alike(small_adapter):
     texts = read("embedded:validation", ("Negative", "Positive")).texts[:20]
     scorer = load(small_adapter)
     expected = scorer.logits(texts)
-    scorer.model.to("cuda")
-    np.testing.assert_allclose(scorer.logits(texts), expected, atol=1e-3)
+    on_gpu = scoring.Scorer(scorer.model.to("cuda"), scorer.encoder, scorer.labels)
+    np.testing.assert_allclose(on_gpu.logits(texts), expected, atol=1e-3)
