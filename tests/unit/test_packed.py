@@ -1,0 +1,33 @@
+"""Packed products are products, in one piece or in blocks."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from lorasent import packed
+
+
+@pytest.mark.parametrize("rows", [1, 447, 448, 1000, 1535, 1536])
+@pytest.mark.parametrize("added", [False, True], ids=["plain", "added"])
+def test_a_packed_product_is_the_linear_layers(rows, added):
+    """Of any number of rows, those that are cut into blocks among them, and with a sum, to 1e-4 in float32."""
+    random = torch.Generator().manual_seed(rows)
+    states, weight, bias, other = (
+        torch.randn(size, generator=random) for size in ((rows, 64), (packed.WIDTH, 64), (packed.WIDTH,), (rows, packed.WIDTH))
+    )
+    product = packed.pack(weight, bias, 1024)
+    expected = functional.linear(states, weight, bias) + (other if added else 0)
+    torch.testing.assert_close(product(states, other) if added else product(states), expected, rtol=0, atol=1e-4)
+
+
+def test_an_activation_is_of_the_product():
+    """GELU of the linear layer's output, to 1e-4."""
+    random = torch.Generator().manual_seed(0)
+    states, weight, bias = (torch.randn(size, generator=random) for size in ((700, 64), (packed.WIDTH, 64), (packed.WIDTH,)))
+    found = packed.pack(weight, bias, 1024, ("gelu", "none"))(states)
+    torch.testing.assert_close(found, functional.gelu(functional.linear(states, weight, bias)), rtol=0, atol=1e-4)
+
+
+def test_a_gpu_packs_nothing():
+    """Products are packed for the CPU alone."""
+    assert not packed.available(torch.device("cuda"), torch.float32)
