@@ -33,6 +33,13 @@ def test_counts(record):
 """
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """What runs these tests may be a worker of xdist; what they run is none."""
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def project(pytester, monkeypatch):
     """A committed project with two benchmarks and a test that counts; a second file has a test that is none of them."""
