@@ -23,7 +23,8 @@ def text(proof: Proof) -> str:
 def markdown(proof: Proof) -> str:
     """The same in Markdown."""
     lines = [f"- {line}" for line in (*_innocent(proof), *_missed(proof))]
-    lines += ["", f"| {' | '.join(HEAD)} |", f"|{'---|' * 2}{'--:|' * 5}"]
+    if proof.faults:
+        lines += ["", f"| {' | '.join(HEAD)} |", f"|{'---|' * 2}{'--:|' * 5}"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in _rows(proof))]) + "\n"
 
 
