@@ -35,7 +35,8 @@ def test_counts(record):
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-    """What runs these tests may be a worker of xdist; what they run is none."""
+    """What runs these tests may be a worker of xdist; what they run is none, and its own workers find this repository's plugin."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
         monkeypatch.delenv(name, raising=False)
 
