@@ -28,10 +28,10 @@ def pack(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, activation:
 
     An activation is oneDNN's name of it and of its algorithm; what is to be added takes its place.
     """
-    ready = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+    ready, width = torch.ops.mkldnn._reorder_linear_weight(weight, rows), len(weight)
 
     def product(states: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
-        if len(states) in HALVED and len(weight) == WIDTH:
+        if len(states) in HALVED and width == WIDTH:
             at = list(range(BLOCK, len(states), BLOCK))
             blocks = states.tensor_split(at)
             others = [None] * len(blocks) if added is None else added.tensor_split(at)

@@ -2,8 +2,8 @@
 
     y = x W^T + s (x A^T) B^T        dx = dy W + s (dy B) A,   dA = s (dy B)^T x,   dB = s dy^T (x A^T)        (Hu et al. 2021)
 
-W is frozen: it is packed twice, once for either direction, and has no gradient. Layout and attention are `engine`'s; of the last
-layer only what the head reads is computed, in both directions.
+W is frozen: it is packed twice, once for either direction, and has no gradient. Tokens lie as in `engine`; of the last layer only
+what the head reads is computed, in both directions.
 """
 
 from collections.abc import Callable, Sequence

@@ -274,7 +274,7 @@ def test_a_bank_spread_by_more_than_the_margin_is_one_line():
         "quality.margin = 0.01: the baselines' own accuracy spreads by 0.0424, so the margin would judge luck; "
         "widen it, or train steadier baselines"
     )
-    with pytest.raises(PolicyError):
+    with pytest.raises(PolicyError, match=r"quality\.margin = 0\.04: "):
         asked(Quality(margin=0.04), answers(), *bank)  # by the spread of a sample, which is wider than that of the two alone
     spread = float(np.std([0.95, 0.89], ddof=1))
     assert "quality::retraining" in asked(Quality(margin=spread), answers(), *bank)

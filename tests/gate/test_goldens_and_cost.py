@@ -117,7 +117,7 @@ def test_counting_leaves_the_model_as_it_was(small_adapter, monkeypatch, attenti
     ]
     assert {int(token) for one in asked for token in one["input_ids"].unique()} == {subject.scorer.encoder.pad_id}
     monkeypatch.setattr(flop_counter, "FlopCounterMode", lambda **_: pytest.fail("counting failed"))
-    with pytest.raises(pytest.fail.Exception):
+    with pytest.raises(pytest.fail.Exception, match="counting failed"):
         cost.operations(subject)
     assert model.config._attn_implementation == attention
 
