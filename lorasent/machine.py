@@ -13,7 +13,13 @@ LIBRARIES = ("lorasent", "torch", "transformers", "peft", "tokenizers", "safeten
 
 def libraries() -> dict[str, str]:
     """Versions of the libraries that a result depends on, by name."""
-    return {name: metadata.version(name) for name in LIBRARIES}
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Read once a process: each is a file to parse, and whoever asks for evidence asks for them."""
+    return tuple((name, metadata.version(name)) for name in LIBRARIES)
 
 
 def features() -> dict[str, str | int]:

@@ -31,6 +31,7 @@ def test_a_review_costs_what_it_did(golden, record):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.golden(KERNELS)
 def test_torch_is_asked_for_no_more_than_before(golden, record, request):
     """Calls and bytes allocated, of one scoring; they belong to the versions of the libraries that they were counted under."""

@@ -82,6 +82,7 @@ def test_a_line_ends_only_where_a_line_ends(lorasent, small_adapter):
     ]
 
 
+@pytest.mark.slow
 def test_the_base_can_be_named(lorasent, small_recipe, bases, tmp_path):
     """--base takes the place of the recipe's base, its pinned revision included."""
     pinned = tmp_path / "pinned.toml"

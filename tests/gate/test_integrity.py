@@ -166,6 +166,7 @@ NEW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", NEW)
 def test_a_layer_that_was_not_saved_is_found(bases, tmp_path, architecture):
     """What the base lacks must be saved, by name in the weights and in PEFT's configuration, or it is random at every load."""
@@ -531,6 +532,7 @@ ALLOWED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ALLOWED)
 def test_a_declared_difference_blocks_unless_it_is_allowed(bases, tmp_path, change):
     """A difference of the recipe is named with its old and new value; may_change lets it pass, by key or by table."""
@@ -560,6 +562,7 @@ def test_the_policys_truncation_side_is_not_to_be_allowed_away(bases, tmp_path):
     assert faults(refused) == {"encoding": ("BLOCK", "truncation-side")}
 
 
+@pytest.mark.slow
 def test_another_base_blocks_unless_it_is_allowed(bases, tmp_path):
     """Another base brings another tokenizer; both are let pass by "base", and the bases are named."""
     old, new = write_filled(tmp_path / "old", bases("bert")), write_filled(tmp_path / "new", bases("roberta"))
@@ -621,6 +624,7 @@ BASELINE_FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", BASELINE_FAULTS)
 def test_a_faulty_baseline_is_invalid(small_adapter, retrained, tmp_path, fault):
     """The candidate is not accused of what is wrong with the baseline."""

@@ -78,6 +78,7 @@ def test_a_broken_candidate_blocks_with_its_cause_first(lorasent, small_adapter,
     assert "quality" not in done.stdout
 
 
+@pytest.mark.slow
 def test_the_verdict_is_one_json_object(lorasent, small_adapter, retrained, policy, tmp_path):
     """Outcome, findings with figures, and the hashes of the evidence; the page says the same."""
     done = lorasent("gate", retrained, "--baseline", small_adapter, "--policy", policy, "--json", "--report", "page.html")
@@ -99,6 +100,7 @@ def test_a_faulty_baseline_is_invalid(lorasent, small_adapter, policy, tmp_path)
     assert done.stdout.startswith("INVALID: ")
 
 
+@pytest.mark.slow
 def test_data_that_cannot_be_read_are_invalid(lorasent, small_adapter, policy, tmp_path):
     """Exit 4, though everything else passes."""
     (tmp_path / "one.jsonl").write_text('{"text": "x", "label": "unknown"}\n')
@@ -149,6 +151,7 @@ UNASKABLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", UNASKABLE)
 def test_what_cannot_be_asked_is_invalid(lorasent, small_adapter, tmp_path, fault):
     """Exit 4 and one line that says what is missing; what could be asked passes, and nobody is accused."""
@@ -166,6 +169,7 @@ def test_what_cannot_be_asked_is_invalid(lorasent, small_adapter, tmp_path, faul
     assert [other.split()[0] for other in others] == ["PASS", "Again:"]
 
 
+@pytest.mark.slow
 def test_evidence_that_lacks_answers_is_invalid(lorasent, small_adapter, tmp_path):
     """Recorded by another policy: each family says so, and cost that a recording has no model to measure; exit 4."""
     (tmp_path / "x.json").write_text(predictions())
@@ -188,6 +192,7 @@ def test_evidence_that_lacks_answers_is_invalid(lorasent, small_adapter, tmp_pat
     assert lorasent("gate", small_adapter, "--baseline", "record").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_verdict_asks_no_hub_for_its_data(lorasent, small_adapter, policy, monkeypatch):
     """Exit 4, and what to do; whatever else is asked online is refused by the suite's own socket guard."""
     monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
@@ -282,6 +287,7 @@ FILE_FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FILE_FAULTS)
 def test_faulty_files_are_blocked_before_torch_is_imported(small_adapter, policy, tmp_path, fault):
     """Nothing is cached, and nothing is needed: what the files themselves show is found without a model."""
@@ -292,6 +298,7 @@ def test_faulty_files_are_blocked_before_torch_is_imported(small_adapter, policy
     assert '<h1 class="BLOCK">' in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_bank_separates_retraining_noise(small_adapter, retrained, policy):
     """With several baselines the candidate is held to what one more retrain would give."""
     verdict = judge(retrained, [small_adapter, retrained], Policy.read(policy))
@@ -355,6 +362,7 @@ def test_pytest_collects_the_policy(project, small_adapter, policy):
     assert {"verdict", "quality::accuracy", "cost::flops"} <= {one.get("name") for one in properties}
 
 
+@pytest.mark.slow
 def test_a_check_is_selected_by_its_node_id(project, small_adapter):
     """gate.toml::calibration::brier, as pytest itself prints it, and a family by its own."""
     arguments = ("--candidate", small_adapter, "--baseline", small_adapter, "-v")
@@ -380,6 +388,7 @@ def test_files_are_looked_for_beside_the_policy(tmp_path, monkeypatch):
     assert Policy.read(folder / "gate.toml", "mine.csv").data.test == "mine.csv"
 
 
+@pytest.mark.slow
 def test_a_selection_is_no_verdict(project, small_adapter):
     """-k shows its part of the whole policy's verdict, and says PARTIAL."""
     result = run(project, "gate.toml", "--candidate", small_adapter, "--baseline", small_adapter, "-k", "calibration")
@@ -387,6 +396,7 @@ def test_a_selection_is_no_verdict(project, small_adapter):
     result.stdout.fnmatch_lines(["PARTIAL: checks were deselected; a selection is no verdict"])
 
 
+@pytest.mark.slow
 def test_a_block_fails_its_check_and_skips_what_was_not_asked(project, small_adapter, tmp_path):
     """The failing test shows the finding alone, no traceback; the others say what ended the verdict."""
     broken = shutil.copytree(small_adapter, tmp_path / "broken")
@@ -397,6 +407,7 @@ def test_a_block_fails_its_check_and_skips_what_was_not_asked(project, small_ada
     result.stdout.fnmatch_lines(["BLOCK *integrity::files*adapter_config.json*", "*not asked: integrity::files is BLOCK*"])
 
 
+@pytest.mark.slow
 def test_data_that_cannot_be_judged_fail_the_tests(project, small_adapter):
     """INVALID is never green, though no test is called after what was missing."""
     result = run(

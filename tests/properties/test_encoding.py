@@ -29,6 +29,9 @@ def passage(start, length):
     return " ".join(WORDS[start : start + length])
 
 
+ASKED = [pytest.param(kind, marks=pytest.mark.slow) if kind.startswith("the") else kind for kind in KINDS]
+"""The embedded base's tokenizer, a WordPiece of 30,522 tokens, takes as long as the small ones together."""
+
 starts = st.integers(0, len(WORDS) - 100)
 max_lengths = st.sampled_from((4, 5, 8, 13, 32, 64))
 anything = st.text(max_size=100)
@@ -50,7 +53,7 @@ def encoder(bases):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ASKED)
 @settings(max_examples=40)
 @given(text=texts, max_length=max_lengths)
 def test_what_does_not_fit_is_cut_on_the_side_that_is_named(encoder, kind, side, text, max_length):
@@ -68,7 +71,7 @@ def test_what_does_not_fit_is_cut_on_the_side_that_is_named(encoder, kind, side,
     assert cutting.lengths([text]).tolist() == [len(whole)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ASKED)
 @settings(max_examples=40)
 @given(text=texts, max_length=max_lengths)
 def test_the_special_tokens_stand_at_the_ends(encoder, kind, text, max_length):
@@ -82,7 +85,7 @@ def test_the_special_tokens_stand_at_the_ends(encoder, kind, text, max_length):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ASKED)
 @settings(max_examples=20)
 @given(max_length=max_lengths, spare=st.integers(0, 2))
 def test_what_fits_is_not_cut(encoder, kind, side, max_length, spare):
@@ -95,7 +98,7 @@ def test_what_fits_is_not_cut(encoder, kind, side, max_length, spare):
     assert len(ids) == max_length - spare
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ASKED)
 @settings(max_examples=40)
 @given(front=texts | literals, start=starts, max_length=max_lengths, more=st.integers(1, 20))
 def test_text_in_front_of_an_over_long_review_changes_nothing(encoder, kind, front, start, max_length, more):
@@ -107,7 +110,7 @@ def test_text_in_front_of_an_over_long_review_changes_nothing(encoder, kind, fro
     assert len(plain) == max_length
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ASKED)
 @settings(max_examples=20)
 @given(batch=st.lists(texts, min_size=1, max_size=6))
 def test_a_batch_is_padded_to_its_longest(encoder, kind, batch):

@@ -181,6 +181,7 @@ def test_a_retrain_that_learnt_nothing_is_no_innocent(small_adapter, policy, tmp
     assert set(proof.failed.values()) <= {"PASS", "INCONCLUSIVE", "BLOCK"}
 
 
+@pytest.mark.slow
 def test_the_command_prints_both_rates_and_writes_them(lorasent, small_adapter, retrained, policy, tmp_path):
     """A table on the terminal, JSON in the file, progress on standard error."""
     arguments = ("prove", "--baseline", small_adapter, "--baseline", retrained, "--policy", "gate.toml", "--per-fault", 1)
@@ -216,6 +217,7 @@ def test_what_cannot_be_planted_says_why(small_adapter, tmp_path):
     assert markdown(proof).count("\n| ") == 2
 
 
+@pytest.mark.slow
 def test_a_fault_that_the_base_does_not_take_says_why(small_adapter, retrained, policy, tmp_path):
     """Twice 64 tokens are more than the small base's positions: nothing is planted, nothing is counted."""
     proof = prove([small_adapter, retrained], policy, tmp_path / "work", per_fault=1, faults=select(["slower: max_length"]))

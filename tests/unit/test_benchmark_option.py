@@ -82,6 +82,7 @@ def test_under_xdist_nothing_warns(project):
     result.stdout.no_fnmatch_line("*disabled*")
 
 
+@pytest.mark.slow
 def test_with_the_option_benchmarks_run_and_nothing_else(project):
     """They are measured and told; the page is drawn; nothing is stored."""
     result = run(project, "--benchmark")
@@ -93,6 +94,7 @@ def test_with_the_option_benchmarks_run_and_nothing_else(project):
     assert not (project.path / "golden").exists()
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_the_next_runs_baseline(project):
     """With the commit, the machine and what was found."""
     assert run(project, "--benchmark", "--benchmark-store", "--benchmark-page", "drawn.html").ret == 0
@@ -123,6 +125,7 @@ def test_what_cannot_be_measured_is_refused(project, arguments, message):
     result.stderr.fnmatch_lines([f"ERROR: {message}"])
 
 
+@pytest.mark.slow
 def test_a_broken_history_is_told(project):
     """In a line, at the end of the run."""
     folder = project.path / "golden" / "benchmarks" / "history"

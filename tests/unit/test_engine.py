@@ -93,6 +93,7 @@ def test_no_neighbour_moves_a_bit(trained, name, precision):
         np.testing.assert_array_equal(scorer.logits([TEXTS[row - 1], TEXTS[row]])[1], together[row])
 
 
+@pytest.mark.slow
 def test_no_neighbour_moves_a_bit_of_the_embedded_base(bases):
     """The same of the embedded base in bf16, over more reviews than one matrix holds."""
     base = find("embedded")

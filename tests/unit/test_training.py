@@ -124,6 +124,7 @@ def raise_full(*_):
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept(small_recipe, tmp_path):
     """The epoch of the lowest validation loss answers afterwards, not the last one."""
     recipe = Recipe.read(small_recipe, ["training.epochs=12", "training.learning_rate=0.1", "training.early_stopping_patience=1"])
