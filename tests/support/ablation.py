@@ -1,0 +1,242 @@
+"""What helps, on real reviews: python -m tests.support.ablation (tox -e ablation). An interrupted run goes on.
+
+Every change is made to the recipe imdb-minilm alone, trained and its epoch chosen on the 1,000/1,000 IMDB pair of LORASENT_DATA
+with three seeds, and scored on the 5,000 test reviews, which decide nothing. Means and differences have 95 % intervals of the
+spread between seeds, which is pooled over all changes: three seeds alone would tell little of it. What was found goes to
+golden/ablation.json, is drawn, and is written into the README.
+"""
+
+import argparse
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from lorasent import Recipe, evaluate, files, golden, load, machine, read, train
+
+LABELS = ("Negative", "Positive")
+SEEDS = (0, 1, 2)
+FOUND, DRAWN = Path("golden/ablation.json"), Path("golden/ablation.svg")
+
+
+class Change(NamedTuple):
+    """A change to the recipe."""
+
+    name: str
+    values: dict[str, Any]
+    """By key, "table.key"; None takes the key away."""
+    reviews: int | None = None
+    """How many reviews of the 25,000 to train on, instead of the pair's 1,000."""
+    seeds: tuple[int, ...] = SEEDS
+
+
+CENTRE = Change("imdb-minilm", {})
+CHANGES = (
+    CENTRE,
+    Change(
+        "the notebook's settings",
+        {
+            "base.dropout": None,
+            "lora.r": 4,
+            "lora.alpha": 32,
+            "lora.dropout": 0.1,
+            "lora.target_modules": ["query"],
+            "training.epochs": 10,
+            "training.batch_size": 4,
+            "training.learning_rate": 1e-3,
+            "training.warmup": 0.0,
+            "training.label_smoothing": 0.0,
+        },
+    ),
+    Change("no label smoothing", {"training.label_smoothing": 0.0}),
+    Change("query only", {"lora.target_modules": ["query"]}),
+    Change("r = 4", {"lora.r": 4, "lora.alpha": 8}),
+    Change("r = 16", {"lora.r": 16, "lora.alpha": 32}),
+    Change("learning rate 3e-4", {"training.learning_rate": 3e-4}),
+    Change("learning rate 1e-3", {"training.learning_rate": 1e-3}),
+    Change("8 epochs, stopped early (patience 2)", {"training.epochs": 8, "training.early_stopping_patience": 2}),
+    Change("2,000 reviews", {}, 2_000),
+    Change("5,000 reviews", {}, 5_000),
+    Change("25,000 reviews, 2 epochs", {"training.epochs": 2}, 25_000, (0,)),
+)
+"""What is compared; the first is what the others are compared with."""
+
+
+def source(folder: Path, work: Path, reviews: int | None) -> Path:
+    """The file to train on: the pair's, or so many of the 25,000, none of them in its validation."""
+    if reviews is None:
+        return folder / "imdb_1000_train.parquet"
+    path, everything = work / f"train-{reviews}.jsonl", folder / "imdb_train.parquet"
+    if not path.exists():
+        known = set(read(str(folder / "imdb_1000_validation.parquet"), LABELS).texts)
+        found = read(str(everything), LABELS)
+        found = found.take([row for row, text in enumerate(found.texts) if text not in known])
+        if reviews < len(found):
+            found = found.sample(reviews, 0, LABELS)
+        rows = zip(found.texts, found.labels.tolist(), strict=True)
+        files.write(path, [json.dumps({"text": text, "label": label}) + "\n" for text, label in rows])
+    return path
+
+
+def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, Any]:
+    """Trains and scores one adapter, or tells what was measured before."""
+    slug = re.sub(r"\W+", "-", change.name)
+    adapter, kept = work / f"{slug}-{seed}", work / f"{slug}-{seed}.json"
+    values = {
+        **change.values,
+        "data.sample": None,
+        "data.train": str(source(folder, work, change.reviews)),
+        "data.validation": str(folder / "imdb_1000_validation.parquet"),
+        "training.seed": seed,
+    }
+    recipe = Recipe.read("imdb-minilm", values={key: value for key, value in values.items() if value is not None or known(key)})
+    asked = {"recipe": recipe.fingerprint, "libraries": machine.libraries()}
+    if kept.exists() and (found := json.loads(kept.read_text("utf-8")))["asked"] == asked:
+        return found
+    if not adapter.exists():
+        train(recipe, adapter, resume=adapter.with_name(f"{adapter.name}.partial").exists())
+    scorer = load(adapter, "auto")
+    test = read(str(folder / "imdb_test_5000.parquet"), LABELS)
+    figures = evaluate(scorer.logits(test.texts), test.labels, LABELS)
+    manifest = json.loads((adapter / "lorasent.json").read_text("utf-8"))
+    found = {
+        "asked": asked,
+        "accuracy": figures.accuracy,
+        "log_loss": figures.log_loss,
+        "validation": manifest["best"]["accuracy"],
+        "validation_loss": manifest["best"]["validation_loss"],
+        "epoch": manifest["best"]["epoch"],
+        "epochs": len(manifest["epochs"]),
+        "trained_on": manifest["data"]["train"]["reviews"],
+    }
+    files.write(kept, [files.canonical(found)])
+    return found
+
+
+def known(key: str) -> bool:
+    """Whether imdb-minilm has the key, so that it can be taken away."""
+    table, _, field = key.partition(".")
+    return field in Recipe.read("imdb-minilm").to_json()[table]
+
+
+def pooled(groups: list[list[float]]) -> tuple[float, int]:
+    """Standard deviation within groups that differ by their means alone, and its degrees of freedom (analysis of variance)."""
+    freedom = sum(len(group) - 1 for group in groups)
+    squares = sum(float(((np.array(group) - np.mean(group)) ** 2).sum()) for group in groups)
+    return math.sqrt(squares / freedom), freedom
+
+
+def summary(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A row for each change: mean accuracy, its difference from the first change's, and half of each one's 95 % interval."""
+    groups = {name: [row["accuracy"] for row in rows] for name, rows in found.items()}
+    spread, freedom = pooled(list(groups.values()))
+    reach = float(stats.t.ppf(0.975, freedom)) * spread
+    centre = next(iter(groups.values()))
+    return [
+        {
+            "change": name,
+            "trained_on": found[name][0]["trained_on"],
+            "seeds": len(group),
+            "accuracy": float(np.mean(group)),
+            "reach": reach / math.sqrt(len(group)),
+            "difference": float(np.mean(group) - np.mean(centre)),
+            "difference_reach": reach * math.sqrt(1 / len(group) + 1 / len(centre)),
+            "validation": float(np.mean([row["validation"] for row in found[name]])),
+            "validation_loss": float(np.mean([row["validation_loss"] for row in found[name]])),
+            "epochs_kept": [row["epoch"] for row in found[name]],
+        }
+        for name, group in groups.items()
+    ]
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The README's table."""
+    lines = [
+        "| change to `imdb-minilm` | reviews | seeds | validation loss | accuracy, 5,000 test reviews | points more than without |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        gain, reach = 100 * row["difference"], 100 * row["difference_reach"]
+        told = "" if row is rows[0] else f"{gain:+.2f} ({gain - reach:+.2f} to {gain + reach:+.2f})"
+        lines.append(
+            f"| {row['change'] if row is not rows[0] else 'none'} | {row['trained_on']:,} | {row['seeds']} | "
+            f"{row['validation_loss']:.4f} | {row['accuracy']:.4f} ± {row['reach']:.4f} | {told} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """A point and its interval for each change's difference, as SVG."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    shown = rows[:0:-1]
+    with mpl.rc_context({"svg.hashsalt": "lorasent", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}):
+        figure = Figure(figsize=(8.5, 0.28 * len(shown) + 0.9), layout="constrained")
+        panel = figure.subplots()
+        gains, reaches = ([100 * row[key] for row in shown] for key in ("difference", "difference_reach"))
+        panel.errorbar(gains, range(len(shown)), xerr=reaches, fmt="o", color="#31688e", ecolor="0.45", markersize=5, capsize=2)
+        panel.axvline(0, color="0.4", linestyle=":", linewidth=1)
+        panel.set_yticks(range(len(shown)), [row["change"] for row in shown])
+        panel.set_xlabel("accuracy on 5,000 test reviews: points more than imdb-minilm; whiskers: 95 % interval")
+        panel.spines["right"].set_visible(False)
+        figure.savefig(path, format="svg", metadata={"Date": None})
+
+
+def publish(found: dict[str, list[dict[str, Any]]]) -> None:
+    """Writes what was found: JSON, plot, README."""
+    rows = summary(found)
+    spread, freedom = pooled([[row["accuracy"] for row in one] for one in found.values()])
+    said = {"rows": rows, "runs": found, "spread": spread, "freedom": freedom, "machine": machine.features()}
+    files.write(FOUND, [files.canonical(said)])
+    draw(rows, DRAWN)
+    golden.write_manifest(Path("golden"))
+    table = f"<!-- ablation -->\n{markdown(rows)}\n<!-- end of ablation -->"
+    page = Path("README.md").read_text("utf-8")
+    files.write(Path("README.md"), [re.sub(r"<!-- ablation -->.*<!-- end of ablation -->", lambda _: table, page, flags=re.DOTALL)])
+
+
+def main() -> int:
+    """Runs, in `--jobs` processes of as many threads as are left to each, what was not yet run; publishes when all is there."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--work", type=Path, default=Path("ablation"), help="folder of what is trained")
+    arguments.add_argument("--jobs", type=int, default=1, help="runs at once")
+    arguments.add_argument("--only", help="a regular expression: changes of these names alone, and nothing is published")
+    arguments.add_argument("--one", nargs=2, metavar=("CHANGE", "SEED"), help=argparse.SUPPRESS)
+    asked = arguments.parse_args()
+    if not os.environ.get("LORASENT_DATA"):
+        sys.exit("set LORASENT_DATA to a folder that holds real reviews (CONTRIBUTING.md says which)")
+    folder, work = Path(os.environ["LORASENT_DATA"]), asked.work
+    work.mkdir(parents=True, exist_ok=True)
+    if asked.one:
+        change = next(one for one in CHANGES if one.name == asked.one[0])
+        measured(folder, work, change, int(asked.one[1]))
+        return 0
+    changes = [one for one in CHANGES if re.search(asked.only or "", one.name)]
+    threads = str(max(1, (os.cpu_count() or 1) // asked.jobs))
+
+    def run(change: Change, seed: int) -> None:
+        command = [sys.executable, "-m", "tests.support.ablation", "--work", str(work), "--one", change.name, str(seed)]
+        subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": threads}, check=True)
+        found = measured(folder, work, change, seed)
+        print(f"{change.name}, seed {seed}: {found['accuracy']:.4f} (validation loss {found['validation_loss']:.4f})", flush=True)
+
+    for change in changes:  # made here, once: the runs only read it
+        source(folder, work, change.reviews)
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        list(pool.map(lambda one: run(*one), [(change, seed) for change in changes for seed in change.seeds]))
+    if not asked.only:
+        publish({change.name: [measured(folder, work, change, seed) for seed in change.seeds] for change in changes})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
