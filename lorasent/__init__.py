@@ -10,7 +10,9 @@ A map of the house; imports go down only.
     prove/          how often the gate is wrong: planted faults, innocent twins
     gate/           policy, verdict, statistics, and a module for each family of checks
     evidence        adapter x texts -> logits, cached by content
-    training        recipe -> adapter (Hugging Face Trainer)
+    training        recipe -> adapter: claimed, resumable, written whole
+    trainer         a run on Hugging Face's Trainer: batches, checkpoints, the best epoch
+    run             what a run is and says: splits, epochs, a listener
     scoring         texts -> logits, fast: plans batches, picks precision
     engine          token ids -> logits without padding, bit for bit whatever lies beside
     tuning          the same in training: gradients for what is trained alone
@@ -47,8 +49,9 @@ if TYPE_CHECKING:
     from lorasent.gate.verdict import Verdict, judge
     from lorasent.metrics import Figures, evaluate
     from lorasent.recipe import Recipe
+    from lorasent.run import Trained
     from lorasent.scoring import Prediction, Scorer, load
-    from lorasent.training import Trained, train
+    from lorasent.training import train
 
 _HOME = {
     "Figures": "metrics",
@@ -58,7 +61,7 @@ _HOME = {
     "Recipe": "recipe",
     "Reviews": "data",
     "Scorer": "scoring",
-    "Trained": "training",
+    "Trained": "run",
     "Verdict": "gate.verdict",
     "evaluate": "metrics",
     "judge": "gate.verdict",

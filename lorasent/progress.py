@@ -6,8 +6,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lorasent.run import Epoch, Listener, Prepared, Trained
 from lorasent.scoring import Prediction
-from lorasent.training import Epoch, Listener, Prepared, Trained
 
 COLUMNS = ("epoch", "train loss", "val loss", "accuracy", "precision", "recall", "f1", "mcc")
 

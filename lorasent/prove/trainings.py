@@ -14,7 +14,8 @@ from lorasent import files
 from lorasent.data import Reviews
 from lorasent.manifest import MANIFEST, read_json
 from lorasent.recipe import Recipe
-from lorasent.training import read_splits, train
+from lorasent.run import read_splits
+from lorasent.training import train
 
 Poison = Callable[[Reviews, np.random.Generator, Recipe], Reviews]
 

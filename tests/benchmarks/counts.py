@@ -13,7 +13,7 @@ from lorasent.evidence import LiveSubject
 from lorasent.gate.cost import operations
 from lorasent.manifest import WEIGHTS
 from lorasent.scoring import fill
-from lorasent.training import LengthGroupedSampler
+from lorasent.trainer import LengthGroupedSampler
 from tests.benchmarks.workloads import SHORT, reviews
 
 TOKENS = (16, 256)

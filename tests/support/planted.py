@@ -88,7 +88,7 @@ FAULTS = (
         "trust_remote_code=False,\n                do_lower_case=False,\n",
         GOLDENS,
     ),
-    Fault("the learning rate does not warm up", "training.py", "int(settings.warmup * run.steps)", "0", GOLDENS),
+    Fault("the learning rate does not warm up", "trainer.py", "int(settings.warmup * run.steps)", "0", GOLDENS),
     Fault(
         "differences are told, not failed",
         "pytest_plugin.py",

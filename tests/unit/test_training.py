@@ -15,7 +15,8 @@ from lorasent.errors import DataError, RecipeError, TrainingError
 from lorasent.files import sha256
 from lorasent.recipe import Recipe
 from lorasent.scoring import load
-from lorasent.training import LengthGroupedSampler, Listener, train
+from lorasent.trainer import LengthGroupedSampler
+from lorasent.training import Listener, train
 from tests.support import killed
 
 STEPS = 6  # 24 reviews in batches of 4, in each of three epochs
