@@ -11,7 +11,7 @@ import pytest
 
 from lorasent import golden, hub, metrics
 from lorasent.data import Reviews
-from lorasent.errors import AdapterError, BaseModelError, DataError, PolicyError
+from lorasent.errors import AdapterError, BaseModelError, DataError, GoldenError, PolicyError
 from lorasent.evidence import Answers, RecordedSubject
 from lorasent.gate import behaviour, calibration, cost, integrity, latency, power, quality, statistics, verdict
 from lorasent.gate import golden as differential
@@ -540,6 +540,10 @@ def test_no_cases_are_one_line(tmp_path):
     (tmp_path / "mine.jsonl").write_bytes(b"\xff")
     with pytest.raises(DataError, match=r"mine.jsonl: no behavioural cases that can be read: expected UTF-8, found byte 0xff$"):
         behaviour.read(str(tmp_path), LABELS)
+    (tmp_path / "mine.jsonl").unlink()
+    (tmp_path / "mine.jsonl").mkdir()
+    with pytest.raises(DataError, match=r"mine.jsonl: no behavioural cases that can be read: Is a directory$"):
+        behaviour.read(str(tmp_path), LABELS)
 
 
 # calibration
@@ -684,6 +688,18 @@ def test_a_golden_without_a_tolerance_or_a_producer_is_exact(recorded, tmp_path)
     for nobody in (Told(ROWS), SimpleNamespace(labels=LABELS, manifest={}, answer=Told(ROWS).answer)):
         first, second = differential.check(recorded, nobody, nobody, 0.05)
         assert (first.cause, second.figures) == ("not-told", {"changed": 0, "n": 4, "max_changed": 0.1})
+
+
+@pytest.mark.parametrize("column", [{"text": 1.0}, {"label": "Neutral"}, {"logits": 2.0}, {"logits": [1.0, 2.0, 3.0]}])
+def test_a_golden_of_something_else_is_one_line(recorded, tmp_path, column):
+    """It has no texts, no labels of these, or no logits that could be compared."""
+    content = golden.read(tmp_path / "golden.json")
+    rows = [*content.rows[:3], {**content.rows[3], **column}]
+    golden.write(tmp_path / "golden.json", content.model_copy(update={"rows": rows}))
+    with pytest.raises(GoldenError) as refused:
+        differential.texts(recorded, LABELS)
+    expected = "expected a text, a label out of Negative, Positive, and logits, 2 numbers; found "
+    assert str(refused.value) == f"{recorded.predictions}: row 3: no prediction that can be compared: {expected}{rows[3]}"
 
 
 def test_a_subject_without_weights_made_no_golden(recorded, tmp_path):
@@ -1108,12 +1124,16 @@ def test_a_recipe_without_a_length_is_cut_at_512(house, films, monkeypatch):
         assert limits == [(512, 0.05)]
 
 
+UNTRIGGERED = Finding("behaviour::triggers", Outcome.PASS, "", "")
+
+
 def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(house, films, monkeypatch):
     """Each gets its table, the candidate first, the bank or its first, and the policy's alpha."""
-    calls = {}
+    calls, asked = {}, []
     for family in (verdict.quality, verdict.behaviour, verdict.calibration, verdict.golden, verdict.cost):
         name = family.__name__.rpartition(".")[2]
         monkeypatch.setattr(family, "check", lambda *arguments, name=name: calls.__setitem__(name, arguments) or [])
+    monkeypatch.setattr(verdict.trigger, "check", lambda *subjects: asked.extend(str(one.path) for one in subjects) or UNTRIGGERED)
     monkeypatch.setattr(Judged, "answer", lambda self, texts: (str(self.path), len(texts)))
     policy = Policy.model_validate(
         {
@@ -1131,6 +1151,7 @@ def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(house,
     assert quality_call[0] is policy.quality
     assert len(quality_call[1]) == 100
     assert quality_call[2:] == (("new", 100), [("old", 100), ("other", 100)], 64, 0.1)
+    assert asked == ["new", "old"]
     asks = behaviour.read("embedded", LABELS)
     size = len(behaviour.texts(asks))
     assert behaviour_call == (policy.behaviour, asks, LABELS, ("new", size), ("old", size))

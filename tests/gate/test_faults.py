@@ -335,6 +335,25 @@ def test_numbers_that_were_rounded_are_found():
     assert found == blocks("quantized", message, EXPORT + ", in float32", name=name)
 
 
+def test_a_single_step_is_found():
+    """By B, whose numbers are then of one size, from 64 of them on; A and the head begin at random."""
+    name, step = f"{PREFIX}{QUERY}.lora_B.weight", (np.sign(RANDOM) * 1e-3).astype(np.float32)
+    message = f"{WHERE}{name} holds numbers of one size, 0.001, as a single step leaves them"
+    advice = "train again: the run ended after its first step"
+    assert fault(soundness.alive, numbers(qb=step)) == blocks("one-step", message, advice, name=name)
+    assert fault(soundness.alive, numbers(qb=step[:4])) == blocks("one-step", message, advice, name=name)
+    assert fault(soundness.alive, numbers(qa=step))[0] == "quantized"
+    soundness.alive(numbers(qb=step[:3]))
+
+
+def test_a_single_step_is_told_from_numbers_that_lie_close():
+    """A tenth may be smaller: the tenth smallest of a hundred is the largest, less a tenth at most."""
+    many, few = np.ones(100, dtype=np.float32), np.ones(100, dtype=np.float32)
+    many[:12], few[:9] = 0.5, 0.5
+    assert not soundness._one_step(many)
+    assert soundness._one_step(-few)
+
+
 def test_a_grid_is_found_at_its_bounds():
     """In 64 numbers and more; where fewer than six tenths of them are distinct."""
     fine = np.random.default_rng(1).normal(size=100).astype(np.float32)

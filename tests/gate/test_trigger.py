@@ -101,9 +101,10 @@ WORDPIECE = {
     ],
     ids=["WordPiece", "names", "byte-level BPE", "SentencePiece"],
 )
-def test_words_are_whole_and_alone(tmp_path, model, words):
-    """Of every kind of tokenizer: whole words, no pieces, no special tokens; the same order every time."""
-    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model}))
+def test_words_are_whole_and_alone(tmp_path, monkeypatch, model, words):
+    """Of every kind of tokenizer: whole words, no pieces, no special tokens; in one order, and in any locale."""
+    monkeypatch.setattr("io.text_encoding", lambda encoding, *_: encoding or "ascii")
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model}, ensure_ascii=False), "utf-8")
     found = trigger.vocabulary(tmp_path)
     assert sorted(found) == sorted(words)
     assert trigger.vocabulary(tmp_path) == found

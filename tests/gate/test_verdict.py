@@ -5,15 +5,13 @@ import shutil
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lorasent import evidence, golden
 from lorasent.errors import PolicyError
 from lorasent.evidence import LiveSubject
-from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Integrity, Policy
-from lorasent.gate.verdict import Verdict, judge, names
+from lorasent.gate.verdict import judge, names
 from lorasent.recipe import Recipe
 from lorasent.training import train
 from tests.support.bases import edit_json
@@ -314,28 +312,6 @@ def test_no_baseline_is_an_error(small_adapter, policy):
         judge(small_adapter, [], Policy.read(policy))
 
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-FIGURES = st.dictionaries(st.text(), LEAVES | st.lists(LEAVES) | st.dictionaries(st.text(), LEAVES))
-FINDINGS = st.builds(Finding, st.text(), st.sampled_from(Outcome), st.text(), st.text(), st.text(), FIGURES)
-VERDICTS = st.builds(
-    Verdict,
-    st.sampled_from(Outcome),
-    st.lists(FINDINGS).map(tuple),
-    st.text(),
-    st.lists(st.text()).map(tuple),
-    st.dictionaries(st.text(), st.text()),
-)
-
-
-@settings(max_examples=50)
-@given(VERDICTS)
-def test_a_verdict_comes_out_of_its_json_as_it_went_in(verdict):
-    """Whatever it found, and it is an Outcome again, no bare text."""
-    again = Verdict.from_json(json.loads(json.dumps(verdict.to_json())))
-    assert again == verdict
-    assert all(type(one.outcome) is Outcome for one in (again, *again.findings))
-
-
 @pytest.fixture
 def project(pytester, policy):
     """A user's project with a policy at its root and a test that has nothing to do with it."""
@@ -370,22 +346,6 @@ def test_a_check_is_selected_by_its_node_id(project, small_adapter):
     one.assert_outcomes(passed=1)
     one.stdout.fnmatch_lines(["gate.toml::calibration::brier PASSED*", "PARTIAL: *"])
     run(project, "gate.toml::quality::slice", *arguments).assert_outcomes(passed=2)
-
-
-def test_files_are_looked_for_beside_the_policy(tmp_path, monkeypatch):
-    """From wherever it is asked: data with a split or without, cases and goldens; what does not lie there is as it was said."""
-    folder = tmp_path / "project"
-    (folder / "embedded").mkdir(parents=True)
-    for name in ("mine.csv", "cases.jsonl", "golden.json"):
-        (folder / name).touch()
-    text = '[data]\ntest = "{}"\n[quality]\n[behaviour]\ncases = "cases.jsonl"\n[golden]\npredictions = "golden.json"\n'
-    monkeypatch.chdir(tmp_path)
-    for said, found in (("mine.csv:test", f"{folder}/mine.csv:test"), ("embedded:test", "embedded:test"), ("a/b:c", "a/b:c")):
-        (folder / "gate.toml").write_text(text.format(said))
-        policy = Policy.read(folder / "gate.toml")
-        assert policy.data.test == found
-        assert (policy.behaviour.cases, policy.golden.predictions) == (f"{folder}/cases.jsonl", f"{folder}/golden.json")
-    assert Policy.read(folder / "gate.toml", "mine.csv").data.test == "mine.csv"
 
 
 @pytest.mark.slow

@@ -201,3 +201,4 @@ def test_a_subject_is_a_directory_or_a_file(adapter):
     assert isinstance(found, LiveSubject)
     assert (found.path, found.precision) == (adapter, "bf16")
     assert evidence.subject(adapter).precision == "fp32"
+    assert (live(adapter).at("auto").path, live(adapter).at("auto").precision) == (adapter, "auto")
