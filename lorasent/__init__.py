@@ -7,6 +7,7 @@ A map of the house; imports go down only.
     pytest_gate     the pytest face of the gate: a policy is a file of tests
     progress        how a training run is told on a terminal
     report          a verdict for people: terminal and page
+    sweep/          search over recipes (Optuna)
     prove/          how often the gate is wrong: planted faults, innocent twins
     gate/           policy, verdict, statistics, and a module for each family of checks
     evidence        adapter x texts -> logits, cached by content

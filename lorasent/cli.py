@@ -212,6 +212,67 @@ def prove(
 
 
 @app.command()
+def sweep(
+    recipe: Annotated[str, typer.Argument(help="The recipe to search around: a shipped one's name or a TOML file.")] = "embedded",
+    trials: Annotated[int, typer.Option(min=1, help="Finished trials, those of an interrupted search among them.")] = 30,
+    out: Annotated[Path | None, typer.Option(help="The search's folder. [default: sweeps/RECIPE]")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that train at once; the cores are shared among them.")] = 1,
+    storage: Annotated[str | None, typer.Option(help="A database's URL, for several machines. [default: SQLite in --out]")] = None,
+    over: Annotated[list[str] | None, typer.Option(help="Search over this alone; may be repeated. [default: everything]")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key: lora.r=8")] = None,
+    confirm: Annotated[int, typer.Option(min=0, help="Fresh seeds with which the best is trained again; 0 for none.")] = 3,
+    data: Annotated[str | None, typer.Option(help="Reviews that confirm. [default: embedded:test for the embedded corpus]")] = None,
+    precision: PrecisionOption = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search; the recipe has its own.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a search, alone or beside others.")] = False,
+) -> None:
+    """Search for a better recipe, and ask whether it is one."""
+    from lorasent.recipe import Recipe
+
+    read = Recipe.read(recipe, set_ or [])
+    out = out or Path("sweeps") / Path(recipe).stem
+    if data is None and read.data.validation.startswith("embedded"):
+        data = "embedded:test"
+    if confirm == 1 or (confirm and data is None):
+        needed = "two seeds at least, or 0" if confirm == 1 else "--data with reviews that chose nothing, or --confirm 0"
+        raise LorasentError(f"sweep: to confirm the best recipe needs {needed}")
+    _checked(precision)
+    try:
+        from lorasent.sweep import confirmation, outcome, space, study
+    except ModuleNotFoundError as error:
+        raise LorasentError(f"sweep: needs {error.name}; install it with: python -m pip install 'lorasent[sweep]'") from None
+    from lorasent.progress import bar
+
+    search = study.Search(
+        read.to_json(), out, storage or f"sqlite:///{(out / study.STUDY).resolve()}", trials, seed, tuple(over or space.NAMES)
+    )
+    try:
+        with bar(console) as progress:
+            task = progress.add_task("trials", total=trials)
+
+            def say(trial: Any) -> None:
+                console.print(outcome.row(trial))
+                progress.advance(task)
+
+            found = study.run(search, workers, resume=resume, say=say)
+        confirmed = None
+        best = space.recipe_at(read, study.best(found).params)
+        if confirm and data is not None and best != read:
+            confirmed = confirmation.confirm(
+                read, best, data, out / "confirmation", seeds=confirm, precision=precision, say=console.print
+            )
+    except KeyboardInterrupt:
+        again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])
+        console.print(f"Interrupted. Running trials are lost; go on with: {again}")
+        sys.exit(INTERRUPTED)
+    for line in (*outcome.table(found), *outcome.conclusion(confirmed, same=best == read)):
+        print(line)
+    for path in outcome.write(found, read, out, confirmed):
+        console.print(f"Written: {path}")
+    console.print(f"Next:\n  lorasent train {out / outcome.RECIPE}")
+
+
+@app.command()
 def doctor() -> None:
     """Say what this machine offers."""
     import platform
@@ -251,9 +312,13 @@ def _tried(question: Callable[[], str]) -> str:
         return f"no: {(str(error).splitlines() or [type(error).__name__])[0]}"
 
 
-def _load(adapter: Path, precision: str) -> "Scorer":
+def _checked(precision: str) -> None:
     if precision not in ("auto", "fp32", "bf16"):
         raise LorasentError(f"--precision {precision}: allowed are auto, fp32, bf16")
+
+
+def _load(adapter: Path, precision: str) -> "Scorer":
+    _checked(precision)
     from lorasent.scoring import load
 
     return load(adapter, precision)  # type: ignore[arg-type]

@@ -7,9 +7,12 @@ LorasentError            what was required, what was found, where, what to do; t
 ├── MetricError          logits and labels that no figure can be computed from
 ├── AdapterError         an adapter directory that is missing, incomplete, or not what its manifest says
 ├── TrainingError        a run that cannot start, go on, or be resumed
+│   └── DivergedError    a run whose loss is not finite any more
 ├── GoldenError          a golden that is missing, malformed, or not what its manifest lists
 ├── EvidenceError        recorded evidence that cannot be read, or does not answer what is asked
-└── PolicyError          a policy that cannot be used
+├── PolicyError          a policy that cannot be used
+├── ProofError           a proof that cannot be made of these adapters
+└── SweepError           a search that cannot start or go on
 """
 
 
@@ -41,6 +44,10 @@ class TrainingError(LorasentError):
     """A training run that cannot start, go on, or be resumed."""
 
 
+class DivergedError(TrainingError):
+    """A training run whose loss is not finite any more."""
+
+
 class GoldenError(LorasentError):
     """A golden that is missing, malformed, or not what its manifest lists."""
 
@@ -55,3 +62,7 @@ class PolicyError(LorasentError):
 
 class ProofError(LorasentError):
     """A proof that cannot be made of these adapters."""
+
+
+class SweepError(LorasentError):
+    """A search that cannot start or go on."""

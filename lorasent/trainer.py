@@ -23,7 +23,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArgum
 from lorasent import tuning
 from lorasent.classifier import quiet
 from lorasent.encoding import Encoder, Ids
-from lorasent.errors import MetricError, TrainingError
+from lorasent.errors import DivergedError, MetricError, TrainingError
 from lorasent.manifest import WEIGHTS
 from lorasent.metrics import evaluate
 from lorasent.run import Epoch, Listener, Prepared, best_of, ended, table
@@ -174,7 +174,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
                 logits = model(**inputs).logits.float()
         loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=self.run.recipe.training.label_smoothing)
         if not torch.isfinite(loss):
-            raise TrainingError(
+            raise DivergedError(
                 f"training loss is {loss.item()} at step {self.state.global_step + 1} of {self.run.steps}: stopped; {ADVICE}"
             )
         return loss
@@ -185,7 +185,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
         try:
             figures = evaluate(scorer.score(self.encoded_validation), validation.labels, labels)
         except MetricError as error:
-            raise TrainingError(f"after step {self.state.global_step} of {self.run.steps}: {error}: stopped; {ADVICE}") from None
+            raise DivergedError(f"after step {self.state.global_step} of {self.run.steps}: {error}: stopped; {ADVICE}") from None
         metrics = {f"eval_{name}": value for name, value in figures.to_json().items() if name not in ("n", "average")}
         metrics["eval_loss"] = figures.log_loss
         self.log(metrics)

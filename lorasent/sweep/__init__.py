@@ -1,0 +1,7 @@
+"""Search over recipes, with Optuna.
+
+outcome         what was found: table, JSON, plots, the best recipe as TOML
+confirmation    is the best recipe better, or was it lucky? fresh seeds, and the gate
+study           trials in several processes, resumable
+space           what is searched
+"""

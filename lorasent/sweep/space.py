@@ -1,0 +1,74 @@
+"""What is searched, around the recipe that a sweep starts from: every range is widened to hold what that recipe says.
+
+A point of the space is a dict by name, as Optuna's trials hold it. Two names are not keys of a recipe: `lora.scale` is alpha / r,
+which keeps the size of an update while r moves, and `lora.target_modules` is a list in one string.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from lorasent.errors import SweepError
+from lorasent.recipe import Recipe
+
+CHOICES: Mapping[str, tuple[Any, ...]] = {
+    "lora.r": (2, 4, 8, 16, 32),
+    "lora.scale": (0.5, 1.0, 2.0, 4.0, 8.0),
+    "lora.dropout": (0.0, 0.1),
+    "lora.target_modules": ("query", "all-linear"),
+    "training.batch_size": (4, 8, 16),
+}
+
+LEARNING_RATES = (1e-4, 3e-3)
+"""Searched on a logarithmic scale."""
+
+WARMUPS = (0.0, 0.2)
+
+EPOCHS = 2
+"""So many epochs more than the recipe's, and as many fewer, but one at least."""
+
+NAMES = (*CHOICES, "training.learning_rate", "training.warmup", "training.epochs")
+
+
+def start(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as a point."""
+    lora, training = recipe.lora, recipe.training
+    return {
+        "lora.r": lora.r,
+        "lora.scale": lora.alpha / lora.r,
+        "lora.dropout": lora.dropout,
+        "lora.target_modules": " ".join(lora.target_modules),
+        "training.batch_size": training.batch_size,
+        "training.learning_rate": training.learning_rate,
+        "training.warmup": training.warmup,
+        "training.epochs": training.epochs,
+    }
+
+
+def space(recipe: Recipe, over: Collection[str] = NAMES) -> dict[str, BaseDistribution]:
+    """The ranges by name, of the names in `over`. Raises SweepError for a name that is none."""
+    if strangers := sorted(set(over) - set(NAMES)):
+        raise SweepError(f"--over {strangers[0]}: not searched; choose from {', '.join(NAMES)}")
+    own = start(recipe)
+    found: dict[str, BaseDistribution] = {
+        name: CategoricalDistribution(choices if own[name] in choices else (*choices, own[name]))
+        for name, choices in CHOICES.items()
+    }
+    for name, (low, high), log in (("training.learning_rate", LEARNING_RATES, True), ("training.warmup", WARMUPS, False)):
+        found[name] = FloatDistribution(min(low, own[name]), max(high, own[name]), log=log)
+    epochs = own["training.epochs"]
+    found["training.epochs"] = IntDistribution(max(1, epochs - EPOCHS), epochs + EPOCHS)
+    return {name: found[name] for name in NAMES if name in over}
+
+
+def recipe_at(recipe: Recipe, point: Mapping[str, Any]) -> Recipe:
+    """The recipe with what a point says in place of its own."""
+    tables = recipe.to_json()
+    whole = {**start(recipe), **point}
+    for name, value in whole.items():
+        table, _, key = name.partition(".")
+        tables[table][key] = value
+    tables["lora"]["alpha"] = max(1, round(tables["lora"].pop("scale") * whole["lora.r"]))
+    tables["lora"]["target_modules"] = whole["lora.target_modules"].split(" ")
+    return Recipe.parse(tables, "sweep")
