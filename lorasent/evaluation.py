@@ -114,8 +114,8 @@ def _mistakes(found: Mistakes, n: int, width: int) -> Iterator[RenderableType]:
     yield f"\nSuspected label errors: {len(found.suspects)}, by confident learning, the most suspect first"
     if found.trained_on:
         yield doubt(found)
-    rows = ((_place(one), one.label, one.suggested, one.probability, one) for one in found.suspects[: found.top])
-    yield from _table(("where", "label", "suggested", "P(label)", "its end"), rows, width)
+    suspects = ((_place(one), one.label, one.suggested, one.probability, one) for one in found.suspects[: found.top])
+    yield from _table(("where", "label", "suggested", "P(label)", "its end"), suspects, width)
 
 
 def doubt(found: Mistakes) -> str:
@@ -146,9 +146,8 @@ def _slice(one: Slice) -> tuple[object, ...]:
 
 def _mistake(one: Mistake, max_length: int) -> Iterator[RenderableType]:
     cut = f" cut to {max_length}" if one.tokens > max_length else ""
-    yield Text(
-        f"\n{_place(one)}: {one.label}, decided {one.decided} {one.confidence:.3f} by a margin of {one.margin:.2f}; {one.tokens} tokens{cut}"
-    )
+    decided = f"decided {one.decided} {one.confidence:.3f} by a margin of {one.margin:.2f}"
+    yield Text(f"\n{_place(one)}: {one.label}, {decided}; {one.tokens} tokens{cut}")
     words = [word for word in one.words[:WORDS] if word.delta > max(0, one.words[0].delta * FAINT)]
     carried = ", ".join(f"{word.word} {word.delta:+.2f}" for word in words) or "no single word"
     for line in (_end(one, TAIL, words), Text(f"carried by {carried}", "dim")):

@@ -18,7 +18,7 @@ NEVER = 2.0
 """The threshold of a label that no review carries: no probability reaches it."""
 
 SLACK = 1e-6
-"""Equal probabilities reach their own mean, however it is rounded."""
+"""What rounding may do: equal probabilities reach their own mean, and none is larger than another."""
 
 
 def thresholds(probability: Floats, labels: Ints) -> Floats:
@@ -33,10 +33,11 @@ def margins(probability: Floats, labels: Ints) -> Floats:
     return np.asarray(probability[own] - np.where(own, -np.inf, probability).max(axis=1))
 
 
-def suspects(probability: Floats, labels: Ints) -> Ints:
-    """Row numbers of the suspected reviews, the most suspect first."""
+def suspects(probability: Floats, labels: Ints) -> tuple[Ints, Ints]:
+    """Row numbers of the suspected reviews, the most suspect first, and the label that each is confidently of."""
     confident = probability >= thresholds(probability, labels) - SLACK
     likeliest = np.where(confident, probability, -1).argmax(axis=1)
-    decided = probability.argmax(axis=1)
-    rows = np.flatnonzero(confident.any(axis=1) & (likeliest != labels) & (decided != labels))
-    return rows[np.argsort(margins(probability, labels)[rows], kind="stable")]
+    margin = margins(probability, labels)
+    rows = np.flatnonzero(confident.any(axis=1) & (likeliest != labels) & (margin < -SLACK))
+    rows = rows[np.argsort(margin[rows], kind="stable")]
+    return rows, likeliest[rows]

@@ -5,6 +5,7 @@ logits, as they are. Suspected label errors rest on the same probabilities (see 
 adapter did not learn the reviews: `trained_on` says whether its manifest names them.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
@@ -58,7 +59,7 @@ class Suspect(Found):
     probability: float
     """Of its own label."""
     margin: float
-    """That probability less the suggested label's: the lower, the more suspect."""
+    """That probability less the largest of the others': the lower, the more suspect."""
 
 
 @dataclass(frozen=True)
@@ -155,11 +156,11 @@ def find(
         [
             Suspect(
                 **told(row),
-                suggested=scorer.labels[decided[row]],
+                suggested=scorer.labels[label],
                 probability=float(probability[row, labels[row]]),
                 margin=float(doubt[row]),
             )
-            for row in label_errors.suspects(probability, labels).tolist()
+            for row, label in zip(*(each.tolist() for each in label_errors.suspects(probability, labels)), strict=True)
         ],
         {name: float(least) for name, least in zip(scorer.labels, thresholds, strict=True) if least <= 1},
         scorer.encoder.max_length,
@@ -180,7 +181,13 @@ def _usual(reviews: Reviews) -> list[str]:
 
 
 def _slice(column: str, value: str, n: int, mistakes: int, worst: NDArray[np.int64]) -> Slice:
+    low, high = _interval(n - mistakes, n)
+    return Slice(column, value, n, 1 - mistakes / n, low, high, mistakes, tuple((worst + 1).tolist()))
+
+
+@functools.cache
+def _interval(hits: int, n: int) -> tuple[float, float]:
     from scipy.stats import binomtest
 
-    low, high = binomtest(n - mistakes, n).proportion_ci(LEVEL, method="wilson")
-    return Slice(column, value, n, 1 - mistakes / n, float(low), float(high), mistakes, tuple((worst + 1).tolist()))
+    low, high = binomtest(hits, n).proportion_ci(LEVEL, method="wilson")
+    return float(low), float(high)
