@@ -1,5 +1,6 @@
 """What `lorasent evaluate` found, for people and as JSON: figures, each label's, confusion, calibration, mistakes."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,9 @@ TAIL = 180
 
 WORDS = 6
 """Words that are told of a mistake at most."""
+
+SPACE, LONG = re.compile(r"\s+"), 24
+"""What stands between words, and how long a word is cut nowhere."""
 
 NAME = 32
 """Characters of a slice's or a label's name that are shown."""
@@ -159,9 +163,10 @@ def _place(one: Found) -> str:
 
 
 def _end(one: Found, size: int, words: Sequence[Word] = ()) -> Text:
-    """The last characters of a review, from where a word begins, in one line; `words` stand out."""
+    """The last characters of a review in one line, from where a word begins if one begins soon; `words` stand out."""
     begin = max(0, len(one.text) - size)
-    begin = one.text.find(" ", begin) + 1 if begin else 0
+    if begin and (gap := SPACE.search(one.text, begin - 1, begin + LONG)):
+        begin = gap.end()
     shown = Text("".join(char if char.isprintable() else " " for char in one.text[begin:]))
     for word in words:
         shown.stylize("bold red", max(0, word.start - begin), max(0, word.end - begin))
