@@ -284,7 +284,7 @@ def _mistakes(
 
     lines, said = sources.lines_of(reviews.source), manifest.read(adapter)
     with bar(console) as progress:
-        task = progress.add_task("leaving words out")
+        task = progress.add_task("leaving words out", total=None)
         return mistakes.find(
             scorer, reviews, logits, columns, lines, said, top, lambda done, of: progress.update(task, completed=done, total=of)
         )

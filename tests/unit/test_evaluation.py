@@ -20,7 +20,13 @@ def shown(text, words=(), width=80, terminal=False):
     told = evaluation.measure([[1.0, 0.0], [1.0, 0.0]], [0, 1], ("Negative", "Positive"))
     file = io.StringIO()
     console = Console(
-        file=file, width=width, force_terminal=terminal, color_system="standard", highlight=False, markup=False, emoji=False
+        file=file,
+        width=width,
+        force_terminal=terminal,
+        color_system="standard" if terminal else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
     )
     evaluation.tell(evaluation.Evaluation(told.figures, told.labels, told.confusion, told.reliability, found), console)
     return file.getvalue()
