@@ -132,10 +132,11 @@ def test_evaluate_tells_the_mistakes(lorasent, small_adapter, tmp_path):
     for one in errors["worst"]:
         assert one["line"] == 2 * one["row"] - 1
         assert one["text"] == rows[one["row"] - 1]["text"]
-        assert (
-            f"row {one['row']} (line {one['line']}): {one['label']}, decided {one['decided']} {one['confidence']:.3f}"
-            in table.stdout
+        place, decided = (
+            f"row {one['row']} (line {one['line']}): {one['label']}",
+            f"decided {one['decided']} {one['confidence']:.3f}",
         )
+        assert f"{place}, {decided} by a margin of {one['margin']:.2f}; " in table.stdout
         assert " ".join(one["text"].split()[-3:]) in " ".join(table.stdout.split())
         if one["words"] and one["words"][0]["delta"] > 0:
             assert f"carried by {one['words'][0]['word']} {one['words'][0]['delta']:+.2f}" in table.stdout

@@ -1,14 +1,14 @@
 """Occlusion, for any text: words are where they say, their tokens are theirs, passages are a partition, the cost is bounded."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lorasent import occlusion
 from lorasent.encoding import Encoder
 from lorasent.recipe import Encoding
 
-LIMIT = 24
+LIMIT = 60
 """Tokens: many of the texts are cut."""
 
 WORDS = st.sampled_from(["film", "good", "don't", "größer", "映画", "unbelievably", "e\u0301tude", "10", "🎬", "<br />", "so-so"])
@@ -50,6 +50,7 @@ def test_special_tokens_are_never_left_out(encoder, text):
 
 @settings(max_examples=40)
 @given(TEXTS)
+@example("good " * 50)
 def test_passages_are_runs_that_hold_each_word_once(encoder, text):
     """In order, none longer than LONGEST, and only the last shorter than SHORTEST."""
     reading = occlusion.read(encoder, text)
