@@ -7,10 +7,13 @@ A map of the house; imports go down only.
     pytest_gate     the pytest face of the gate: a policy is a file of tests
     progress        how a training run is told on a terminal
     report          a verdict for people: terminal and page
+    evaluation      an evaluation for people and as JSON
+    mistakes        what an adapter gets wrong: slices, the surest, suspected labels
     sweep/          search over recipes (Optuna)
     prove/          how often the gate is wrong: planted faults, innocent twins
     gate/           policy, verdict, statistics, and a module for each family of checks
     evidence        adapter x texts -> logits, cached by content
+    occlusion       which words carried a decision
     training        recipe -> adapter: claimed, resumable, written whole
     trainer         a run on Hugging Face's Trainer: batches, checkpoints, the best epoch
     run             what a run is and says: splits, epochs, a listener
@@ -22,11 +25,13 @@ A map of the house; imports go down only.
     packed          products with weights that do not change
     classifier      base + head + LoRA in memory: build, count parameters
     encoding        tokenizer, pad token, left truncation, padding
+    slices          reviews by length, truncation and columns
     base            the frozen encoder: found, pinned by hash
     data            source -> labelled reviews
     sources         source -> columns: files, folders, hub data sets
     golden          a recorded result that must come out again
     metrics         logits x labels -> figures
+    label_errors    labels that are probably wrong: confident learning
     recipe          recipes/*.toml: everything that determines a training run
     manifest        lorasent.json: what an adapter was made from, every file by hash
     settings        TOML tables, every key checked

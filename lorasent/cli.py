@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,11 @@ from lorasent import files
 from lorasent.errors import DataError, LorasentError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lorasent.data import Reviews
+    from lorasent.mistakes import Mistakes
     from lorasent.scoring import Scorer
 
 USAGE_ERROR = 2
@@ -113,26 +119,37 @@ def predict(
 def evaluate(
     adapter: AdapterPath,
     data: Annotated[str, typer.Option(help="A source of labelled reviews.")],
+    errors: Annotated[bool, typer.Option("--errors", help="Also the mistakes: where, how sure, which labels and words.")] = False,
+    slices: Annotated[
+        list[str] | None, typer.Option("--slice", metavar="COLUMN", help="A column to count mistakes by, with --errors.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Mistakes that are told, and explained, the most confident first.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     text_column: TextColumnOption = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
     precision: PrecisionOption = "fp32",
 ) -> None:
     """Measure an adapter on labelled reviews."""
-    from lorasent.metrics import evaluate as measure
-
+    if slices and not errors:
+        raise LorasentError("evaluate: --slice says how mistakes are told; add --errors")
     scorer = _load(adapter, precision)
+    from lorasent import evaluation
     from lorasent.data import read
+    from lorasent.slices import require
 
     reviews = read(data, scorer.labels, text_column, label_column)
-    figures = measure(scorer.logits(reviews.texts), reviews.labels, scorer.labels).to_json()
+    for column in slices or ():
+        require(column, reviews)
+    logits = scorer.logits(reviews.texts)
+    found = evaluation.measure(logits, reviews.labels, scorer.labels)
+    if errors:
+        found = replace(found, mistakes=_mistakes(adapter, scorer, reviews, logits, slices or (), top))
     if as_json:
-        print(json.dumps({"adapter": str(adapter), "data": data, "data_sha256": reviews.fingerprint, **figures}))
-        return
-    average = figures.pop("average")
-    for name, value in figures.items():
-        note = f"  ({average})" if name in ("precision", "recall", "f1") else ""
-        print(f"{name:<10}{value:>8}{note}" if name == "n" else f"{name:<10}{value:>8.4f}{note}")
+        print(json.dumps({"adapter": str(adapter), "data": data, "data_sha256": reviews.fingerprint, **found.to_json()}))
+        if found.mistakes and found.mistakes.trained_on:
+            console.print(evaluation.doubt(found.mistakes))
+    else:
+        evaluation.tell(found, Console(highlight=False, markup=False, emoji=False))
 
 
 @app.command()
@@ -322,6 +339,20 @@ def _load(adapter: Path, precision: str) -> "Scorer":
     from lorasent.scoring import load
 
     return load(adapter, precision)  # type: ignore[arg-type]
+
+
+def _mistakes(
+    adapter: Path, scorer: "Scorer", reviews: "Reviews", logits: "NDArray[np.float32]", columns: Iterable[str], top: int
+) -> "Mistakes":
+    from lorasent import manifest, mistakes, sources
+    from lorasent.progress import bar
+
+    lines, said = sources.lines_of(reviews.source), manifest.read(adapter)
+    with bar(console) as progress:
+        task = progress.add_task("leaving words out", total=None)
+        return mistakes.find(
+            scorer, reviews, logits, columns, lines, said, top, lambda done, of: progress.update(task, completed=done, total=of)
+        )
 
 
 def _input(texts: list[str] | None, source: str | None, text_column: str | None) -> Iterable[str]:

@@ -65,6 +65,15 @@ class Encoder:
         encoded = self.tokenizer(list(texts), truncation=True)
         return [np.array(ids or [self.pad_id]) for ids in encoded["input_ids"]]
 
+    def locate(self, text: str) -> tuple[Ids, Ids]:
+        """The token ids of a text as `encode` gives them, (T,), and the characters of each, [start, end), (T, 2).
+
+        A special token has none: its start is its end.
+        """
+        encoded = self.tokenizer(text, truncation=True, return_offsets_mapping=True)
+        spans = np.array(encoded["offset_mapping"] or [(0, 0)], dtype=np.int64)
+        return np.array(encoded["input_ids"] or [self.pad_id]), spans
+
     def lengths(self, texts: Sequence[str]) -> Ids:
         """How many tokens each text has before anything is cut."""
         encoded = self.tokenizer(list(texts), verbose=False)

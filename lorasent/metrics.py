@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +40,16 @@ class Figures:
     def to_json(self) -> dict[str, Any]:
         """The figures by name."""
         return asdict(self)
+
+
+class Bin(NamedTuple):
+    """The n reviews whose confidence, the largest probability, lies in (low, high]: its mean, and the share that is right."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
 
 
 def decide(predictions: ArrayLike) -> Ints:
@@ -107,12 +117,26 @@ def brier(probability: ArrayLike, labels: ArrayLike) -> Floats:
 
 def calibration_error(probability: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error: |accuracy - confidence| over bins (lo, hi] of equal width, weighted (Guo et al. 2017)."""
-    array = _logits(probability)
-    gold = _labels(labels, len(array), array.shape[1])
-    confidence, right = array.max(axis=1), array.argmax(axis=1) == gold
-    bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    confidence, right, bin_of = _binned(probability, labels, bins)
     gaps = np.bincount(bin_of, weights=right - confidence)
-    return float(np.abs(gaps).sum() / len(gold))
+    return float(np.abs(gaps).sum() / len(right))
+
+
+def reliability(probability: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS) -> list[Bin]:
+    """What the calibration error sums up: its bins that hold reviews, the least confident first."""
+    confidence, right, bin_of = _binned(probability, labels, bins)
+    counts = np.bincount(bin_of, minlength=bins)
+    sums = [np.bincount(bin_of, weights=each, minlength=bins) for each in (confidence, right)]
+    return [
+        Bin(one / bins, (one + 1) / bins, int(counts[one]), *(float(each[one] / counts[one]) for each in sums))
+        for one in np.flatnonzero(counts).tolist()
+    ]
+
+
+def by_label(counts: Ints) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1 of each label, (L,) each, from a confusion matrix (L, L); 0 where one is undefined."""
+    hits, chosen, actual = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+    return _ratio(hits, chosen), _ratio(hits, actual), _ratio(2 * hits, chosen + actual)
 
 
 def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figures:
@@ -123,12 +147,11 @@ def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figu
     gold = _labels(labels, len(array), len(names))
     probability = probabilities(array)
     counts = confusion(array.argmax(axis=1), gold, len(names))
-    hits, chosen, actual = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
-    precision, recall, f1 = _ratio(hits, chosen), _ratio(hits, actual), _ratio(2 * hits, chosen + actual)
-    keep = [1] if len(names) == 2 else (chosen + actual) > 0
+    precision, recall, f1 = by_label(counts)
+    keep = [1] if len(names) == 2 else counts.sum(axis=0) + counts.sum(axis=1) > 0
     return Figures(
         n=len(gold),
-        accuracy=float(hits.sum() / len(gold)),
+        accuracy=float(np.trace(counts) / len(gold)),
         precision=float(precision[keep].mean()),
         recall=float(recall[keep].mean()),
         f1=float(f1[keep].mean()),
@@ -138,6 +161,13 @@ def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figu
         brier=float(brier(probability, gold).mean()),
         ece=calibration_error(probability, gold),
     )
+
+
+def _binned(probability: ArrayLike, labels: ArrayLike, bins: int) -> tuple[Floats, NDArray[np.bool_], Ints]:
+    """Of each review, (N,): its confidence, whether it is right, and the number of its bin, 0 .. bins - 1."""
+    array = _logits(probability)
+    confidence, right = array.max(axis=1), array.argmax(axis=1) == _labels(labels, len(array), array.shape[1])
+    return confidence, right, np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def _ratio(part: Ints, whole: Ints) -> Floats:

@@ -43,6 +43,23 @@ def blocks_of(source: str, choice: Choice = None) -> tuple[list[str], Iterator[C
     return list(first), chain([first], blocks)
 
 
+def lines_of(source: str) -> list[int] | None:
+    """The line, from 1, on which each row of a .jsonl or .csv file begins; None of a source without such lines."""
+    path, split = _parse(source)
+    file = next((file for suffix in SUFFIXES if (file := Path(path) / f"{split}{suffix}").is_file()), Path(path))
+    if not file.is_file() or file.suffix == ".parquet":
+        return None
+    with file.open(encoding="utf-8-sig", newline="" if file.suffix == ".csv" else None) as lines:
+        if file.suffix == ".jsonl":
+            return [number for number, line in enumerate(lines, 1) if line.strip()]
+        begins, ended = [], 0
+        reader = csv.reader(lines)
+        for row in reader:
+            begins += [ended + 1] if row else []
+            ended = reader.line_num
+        return begins[1:]  # the first is the header's
+
+
 def _rows(block: Columns) -> int:
     return len(next(iter(block.values()), ()))
 

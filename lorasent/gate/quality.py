@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lorasent import slices
 from lorasent.data import Reviews
-from lorasent.errors import PolicyError
+from lorasent.errors import DataError, PolicyError
 from lorasent.evidence import Answers
 from lorasent.gate import power, statistics
 from lorasent.gate.finding import Claim
@@ -177,17 +178,7 @@ def _slices(
 
 
 def _cut(column: str, reviews: Reviews, lengths: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:
-    """Rows by value of a column; a list belongs to each of its values."""
-    if column == "length":
-        edges = np.quantile(lengths, [0.25, 0.5, 0.75])
-        return {f"quarter {quarter + 1}": np.flatnonzero(np.searchsorted(edges, lengths) == quarter) for quarter in range(4)}
-    if column == "truncated":
-        return {str(cut).lower(): np.flatnonzero((lengths > max_length) == cut) for cut in (True, False)}
-    if column not in reviews.columns:
-        known = ", ".join(["length", "truncated", *reviews.columns])
-        raise PolicyError(f"quality.slices: {reviews.source} has no column {column}; it has {known}")
-    rows: dict[str, list[int]] = {}
-    for row, cell in enumerate(reviews.columns[column]):
-        for value in cell if isinstance(cell, list) else [cell]:
-            rows.setdefault(str(value), []).append(row)
-    return {value: np.array(rows[value]) for value in sorted(rows)}
+    try:
+        return slices.cut(column, reviews, lengths, max_length)
+    except DataError as error:
+        raise PolicyError(f"quality.slices: {error}") from None

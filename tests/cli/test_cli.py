@@ -6,8 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 
 def one_line(done, message):
@@ -93,15 +96,86 @@ def test_the_base_can_be_named(lorasent, small_recipe, bases, tmp_path):
 
 
 def test_evaluate_gives_a_table_and_json(lorasent, small_adapter):
-    """The same figures twice, the average named."""
+    """The same figures twice, the average named: the whole's, each label's, the confusion matrix, and calibration by confidence."""
     table = lorasent("evaluate", small_adapter, "--data", "embedded:validation")
     figures = json.loads(lorasent("evaluate", small_adapter, "--data", "embedded:validation", "--json").stdout)
-    shown = {line.split()[0]: line.split()[1:] for line in table.stdout.splitlines()}
+    lines = [line.split() for line in table.stdout.splitlines() if line]
+    shown = {line[0]: line[1:] for line in lines[:9]}
     assert shown["n"] == ["100"]
     assert shown["f1"] == [f"{figures['f1']:.4f}", "(Positive)"]
     assert shown["accuracy"] == [f"{figures['accuracy']:.4f}"]
     assert figures["average"] == "Positive"
     assert len(figures["data_sha256"]) == 64
+    for name, own in figures["labels"].items():
+        assert [name, *(f"{own[one]:.4f}" for one in ("precision", "recall", "f1")), "50"] in lines
+    assert figures["labels"]["Positive"]["f1"] == figures["f1"]
+    for name, counts in zip(figures["confusion"]["labels"], figures["confusion"]["counts"], strict=True):
+        assert [name, *map(str, counts)] in lines
+    for one in figures["reliability"]:
+        numbers = [str(one["n"]), f"{one['confidence']:.4f}", f"{one['accuracy']:.4f}"]
+        assert [f"{one['low']:.3f}", "to", f"{one['high']:.3f}", *numbers] in lines
+    assert "errors" not in figures
+
+
+def test_evaluate_tells_the_mistakes(lorasent, small_adapter, tmp_path):
+    """The same twice, with rows, lines and the ends of reviews, in 100 columns; standard error is for the rest."""
+    rows = [json.loads(line) for line in (ROOT / "lorasent" / "reviews" / "validation.jsonl").read_text("utf-8").splitlines()[:40]]
+    lines = [json.dumps({**row, "genre": f"genre {number % 20}"}) for number, row in enumerate(rows)]
+    (tmp_path / "in.jsonl").write_text("\n\n".join(lines))
+    asked = ["evaluate", small_adapter, "--data", "in.jsonl", "--errors", "--slice", "genre", "--top", "3"]
+    table, told = lorasent(*asked), lorasent(*asked, "--json")
+    assert (table.returncode, told.returncode, table.stderr, told.stderr) == (0, 0, "", "")
+    assert max(map(len, table.stdout.splitlines())) <= 100
+    errors = json.loads(told.stdout)["errors"]
+    assert f"Mistakes: {errors['count']} of 40 reviews" in table.stdout
+    assert len(errors["worst"]) == 3
+    for one in errors["worst"]:
+        assert one["line"] == 2 * one["row"] - 1
+        assert one["text"] == rows[one["row"] - 1]["text"]
+        place, decided = (
+            f"row {one['row']} (line {one['line']}): {one['label']}",
+            f"decided {one['decided']} {one['confidence']:.3f}",
+        )
+        assert f"{place}, {decided} by a margin of {one['margin']:.2f}; " in table.stdout
+        assert " ".join(one["text"].split()[-3:]) in " ".join(table.stdout.split())
+        if one["words"] and one["words"][0]["delta"] > 0:
+            assert f"carried by {one['words'][0]['word']} {one['words'][0]['delta']:+.2f}" in table.stdout
+    assert len([one for one in errors["by_slice"] if one["column"] == "genre"]) == 20
+    assert table.stdout.count("genre genre") >= 12
+    assert "A column's 12 values with the most mistakes are shown; --json lists all." in table.stdout
+    assert f"Suspected label errors: {len(errors['suspects'])}, by confident learning" in table.stdout
+    assert errors["trained_on"] is None
+
+
+def test_suspicion_of_known_reviews_is_warned_of(lorasent, small_adapter, tmp_path):
+    """Among the tables, or on standard error beside JSON: what the adapter was trained on it hardly doubts."""
+    known = shutil.copytree(small_adapter, tmp_path / "known")
+    manifest = json.loads((known / "lorasent.json").read_text())
+    manifest["data"]["train"]["source"] = "in.csv"
+    (known / "lorasent.json").write_text(json.dumps(manifest))
+    (tmp_path / "in.csv").write_text("text,label\nfine,1\npoor,0\n")
+    warning = "Warning: the adapter's manifest names these as its train reviews."
+    assert warning in lorasent("evaluate", known, "--data", "in.csv", "--errors").stdout
+    told = lorasent("evaluate", known, "--data", "in.csv", "--errors", "--json")
+    assert warning in told.stderr
+    assert json.loads(told.stdout)["errors"]["trained_on"] == "train"
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("text\nfine\n", ["--errors"], "in.csv: no label column: expected label or sentiment, found text"),
+        ("text,label\n", ["--errors"], "in.csv: holds no reviews"),
+        ("text,label\nfine,\n", ["--errors"], "in.csv: column label, row 1: unknown label ''"),
+        ("text,label\nfine,1\n", ["--errors", "--slice", "film"], "in.csv has no column film; it has length, truncated"),
+        ("text,label\nfine,1\n", ["--slice", "length"], "--slice says how mistakes are told; add --errors"),
+    ],
+    ids=["no labels", "no reviews", "a label that is not there", "no such column", "slices without errors"],
+)
+def test_bad_input_to_evaluate_is_one_line(lorasent, small_adapter, tmp_path, content, options, message):
+    """Exit 2 and one clear line."""
+    (tmp_path / "in.csv").write_text(content)
+    one_line(lorasent("evaluate", small_adapter, "--data", "in.csv", *options), message)
 
 
 def test_doctor_reports_and_never_stops(lorasent):

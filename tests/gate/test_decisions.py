@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lorasent import golden, hub, metrics
+from lorasent import golden, hub, metrics, slices
 from lorasent.data import Reviews
 from lorasent.errors import AdapterError, BaseModelError, DataError, GoldenError, PolicyError
 from lorasent.evidence import Answers, RecordedSubject
@@ -373,7 +373,7 @@ def test_lengths_are_cut_into_quarters_and_at_the_limit():
     rows = {
         name: row.tolist()
         for column in ("length", "truncated")
-        for name, row in quality._cut(column, reviews(100), lengths, 90).items()
+        for name, row in slices.cut(column, reviews(100), lengths, 90).items()
     }
     quarters = {f"quarter {quarter + 1}": list(range(25 * quarter, 25 * quarter + 25)) for quarter in range(4)}
     assert rows == {**quarters, "true": list(range(90, 100)), "false": list(range(90))}

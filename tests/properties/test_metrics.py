@@ -64,6 +64,19 @@ def test_the_confusion_matrix_is_scikit_learns(case):
 
 
 @given(answers())
+def test_each_labels_figures_are_scikit_learns(case):
+    """Precision, recall and F1 of every label, also of those that do not occur; the matrix counts every review."""
+    logits, labels = case
+    size, decided = logits.shape[1], logits.argmax(axis=1)
+    counts = metrics.confusion(decided, labels, size)
+    expected = reference.precision_recall_fscore_support(labels, decided, labels=range(size), zero_division=0)[:3]
+    np.testing.assert_allclose(metrics.by_label(counts), expected, atol=1e-12)
+    assert counts.sum() == len(labels)
+    assert counts.sum(axis=1).tolist() == np.bincount(labels, minlength=size).tolist()
+    assert counts.sum(axis=0).tolist() == np.bincount(decided, minlength=size).tolist()
+
+
+@given(answers())
 def test_probabilities_and_likelihoods_are_their_definitions(case):
     """P(label) is exp(logit) over the sum of all exp(logit), and the log-likelihood is its logarithm."""
     logits, labels = case
@@ -114,6 +127,22 @@ def test_calibration_error_equals_a_loop(case):
         if inside:
             total += len(inside) * abs(right[inside].mean() - confidence[inside].mean())
     assert metrics.calibration_error(probability, labels, bins) == pytest.approx(total / len(labels), abs=1e-12)
+
+
+@given(shares())
+def test_reliability_is_what_the_calibration_error_sums_up(case):
+    """Bins follow one another, none is empty, they hold every review, and their gaps, weighted, are the error."""
+    probability, labels, bins = case
+    found = metrics.reliability(probability, labels, bins)
+    assert sum(one.n for one in found) == len(labels)
+    assert all(one.n > 0 for one in found)
+    assert [one.low for one in found] == sorted({one.low for one in found})
+    for one in found:
+        assert one.low * bins == pytest.approx(round(one.low * bins), abs=1e-9)
+        assert one.high - one.low == pytest.approx(1 / bins)
+        assert one.low - 1e-9 <= one.confidence <= one.high + 1e-9
+    gaps = sum(one.n * abs(one.accuracy - one.confidence) for one in found) / len(labels)
+    assert metrics.calibration_error(probability, labels, bins) == pytest.approx(gaps, abs=1e-12)
 
 
 @given(answers())

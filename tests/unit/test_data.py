@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lorasent.data import Reviews, read, read_texts, without_overlap
 from lorasent.errors import DataError
 from lorasent.hub import offline
+from lorasent.sources import lines_of
 
 LABELS = ("Negative", "Positive")
 ROWS = [("a fine film", 1), ("a dull film,\nwith a \"quote\" and 'more'", 0), ("größer — 映画 🎬", 1)]
@@ -309,3 +310,26 @@ def test_a_sample_or_a_class_that_is_missing_is_said():
         reviews.sample(2, 0, LABELS)
     with pytest.raises(DataError, match=r"memory: training needs reviews of every label, found none labelled Positive"):
         reviews.require_every_label(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "lines"),
+    [
+        ("in.jsonl", '\n{"text": "a"}\n \n{"text": "b\\nc"}\n{"text": "d"}', [2, 4, 5]),
+        ("in.csv", 'text,label\na,1\n\n"b\nc",0\r\nd,1\n', [2, 4, 6]),
+    ],
+    ids=["JSON: blank lines are no rows", "CSV: a field may have several lines"],
+)
+def test_rows_are_found_by_their_lines(tmp_path, name, content, lines):
+    """Line n of the file, as an editor counts, is where the review begins; of a split in a folder too."""
+    (tmp_path / name).write_text(content, newline="")
+    assert lines_of(str(tmp_path / name)) == lines
+    assert lines_of(f"{tmp_path}:in") == lines
+    assert [text.split()[0] for text in read_texts(str(tmp_path / name))] == ["a", "b", "d"]
+
+
+def test_other_sources_have_no_lines(tmp_path):
+    """Parquet, the embedded corpus, folders of texts."""
+    write_parquet(tmp_path / "in.parquet")
+    for source in (tmp_path / "in.parquet", f"{tmp_path}:in", "embedded:test", tmp_path):
+        assert lines_of(str(source)) is None

@@ -73,6 +73,16 @@ def test_confidences_at_the_ends_belong_to_the_outer_bins(first, expected):
     assert metrics.calibration_error([first, [0.99, 0.01]], labels) == pytest.approx(expected)
 
 
+def test_reliability_worked_out_by_hand():
+    """Two bins of five hold the reviews; a confidence on an edge belongs to the bin below."""
+    probability = [[0.7, 0.3], [0.2, 0.8], [0.1, 0.9]]
+    assert metrics.reliability(probability, [0, 0, 1], bins=5) == [
+        pytest.approx(metrics.Bin(3 / 5, 4 / 5, 2, 0.75, 0.5)),
+        pytest.approx(metrics.Bin(4 / 5, 5 / 5, 1, 0.9, 1.0)),
+    ]
+    assert len(metrics.reliability([[0.5 + one / 1000, 0.5 - one / 1000] for one in range(500)], [0] * 500)) == 8  # of 15
+
+
 def test_half_precision_is_reckoned_in_double():
     """Logits of 16 bits give the figures of the same numbers in 64 bits, not of their own coarse arithmetic."""
     logits = np.array([[0.1, 0.7], [1.3, 0.2], [0.4, 0.9]], dtype=np.float16)

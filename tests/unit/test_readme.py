@@ -71,6 +71,16 @@ def test_the_gates_commands_run(lorasent, small_adapter, tmp_path, monkeypatch):
             assert done.returncode == 0, (line, done.stdout, done.stderr)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("workplace")
+def test_its_search_runs(lorasent, small_recipe):
+    """Both lines, here by the small recipe and with fewer trials; the best recipe trains."""
+    written = "".join(blocks("sh sweep")).replace(" embedded ", f" {small_recipe} ").replace("--trials 30", "--trials 3")
+    for line in written.splitlines():
+        done = lorasent(*shlex.split(line)[1:])
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+
+
 def test_its_policy_is_the_repositorys():
     """The README's gate.toml asks what the file at the root asks."""
     assert tomllib.loads(blocks("toml")[0]) == {
