@@ -18,8 +18,9 @@ SYNONYMS: Mapping[str, list[str]] = {
     word: [other for other in row if other != word] for row in _LEXICON["synonyms"] for word in row
 }
 KNOWN = NEGATIONS | OPINIONS | SYNONYMS.keys()
+_TELLING = OPINIONS | CONTRASTS | VERDICTS
 
-WORD = re.compile(r"(?<![\w@#./\\<&-])[A-Za-z]+(?:['’][A-Za-z]+)*(?![\w@/\\-]|\.\w|://)")
+WORD = re.compile(r"(?<![\w@#./\\<&=-])(?<!\w['’])[A-Za-z]+(?:['’][A-Za-z]+)*(?![\w@/\\-]|\.\w|://)")
 """A word, not one that is part of a compound, a number, an address, or markup."""
 
 NEGATION = re.compile(rf"\b(?:{'|'.join(sorted(NEGATIONS))})\b|n['’]t\b", re.IGNORECASE)
@@ -62,4 +63,4 @@ def turns(sentence: str) -> bool:
 def takes_a_side(sentence: str) -> bool:
     """Whether a sentence praises, blames, denies, turns, gives a verdict, or asks."""
     told = "?" in sentence or NEGATION.search(sentence) or _RATING.search(sentence)
-    return bool(told) or not (OPINIONS | CONTRASTS | VERDICTS).isdisjoint(words(sentence))
+    return bool(told) or not _TELLING.isdisjoint(words(sentence))
