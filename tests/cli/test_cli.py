@@ -49,6 +49,7 @@ def test_train_shows_each_step(lorasent, small_recipe, tmp_path):
     assert json.loads((tmp_path / "mine" / "lorasent.json").read_text())["recipe"]["training"]["seed"] == 3
 
 
+@pytest.mark.slow
 def test_train_says_how_reviews_are_augmented(lorasent, small_recipe):
     """Which ways, how strong, and a review before and after, as the first epoch shows it."""
     ways = ["--set", "augmentation.share=0.75", "--set", "augmentation.synonyms=0.5", "--set", "augmentation.markup=0.5"]
@@ -72,6 +73,7 @@ def test_augment_shows_the_first_epoch(lorasent, small_recipe, tmp_path):
     assert read("augmented.jsonl", LABELS).counts(LABELS) == {"Negative": 12, "Positive": 12}
 
 
+@pytest.mark.slow
 def test_augment_asks_an_adapter_whether_labels_hold(lorasent, small_recipe, small_adapter):
     """A line a way; exit 0 where labels hold, 3 where the reviews are too few to tell."""
     asked = ["augment", small_recipe, "--set", "augmentation.typos=0.2", "--judge", small_adapter, "--data", "embedded:validation"]
