@@ -11,6 +11,7 @@ A map of the house; imports go down only.
     mistakes        what an adapter gets wrong: slices, the surest, suspected labels
     sweep/          search over recipes (Optuna)
     prove/          how often the gate is wrong: planted faults, innocent twins
+    preservation    whether labels hold: an adapter answers reviews as they are and augmented
     gate/           policy, verdict, statistics, and a module for each family of checks
     evidence        adapter x texts -> logits, cached by content
     occlusion       which words carried a decision
@@ -24,6 +25,7 @@ A map of the house; imports go down only.
     architecture    classifiers of BERT's family taken apart
     packed          products with weights that do not change
     classifier      base + head + LoRA in memory: build, count parameters
+    augmentation    training reviews told otherwise, their labels as they are
     encoding        tokenizer, pad token, left truncation, padding
     slices          reviews by length, truncation and columns
     base            the frozen encoder: found, pinned by hash
@@ -34,11 +36,13 @@ A map of the house; imports go down only.
     label_errors    labels that are probably wrong: confident learning
     recipe          recipes/*.toml: everything that determines a training run
     manifest        lorasent.json: what an adapter was made from, every file by hash
+    english         sentences, words, and what among them denies, praises, turns round
     settings        TOML tables, every key checked
     hub             whether the hub may be asked
     files           hashes; files written beside their place and renamed
     machine         what ran: library versions, processor features
     errors          the exception tree
+    lexicon.toml    the words that it knows
     reviews/        the embedded, labelled corpus
     behaviours/     the embedded behavioural cases
 

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from lorasent import files
-from lorasent.errors import DataError, LorasentError
+from lorasent.errors import DataError, LorasentError, RecipeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,6 +86,50 @@ def train(
         begun = out.with_name(out.name + ".partial").exists()
         console.print(f"Interrupted. Go on after the last whole epoch with: {again}" if begun else "Interrupted.")
         sys.exit(INTERRUPTED)
+
+
+@app.command()
+def augment(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or the path of a TOML file.")] = "embedded",
+    train_source: Annotated[str | None, typer.Option("--train", help="Source of the training reviews.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key: augmentation.typos=0.02")
+    ] = None,
+    judge: Annotated[Path | None, typer.Option(metavar="ADAPTER", help="Ask this adapter whether labels hold instead.")] = None,
+    data: Annotated[str | None, typer.Option(help="Labelled reviews to ask it about. [default: the recipe's validation]")] = None,
+    margin: Annotated[float, typer.Option(help="The accuracy, as a share, that changed reviews may lose.")] = 0.02,
+) -> None:
+    """Show the training reviews as the first epoch sees them, a JSON object a line, or ask an adapter whether their labels hold.
+
+    With --judge, exits 0 where the labels hold under every way, 1 where they break, 3 where the reviews are too few to tell.
+    """
+    from lorasent import augmentation
+    from lorasent.recipe import Recipe
+
+    read = Recipe.read(recipe, set_ or [], {} if train_source is None else {"data.train": train_source})
+    settings, seed, labels = read.augmentation, read.training.seed, read.base.labels
+    if settings is None:
+        raise RecipeError(
+            f"recipe {recipe}: has no table [augmentation]; write one, or turn a way on: --set augmentation.typos=0.02"
+        )
+    if judge is None:
+        from lorasent.run import read_splits
+
+        train = read_splits(read)[0]
+        shown = zip(augmentation.epoch(train.texts, settings, seed, 0), train.labels.tolist(), train.texts, strict=True)
+        lines = ({"text": text, "label": labels[label], "original": original} for text, label, original in shown)
+        sys.stdout.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        sys.stdout.flush()
+        return
+    from lorasent import preservation
+    from lorasent.data import read as read_reviews
+
+    scorer = _load(judge, "auto")
+    reviews = read_reviews(data or read.data.validation, scorer.labels, read.data.text_column, read.data.label_column)
+    found = preservation.check(scorer, reviews, settings, seed)
+    print(preservation.table(found, margin))
+    verdicts = {one.holds(margin) for one in found}
+    sys.exit(1 if False in verdicts else 3 if None in verdicts else 0)
 
 
 @app.command()

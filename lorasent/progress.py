@@ -6,8 +6,15 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lorasent import augmentation
 from lorasent.run import Epoch, Listener, Prepared, Trained
 from lorasent.scoring import Prediction
+
+TRIED = 200
+"""Training reviews among which an example of what augmentation does is looked for."""
+
+SHOWN = 110
+"""Characters of its ending that are shown."""
 
 COLUMNS = ("epoch", "train loss", "val loss", "accuracy", "precision", "recall", "f1", "mcc")
 
@@ -79,6 +86,7 @@ def _describe(run: Prepared) -> Iterator[str]:
         f"Tokens a training review: median {median}, quartiles {low} and {high}, longest {int(run.lengths.max())}; "
         f"{cut} cut to {recipe.encoding.max_length} on the {recipe.encoding.truncation_side}"
     )
+    yield from _augmented(run)
     yield (
         f"Parameters: {parameters.total:,} in all, {parameters.trainable:,} trainable ({parameters.fraction:.4%}), "
         f"{parameters.frozen:,} frozen"
@@ -87,6 +95,20 @@ def _describe(run: Prepared) -> Iterator[str]:
         yield f"  (the head counts twice: PEFT keeps a frozen copy of it; {parameters.in_use:,} are in use)"
     if run.resumed_epochs:
         yield f"Resumed after epoch {run.resumed_epochs}"
+
+
+def _augmented(run: Prepared) -> Iterator[str]:
+    """How the training reviews are changed, and the shortest of the first few that the next epoch changes."""
+    settings = run.recipe.augmentation
+    if settings is None:
+        return
+    on = ", ".join(f"{way} {getattr(settings, way):g}" for way in augmentation.WAYS if getattr(settings, way))
+    yield f"Augmented: {settings.share:.0%} of the training reviews, anew in each epoch: {on}"
+    some = run.train.texts[:TRIED]
+    shown = augmentation.epoch(some, settings, run.recipe.training.seed, run.resumed_epochs)
+    changed = [(text, now) for text, now in zip(some, shown, strict=True) if text != now]
+    for title, text in zip(("for example", "becomes"), min(changed, key=lambda pair: len(pair[0]), default=()), strict=False):
+        yield f"  {title:<12}{text if len(text) <= SHOWN else '…' + text[-SHOWN:]}".replace("\n", " ")
 
 
 def _row(*cells: str) -> str:

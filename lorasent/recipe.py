@@ -12,13 +12,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from lorasent import settings
 from lorasent.errors import RecipeError
 from lorasent.settings import Section
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Base(Section):
@@ -86,14 +87,41 @@ class Training(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
+class Augmentation(Section):
+    """How training reviews are changed without changing their labels; `augmentation` has the ways. A way at 0 is off.
+
+    In each epoch a training review is changed with probability `share`, in all ways that are on, drawn anew from the run's seed.
+    """
+
+    share: Share = 0.5
+    window: Annotated[int, Field(ge=0)] = 0
+    """Of reviews longer than so many words the ending is kept, at least so many, from the beginning of a sentence on."""
+    sentence_dropout: Share = 0.0
+    """Probability that a sentence goes which takes no side and is not of the ending."""
+    synonyms: Share = 0.0
+    """Probability that a word gives its place to a synonym, if it has one and is not denied."""
+    typos: Share = 0.0
+    """Probability that a word is mistyped."""
+    markup: Share = 0.0
+    """Probability that the space after a sentence becomes HTML's line breaks."""
+
+    @model_validator(mode="after")
+    def _some_way(self) -> "Augmentation":
+        ways = [name for name in type(self).model_fields if name != "share"]
+        if not any(getattr(self, name) for name in ways):
+            raise ValueError(f"a table in which a way is on: {', '.join(ways)}")
+        return self
+
+
 class Recipe(Section):
-    """The whole recipe. Read one with `Recipe.read`."""
+    """The whole recipe. Read one with `Recipe.read`. Without a table `augmentation` reviews are trained on as they are."""
 
     base: Base
     data: Data
     encoding: Encoding = Encoding()
     lora: Lora
     training: Training
+    augmentation: Augmentation | None = None
 
     @classmethod
     def read(

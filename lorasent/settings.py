@@ -24,15 +24,19 @@ def parse(kind: type[Settings], tables: dict[str, Any], origin: str, failure: ty
         raise failure("; ".join(_explain(kind, problem, origin) for problem in error.errors()[:3])) from None
 
 
+def table_of(annotation: Any) -> type[BaseModel] | None:
+    """The table that a key is annotated with, which may be optional; None where it is no table."""
+    kinds = (one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel))
+    return next(kinds, None)
+
+
 def _explain(kind: type[BaseModel], problem: Any, origin: str) -> str:
     path = [str(part) for part in problem["loc"]]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
         owner = kind
         for part in path[:-1]:
-            field = owner.model_fields[part].annotation
-            kinds = [one for one in (field, *get_args(field)) if isinstance(one, type) and issubclass(one, BaseModel)]
-            owner = kinds[0] if kinds else owner
+            owner = table_of(owner.model_fields[part].annotation) or owner
         return f"{origin}: unknown key {key}; allowed here: {', '.join(owner.model_fields)}"
     if problem["type"] == "missing":
         return f"{origin}: required key {key} is missing"

@@ -1,7 +1,7 @@
 """A run on Hugging Face's Trainer: its batches, its checkpoints, and its model at the best epoch.
 
 Every epoch ends with a checkpoint, and everything random in an epoch (its batches, its dropout) follows from the seed and the
-epoch's number alone.
+epoch's number alone: so do the texts that a recipe with augmentation trains on.
 """
 
 import json
@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
-from lorasent import tuning
+from lorasent import augmentation, tuning
 from lorasent.classifier import quiet
 from lorasent.encoding import Encoder, Ids
 from lorasent.errors import DivergedError, MetricError, TrainingError
@@ -138,10 +138,10 @@ class _Trainer(Trainer):  # type: ignore[misc]
         if self.tuner is None and not on_gpu:
             model.set_attn_implementation("eager")  # on the CPU its backward pass is the fastest
         self.encoded_validation = encoder.encode(run.validation.texts)
-        encoded = encoder.encode(run.train.texts)
-        self.sampler = LengthGroupedSampler([len(ids) for ids in encoded], run.recipe.training.batch_size, run.recipe.training.seed)
+        self.rows: list[tuple[Ids, int]] = []
+        self.sampler = LengthGroupedSampler([], run.recipe.training.batch_size, run.recipe.training.seed)
+        self._show(run.train.texts)
         self.steps_per_epoch = run.steps // run.recipe.training.epochs
-        rows = list(zip(encoded, run.train.labels.tolist(), strict=True))
 
         def collate(batch: list[tuple[Ids, int]]) -> dict[str, Any]:
             reviews, labels = [ids for ids, _ in batch], torch.tensor([label for _, label in batch])
@@ -150,7 +150,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
             return {**{name: torch.from_numpy(array) for name, array in encoder.pad(reviews).items()}, "labels": labels}
 
         # `evaluate` asks a scorer; Trainer only wants to see that there is something to evaluate on.
-        super().__init__(model=model, train_dataset=rows, eval_dataset=rows, data_collator=collate, **options)
+        super().__init__(model=model, train_dataset=self.rows, eval_dataset=self.rows, data_collator=collate, **options)
 
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
         return self.sampler
@@ -160,6 +160,14 @@ class _Trainer(Trainer):  # type: ignore[misc]
         self.sampler.epoch = self.state.global_step // self.steps_per_epoch
         seed = np.random.SeedSequence([self.run.recipe.training.seed, self.sampler.epoch]).generate_state(1)
         torch.manual_seed(int(seed[0]))
+        if (settings := self.run.recipe.augmentation) is not None:
+            self._show(augmentation.epoch(self.run.train.texts, settings, self.run.recipe.training.seed, self.sampler.epoch))
+
+    def _show(self, texts: Sequence[str]) -> None:
+        """Trains on these texts of the training reviews from here on."""
+        encoded = self.encoder.encode(texts)
+        self.rows[:] = zip(encoded, self.run.train.labels.tolist(), strict=True)
+        self.sampler.lengths = np.array([len(ids) for ids in encoded])
 
     def _load_rng_state(self, *_: Any) -> None:
         """Nothing: `begin_epoch` has set it."""

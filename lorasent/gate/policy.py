@@ -44,9 +44,9 @@ class Integrity(Section):
     @classmethod
     def _known(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
         keys = {
-            table: [key for key in field.annotation.model_fields if f"{table}.{key}" not in UNASKED]
+            table: [key for key in keys_of.model_fields if f"{table}.{key}" not in UNASKED]
             for table, field in Recipe.model_fields.items()
-            if field.annotation is not None
+            if (keys_of := settings.table_of(field.annotation))
         }
         keys["encoding"].append("tokenizer")
         known = {*keys, *(f"{table}.{key}" for table in keys for key in keys[table])}

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lorasent.data import read
+from tests.support.bases import LABELS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -47,6 +50,50 @@ def test_train_shows_each_step(lorasent, small_recipe, tmp_path):
     rows = [line.split() for line in shown.splitlines() if line.strip()[:1].isdigit()]
     assert [row[0] for row in rows] == ["1", "2"]
     assert json.loads((tmp_path / "mine" / "lorasent.json").read_text())["recipe"]["training"]["seed"] == 3
+
+
+@pytest.mark.slow
+def test_train_says_how_reviews_are_augmented(lorasent, small_recipe):
+    """Which ways, how strong, and a review before and after, as the first epoch shows it."""
+    ways = ["--set", "augmentation.share=0.75", "--set", "augmentation.synonyms=0.5", "--set", "augmentation.markup=0.5"]
+    done = lorasent("train", small_recipe, "--out", "mine", "--set", "training.epochs=1", *ways)
+    assert done.returncode == 0, done.stderr
+    shown = done.stderr.splitlines()
+    at = shown.index("Augmented: 75% of the training reviews, anew in each epoch: synonyms 0.5, markup 0.5")
+    assert [line[:14] for line in shown[at + 1 : at + 3]] == ["  for example ", "  becomes     "]
+    assert shown[at + 1][14:] != shown[at + 2][14:]
+
+
+def test_augment_shows_the_first_epoch(lorasent, small_recipe, tmp_path):
+    """Every training review as it is shown, with its label and what it was; what comes out is a source of reviews."""
+    done = lorasent("augment", small_recipe, "--set", "augmentation.typos=0.2")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    changed = sum(row["text"] != row["original"] for row in rows)
+    assert len(rows) == 24
+    assert 4 <= changed <= 20
+    (tmp_path / "augmented.jsonl").write_text(done.stdout)
+    assert read("augmented.jsonl", LABELS).counts(LABELS) == {"Negative": 12, "Positive": 12}
+
+
+@pytest.mark.slow
+def test_augment_asks_an_adapter_whether_labels_hold(lorasent, small_recipe, small_adapter):
+    """A line a way; exit 0 where labels hold, 3 where the reviews are too few to tell."""
+    asked = ["augment", small_recipe, "--set", "augmentation.typos=0.2", "--judge", small_adapter, "--data", "embedded:validation"]
+    held = lorasent(*asked, "--margin", "0.9")
+    assert held.returncode == 0, held.stderr
+    head, row = held.stdout.splitlines()
+    assert head.startswith("way ")
+    assert row.startswith("typos ")
+    assert row.endswith(": holds")
+    assert lorasent(*asked, "--margin", "0").returncode in (1, 3)
+
+
+def test_augment_needs_a_way(lorasent, small_recipe):
+    """A recipe without the table is an error that says how to write one."""
+    one_line(
+        lorasent("augment", small_recipe), "has no table [augmentation]; write one, or turn a way on: --set augmentation.typos=0.02"
+    )
 
 
 def test_predict_reads_arguments_lines_and_files(lorasent, small_adapter, tmp_path):

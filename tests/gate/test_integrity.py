@@ -103,7 +103,7 @@ def write_filled(path, model, seed=0, effect=0.1, **changes):
     }
     for key, value in changes.items():
         table, _, name = key.partition("__")
-        tables[table][name] = value
+        tables.setdefault(table, {})[name] = value
     recipe, base = Recipe.parse(tables, "test"), find(str(model))
     encoder = Encoder(base.path, recipe.encoding)
     with torch.random.fork_rng(), torch.no_grad():
@@ -527,6 +527,17 @@ ALLOWED = {
         ["lora.target_modules"],
         {"lora__target_modules": ["query"]},
         {"recipe": {"lora.target_modules": (["all-linear"], ["query"])}},
+    ),
+    "augmented reviews": (
+        ["augmentation"],
+        {"augmentation__typos": 0.1, "augmentation__share": 0.3},
+        {
+            "recipe": {
+                "augmentation.share": (None, 0.3),
+                "augmentation.typos": (None, 0.1),
+                **{f"augmentation.{way}": (None, 0) for way in ("window", "sentence_dropout", "synonyms", "markup")},
+            }
+        },
     ),
     "another schedule": (["training"], {"training__epochs": 2}, {"recipe": {"training.epochs": (1, 2)}}),
 }

@@ -226,7 +226,19 @@ def test_a_policy_that_cannot_be_used_is_one_line(lorasent, small_adapter, tmp_p
 
 
 @pytest.mark.parametrize(
-    "entry", ["lora", "lora.r", "data", "data.train", "base", "base.model", "encoding.tokenizer", "training.epochs"]
+    "entry",
+    [
+        "lora",
+        "lora.r",
+        "data",
+        "data.train",
+        "base",
+        "base.model",
+        "encoding.tokenizer",
+        "training.epochs",
+        "augmentation",
+        "augmentation.typos",
+    ],
 )
 def test_what_may_change_can_be_declared(entry):
     """Tables and keys of a recipe, and what the integrity checks compare beside them."""

@@ -29,6 +29,7 @@ ENCODING = ("tests/properties/test_encoding.py", "tests/properties/test_invarian
 ENGINE = ("tests/unit/test_engine.py", "tests/unit/test_tuning.py")
 METRICS = ("tests/unit/test_metrics.py", "tests/properties/test_metrics.py")
 GOLDENS = ("tests/golden",)
+AUGMENTATION = ("tests/unit/test_augmentation.py", "tests/properties/test_augmentation.py")
 
 FAULTS = (
     Fault(
@@ -65,6 +66,9 @@ FAULTS = (
     Fault("few rows are computed in a shape of their own", "engine.py", "if self.invariant:", "if False:", ENGINE),
     Fault("the last layer asks of the token behind the first", "engine.py", "first = states[", "first = states[1:][", ENGINE),
     Fault("LoRA's own gradient misses its scaling", "tuning.py", " * module.scaling[name]", "", ENGINE),
+    Fault("what is denied is reworded", "augmentation.py", "if match.end() > scope:", "if False:", AUGMENTATION),
+    Fault("negations are mistyped", "augmentation.py", "if NEGATION.search(word) or", "if", AUGMENTATION),
+    Fault("every epoch draws alike", "augmentation.py", "spawn_key=(number, row)", "spawn_key=(row,)", AUGMENTATION),
     Fault("half rounds up", "metrics.py", "np.round(array.ravel())", "np.floor(array.ravel() + 0.5)", METRICS),
     Fault(
         "calibration bins hold their lower end",

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lorasent import augmentation
 from lorasent.pytest_plugin import Check
+from lorasent.recipe import Augmentation
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -87,6 +89,12 @@ def test_its_policy_is_the_repositorys():
         **(tables := tomllib.loads((ROOT / "gate.toml").read_text())),
         "integrity": {**tables["integrity"], "may_change": []},
     }
+
+
+def test_its_augmentation_is_a_recipes():
+    """The README's table can be pasted into a recipe, and turns on every way."""
+    settings = Augmentation.model_validate(tomllib.loads(blocks("toml")[1])["augmentation"])
+    assert all(getattr(settings, way) for way in augmentation.WAYS)
 
 
 def test_it_gives_the_two_commands():

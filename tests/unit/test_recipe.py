@@ -37,6 +37,14 @@ def test_every_shipped_recipe_survives_its_own_json(name):
     assert Recipe.parse(recipe.to_json(), "manifest") == recipe
 
 
+def test_what_a_recipe_leaves_out_is_no_part_of_it():
+    """A recipe without augmentation has the JSON, and so the fingerprint, that it had before there was any; with it, another."""
+    assert "augmentation" not in Recipe.read("embedded").to_json()
+    augmented = Recipe.read("embedded", ["augmentation.typos=0.02"])
+    assert augmented.fingerprint != Recipe.read("embedded").fingerprint
+    assert Recipe.parse(augmented.to_json(), "manifest") == augmented
+
+
 def test_overrides_apply_in_order_and_parse_as_toml():
     """--set takes TOML values, bare words as text, and the last one wins."""
     recipe = Recipe.read("embedded", ["lora.r=2", "lora.r=16", "base.model=some/name", 'base.labels=["No", "Maybe", "Yes"]'])
@@ -64,6 +72,12 @@ def test_the_fingerprint_changes_with_any_key():
         ('base.labels=["Good"]', r"base.labels = \['Good'\]: "),
         ('base.labels=["good", "Good"]', r"labels must differ"),
         ('base.labels=["1", "2"]', r"labels must be names: a number in the data is the id of a label"),
+        ("augmentation.typoes=0.1", r"unknown key augmentation.typoes; allowed here: share, window, sentence_dropout, synonyms"),
+        ("augmentation.typos=2", r"augmentation.typos = 2: should be less than or equal to 1"),
+        (
+            "augmentation.share=0.5",
+            r"augmentation = {'share': 0.5}: should be a table in which a way is on: window, sentence_dropout",
+        ),
         ("lora.target_modules=[]", r"lora.target_modules = \[\]"),
         ("lora=8", r"expected TABLE.KEY=VALUE"),
         ("lora.r", r"expected TABLE.KEY=VALUE"),

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lorasent import augmentation
 from lorasent.adapter import SAMPLE_REVIEWS
 from lorasent.errors import DataError, RecipeError, TrainingError
 from lorasent.files import sha256
 from lorasent.recipe import Recipe
+from lorasent.run import read_splits
 from lorasent.scoring import load
 from lorasent.trainer import LengthGroupedSampler
 from lorasent.training import Listener, train
@@ -58,6 +60,58 @@ def test_killed_and_resumed_gives_the_same_bits(small_recipe, small_adapter, tmp
     assert weights(out) == weights(small_adapter)
     assert (out / "lorasent.json").read_bytes() == (small_adapter / "lorasent.json").read_bytes()
     assert list(tmp_path.iterdir()) == [out]
+
+
+AUGMENTED = ["augmentation.share=0.7", "augmentation.typos=0.2", "augmentation.synonyms=0.5", "augmentation.window=20"]
+
+
+@pytest.mark.slow
+def test_augmented_training_is_another_run_and_resumes_to_the_same_bits(small_recipe, small_adapter, tmp_path):
+    """What an epoch shows follows from seed and epoch: killed within the second and resumed, the adapter comes out again."""
+    recipe = Recipe.read(small_recipe, AUGMENTED)
+    whole, out, asked = train(recipe, tmp_path / "whole").path, tmp_path / "resumed", tmp_path / "augmented.toml"
+    table = "\n".join(line.removeprefix("augmentation.") for line in AUGMENTED)
+    asked.write_text(f"{small_recipe.read_text()}\n[augmentation]\n{table}\n")
+    command = [sys.executable, killed.__file__, str(asked), str(out), "step", str(STEPS + 2)]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+    resumed = train(recipe, out, resume=True).path
+    assert weights(resumed) == weights(whole) != weights(small_adapter)
+    assert (resumed / "lorasent.json").read_bytes() == (whole / "lorasent.json").read_bytes()
+
+
+@pytest.mark.slow
+def test_augmented_training_is_training_on_the_augmented_texts(small_recipe, tmp_path):
+    """Where nothing is left to chance, it gives the bits of a run on a file of those texts: labels and validation are untouched."""
+    recipe = Recipe.read(small_recipe, ["augmentation.share=1", "augmentation.markup=1"])
+    splits = dict(zip(("train", "validation"), read_splits(recipe), strict=False))
+    texts = {name: split.texts for name, split in splits.items()}
+    texts["train"] = augmentation.epoch(texts["train"], recipe.augmentation, 0, 0)
+    assert texts["train"] != splits["train"].texts
+    for name, split in splits.items():
+        rows = zip(texts[name], split.labels.tolist(), strict=True)
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    values = {f"data.{name}": f"{tmp_path}/{name}.jsonl" for name in splits} | {"data.sample": None}
+    augmented, plain = train(recipe, tmp_path / "augmented"), train(Recipe.read(small_recipe, (), values), tmp_path / "plain")
+    assert augmented.epochs == plain.epochs
+    assert weights(augmented.path) == weights(plain.path)
+
+
+@pytest.mark.slow
+def test_each_epoch_draws_its_own_texts_and_a_resumed_one_what_it_would_have_drawn(small_recipe, tmp_path, monkeypatch):
+    """Augmentation is asked once an epoch, with the training reviews alone, the run's seed and the epoch's number."""
+    recipe = Recipe.read(small_recipe, [*AUGMENTED, "training.seed=5"])
+    asked, draw = [], augmentation.epoch
+    reviews = read_splits(recipe)[0].texts
+
+    def noted(texts, settings, seed, number):
+        asked.append((list(texts) == reviews, seed, number))
+        return draw(texts, settings, seed, number)
+
+    monkeypatch.setattr(augmentation, "epoch", noted)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "adapter", listener=Interrupt(1))
+    train(recipe, tmp_path / "adapter", resume=True)
+    assert asked == [(True, 5, number) for number in (0, 1, 1, 2)]
 
 
 class Interrupt(Listener):
