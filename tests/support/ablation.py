@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ import numpy as np
 from scipy import stats
 
 from lorasent import Recipe, evaluate, files, golden, load, machine, read, train
+from lorasent.manifest import MANIFEST, read_json
 
 LABELS = ("Negative", "Positive")
 SEEDS = (0, 1, 2)
@@ -38,6 +40,7 @@ class Change(NamedTuple):
     seeds: tuple[int, ...] = SEEDS
 
 
+AUGMENTED = {"window": 100, "sentence_dropout": 0.2, "synonyms": 0.2, "typos": 0.02, "markup": 0.2}
 CENTRE = Change("imdb-minilm", {})
 CHANGES = (
     CENTRE,
@@ -63,6 +66,8 @@ CHANGES = (
     Change("learning rate 3e-4", {"training.learning_rate": 3e-4}),
     Change("learning rate 1e-3", {"training.learning_rate": 1e-3}),
     Change("8 epochs, stopped early (patience 2)", {"training.epochs": 8, "training.early_stopping_patience": 2}),
+    *(Change(f"augmented: {way} {value}", {f"augmentation.{way}": value}) for way, value in AUGMENTED.items()),
+    Change("augmented in all five ways", {f"augmentation.{way}": value for way, value in AUGMENTED.items()}),
     Change("2,000 reviews", {}, 2_000),
     Change("5,000 reviews", {}, 5_000),
     Change("25,000 reviews, 2 epochs", {"training.epochs": 2}, 25_000, (0,)),
@@ -92,7 +97,7 @@ def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, A
     adapter, kept = work / f"{slug}-{seed}", work / f"{slug}-{seed}.json"
     values = {
         **change.values,
-        "data.sample": None,
+        **({"data.sample": None} if change.reviews else {}),
         "data.train": str(source(folder, work, change.reviews)),
         "data.validation": str(folder / "imdb_1000_validation.parquet"),
         "training.seed": seed,
@@ -101,12 +106,14 @@ def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, A
     asked = {"recipe": recipe.fingerprint, "libraries": machine.libraries()}
     if kept.exists() and (found := json.loads(kept.read_text("utf-8")))["asked"] == asked:
         return found
+    if adapter.exists() and read_json(adapter / MANIFEST)["recipe_sha256"] != recipe.fingerprint:
+        shutil.rmtree(adapter)  # of a change that has changed
     if not adapter.exists():
         train(recipe, adapter, resume=adapter.with_name(f"{adapter.name}.partial").exists())
     scorer = load(adapter, "auto")
     test = read(str(folder / "imdb_test_5000.parquet"), LABELS)
     figures = evaluate(scorer.logits(test.texts), test.labels, LABELS)
-    manifest = json.loads((adapter / "lorasent.json").read_text("utf-8"))
+    manifest = read_json(adapter / MANIFEST)
     found = {
         "asked": asked,
         "accuracy": figures.accuracy,
