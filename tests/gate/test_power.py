@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from lorasent.gate import power, statistics
@@ -25,6 +27,27 @@ def test_power_is_the_sum_over_all_tables(damage, margin):
                 shares = [(discordance + damage) / 2, (discordance - damage) / 2, 1 - discordance]
                 total += stats.multinomial.pmf([worse, better, n - worse - better], n, shares)
     assert power.power(n, damage, discordance, margin) == pytest.approx(total, abs=1e-7)
+
+
+def test_power_where_no_pair_differs_and_where_all_do():
+    """Without discordant pairs the table is known: 100 of them show less than 5 points, 20 do not. With all, worse is binomial."""
+    assert power.power(100, 0.0, 0.0, 0.05) == 1.0
+    assert power.power(20, 0.0, 0.0, 0.05) == 0.0
+    shown = [worse for worse in range(51) if statistics.mcnemar(worse, 50 - worse) <= 0.05]
+    assert power.power(50, 0.3, 1.0) == pytest.approx(stats.binom.pmf(shown, 50, 0.65).sum(), abs=1e-8)
+    assert power.power(50, 0.3, 1.0, 0.0) == power.power(50, 0.3, 1.0)
+
+
+@given(st.lists(st.integers(0, 60).flatmap(lambda pairs: st.tuples(st.just(pairs), st.integers(0, pairs + 1))), min_size=1))
+def test_the_fewest_that_decide_are_found(cases):
+    """For each number of pairs, where so many and more decide; none that cannot be is asked about."""
+    pairs, enough = (np.array(each, dtype=float) for each in zip(*cases, strict=True))
+
+    def decides(worse):
+        assert ((worse >= 0) & (worse <= pairs)).all()
+        return worse >= enough
+
+    assert power._fewest(decides, pairs).tolist() == enough.tolist()
 
 
 def test_a_thousand_examples_show_two_points():
@@ -70,7 +93,15 @@ def test_what_a_bank_detects_is_simulated():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: power.power(100, 0.02, 0.1, 0.02), "no power is defined"),
+        (lambda: power.power(100, 0.02, 0.1, 0.02), "no power is defined for n=100, damage=0.02, discordance=0.1, margin=0.02, "),
+        (lambda: power.power(0, 0.02, 0.1), "no power is defined"),
+        (lambda: power.power(100, 1.5, 0.1), "no power is defined"),
+        (lambda: power.power(100, 0.02, 0.1, -1.5), "no power is defined"),
+        (lambda: power.power(100, 0.02, -0.1), "no power is defined"),
+        (lambda: power.power(100, 0.02, 1.5), "no power is defined"),
+        (lambda: power.power(100, 0.02, 0.1, alpha=0.0), "no power is defined"),
+        (lambda: power.power(100, 0.02, 0.1, alpha=1.0), "no power is defined"),
+        (lambda: power.power(100, 0.02, 0.1, alpha=1.5), "no power is defined"),
         (lambda: power.needed(0.0200001, 0.1, 0.02), "more than 10000000 pairs"),
         (lambda: power.detectable_by_bank(1, 0.1), "two retrains or more"),
     ],

@@ -286,3 +286,10 @@ def test_a_manifest_that_is_none_is_named(folder, content):
         (folder / "MANIFEST.json").write_text(content)
     with pytest.raises(GoldenError, match=r"MANIFEST.json: missing, or not a manifest of goldens; --update-golden writes it$"):
         golden.faults(folder)
+
+
+def test_a_folder_is_no_golden(tmp_path):
+    """One line, with the system's reason."""
+    with pytest.raises(GoldenError) as refused:
+        golden.read(tmp_path)
+    assert str(refused.value) == f"{tmp_path}: no golden that can be read: Is a directory"

@@ -199,3 +199,12 @@ def test_what_no_figure_comes_of_is_refused(call, message):
     """Each error says what was required and what was found."""
     with pytest.raises(MetricError, match=f"^{re.escape(message)}$"):
         call()
+
+
+def test_the_first_bin_begins_at_zero():
+    """Twenty labels alike are each 0.05 sure: with another review at 0.1 they stand in the first two of fifteen bins, apart."""
+    alike, surer = np.full(20, 0.05), np.full(20, 0.9 / 19)
+    surer[0] = 0.1
+    found = metrics.reliability([alike, surer], [0, 0])
+    assert [(one.low, one.high, one.n) for one in found] == [(0, 1 / 15, 1), (1 / 15, 2 / 15, 1)]
+    assert metrics.calibration_error([alike, surer], [0, 1]) == pytest.approx((0.95 + 0.1) / 2)
