@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lorasent import augmentation
+from lorasent.recipe import Training
 from lorasent.run import Epoch, Listener, Prepared, Trained
 from lorasent.scoring import Prediction
 
@@ -35,6 +36,7 @@ class Printer(Listener):
 
     def prepared(self, run: Prepared) -> None:
         """What is about to be done."""
+        self.schedule = run.recipe.training
         self.console.print(f"Training {run.out} by recipe {self.recipe}")
         for line in _describe(run):
             self.console.print(line)
@@ -57,6 +59,8 @@ class Printer(Listener):
         """The sample reviews after, and what to do next."""
         self.progress.stop()
         best = result.best
+        if early := _stopped(result, self.schedule):
+            self.console.print(early)
         self.console.print(
             f"Best epoch: {best.epoch} of {len(result.epochs)} (lowest validation loss {best.validation_loss:.4f}, "
             f"accuracy {best.accuracy:.4f}); trained in {result.seconds:.0f} s"
@@ -109,6 +113,18 @@ def _augmented(run: Prepared) -> Iterator[str]:
     changed = [(text, now) for text, now in zip(some, shown, strict=True) if text != now]
     for title, text in zip(("for example", "becomes"), min(changed, key=lambda pair: len(pair[0]), default=()), strict=False):
         yield f"  {title:<12}{text if len(text) <= SHOWN else '…' + text[-SHOWN:]}".replace("\n", " ")
+
+
+def _stopped(result: Trained, schedule: Training) -> str | None:
+    """Where a run stopped early, and why."""
+    if len(result.epochs) == schedule.epochs:
+        return None
+    over = f" over {least:g}" if (least := schedule.early_stopping_min_improvement) else ""
+    patience = schedule.early_stopping_patience
+    return (
+        f"Stopped after epoch {len(result.epochs)} of {schedule.epochs}: no improvement{over} for {patience} "
+        f"epoch{'s'[: patience != 1]}; kept epoch {result.best.epoch}"
+    )
 
 
 def _row(*cells: str) -> str:

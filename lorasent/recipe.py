@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lorasent import settings
 from lorasent.errors import RecipeError
@@ -83,8 +83,18 @@ class Training(Section):
     label_smoothing: Fraction = 0.0
     """Share of each label's weight that is spread over all labels, in the training loss only."""
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
+    """Epochs without an improvement after which training stops; absent = off."""
+    early_stopping_min_improvement: Annotated[float, Field(ge=0)] | None = None
+    """Nats by which an epoch must lower the lowest validation loss so far to be an improvement, and more; absent = 0."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @field_validator("early_stopping_min_improvement")
+    @classmethod
+    def _of_early_stopping(cls, least: float | None, so_far: ValidationInfo) -> float | None:
+        if least is not None and so_far.data.get("early_stopping_patience", 0) is None:
+            raise ValueError("absent, or stand beside early_stopping_patience: without it nothing stops early")
+        return least
 
 
 class Augmentation(Section):

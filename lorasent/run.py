@@ -1,5 +1,6 @@
 """What a training run is and what it says: what it is about to do, its table of epochs, when it is over, what it has done."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from lorasent.base import BaseModel
 from lorasent.classifier import ParameterCount
 from lorasent.data import Reviews, read, without_overlap
 from lorasent.encoding import Ids
-from lorasent.recipe import Recipe
+from lorasent.recipe import Recipe, Training
 from lorasent.scoring import Prediction
 
 
@@ -102,13 +103,19 @@ def table(history: Sequence[Mapping[str, Any]]) -> list[Epoch]:
     ]
 
 
-def ended(epochs: list[Epoch], recipe: Recipe) -> bool:
-    """Whether a run is over: every epoch done, or patience lost. Told from the table, which a checkpoint keeps."""
-    patience = recipe.training.early_stopping_patience
-    waited = len(epochs) - best_of(epochs).epoch if epochs else 0
-    return len(epochs) == recipe.training.epochs or (patience is not None and waited >= patience)
+def ended(epochs: Sequence[Epoch], schedule: Training) -> bool:
+    """Whether a run is over: every epoch done, or patience lost. Told from the table, which a checkpoint keeps.
+
+    Patience counts the epochs since the last that lowered the lowest validation loss so far by more than the least improvement.
+    """
+    patience, least = schedule.early_stopping_patience, schedule.early_stopping_min_improvement or 0.0
+    lowest, waited = math.inf, 0
+    for row in epochs:
+        waited = 0 if lowest - row.validation_loss > least else waited + 1
+        lowest = min(lowest, row.validation_loss)
+    return len(epochs) == schedule.epochs or (patience is not None and waited >= patience)
 
 
-def best_of(epochs: list[Epoch]) -> Epoch:
+def best_of(epochs: Sequence[Epoch]) -> Epoch:
     """The epoch with the lowest validation loss, the earliest of equals."""
     return min(epochs, key=lambda row: row.validation_loss)

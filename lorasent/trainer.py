@@ -73,7 +73,7 @@ def fit(
         state = json.loads((checkpoint / "trainer_state.json").read_text("utf-8")) if checkpoint else {"log_history": []}
         epochs = table(state["log_history"])
         try:
-            if not ended(epochs, run.recipe):
+            if not ended(epochs, settings):
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
                 epochs = table(trainer.state.log_history)
         except TrainingError:
@@ -221,7 +221,7 @@ class _Callback(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
         epochs = table(state.log_history)
         self.listener.epoch(epochs[-1])
-        if ended(epochs, self.trainer.run.recipe):
+        if ended(epochs, self.trainer.run.recipe.training):
             control.should_training_stop = True
         return control
 

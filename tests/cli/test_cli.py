@@ -46,6 +46,7 @@ def test_train_shows_each_step(lorasent, small_recipe, tmp_path):
         "The adapter lies in mine. Next:",
     ):
         assert part in shown
+    assert "Stopped" not in shown
     assert shown.count("good god,thats the worst film") == 2
     rows = [line.split() for line in shown.splitlines() if line.strip()[:1].isdigit()]
     assert [row[0] for row in rows] == ["1", "2"]
@@ -94,6 +95,15 @@ def test_augment_needs_a_way(lorasent, small_recipe):
     one_line(
         lorasent("augment", small_recipe), "has no table [augmentation]; write one, or turn a way on: --set augmentation.typos=0.02"
     )
+
+
+@pytest.mark.slow
+def test_train_says_where_it_stopped(lorasent, small_recipe):
+    """Where early stopping ended a run, why, and which epoch was kept stands below the table."""
+    sets = ("training.epochs=9", "training.early_stopping_patience=2", "training.early_stopping_min_improvement=0.5")
+    done = lorasent("train", small_recipe, "--out", "mine", *(word for one in sets for word in ("--set", one)))
+    said = r"\n +3 .*\nStopped after epoch 3 of 9: no improvement over 0.5 for 2 epochs; kept epoch \d\nBest epoch"
+    assert re.search(said, done.stderr)
 
 
 def test_predict_reads_arguments_lines_and_files(lorasent, small_adapter, tmp_path):

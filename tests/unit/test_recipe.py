@@ -68,6 +68,11 @@ def test_the_fingerprint_changes_with_any_key():
         ("encoding.truncation_side=top", r"truncation_side = 'top': should be 'left' or 'right'"),
         ("training.learning_rate=-1.0", r"learning_rate = -1.0: should be greater than 0"),
         ("training.learning_rate=nan", r"learning_rate = nan: should be"),
+        (
+            "training.early_stopping_min_improvement=0.001",
+            r"min_improvement = 0.001: should be absent, or stand beside early_stopping_patience",
+        ),
+        ("training.early_stopping_min_improvement=-1.0", r"min_improvement = -1.0: should be greater than or equal to 0"),
         ("training.precision=fp8", r"precision = 'fp8': should be 'auto', 'fp32' or 'bf16'"),
         ('base.labels=["Good"]', r"base.labels = \['Good'\]: "),
         ('base.labels=["good", "Good"]', r"labels must differ"),

@@ -14,8 +14,8 @@ from lorasent import augmentation
 from lorasent.adapter import SAMPLE_REVIEWS
 from lorasent.errors import DataError, RecipeError, TrainingError
 from lorasent.files import sha256
-from lorasent.recipe import Recipe
-from lorasent.run import read_splits
+from lorasent.recipe import Recipe, Training
+from lorasent.run import Epoch, best_of, ended, read_splits
 from lorasent.scoring import load
 from lorasent.trainer import LengthGroupedSampler
 from lorasent.training import Listener, train
@@ -142,13 +142,44 @@ def test_an_interrupted_run_is_not_overwritten_and_resumes_only_as_itself(small_
     assert heard == [1]
 
 
+LOSSES = st.lists(st.integers(0, 12).map(lambda value: value / 4), min_size=1, max_size=12)
+"""Of few values, so that equal ones and exact differences occur."""
+
+
+@given(LOSSES, st.integers(1, 5), st.sampled_from([None, 0.0, 0.25, 0.3, 1.0]))
+def test_a_run_stops_after_so_many_epochs_without_an_improvement(losses, patience, least):
+    """A second, plainer way: an epoch improves if every earlier loss is higher by more than the least; the lowest loss is kept."""
+    schedule = Training(
+        epochs=len(losses),
+        batch_size=1,
+        learning_rate=0.1,
+        early_stopping_patience=patience,
+        early_stopping_min_improvement=least,
+    )
+    rows = [Epoch(number, 0.0, loss, 0.0, 0.0, 0.0, 0.0, 0.0) for number, loss in enumerate(losses, 1)]
+    improved = [all(before - loss > (least or 0) for before in losses[:place]) for place, loss in enumerate(losses)]
+    stale = (n for n in range(patience + 1, len(losses) + 1) if not any(improved[n - patience : n]))
+    expected = next(stale, len(losses))
+    assert next(n for n in range(1, len(losses) + 1) if ended(rows[:n], schedule)) == expected
+    assert best_of(rows[:expected]).epoch == 1 + losses.index(min(losses[:expected]))
+    assert not ended([], schedule)
+
+
 @pytest.mark.slow
-def test_patience_survives_a_resume(small_recipe, tmp_path):
-    """Early stopping counts from the best epoch, and a resumed run stops where the uninterrupted one did."""
-    recipe = Recipe.read(small_recipe, ["training.epochs=12", "training.early_stopping_patience=2", "training.learning_rate=0.05"])
+@pytest.mark.parametrize(
+    ("overrides", "waited"),
+    [
+        (["training.early_stopping_patience=2", "training.learning_rate=0.05"], 2),
+        (["training.early_stopping_patience=4", "training.early_stopping_min_improvement=0.002"], 2),
+    ],
+    ids=["of any improvement", "of one over 0.002"],
+)
+def test_patience_survives_a_resume(small_recipe, tmp_path, overrides, waited):
+    """Early stopping counts from the last improvement, and a resumed run stops where the uninterrupted one did."""
+    recipe = Recipe.read(small_recipe, ["training.epochs=12", *overrides])
     whole = train(recipe, tmp_path / "whole")
     stopped = len(whole.epochs)
-    assert stopped == whole.best.epoch + 2 < 12
+    assert stopped == whole.best.epoch + waited < 12
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "resumed", listener=Interrupt(stopped - 1))
     resumed = train(recipe, tmp_path / "resumed", resume=True)
