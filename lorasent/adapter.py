@@ -55,7 +55,7 @@ class Adapter:
     manifest: Mapping[str, Any]
 
     def merge(self) -> PreTrainedModel:
-        """The base with LoRA added into its weights, W0 + (alpha / r) B A; the adapter's own model is used up."""
+        """The base with LoRA added into its weights, W0 + s B A (see `classifier`); the adapter's own model is used up."""
         merged: PreTrainedModel = self.model.merge_and_unload()
         return merged
 
@@ -186,6 +186,7 @@ def _save_peft(model: PeftModel, base: BaseModel, path: Path) -> None:
 
 def _card(recipe: Recipe, base: BaseModel, manifest: Mapping[str, Any]) -> str:
     lora, best = recipe.lora, manifest.get("best")
+    kind = ("rank-stabilised " if lora.use_rslora else "") + ("DoRA" if lora.use_dora else "LoRA")
     scores = f"Validation accuracy {best['accuracy']:.4f} (epoch {best['epoch']})." if best else ""
     return f"""---
 base_model: {base.name}
@@ -194,7 +195,7 @@ pipeline_tag: text-classification
 ---
 # Sentiment adapter on {base.name}
 
-LoRA r={lora.r}, alpha={lora.alpha}, trained on {recipe.data.train} with lorasent {manifest["libraries"]["lorasent"]}.
+{kind} r={lora.r}, alpha={lora.alpha}, trained on {recipe.data.train} with lorasent {manifest["libraries"]["lorasent"]}.
 Labels: {", ".join(recipe.base.labels)}. At most {recipe.encoding.max_length} tokens, cut on the {recipe.encoding.truncation_side}.
 {scores}
 

@@ -1,6 +1,8 @@
 """base + head + LoRA in memory: build it, count its parameters, answer with it.
 
-    h = W0 x + (alpha / r) B A x        x: (..., in), A: (r, in), B: (out, r), W0 frozen        (Hu et al. 2021)
+    h = W0 x + s B A x        x: (..., in), A: (r, in), B: (out, r), W0 frozen, s = alpha / r        (Hu et al. 2021)
+
+rsLoRA scales by s = alpha / sqrt(r); DoRA normalises the rows of W0 + s B A and multiplies them by magnitudes m: (out,).
 
 Every tensor that the base checkpoint did not bring (the head; DeBERTa's pooler, ModernBERT's head) is trained and saved
 with the LoRA matrices; PEFT by itself knows only `classifier` and `score`.
@@ -66,6 +68,8 @@ def adapt(model: PreTrainedModel, lora: Lora, new: Sequence[str]) -> PeftModel:
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
+        use_rslora=bool(lora.use_rslora),
+        use_dora=bool(lora.use_dora),
         target_modules=targets,
         modules_to_save=list(new),
         fan_in_fan_out=any(not isinstance(model.get_submodule(name), nn.Linear) for name in targets),

@@ -70,6 +70,17 @@ class Lora(Section):
     target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
     """Module names; "query" means the query projection whatever the architecture calls it (with key and
     value where they are one layer: ModernBERT, GPT-2), "all-linear" every linear layer."""
+    use_rslora: bool | None = None
+    """Rank-stabilised: scaled by alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023)."""
+    use_dora: bool | None = None
+    """Weights in directions, which LoRA moves, and magnitudes, which are trained beside it (Liu et al. 2024)."""
+    lora_plus_ratio: Annotated[float, Field(ge=1, le=1000)] | None = None
+    """LoRA+: B's learning rate over A's, which is training.learning_rate (Hayou et al. 2024); absent = 1."""
+
+    @field_validator("use_rslora", "use_dora")
+    @classmethod
+    def _off_is_absent(cls, asked: bool | None) -> bool | None:
+        return asked or None
 
 
 class Training(Section):

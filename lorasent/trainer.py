@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from peft import PeftModel, set_peft_model_state_dict
 from peft.helpers import disable_input_dtype_casting
+from peft.optimizers import create_loraplus_optimizer
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch.utils.data import Sampler
@@ -151,6 +152,14 @@ class _Trainer(Trainer):  # type: ignore[misc]
 
         # `evaluate` asks a scorer; Trainer only wants to see that there is something to evaluate on.
         super().__init__(model=model, train_dataset=self.rows, eval_dataset=self.rows, data_collator=collate, **options)
+
+    def create_optimizer(self, *_: Any) -> torch.optim.Optimizer:
+        if (ratio := self.run.recipe.lora.lora_plus_ratio) is not None:
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            options |= {"loraplus_lr_ratio": ratio, "loraplus_weight_decay": self.args.weight_decay}
+            self.optimizer = create_loraplus_optimizer(self.model, kind, **options)
+        optimizer: torch.optim.Optimizer = super().create_optimizer()  # which keeps one that is there
+        return optimizer
 
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
         return self.sampler

@@ -49,7 +49,7 @@ class Tuner:
 
 
 def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
-    """A tuner of a model's LoRA matrices and head; None where architecture, device or dropout ask for the model itself."""
+    """A tuner of a model's LoRA matrices and head; None where architecture, device, dropout or DoRA ask for the model itself."""
     dtype = torch.bfloat16 if bf16 else torch.float32
     found = parts(model.get_base_model())
     if found is None or not packed.available(next(model.parameters()).device, dtype):
@@ -58,7 +58,7 @@ def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
     dropped = [value for key, value in model.config.to_dict().items() if "dropout" in key and isinstance(value, float | int)]
     dropped += [drop.p for layer in layers for drop in layer.lora_dropout.values() if isinstance(drop, nn.Dropout)]
     below = any(value.requires_grad and ".embeddings" in name for name, value in model.named_parameters())
-    if below or any(dropped) or any(any(layer.use_dora.values()) for layer in layers):
+    if below or any(dropped) or any(layer.lora_variant for layer in layers):
         return None
     machine.keep_memory()
     return Tuner(found, dtype)

@@ -225,7 +225,8 @@ def _parameters(new: Side, old: Side, settings: policy.Integrity) -> Passed:
         of = new.layout
         if not of.known:
             return Passed(f"{count:,} trained, as many as the manifest says")
-        lora = of.lora(of.implied(new.recipe.lora.target_modules), new.recipe.lora.r)
+        asked = new.recipe.lora
+        lora = of.lora(of.implied(asked.target_modules), asked.r, dora=bool(asked.use_dora))
         implied = sum(map(prod, (lora | of.saved(new.config.modules_to_save or [])).values()))
         if count != implied:
             message = f"{new.folder / WEIGHTS}: {count:,} trained numbers, the recipe implies {implied:,}"

@@ -1,6 +1,6 @@
 """Which tensors an adapter of a base must hold, with their shapes: told by the base checkpoint's header, without torch.
 
-    h = W0 x + (alpha / r) B A x        W0: (out, in), A: (r, in), B: (out, r)
+    h = W0 x + s B A x        W0: (out, in), A: (r, in), B: (out, r); DoRA's magnitudes: (out,)
 
 A classifier is the checkpoint's backbone under a prefix ("bert.") and layers around it, which the checkpoint may lack: those
 that it lacks are trained and saved whole.
@@ -110,12 +110,14 @@ class Layout:
         wanted = [*modules_to_save, *ALWAYS_SAVED]
         return {name: shape for name, shape in self.around.items() if name in self.new or is_inside(name, wanted)}
 
-    def lora(self, modules: Iterable[str], rank: int) -> Shapes:
-        """The LoRA matrices beside some linear layers, by name in the classifier."""
+    def lora(self, modules: Iterable[str], rank: int, *, dora: bool = False) -> Shapes:
+        """The LoRA matrices beside some linear layers, and DoRA's magnitudes, by name in the classifier."""
         tensors: Shapes = {}
         for name in modules:
             into, out = self.linear[name]
             tensors |= {f"{name}.lora_A.weight": (rank, into), f"{name}.lora_B.weight": (out, rank)}
+            if dora:
+                tensors[f"{name}.lora_magnitude_vector"] = (out,)
         return tensors
 
     def named(self, target: str) -> list[str]:

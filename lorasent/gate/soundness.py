@@ -30,6 +30,9 @@ ONE_SIZE = 0.9
 HALF_BITS = np.uint32(0x1FFF)
 """Bits of a float32 that are zero in every float16 and bfloat16."""
 
+VARIANTS = ("use_rslora", "use_dora")
+"""PEFT's options that a recipe may switch on."""
+
 INERT = {"peft_version", "megatron_core", "qalora_group_size", "auto_mapping"}
 """PEFT's options that say nothing by themselves."""
 
@@ -65,7 +68,8 @@ def fits(side: Side) -> str:
     if not any(shape[:1] == (len(side.said.labels),) for name, shape in whole.items() if name.endswith("weight")):
         message = f"{where}holds no classification head of {len(side.said.labels)} outputs, one for each label"
         raise side.fault("head-missing", message, EXPORT)
-    expected = {f"{PEFT_PREFIX}{name}": shape for name, shape in (of.lora(side.targets, settings.r) | whole).items()}
+    lora = of.lora(side.targets, settings.r, dora=bool(settings.options.get("use_dora")))
+    expected = {f"{PEFT_PREFIX}{name}": shape for name, shape in (lora | whole).items()}
     if missing := sorted(expected.keys() - side.tensors.keys()):
         heads = [name for name in missing if ".lora_" not in name]
         raise side.fault(
@@ -170,14 +174,15 @@ def configured(side: Side) -> None:
 
 
 def plain(side: Side) -> None:
-    """LoRA of a sequence classifier as lorasent trains it, no other method and no variant of PEFT's."""
+    """LoRA of a sequence classifier as lorasent trains it: no other method, and no variant but those that the recipe asks for."""
     config, where = side.config, f"{side.folder / CONFIG}: "
     if config.peft_type != "LORA":
         raise side.fault("peft-type", f"{where}peft_type is {config.peft_type:.40}, required is LORA", EXPORT)
     if config.task_type != "SEQ_CLS":
         raise side.fault("task-type", f"{where}task_type is {config.task_type}, required is SEQ_CLS", EXPORT)
-    options = config.options
-    off = {"bias": "none", "init_lora_weights": True}
+    asked = {key: True for key in VARIANTS if getattr(side.recipe.lora, key)}
+    options = dict.fromkeys(asked) | config.options
+    off = {"bias": "none", "init_lora_weights": True, **asked}
     causes = {"use_rslora": "rslora", "use_dora": "dora", "rank_pattern": "scaling-pattern", "alpha_pattern": "scaling-pattern"}
     causes |= {"bias": "bias", "lora_bias": "bias"}
     for key in sorted(options.keys() - INERT):

@@ -102,8 +102,8 @@ def alpha_changed(bench: Bench) -> None:
 
 
 def rank_stabilised(bench: Bench) -> None:
-    """use_rslora is on: LoRA is scaled by alpha / sqrt(r)."""
-    bench.json(CONFIG, use_rslora=True)
+    """use_rslora is on where the recipe has it off, or off: LoRA is scaled by alpha / sqrt(r), or by alpha / r."""
+    bench.json(CONFIG, use_rslora=not bench.recipe.lora.use_rslora)
 
 
 def target_left_out(bench: Bench) -> None:

@@ -468,6 +468,29 @@ def test_other_options_of_peft_must_be_off(key, value, cause):
     assert fault(soundness.plain, side(config=config(**{key: value})))[0] == cause
 
 
+@pytest.mark.parametrize(("key", "cause"), [("use_rslora", "rslora"), ("use_dora", "dora")])
+def test_a_variant_that_the_recipe_asks_for_is_required(key, cause):
+    """On it is right; off, or not spoken of, it is a fault by its name."""
+    asked = recipe(**{f"lora__{key}": True})
+    soundness.configured(side(recipe=asked, config=config(**{key: True})))
+    message = f"new/{CONFIG}: {key} is {{}}, the recipe implies True"
+    off = fault(soundness.configured, side(recipe=asked, config=config(**{key: False})))
+    assert off == blocks(cause, message.format(False), key=key)
+    if key == "use_rslora":  # the sound configuration here speaks of DoRA
+        assert fault(soundness.configured, side(recipe=asked)) == blocks(cause, message.format(None), key=key)
+
+
+def test_dora_needs_its_magnitudes():
+    """One for each output of each layer, in the weights and in the count."""
+    asked, dora = recipe(lora__use_dora=True), config(use_dora=True)
+    name = f"{PREFIX}{QUERY}.lora_magnitude_vector"
+    whole = {**TENSORS, name: ((4,), "F32")}
+    soundness.fits(side(recipe=asked, config=dora, tensors=whole))
+    assert fault(soundness.fits, side(recipe=asked, config=dora))[0] == "tensor-missing"
+    assert fault(soundness.fits, side(recipe=asked, config=dora, tensors={**whole, name: ((3,), "F32")}))[0] == "shape"
+    assert fault(soundness.fits, side(tensors=whole))[0] == "tensor-unexpected"
+
+
 def test_options_that_say_nothing_by_themselves_are_passed_over():
     """And so are those that are off."""
     inert = {"peft_version": "9", "megatron_core": "x", "qalora_group_size": 16, "auto_mapping": {"a": 1}}

@@ -156,6 +156,33 @@ def test_every_architecture_passes(bases, tmp_path, architecture):
     assert faults(findings(new, old)) == {}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["use_rslora", "use_dora"])
+@pytest.mark.parametrize("architecture", ["bert", "albert", "modernbert", "gpt2"])
+def test_variants_pass_and_may_be_declared(bases, tmp_path, architecture, variant):
+    """A retrain of a variant passes; a change to it is named, and passes where the policy allows it, whole and counted exactly."""
+    old, new = (write_filled(tmp_path / str(seed), bases(architecture), seed, **{f"lora__{variant}": True}) for seed in (0, 1))
+    assert faults(findings(new, old)) == {}
+    plain = write_filled(tmp_path / "plain", bases(architecture))
+    assert faults(findings(new, plain)) == {"recipe": ("BLOCK", "recipe")}
+    found = findings(new, plain, may_change=[f"lora.{variant}"])
+    assert faults(found) == {}
+    assert f"lora.{variant} None -> True" in found["recipe"].message
+    assert faults(findings(plain, new, may_change=[f"lora.{variant}"])) == {}
+
+
+@pytest.mark.slow
+def test_magnitudes_that_an_exporter_lost_or_reset_are_found(bases, tmp_path):
+    """Lost they are missing tensors, and set back to the base's they answer otherwise than was recorded."""
+    old, new, reset = (write_filled(tmp_path / str(seed), bases("bert"), seed, lora__use_dora=True) for seed in (0, 1, 2))
+    edit_tensors(new / WEIGHTS, lambda found: [found.pop(name) for name in list(found) if "magnitude" in name])
+    edit_tensors(reset / WEIGHTS, lambda found: [value.fill_(1.0) for name, value in found.items() if "magnitude" in name])
+    for path in (new, reset):
+        rehash(path)
+    assert faults(findings(new, old))["tensors"] == ("BLOCK", "tensor-missing")
+    assert faults(findings(reset, old)) == {"answers": ("BLOCK", "answers")}
+
+
 NEW = {
     "distilbert": "pre_classifier",
     "roberta": "classifier.dense",

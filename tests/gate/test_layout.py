@@ -67,6 +67,15 @@ def test_lora_is_two_matrices_beside_each_layer():
     }
 
 
+def test_dora_adds_a_magnitude_for_each_output():
+    """Beside the two matrices, of no rank."""
+    assert BASE.lora(["bert.0.query"], 2, dora=True) == {
+        "bert.0.query.lora_A.weight": (2, 8),
+        "bert.0.query.lora_B.weight": (4, 2),
+        "bert.0.query.lora_magnitude_vector": (4,),
+    }
+
+
 def test_a_layer_is_named_whole_or_by_its_end():
     """The end begins at a dot."""
     assert BASE.named("query") == ["bert.0.query", "bert.1.query"]

@@ -218,6 +218,44 @@ def test_the_base_does_not_move(bases, architecture):
     assert moved == {name for name in before if "lora_" in name or ".modules_to_save." in name}
 
 
+VARIANTS = {"LoRA": {}, "rsLoRA": {"use_rslora": True}, "DoRA": {"use_dora": True}, "both": {"use_rslora": True, "use_dora": True}}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_a_merged_weight_is_what_the_formula_says(bases, architecture, variant):
+    """W0 + alpha / r B A, or alpha / sqrt(r); of DoRA each row of it at the length that the magnitudes say."""
+    options = VARIANTS[variant]
+    model, _ = small(bases, architecture, Lora(r=4, alpha=6, target_modules=("query",), **options))
+    layer = next(module for module in model.modules() if hasattr(module, "lora_A"))
+    with torch.no_grad():
+        for name, value in layer.named_parameters():
+            if "lora_" in name:
+                value.normal_()
+    low, high = layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach()
+    frozen = layer.get_base_layer().weight.detach().clone()
+    expected = (frozen.T if architecture == "gpt2" else frozen) + (3.0 if "use_rslora" in options else 1.5) * high @ low
+    if "use_dora" in options:
+        expected *= (layer.lora_magnitude_vector["default"].weight.detach() / expected.norm(dim=1))[:, None]
+    layer.merge()
+    found = layer.get_base_layer().weight.detach()
+    torch.testing.assert_close(found.T if architecture == "gpt2" else found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "deberta-v2", "modernbert"])
+def test_dora_trains_a_magnitude_for_each_output_and_rslora_nothing(architecture):
+    """Of each adapted layer, at full size; and as many numbers as before without it."""
+    config, expected = FULL_SIZE[architecture]
+    layers, outputs = {"distilbert": (6, 768), "deberta-v2": (12, 768), "modernbert": (22, 3 * 768)}[architecture]
+    plain, stable, dora = (
+        count_parameters(on_meta(config, Lora(r=4, alpha=8, target_modules=("query",), **VARIANTS[name])))
+        for name in ("LoRA", "rsLoRA", "DoRA")
+    )
+    assert plain == stable == expected
+    more = layers * outputs
+    assert dora == ParameterCount(plain.total + more, plain.trainable + more, plain.in_use + more)
+
+
 def test_all_linear_means_every_linear_layer_of_the_base(bases):
     """LoRA stands on each linear layer of the encoder and on none of the head."""
     model, _ = small(bases, "distilbert", Lora(r=2, alpha=4, target_modules=("all-linear",)))

@@ -23,12 +23,12 @@ TEXTS = [*read("embedded:validation", LABELS).texts[:30], "good", "bad", "a film
 def trained(bases):
     """A function that gives an architecture's model and encoder, with LoRA and head far from what they start as."""
 
-    def trained(name, targets=("all-linear",)):
+    def trained(name, targets=("all-linear",), **variant):
         base = find(str(bases(name)))
         encoder = Encoder(base.path, Encoding(max_length=64))
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(0)
-            lora = Lora(r=2, alpha=4, target_modules=targets)
+            lora = Lora(r=2, alpha=4, target_modules=targets, **variant)
             model = build(base, Base(model=base.name, labels=LABELS, dropout=0.0), lora, encoder)
             for parameter in model.parameters():
                 if parameter.requires_grad:
@@ -38,10 +38,14 @@ def trained(bases):
     return trained
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_the_engine_answers_as_the_model(trained, name):
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [*((name, {}) for name in KNOWN), ("bert", {"use_rslora": True}), ("bert", {"use_dora": True})],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value), "LoRA"),
+)
+def test_the_engine_answers_as_the_model(trained, name, variant):
     """Texts of many lengths, some alike, have the logits that the model gives each by itself, to 1e-5 in float32."""
-    model, encoder = trained(name)
+    model, encoder = trained(name, **variant)
     scorer = Scorer(model, encoder, LABELS)
     assert scorer._engine is not None
     expected = answer(model, encoder, TEXTS)

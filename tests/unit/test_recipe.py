@@ -57,6 +57,13 @@ def test_the_fingerprint_changes_with_any_key():
     assert Recipe.read("embedded").fingerprint != Recipe.read("embedded", ["training.seed=1"]).fingerprint
 
 
+@pytest.mark.parametrize("override", ["lora.use_rslora=false", "lora.use_dora=false"])
+def test_a_variant_that_is_off_is_absent(override):
+    """A recipe that says so is the recipe that does not speak of it: fingerprints from before there were variants hold."""
+    assert Recipe.read("embedded", [override]) == Recipe.read("embedded")
+    assert Recipe.read("embedded", [override]).to_json()["lora"].keys() == {"r", "alpha", "dropout", "target_modules"}
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -73,6 +80,8 @@ def test_the_fingerprint_changes_with_any_key():
             r"min_improvement = 0.001: should be absent, or stand beside early_stopping_patience",
         ),
         ("training.early_stopping_min_improvement=-1.0", r"min_improvement = -1.0: should be greater than or equal to 0"),
+        ("lora.lora_plus_ratio=0.5", r"lora_plus_ratio = 0.5: should be greater than or equal to 1"),
+        ("lora.use_dora=1", r"use_dora = 1: should be a valid boolean"),
         ("training.precision=fp8", r"precision = 'fp8': should be 'auto', 'fp32' or 'bf16'"),
         ('base.labels=["Good"]', r"base.labels = \['Good'\]: "),
         ('base.labels=["good", "Good"]', r"labels must differ"),

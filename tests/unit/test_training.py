@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from lorasent import augmentation
 from lorasent.adapter import SAMPLE_REVIEWS
@@ -185,6 +187,40 @@ def test_patience_survives_a_resume(small_recipe, tmp_path, overrides, waited):
     resumed = train(recipe, tmp_path / "resumed", resume=True)
     assert resumed.epochs == whole.epochs
     assert weights(resumed.path) == weights(whole.path)
+
+
+def test_lora_plus_moves_b_by_its_ratio(small_recipe, tmp_path):
+    """Adam's first step goes by the learning rate: 16 times as far in B, and as far as without it in A and in the head."""
+    one_step = ["training.epochs=1", "training.batch_size=24", "training.learning_rate=1e-3", "training.weight_decay=0.0"]
+    with_ratio = train(Recipe.read(small_recipe, [*one_step, "lora.lora_plus_ratio=16"]), tmp_path / "ratio").path
+    without = load_file(train(Recipe.read(small_recipe, one_step), tmp_path / "none").path / "adapter_model.safetensors")
+    for name, found in load_file(with_ratio / "adapter_model.safetensors").items():
+        if "lora_B" in name:
+            torch.testing.assert_close(found, 16 * without[name])
+        elif found.ndim == 2:  # PEFT moves biases as it moves B
+            torch.testing.assert_close(found, without[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["lora.use_rslora=true", "training.precision=bf16"],
+        ["lora.use_dora=true"],
+        ["lora.use_dora=true", "training.precision=bf16"],
+        ["lora.lora_plus_ratio=4"],
+    ],
+    ids=["rsLoRA in bf16", "DoRA", "DoRA in bf16", "LoRA+"],
+)
+def test_variants_resume_to_the_same_bits(small_recipe, tmp_path, overrides):
+    """Interrupted after an epoch and resumed, each gives the adapter of the uninterrupted run, which loads and is proved."""
+    recipe = Recipe.read(small_recipe, overrides)
+    whole = train(recipe, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "resumed", listener=Interrupt(1))
+    resumed = train(recipe, tmp_path / "resumed", resume=True)
+    assert weights(resumed.path) == weights(whole.path)
+    assert np.isfinite(load(resumed.path).logits(SAMPLE_REVIEWS)).all()
 
 
 @pytest.mark.slow

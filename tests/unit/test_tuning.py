@@ -19,12 +19,12 @@ TEXTS = read("embedded:train", LABELS).texts[:5]
 def prepared(bases):
     """A function that gives an architecture's model, in training, with LoRA far from what it starts as, and token ids."""
 
-    def prepared(name, targets=("all-linear",), base_dropout=0.0, lora_dropout=0.0):
+    def prepared(name, targets=("all-linear",), base_dropout=0.0, lora_dropout=0.0, **variant):
         base = find(str(bases(name)))
         encoder = Encoder(base.path, Encoding(max_length=48))
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(0)
-            lora = Lora(r=2, alpha=4, dropout=lora_dropout, target_modules=targets)
+            lora = Lora(r=2, alpha=4, dropout=lora_dropout, target_modules=targets, **variant)
             model = build(base, Base(model=base.name, labels=LABELS, dropout=base_dropout), lora, encoder)
             for parameter in model.parameters():
                 if parameter.requires_grad:
@@ -43,13 +43,17 @@ def gradients(model, logits):
 
 
 @pytest.mark.parametrize(
-    ("name", "targets"),
-    [*((name, ("query",)) for name in sorted(KNOWN)), *((name, ("all-linear",)) for name in sorted(KNOWN) if name != "electra")],
-    ids=lambda value: value if isinstance(value, str) else value[0],
+    ("name", "targets", "variant"),
+    [
+        *((name, ("query",), {}) for name in sorted(KNOWN)),
+        *((name, ("all-linear",), {}) for name in sorted(KNOWN) if name != "electra"),
+        ("bert", ("all-linear",), {"use_rslora": True}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value), "LoRA"),
 )
-def test_loss_and_gradients_are_the_models(prepared, name, targets):
+def test_loss_and_gradients_are_the_models(prepared, name, targets, variant):
     """In float32 every gradient is the model's own to a thousandth of its size, and what has none there has none here."""
-    model, encoder, ids = prepared(name, targets)
+    model, encoder, ids = prepared(name, targets, **variant)
     batch = {key: torch.from_numpy(array) for key, array in encoder.pad(ids).items()}
     loss, expected = gradients(model, lambda: model(**batch).logits)
     tuner = tuning.build(model, bf16=False)
@@ -102,12 +106,13 @@ def test_weights_that_changed_are_seen(prepared):
     [
         ("bert", {"base_dropout": 0.1}),
         ("bert", {"lora_dropout": 0.1}),
+        ("bert", {"use_dora": True}),
         ("electra", {}),
         *((name, {}) for name in sorted(set(CONFIGS) - KNOWN)),
     ],
     ids=str,
 )
 def test_what_asks_for_the_model_itself_gets_no_tuner(prepared, name, options):
-    """Dropout, other architectures, and LoRA below the layers (ELECTRA's projection of embeddings) are the model's business."""
+    """Dropout, DoRA, other architectures, LoRA below the layers (ELECTRA's projection of embeddings) are the model's business."""
     model, _, _ = prepared(name, **options)
     assert tuning.build(model, bf16=False) is None
