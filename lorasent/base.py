@@ -63,7 +63,10 @@ def weights_sha256(path: Path) -> str:
     if not weights:
         other = sorted(file.name for file in path.glob("*.bin"))
         found = f"found only {', '.join(other)}, which is a pickle and is never loaded" if other else "found none"
-        raise BaseModelError(f"{path}: a base needs its weights as model.safetensors, {found}")
+        raise BaseModelError(
+            f"{path}: a base needs its weights as model.safetensors, {found}; "
+            "save it anew with transformers' save_pretrained, and name that directory"
+        )
     hashes = [files.sha256(file) for file in weights]
     if len(weights) == 1:
         return hashes[0]

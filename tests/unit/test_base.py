@@ -35,7 +35,7 @@ def test_another_hash_than_required_is_refused(tmp_path):
 
 def test_a_pickle_is_never_loaded(tmp_path):
     """A base with only a pickle is refused, and so is one with nothing."""
-    with pytest.raises(BaseModelError, match=r"needs its weights as model.safetensors, found none"):
+    with pytest.raises(BaseModelError, match=r"needs its weights as model.safetensors, found none; save it anew"):
         find(str(tmp_path))
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(BaseModelError, match=r"found only pytorch_model.bin, which is a pickle and is never loaded"):

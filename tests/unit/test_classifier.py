@@ -1,5 +1,7 @@
 """The classifier in memory: what it counts, what it trains, and that nothing new stays random."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from transformers import (
@@ -11,6 +13,7 @@ from transformers import (
     DistilBertConfig,
     ElectraConfig,
     ModernBertConfig,
+    PreTrainedConfig,
     RobertaConfig,
 )
 
@@ -78,56 +81,72 @@ def counted(encoder, new, matrices):
 
 DENSE, HEAD = linear(768, 768), linear(768, 2)
 
+
+class Shape(NamedTuple):
+    """An architecture at full size: what its encoder and its new modules count, and how many query projections (in, out) it has."""
+
+    config: PreTrainedConfig
+    encoder: int
+    new: int
+    queries: int
+    inputs: int = 768
+    outputs: int = 768
+
+    def counted(self, r):
+        """With LoRA on the query projections."""
+        return counted(self.encoder, self.new, self.queries * lora(r, self.inputs, self.outputs))
+
+
+def deberta(layers):
+    """DeBERTa-v3 of so many layers: no positions but 2 * 256 relative ones, normed."""
+    config = DebertaV2Config(
+        vocab_size=128100,
+        hidden_size=768,
+        num_hidden_layers=layers,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        type_vocab_size=0,
+        relative_attention=True,
+        max_relative_positions=-1,
+        position_buckets=256,
+        position_biased_input=False,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+    )
+    encoder = embeddings(128100, 0, 0, 768) + 2 * 256 * 768 + norm(768) + layers * layer(768, 3072)
+    return Shape(config, encoder, DENSE + HEAD, layers)
+
+
 FULL_SIZE = {
-    "distilbert": (
-        DistilBertConfig(),
-        counted(embeddings(30522, 512, 0, 768) + 6 * layer(768, 3072), DENSE + HEAD, 6 * lora(4, 768, 768)),
-    ),
-    "bert": (
-        BertConfig(),
-        counted(embeddings(30522, 512, 2, 768) + 12 * layer(768, 3072) + DENSE, HEAD, 12 * lora(4, 768, 768)),
-    ),
-    "roberta": (
+    "distilbert": Shape(DistilBertConfig(), embeddings(30522, 512, 0, 768) + 6 * layer(768, 3072), DENSE + HEAD, 6),
+    "bert": Shape(BertConfig(), embeddings(30522, 512, 2, 768) + 12 * layer(768, 3072) + DENSE, HEAD, 12),
+    "roberta": Shape(
         RobertaConfig(vocab_size=50265, max_position_embeddings=514, type_vocab_size=1),
-        counted(embeddings(50265, 514, 1, 768) + 12 * layer(768, 3072), DENSE + HEAD, 12 * lora(4, 768, 768)),
+        embeddings(50265, 514, 1, 768) + 12 * layer(768, 3072),
+        DENSE + HEAD,
+        12,
     ),
-    "electra": (
+    "electra": Shape(
         ElectraConfig(embedding_size=768, hidden_size=768, num_attention_heads=12, intermediate_size=3072),
-        counted(embeddings(30522, 512, 2, 768) + 12 * layer(768, 3072), DENSE + HEAD, 12 * lora(4, 768, 768)),
+        embeddings(30522, 512, 2, 768) + 12 * layer(768, 3072),
+        DENSE + HEAD,
+        12,
     ),
-    "albert": (  # one layer, twelve times
+    "albert": Shape(  # one layer, twelve times
         AlbertConfig(hidden_size=768, num_attention_heads=12, intermediate_size=3072),
-        counted(embeddings(30000, 512, 2, 128) + linear(128, 768) + layer(768, 3072) + DENSE, HEAD, lora(4, 768, 768)),
+        embeddings(30000, 512, 2, 128) + linear(128, 768) + layer(768, 3072) + DENSE,
+        HEAD,
+        1,
     ),
-    "deberta-v2": (  # no positions but 2 * 256 relative ones, normed
-        DebertaV2Config(
-            vocab_size=128100,
-            hidden_size=768,
-            num_hidden_layers=12,
-            num_attention_heads=12,
-            intermediate_size=3072,
-            type_vocab_size=0,
-            relative_attention=True,
-            max_relative_positions=-1,
-            position_buckets=256,
-            position_biased_input=False,
-            norm_rel_ebd="layer_norm",
-            share_att_key=True,
-            pos_att_type=["p2c", "c2p"],
-        ),
-        counted(
-            embeddings(128100, 0, 0, 768) + 2 * 256 * 768 + norm(768) + 12 * layer(768, 3072),
-            DENSE + HEAD,
-            12 * lora(4, 768, 768),
-        ),
-    ),
-    "modernbert": (  # norms without bias: one after the words and one at the end, none before the first attention
+    "deberta-v2": deberta(12),
+    "deberta-v3-small": deberta(6),
+    "modernbert": Shape(  # norms without bias: one after the words and one at the end, none before the first attention
         ModernBertConfig(),
-        counted(
-            50368 * 768 + 22 * modern_layer(768, 1152) + (1 + 1 - 1) * 768,
-            768 * 768 + 768 + HEAD,
-            22 * lora(4, 768, 3 * 768),
-        ),
+        50368 * 768 + 22 * modern_layer(768, 1152) + (1 + 1 - 1) * 768,
+        768 * 768 + 768 + HEAD,
+        22,
+        outputs=3 * 768,
     ),
 }
 
@@ -137,10 +156,17 @@ MINILM = counted(
     6 * (4 * lora(8, 384, 384) + lora(8, 384, 1536) + lora(8, 1536, 384)) + lora(8, 384, 384),
 )
 SHIPPED = {
-    "embedded": (MINILM, "338,690 of 23,052,676 (1.4692%)"),
-    "imdb-minilm": (MINILM, "338,690 of 23,052,676 (1.4692%)"),
-    "imdb-distilbert": (FULL_SIZE["distilbert"][1], "628,994 of 67,584,004 (0.9307%)"),
+    "embedded": ("embedded", MINILM, "338,690 of 23,052,676 (1.4692%)"),
+    "imdb-minilm": ("embedded", MINILM, "338,690 of 23,052,676 (1.4692%)"),
+    "imdb-distilbert": ("distilbert", FULL_SIZE["distilbert"].counted(4), "628,994 of 67,584,004 (0.9307%)"),
+    "imdb-bert": ("bert", FULL_SIZE["bert"].counted(8), "148,994 of 109,632,772 (0.1359%)"),
+    "imdb-roberta": ("roberta", FULL_SIZE["roberta"].counted(8), "739,586 of 125,386,756 (0.5898%)"),
+    "imdb-deberta": ("deberta-v3-small", FULL_SIZE["deberta-v3-small"].counted(8), "665,858 of 142,562,308 (0.4671%)"),
+    "imdb-electra": ("electra", FULL_SIZE["electra"].counted(8), "739,586 of 110,223,364 (0.6710%)"),
+    "imdb-albert": ("albert", FULL_SIZE["albert"].counted(8), "13,826 of 11,698,948 (0.1182%)"),
+    "imdb-modernbert": ("modernbert", FULL_SIZE["modernbert"].counted(8), "1,132,802 of 150,739,204 (0.7515%)"),
 }
+"""Which architecture a recipe's base is, its count, and the share as it is printed."""
 
 
 def on_meta(config, settings):
@@ -154,20 +180,20 @@ def on_meta(config, settings):
 @pytest.mark.parametrize("architecture", FULL_SIZE)
 def test_a_full_size_architecture_counts_as_its_shapes_say(architecture):
     """Trainable, total and in-use parameters under LoRA on the query are those that its widths, layers and words multiply to."""
-    config, expected = FULL_SIZE[architecture]
-    assert count_parameters(on_meta(config, Lora(r=4, alpha=8, target_modules=("query",)))) == expected
+    shape = FULL_SIZE[architecture]
+    assert count_parameters(on_meta(shape.config, Lora(r=4, alpha=8, target_modules=("query",)))) == shape.counted(4)
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_recipe_trains_the_share_that_it_says(name):
     """Each recipe's count is the one its shapes multiply to, and prints as the reference notebook prints its own."""
     recipe = Recipe.read(name)
-    expected, printed = SHIPPED[name]
-    if recipe.base.model == "embedded":
+    architecture, expected, printed = SHIPPED[name]
+    if architecture == "embedded":
         base = find("embedded")
         counts = count_parameters(build(base, recipe.base, recipe.lora, Encoder(base.path, recipe.encoding)))
     else:
-        counts = count_parameters(on_meta(DistilBertConfig(), recipe.lora))
+        counts = count_parameters(on_meta(FULL_SIZE[architecture].config, recipe.lora))
     assert counts == expected
     assert f"{counts.trainable:,} of {counts.total:,} ({counts.fraction:.4%})" == printed
 
@@ -245,14 +271,13 @@ def test_a_merged_weight_is_what_the_formula_says(bases, architecture, variant):
 @pytest.mark.parametrize("architecture", ["distilbert", "deberta-v2", "modernbert"])
 def test_dora_trains_a_magnitude_for_each_output_and_rslora_nothing(architecture):
     """Of each adapted layer, at full size; and as many numbers as before without it."""
-    config, expected = FULL_SIZE[architecture]
-    layers, outputs = {"distilbert": (6, 768), "deberta-v2": (12, 768), "modernbert": (22, 3 * 768)}[architecture]
+    shape = FULL_SIZE[architecture]
     plain, stable, dora = (
-        count_parameters(on_meta(config, Lora(r=4, alpha=8, target_modules=("query",), **VARIANTS[name])))
+        count_parameters(on_meta(shape.config, Lora(r=4, alpha=8, target_modules=("query",), **VARIANTS[name])))
         for name in ("LoRA", "rsLoRA", "DoRA")
     )
-    assert plain == stable == expected
-    more = layers * outputs
+    assert plain == stable == shape.counted(4)
+    more = shape.queries * shape.outputs
     assert dora == ParameterCount(plain.total + more, plain.trainable + more, plain.in_use + more)
 
 

@@ -9,10 +9,16 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lorasent import augmentation
+from lorasent.base import find
+from lorasent.encoding import Encoder
+from lorasent.errors import BaseModelError
 from lorasent.pytest_plugin import Check
-from lorasent.recipe import Augmentation
+from lorasent.recipe import Augmentation, Encoding
+from tests.unit.test_classifier import SHIPPED
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -81,6 +87,27 @@ def test_its_search_runs(lorasent, small_recipe):
     for line in written.splitlines():
         done = lorasent(*shlex.split(line)[1:])
         assert done.returncode == 0, (line, done.stdout, done.stderr)
+
+
+def test_its_conversion_makes_a_base(bases, tmp_path, monkeypatch):
+    """What it says of a base that is a pickle makes one whose weights are safetensors, here of a small DeBERTa."""
+    monkeypatch.chdir(tmp_path)
+    pickled = shutil.copytree(bases("deberta-v2"), tmp_path / "pickled")
+    torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    with pytest.raises(BaseModelError, match=r"found only pytorch_model.bin, which is a pickle"):
+        find(str(pickled))
+    (block,) = blocks("python online")
+    exec(block.replace("microsoft/deberta-v3-small", str(pickled)), {})  # noqa: S102 - our own README
+    assert find("bases/deberta-v3-small").sha256
+    assert Encoder(Path("bases/deberta-v3-small"), Encoding(max_length=64)).encode(["a film"])
+
+
+def test_its_table_of_bases_is_what_is_counted():
+    """Every shipped recipe stands in it, with the share that another test counts."""
+    rows = [line.split("|") for line in README.splitlines() if re.fullmatch(r"\|.*\| [\d,]+ of [\d,]+ \([\d.]+ %\) \|", line)]
+    told = {name: row[5].strip() for row in rows for name in re.findall(r"`([\w-]+)`", row[1])}
+    assert told == {name: printed.replace("%", " %") for name, (_, _, printed) in SHIPPED.items()}
 
 
 def test_its_policy_is_the_repositorys():

@@ -106,7 +106,9 @@ def test_impossible_values_are_refused(override, message):
 def test_files_that_are_no_recipe_are_refused(tmp_path):
     """A missing file, broken TOML, a missing table and another encoding each have their own message."""
     path = tmp_path / "mine.toml"
-    with pytest.raises(RecipeError, match=r"no such recipe: give the path of a TOML file or one of embedded, imdb-distilbert"):
+    with pytest.raises(
+        RecipeError, match=r"no such recipe: give the path of a TOML file or one of embedded, imdb-albert, imdb-bert"
+    ):
         Recipe.read(path)
     path.write_text("[base\n")
     with pytest.raises(RecipeError, match=r"mine.toml: not valid TOML"):

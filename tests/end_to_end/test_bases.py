@@ -1,0 +1,75 @@
+"""The whole way of an adapter on every base that is shipped for: trained, saved, loaded by plain PEFT, merged, judged."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from peft import AutoPeftModelForSequenceClassification
+from transformers import AutoTokenizer
+
+from lorasent import Recipe, adapter, train
+from lorasent.base import find
+from lorasent.classifier import answer, quiet
+from lorasent.scoring import load
+from tests.support.bases import LABELS
+
+BASES = ("distilbert", "bert", "roberta", "deberta-v2", "electra", "albert", "modernbert", "minilm")
+TEXTS = [*adapter.SAMPLE_REVIEWS, "The plot is thin. " * 40 + "Still, I loved it."]
+POLICY = """
+[data]
+test = "embedded:validation"
+[integrity]
+truncation_side = "left"
+[quality]
+margin = 0.5
+[cost]
+max_flops_ratio = 1.0
+"""
+
+
+def recipe(model, seed, **lora):
+    """LoRA on the query projections and one line more, trained in a second."""
+    tables = {
+        "base": {"model": str(model), "labels": LABELS},
+        "data": {"train": "embedded:train", "validation": "embedded:validation", "sample": 24},
+        "encoding": {"max_length": 64},
+        "lora": {"r": 2, "alpha": 64, "target_modules": ["query"], **lora},  # random bases attend evenly: a query must move far
+        "training": {"epochs": 2, "batch_size": 4, "learning_rate": 2e-2, "seed": seed},
+    }
+    return Recipe.parse(tables, "test")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("base", "variant"),
+    [
+        *((base, {}) for base in BASES),
+        ("bert", {"use_rslora": True}),
+        ("modernbert", {"use_dora": True}),
+        ("deberta-v2", {"use_rslora": True, "use_dora": True}),
+        ("distilbert", {"lora_plus_ratio": 4.0}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value) or "LoRA",
+)
+def test_every_base_goes_the_whole_way(lorasent, bases, tmp_path, monkeypatch, base, variant):
+    """Plain PEFT gives its logits to 1e-5, so does the merged model, and the gate passes a retrain of it by another seed."""
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+    # MiniLM is the embedded base itself, as a directory that plain PEFT finds without a hub.
+    model = shutil.copytree(find("embedded").path, tmp_path / "base") if base == "minilm" else bases(base)
+    first, second = (train(recipe(model, seed, **variant), tmp_path / f"seed-{seed}").path for seed in (0, 1))
+
+    ours = load(first).logits(TEXTS)
+    with quiet(), torch.no_grad():
+        plain = AutoPeftModelForSequenceClassification.from_pretrained(first).eval()
+        tokenizer = AutoTokenizer.from_pretrained(first)
+        rows = [plain(**tokenizer(text, truncation=True, return_tensors="pt")).logits[0].numpy() for text in TEXTS]
+    np.testing.assert_allclose(rows, ours, rtol=0, atol=1e-5)
+
+    loaded = adapter.load(first)
+    np.testing.assert_allclose(answer(loaded.merge(), loaded.encoder, TEXTS), ours, rtol=0, atol=1e-5)
+
+    (tmp_path / "gate.toml").write_text(POLICY)
+    done = lorasent("gate", second, "--baseline", first, "--policy", tmp_path / "gate.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS" in done.stdout
