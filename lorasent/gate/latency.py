@@ -61,9 +61,7 @@ def ratio(first: Timed, second: Timed, limit: float, looks: Sequence[int] = ROUN
     low, high = 0.0, np.inf
     for rounds in looks:
         for number in range(len(ratios), rounds):
-            times = [0.0, 0.0]
-            for which in (0, 1) if number % 2 else (1, 0):
-                times[which] = pair[which]()
+            times = {which: pair[which]() for which in ((0, 1) if number % 2 else (1, 0))}
             ratios.append(times[0] / times[1])
         drawn = np.median(random.choice(ratios, (5000, rounds)), axis=1)
         low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
