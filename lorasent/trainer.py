@@ -4,6 +4,7 @@ Every epoch ends with a checkpoint, and everything random in an epoch (its batch
 epoch's number alone: so do the texts that a recipe with augmentation trains on.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -22,6 +23,7 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from lorasent import augmentation, tuning
+from lorasent.averaging import Average
 from lorasent.classifier import quiet
 from lorasent.encoding import Encoder, Ids
 from lorasent.errors import DivergedError, MetricError, TrainingError
@@ -34,6 +36,9 @@ ADVICE = "a smaller training.learning_rate usually helps"
 
 COMPLETE = "complete"
 """The file that marks a checkpoint as whole: it is written last."""
+
+AVERAGE = "average.safetensors"
+"""The moving average beside a checkpoint's weights."""
 
 BATCHES_PER_GROUP = 50
 """Reviews are sorted by length within groups of this many batches: random enough, and hardly any padding."""
@@ -74,6 +79,8 @@ def fit(
         state = json.loads((checkpoint / "trainer_state.json").read_text("utf-8")) if checkpoint else {"log_history": []}
         epochs = table(state["log_history"])
         try:
+            if trainer.average and checkpoint:
+                trainer.average.read(checkpoint / AVERAGE)
             if not ended(epochs, settings):
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
                 epochs = table(trainer.state.log_history)
@@ -90,6 +97,9 @@ def fit(
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     best = _checkpoint(run_path, best_of(epochs).epoch * trainer.steps_per_epoch)
     set_peft_model_state_dict(model, load_file(best / WEIGHTS))
+    if trainer.average:
+        trainer.average.read(best / AVERAGE)
+        trainer.average.settle()
     return epochs
 
 
@@ -138,6 +148,8 @@ class _Trainer(Trainer):  # type: ignore[misc]
         self.tuner = None if on_gpu else tuning.build(model, bf16=run.bf16)
         if self.tuner is None and not on_gpu:
             model.set_attn_implementation("eager")  # on the CPU its backward pass is the fastest
+        decay = run.recipe.training.ema_decay
+        self.average = None if decay is None else Average(model, decay)
         self.encoded_validation = encoder.encode(run.validation.texts)
         self.rows: list[tuple[Ids, int]] = []
         self.sampler = LengthGroupedSampler([], run.recipe.training.batch_size, run.recipe.training.seed)
@@ -200,7 +212,8 @@ class _Trainer(Trainer):  # type: ignore[misc]
         validation, labels = self.run.validation, self.run.recipe.base.labels
         scorer = Scorer(self.model, self.encoder, labels, "bf16" if self.run.bf16 else "fp32")  # of the weights as they are now
         try:
-            figures = evaluate(scorer.score(self.encoded_validation), validation.labels, labels)
+            with self.average.in_place() if self.average else contextlib.nullcontext():
+                figures = evaluate(scorer.score(self.encoded_validation), validation.labels, labels)
         except MetricError as error:
             raise DivergedError(f"after step {self.state.global_step} of {self.run.steps}: {error}: stopped; {ADVICE}") from None
         metrics = {f"eval_{name}": value for name, value in figures.to_json().items() if name not in ("n", "average")}
@@ -225,6 +238,8 @@ class _Callback(TrainerCallback):  # type: ignore[misc]
         self.trainer.begin_epoch()
 
     def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
+        if self.trainer.average:
+            self.trainer.average.step(state.global_step)
         self.listener.step(state.global_step, self.trainer.run.steps)
 
     def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
@@ -236,6 +251,8 @@ class _Callback(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
         run_path, epochs = Path(args.output_dir), table(state.log_history)
+        if self.trainer.average:
+            self.trainer.average.write(_checkpoint(run_path, state.global_step) / AVERAGE)
         (_checkpoint(run_path, state.global_step) / COMPLETE).touch()
         best = best_of(epochs).epoch * self.trainer.steps_per_epoch
         for folder in run_path.glob("checkpoint-*"):

@@ -16,6 +16,7 @@ from lorasent import augmentation
 from lorasent.adapter import SAMPLE_REVIEWS
 from lorasent.errors import DataError, RecipeError, TrainingError
 from lorasent.files import sha256
+from lorasent.manifest import MANIFEST, read_json
 from lorasent.recipe import Recipe, Training
 from lorasent.run import Epoch, best_of, ended, read_splits
 from lorasent.scoring import load
@@ -62,6 +63,22 @@ def test_killed_and_resumed_gives_the_same_bits(small_recipe, small_adapter, tmp
     assert weights(out) == weights(small_adapter)
     assert (out / "lorasent.json").read_bytes() == (small_adapter / "lorasent.json").read_bytes()
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.slow
+def test_the_average_is_what_is_kept_and_resumes_to_the_same_bits(small_recipe, small_adapter, tmp_path):
+    """Training takes the same steps, so its losses are those without; the epochs' figures and the weights are the average's."""
+    asked = tmp_path / "averaged.toml"
+    asked.write_text(small_recipe.read_text() + "ema_decay = 0.8\n")
+    whole, out = train(Recipe.read(asked), tmp_path / "whole"), tmp_path / "resumed"
+    plain = read_json(small_adapter / MANIFEST)["epochs"]
+    assert [row.training_loss for row in whole.epochs] == [row["training_loss"] for row in plain]
+    assert all(row.validation_loss != was["validation_loss"] for row, was in zip(whole.epochs, plain, strict=True))
+    assert weights(whole.path) != weights(small_adapter)
+    command = [sys.executable, killed.__file__, str(asked), str(out), "step", str(STEPS + 2)]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+    assert weights(train(Recipe.read(asked), out, resume=True).path) == weights(whole.path)
+    assert load(out)  # which proves that the kept weights answer as the manifest says
 
 
 AUGMENTED = ["augmentation.share=0.7", "augmentation.typos=0.2", "augmentation.synonyms=0.5", "augmentation.window=20"]
