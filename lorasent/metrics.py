@@ -125,8 +125,8 @@ def calibration_error(probability: ArrayLike, labels: ArrayLike, bins: int = CAL
 def reliability(probability: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS) -> list[Bin]:
     """What the calibration error sums up: its bins that hold reviews, the least confident first."""
     confidence, right, bin_of = _binned(probability, labels, bins)
-    counts = np.bincount(bin_of, minlength=bins)
-    sums = [np.bincount(bin_of, weights=each, minlength=bins) for each in (confidence, right)]
+    counts = np.bincount(bin_of)
+    sums = [np.bincount(bin_of, weights=each) for each in (confidence, right)]
     return [
         Bin(one / bins, (one + 1) / bins, int(counts[one]), *(float(each[one] / counts[one]) for each in sums))
         for one in np.flatnonzero(counts).tolist()

@@ -984,6 +984,12 @@ def test_the_recipe_implies_how_many_numbers_are_trained():
     assert found[-1] == {"found": 26, "required": 42}
 
 
+def test_the_magnitudes_of_dora_are_counted():
+    """One of each output of an adapted layer, if the recipe asks for them."""
+    found = fault(integrity._parameters, side(recipe=recipe(lora__use_dora=True)), old(), Integrity())
+    assert found[-1] == {"found": 26, "required": 30}
+
+
 def test_modules_to_save_are_counted():
     """By the configuration; None is none."""
     of = layout(around={**HEAD, "pooler.bias": (4,)})

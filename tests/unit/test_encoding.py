@@ -127,3 +127,25 @@ def test_what_cannot_encode_is_refused(bases, tmp_path):
     message = f"{tmp_path}: needs a fast tokenizer (tokenizer.json), found ByT5Tokenizer"
     with pytest.raises(BaseModelError, match=f"^{re.escape(message)}$"):
         Encoder(tmp_path, Encoding())
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "deberta-v2", "gpt2"])
+def test_tokens_are_located_in_their_text(bases, name):
+    """The ids are those that are encoded, cut on the same side; a token's characters are its own, a special token has none."""
+    encoder = Encoder(bases(name), Encoding(max_length=8))
+    text = "a film that was good from beginning to end"
+    for shown in (text, f"{text}, and {text}"):
+        ids, spans = encoder.locate(shown)
+        assert ids.tolist() == encoder.encode([shown])[0].tolist()
+        assert (spans.shape, spans.dtype) == ((len(ids), 2), np.int64)
+        real = spans[spans[:, 1] > spans[:, 0]]
+        assert len(real) >= 6
+        assert real[-1, 1] == len(shown)
+        assert (np.diff(real[:, 0]) > 0).all()
+
+
+def test_a_text_without_tokens_is_a_pad_token_of_no_characters(bases):
+    """Where a tokenizer adds no special tokens either."""
+    encoder = Encoder(bases("gpt2"), Encoding(max_length=8))
+    ids, spans = encoder.locate("")
+    assert (ids.tolist(), spans.tolist()) == ([encoder.pad_id], [[0, 0]])
