@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 AdapterPath = Annotated[Path, typer.Argument(metavar="ADAPTER", help="An adapter directory.")]
 TextColumnOption = Annotated[str | None, typer.Option(help="Column of the reviews. [default: text, review or sentence]")]
@@ -292,11 +292,7 @@ def sweep(
 
     read = Recipe.read(recipe, set_ or [])
     out = out or Path("sweeps") / Path(recipe).stem
-    if data is None and read.data.validation.startswith("embedded"):
-        data = "embedded:test"
-    if confirm == 1 or (confirm and data is None):
-        needed = "two seeds at least, or 0" if confirm == 1 else "--data with reviews that chose nothing, or --confirm 0"
-        raise LorasentError(f"sweep: to confirm the best recipe needs {needed}")
+    data = _confirming(data, confirm, read.data.validation)
     _checked(precision)
     try:
         from lorasent.sweep import confirmation, outcome, space, study
@@ -304,6 +300,8 @@ def sweep(
         raise LorasentError(f"sweep: needs {error.name}; install it with: python -m pip install 'lorasent[sweep]'") from None
     from lorasent.progress import bar
 
+    if data is not None:
+        confirmation.unseen(read, data)  # refused before the search, not after it
     search = study.Search(
         read.to_json(), out, storage or f"sqlite:///{(out / study.STUDY).resolve()}", trials, seed, tuple(over or space.NAMES)
     )
@@ -311,14 +309,17 @@ def sweep(
         with bar(console) as progress:
             task = progress.add_task("trials", total=trials)
 
-            def say(trial: Any) -> None:
+            def say(trial: Any, finished: int) -> None:
                 console.print(outcome.row(trial))
-                progress.advance(task)
+                progress.update(task, completed=finished)
 
             found = study.run(search, workers, resume=resume, say=say)
-        confirmed = None
+        for line in outcome.table(found):
+            print(line)
+        confirmed, written = None, outcome.write(found, read, out, None)
         best = space.recipe_at(read, study.best(found).params)
-        if confirm and data is not None and best != read:
+        if data is not None and best != read:
+            console.print("Is it better? Both recipes again, with fresh seeds:")
             confirmed = confirmation.confirm(
                 read, best, data, out / "confirmation", seeds=confirm, precision=precision, say=console.print
             )
@@ -326,9 +327,10 @@ def sweep(
         again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])
         console.print(f"Interrupted. Running trials are lost; go on with: {again}")
         sys.exit(INTERRUPTED)
-    for line in (*outcome.table(found), *outcome.conclusion(confirmed, same=best == read)):
+    for line in outcome.conclusion(confirmed, same=best == read):
         print(line)
-    for path in outcome.write(found, read, out, confirmed):
+    written = outcome.write(found, read, out, confirmed) if confirmed else written
+    for path in written:
         console.print(f"Written: {path}")
     console.print(f"Next:\n  lorasent train {out / outcome.RECIPE}")
 
@@ -371,6 +373,17 @@ def _tried(question: Callable[[], str]) -> str:
         return question()
     except Exception as error:
         return f"no: {(str(error).splitlines() or [type(error).__name__])[0]}"
+
+
+def _confirming(data: str | None, seeds: int, validation: str) -> str | None:
+    """The reviews that confirm what a search found; None where nothing is to be confirmed."""
+    if seeds == 1:
+        raise LorasentError("sweep: to confirm the best recipe needs two seeds at least, or 0")
+    if seeds and data is None and validation == "embedded:validation":
+        return "embedded:test"
+    if seeds and data is None:
+        raise LorasentError("sweep: to confirm the best recipe needs --data with reviews that chose nothing, or --confirm 0")
+    return data if seeds else None
 
 
 def _checked(precision: str) -> None:

@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lorasent.data import read
+from lorasent.data import Reviews, read, without_overlap
+from lorasent.errors import SweepError
 from lorasent.evidence import LiveSubject
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from lorasent.recipe import Recipe
+from lorasent.run import read_splits
 from lorasent.training import train
 
 LEVEL = 0.95
@@ -67,16 +69,31 @@ def confirm(
         paths = [_trained(recipe, seed, folder / arm, say) for seed in fresh]
         return paths, np.array([_right(path, precision, reviews.texts, reviews.labels) for path in paths])
 
-    reviews = read(data, first.base.labels)
+    reviews = unseen(first, data)
     (bank, started), (retrains, found) = answers(first, "start"), answers(best, "best")
     gain, low, high = interval(started, found)
     changed = tuple(table for table, keys in best.to_json().items() if first.to_json().get(table) != keys)
     policy = Policy.model_validate(
-        {"data": {"test": data, "precision": precision}, "integrity": {"may_change": changed}, "quality": {}}
+        {"data": {"test": data, "precision": precision, **_columns(first)}, "integrity": {"may_change": changed}, "quality": {}}
     )
     verdict = judge(retrains[0], bank, policy)
+    decided = [one for one in verdict.findings if one.outcome is verdict.outcome]
+    told = next((one.message for one in decided if one.check.startswith("quality")), decided[0].message)
     was, now = tuple(started.mean(axis=1).tolist()), tuple(found.mean(axis=1).tolist())
-    return Confirmation(data, len(reviews), fresh, was, now, gain, low, high, str(verdict.outcome), verdict.findings[0].message)
+    return Confirmation(data, len(reviews), fresh, was, now, gain, low, high, str(verdict.outcome), told)
+
+
+def unseen(recipe: Recipe, data: str) -> Reviews:
+    """The reviews that confirm. Raises SweepError if some of them trained, or chose the best."""
+    reviews = read(data, recipe.base.labels, **_columns(recipe))
+    for name, split in zip(("train", "validation"), read_splits(recipe)[:2], strict=True):
+        if known := len(reviews) - len(without_overlap(reviews, split)):
+            raise SweepError(f"{data}: {known} of its {len(reviews)} reviews are in the recipe's {name} too; confirm with others")
+    return reviews
+
+
+def _columns(recipe: Recipe) -> dict[str, str | None]:
+    return {"text_column": recipe.data.text_column, "label_column": recipe.data.label_column}
 
 
 def interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[float, float, float]:
@@ -93,12 +110,13 @@ def interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[float
 
 
 def _trained(recipe: Recipe, seed: int, folder: Path, say: Callable[[str], None]) -> Path:
-    path = folder / f"seed-{seed}"
+    tables = recipe.to_json()
+    tables["training"]["seed"] = seed
+    seeded = Recipe.parse(tables, "sweep")
+    path = folder / f"seed-{seed}-{seeded.fingerprint[:12]}"  # another best recipe is another adapter
     if not path.exists():
         say(f"training {path}")
-        tables = recipe.to_json()
-        tables["training"]["seed"] = seed
-        train(Recipe.parse(tables, "sweep"), path, resume=path.with_name(f"{path.name}.partial").exists())
+        train(seeded, path, resume=path.with_name(f"{path.name}.partial").exists())
     return path
 
 

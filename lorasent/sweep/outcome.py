@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import optuna
 import tomli_w
 from optuna.trial import FrozenTrial, TrialState
@@ -85,8 +86,6 @@ def _told(trial: FrozenTrial) -> dict[str, Any]:
 
 def _draw(study: optuna.Study, out: Path) -> Iterator[Path]:
     """History, importances (PED-ANOVA) and parallel coordinates, where there are trials enough to tell anything."""
-    import matplotlib as mpl
-
     mpl.use("agg")
     from matplotlib import pyplot as plt
     from optuna.importance import PedAnovaImportanceEvaluator

@@ -1,9 +1,11 @@
 """What is searched, around the recipe that a sweep starts from: every range is widened to hold what that recipe says.
 
-A point of the space is a dict by name, as Optuna's trials hold it. Two names are not keys of a recipe: `lora.scale` is alpha / r,
-which keeps the size of an update while r moves, and `lora.target_modules` is a list in one string.
+A point of the space is a dict by name, as Optuna's trials hold it. Two names are not keys of a recipe: `lora.scale` is what LoRA
+scales by, alpha / r (alpha / sqrt(r) with rsLoRA), which keeps the size of an update while r moves; `lora.target_modules` is a list
+in one string.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -36,7 +38,7 @@ def start(recipe: Recipe) -> dict[str, Any]:
     lora, training = recipe.lora, recipe.training
     return {
         "lora.r": lora.r,
-        "lora.scale": lora.alpha / lora.r,
+        "lora.scale": lora.alpha / _divisor(recipe, lora.r),
         "lora.dropout": lora.dropout,
         "lora.target_modules": " ".join(lora.target_modules),
         "training.batch_size": training.batch_size,
@@ -69,6 +71,10 @@ def recipe_at(recipe: Recipe, point: Mapping[str, Any]) -> Recipe:
     for name, value in whole.items():
         table, _, key = name.partition(".")
         tables[table][key] = value
-    tables["lora"]["alpha"] = max(1, round(tables["lora"].pop("scale") * whole["lora.r"]))
+    tables["lora"]["alpha"] = max(1, round(tables["lora"].pop("scale") * _divisor(recipe, whole["lora.r"])))
     tables["lora"]["target_modules"] = whole["lora.target_modules"].split(" ")
     return Recipe.parse(tables, "sweep")
+
+
+def _divisor(recipe: Recipe, rank: int) -> float:
+    return math.sqrt(rank) if recipe.lora.use_rslora else rank

@@ -10,7 +10,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
@@ -42,6 +41,17 @@ UNPRUNED = 5
 POLL = 0.5
 """Seconds."""
 
+CLAIM = "made_for"
+"""What a study was made for, among its attributes."""
+
+SILENT = 6 * 3600
+"""Seconds after which a trial on another machine that told of no epoch is given up; unclaimed ones are after UNCLAIMED."""
+
+UNCLAIMED = 60
+
+RETRIES = 2
+"""So often the values of a trial whose process was gone are tried again."""
+
 
 @dataclass(frozen=True)
 class Search:
@@ -59,8 +69,8 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             study = optuna.create_study(storage=self.storage, study_name=NAME, load_if_exists=True)
-        except (ImportError, ValueError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
-            raise SweepError(f"--storage {self.storage}: no study can be kept there: {str(error).splitlines()[0]}") from None
+        except (ImportError, ValueError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+            raise SweepError(f"{self.storage}: no study can be kept there: {str(error).splitlines()[0]}") from None
         # Every worker, and every one that goes on later, draws its own: one seed would try one recipe again and again.
         seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)
         study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(seed[0]))
@@ -68,8 +78,8 @@ class Search:
         return study
 
 
-def run(search: Search, workers: int, *, resume: bool, say: Callable[[FrozenTrial], None]) -> optuna.Study:
-    """Searches until `search.trials` trials are finished; `say` hears of each that is. The study.
+def run(search: Search, workers: int, *, resume: bool, say: Callable[[FrozenTrial, int], None]) -> optuna.Study:
+    """Searches until `search.trials` trials are finished; `say` hears of each, and how many are. The study.
 
     Raises SweepError where one lies there already, of another recipe or other reviews, or if every worker fails.
     """
@@ -79,40 +89,43 @@ def run(search: Search, workers: int, *, resume: bool, say: Callable[[FrozenTria
     made_for = {"recipe": search.recipe, "data": [split.fingerprint for split in splits[:2]], "over": list(distributions)}
     search.out.mkdir(parents=True, exist_ok=True)
     study = search.open()
-    if not study.user_attrs:
-        for key, value in made_for.items():
-            study.set_user_attr(key, value)
-        study.enqueue_trial({name: value for name, value in start(recipe).items() if name in distributions})
+    if CLAIM not in study.user_attrs:
+        study.enqueue_trial({name: value for name, value in start(recipe).items() if name in distributions}, skip_if_exists=True)
+        study.set_user_attr(CLAIM, made_for)
     elif not resume:
         raise SweepError(f"{search.out}: holds a study already; go on with --resume, or choose another --out")
-    if changed := [key for key, value in made_for.items() if study.user_attrs.get(key) != value]:
+    if changed := [key for key, value in made_for.items() if study.user_attrs[CLAIM].get(key) != value]:
         raise SweepError(
             f"{search.out}: the study was made with another {' and '.join(changed)}; choose another --out or --storage"
         )
     told = {trial.number for trial in study.get_trials(states=FINISHED)}
     while len(told) < search.trials:
         for trial in _work(search, study, workers, told):
-            say(trial)
+            say(trial, len(told))
     return study
 
 
 def best(study: optuna.Study) -> FrozenTrial:
-    """The finished trial with the lowest validation loss, the earliest of equals."""
-    return min(study.get_trials(states=[TrialState.COMPLETE]), key=lambda trial: (trial.value, trial.number))
+    """The complete trial with the lowest validation loss, the earliest of equals. Raises SweepError if there is none."""
+    complete = study.get_trials(states=[TrialState.COMPLETE])
+    if not complete:
+        raise SweepError("no trial came to its end: all diverged or fell behind; search with a smaller training.learning_rate")
+    return min(complete, key=lambda trial: (trial.value, trial.number))
 
 
 def _work(search: Search, study: optuna.Study, workers: int, told: set[int]) -> Iterator[FrozenTrial]:
-    """Lets workers search; the trials that they finish. Ends when all workers have."""
-    _retry_abandoned(study)
+    """Lets workers search; the trials that are finished. Ends when no process is at work any more, here or elsewhere."""
+    _retry_abandoned(search, study)
     context, before = get_context("spawn"), len(told)
     lock, failures = context.Lock(), context.SimpleQueue()
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, _cores() // workers)
     hands = [context.Process(target=_worker, args=(search, number, threads, lock, failures)) for number in range(workers)]
     try:
         for hand in hands:
             hand.start()
         while True:
-            working = any(hand.is_alive() for hand in hands)
+            running = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+            working = any(hand.is_alive() for hand in hands) or not all(map(_abandoned, running))
             for trial in study.get_trials(deepcopy=False, states=FINISHED):
                 if trial.number not in told:
                     told.add(trial.number)
@@ -122,7 +135,7 @@ def _work(search: Search, study: optuna.Study, workers: int, told: set[int]) -> 
             time.sleep(POLL)
     finally:
         _stop(hands)
-    if not failures.empty():
+    if not failures.empty() and len(told) < search.trials:
         raise SweepError(f"{failures.get()}; what was tried is kept: go on with --resume")
     if len(told) == before:
         codes = ", ".join(str(hand.exitcode) for hand in hands)
@@ -163,6 +176,7 @@ def _next(search: Search, study: optuna.Study, distributions: dict[str, Any], lo
             return None
         trial = study.ask(distributions)
         trial.set_user_attr("worker", f"{socket.gethostname()} {os.getpid()}")
+        trial.set_user_attr("seen", time.time())
         return trial
 
 
@@ -195,23 +209,43 @@ class _Reporter(Listener):
 
     def epoch(self, row: Epoch) -> None:
         self.trial.report(row.validation_loss, row.epoch)
+        self.trial.set_user_attr("seen", time.time())
         if row.epoch < self.epochs and self.trial.should_prune():
             raise optuna.TrialPruned
 
 
-def _retry_abandoned(study: optuna.Study) -> None:
-    """Gives up the trials whose process on this machine is gone, and queues their values again."""
+def _retry_abandoned(search: Search, study: optuna.Study) -> None:
+    """Gives up the trials that nobody works at any more, and queues their values again."""
     for trial in study.get_trials(states=[TrialState.RUNNING]):
-        host, _, process = trial.user_attrs.get("worker", f"{socket.gethostname()} 0").rpartition(" ")
-        if host == socket.gethostname() and not _lives(int(process)):
+        if _abandoned(trial):
             study.tell(trial.number, state=TrialState.FAIL)
-            study.enqueue_trial(trial.params)
+            shutil.rmtree(search.out / "trials" / f"{trial.number}.partial", ignore_errors=True)
+            if (retried := trial.user_attrs.get("retried", 0)) < RETRIES:
+                point = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+                study.enqueue_trial(point, user_attrs={"retried": retried + 1})
+
+
+def _abandoned(trial: FrozenTrial) -> bool:
+    """Whether a running trial's process is gone; of another machine's, whether it has been silent for long."""
+    begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    if "worker" not in trial.user_attrs:
+        return time.time() - begun > UNCLAIMED
+    host, _, process = trial.user_attrs["worker"].rpartition(" ")
+    if host == socket.gethostname():
+        return not _lives(int(process))
+    return time.time() - float(trial.user_attrs.get("seen", begun)) > SILENT
 
 
 def _lives(process: int) -> bool:
-    if process == 0:
-        return False
-    with suppress(ProcessLookupError):
+    try:
         os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
         return True
-    return False
+    return True
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -702,10 +702,8 @@ def test_a_golden_of_something_else_is_one_line(recorded, tmp_path, column):
     golden.write(tmp_path / "golden.json", content.model_copy(update={"rows": rows}))
     with pytest.raises(GoldenError) as refused:
         differential.texts(recorded, LABELS)
-    expected = "expected a text, a label out of Negative, Positive, and logits, 2 numbers; found "
-    assert (
-        str(refused.value) == f"{recorded.predictions}: row 3: no prediction that can be compared: {expected}{str(rows[3])[:200]}"
-    )
+    expected = f"expected a text, a label out of Negative, Positive, and logits, 2 numbers; found {str(rows[3])[:200]}"
+    assert str(refused.value) == f"{recorded.predictions}: row 3: no prediction that can be compared: {expected}"
 
 
 def test_a_subject_without_weights_made_no_golden(recorded, tmp_path):

@@ -50,6 +50,13 @@ def test_the_fewest_that_decide_are_found(cases):
     assert power._fewest(decides, pairs).tolist() == enough.tolist()
 
 
+def test_what_is_asked_for_may_be_met_exactly():
+    """One pair that is worse has a mid-p of 0.25: at alpha = 0.25 it decides, always where every pair is worse."""
+    assert power.power(1, 1.0, 1.0, alpha=0.25) == 1.0
+    assert power.needed(1.0, 1.0, alpha=0.25, power_at_least=1.0) == 1
+    assert power.detectable(1, 1.0, alpha=0.25, power_at_least=1.0) == pytest.approx(1.0)
+
+
 def test_a_thousand_examples_show_two_points():
     """At 6 % discordance, n = 1000, one-sided 5 %, power 80 %: damages of 2 points are found, and not those of 1.8."""
     assert 0.018 < power.detectable(1000, 0.06) <= 0.020

@@ -345,6 +345,22 @@ def test_what_is_no_adapter_is_refused(copied):
         load(copied)
 
 
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ([], "LoRA"),
+        (["lora.use_rslora=true"], "rank-stabilised LoRA"),
+        (["lora.use_dora=true"], "DoRA"),
+        (["lora.use_rslora=true", "lora.use_dora=true"], "rank-stabilised DoRA"),
+    ],
+)
+def test_the_model_card_names_the_variant(bases, small_recipe, asked, kind):
+    """With its rank and alpha, on a line of its own."""
+    base = find(str(bases("bert")))
+    card = adapter._card(Recipe.read(small_recipe, asked), base, {"libraries": {"lorasent": "0.1.0"}})
+    assert f"\n{kind} r=2, alpha=4, trained on embedded:train with lorasent 0.1.0.\n" in card
+
+
 def test_an_edited_model_card_is_no_damage(copied):
     """People edit README.md; it is not hashed."""
     (copied / "README.md").write_text("mine")

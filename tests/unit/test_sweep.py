@@ -1,8 +1,10 @@
 """The search over recipes: its space, its trials in processes, whether a winner is better, and what is left on disk."""
 
+import datetime as dt
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -153,6 +155,7 @@ def test_killed_and_resumed_loses_the_running_trials_alone(process, search, tmp_
     ended = {trial.number for trial in trials if trial.state in study.FINISHED}
     assert finished < ended
     assert len(ended) == 3
+    assert not list((found / "trials").iterdir())
 
 
 @pytest.mark.slow
@@ -163,12 +166,12 @@ def test_a_study_goes_on_as_itself_alone(small_recipe, tmp_path):
     def search(recipe, *over):
         return study.Search(recipe.to_json(), tmp_path, f"sqlite:///{tmp_path / study.STUDY}", 1, 0, over)
 
-    study.run(search(recipe, "lora.r"), 1, resume=False, say=lambda _: None)
+    study.run(search(recipe, "lora.r"), 1, resume=False, say=lambda *_: None)
     other = Recipe.read(small_recipe, ["training.epochs=2"])
     with pytest.raises(SweepError, match=r"the study was made with another recipe; choose another --out or --storage$"):
-        study.run(search(other, "lora.r"), 1, resume=True, say=lambda _: None)
+        study.run(search(other, "lora.r"), 1, resume=True, say=lambda *_: None)
     with pytest.raises(SweepError, match=r"the study was made with another over; "):
-        study.run(search(recipe, "lora.scale"), 1, resume=True, say=lambda _: None)
+        study.run(search(recipe, "lora.scale"), 1, resume=True, say=lambda *_: None)
 
 
 def test_a_storage_that_cannot_be_used_is_one_line(lorasent, small_recipe, tmp_path):
@@ -176,7 +179,7 @@ def test_a_storage_that_cannot_be_used_is_one_line(lorasent, small_recipe, tmp_p
     done = lorasent("sweep", small_recipe, "--out", tmp_path / "x", "--storage", "nonsense://here", "--confirm", 0)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "--storage nonsense://here: no study can be kept there" in line
+    assert "nonsense://here: no study can be kept there" in line
 
 
 @pytest.mark.parametrize(
@@ -204,9 +207,49 @@ def test_without_the_extra_it_says_what_to_install():
     assert done.stderr == "lorasent: sweep: needs optuna; install it with: python -m pip install 'lorasent[sweep]'\n"
 
 
-def test_a_trained_arm_is_not_trained_again(small_adapter, small_recipe, tmp_path):
-    """What lies in the folder is taken, so that an interrupted confirmation goes on."""
-    (tmp_path / "seed-7").symlink_to(small_adapter)
-    said = []
-    assert confirmation._trained(Recipe.read(small_recipe), 7, tmp_path, said.append) == tmp_path / "seed-7"
-    assert said == []
+def test_an_arm_is_trained_once_for_each_recipe(small_recipe, tmp_path, monkeypatch):
+    """What an interrupted confirmation had trained is taken; another best recipe's adapter is not."""
+    trained = []
+    monkeypatch.setattr(confirmation, "train", lambda recipe, path, **_: (path.mkdir(), trained.append(recipe)))
+    first, second = Recipe.read(small_recipe), Recipe.read(small_recipe, ["lora.r=3"])
+    paths = [confirmation._trained(recipe, 7, tmp_path, lambda _: None) for recipe in (first, first, second)]
+    assert paths[0] == paths[1] != paths[2]
+    assert [(recipe.lora.r, recipe.training.seed) for recipe in trained] == [(2, 7), (3, 7)]
+
+
+@pytest.mark.parametrize("split", ["validation", "train"])
+def test_reviews_that_the_search_saw_confirm_nothing(lorasent, small_recipe, split):
+    """One line, before anything is searched."""
+    done = lorasent("sweep", small_recipe, "--data", f"embedded:{split}")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"lorasent: embedded:{split}: 24 of its ")
+    assert line.endswith(f" reviews are in the recipe's {split} too; confirm with others")
+
+
+def test_a_search_without_a_whole_trial_has_no_best():
+    """One line, no traceback."""
+    empty = optuna.create_study()
+    empty.tell(empty.ask(), state=TrialState.PRUNED)
+    with pytest.raises(SweepError, match=r"^no trial came to its end: all diverged or fell behind; "):
+        study.best(empty)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "age", "gone"),
+    [
+        ({"worker": f"{socket.gethostname()} {os.getpid()}"}, 0, False),
+        ({"worker": f"{socket.gethostname()} {2**22 + 1}"}, 0, True),
+        ({"worker": "elsewhere 1", "seen": time.time()}, 10 * study.SILENT, False),
+        ({"worker": "elsewhere 1", "seen": time.time() - 2 * study.SILENT}, 0, True),
+        ({}, 0, False),
+        ({}, 2 * study.UNCLAIMED, True),
+    ],
+    ids=["own", "gone", "elsewhere", "elsewhere, silent", "just asked for", "never claimed"],
+)
+def test_a_trial_is_given_up_where_nobody_works_at_it(attributes, age, gone):
+    """Its process on this machine has ended, or another machine has been silent for long."""
+    begun = dt.datetime.now() - dt.timedelta(seconds=age)  # noqa: DTZ005 - Optuna's are so
+    trial = optuna.trial.create_trial(state=TrialState.COMPLETE, value=0.0, user_attrs=attributes)
+    trial.datetime_start = begun
+    assert study._abandoned(trial) is gone
