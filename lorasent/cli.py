@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -298,24 +299,26 @@ def sweep(
         needed = "two seeds at least, or 0" if confirm == 1 else "--data with reviews that chose nothing, or --confirm 0"
         raise LorasentError(f"sweep: to confirm the best recipe needs {needed}")
     _checked(precision)
-    try:
-        from lorasent.sweep import confirmation, outcome, space, study
-    except ModuleNotFoundError as error:
-        raise LorasentError(f"sweep: needs {error.name}; install it with: python -m pip install 'lorasent[sweep]'") from None
+    for needed in ("optuna", "matplotlib", "tomli_w"):
+        if find_spec(needed) is None:
+            raise LorasentError(f"sweep: needs {needed}; install it with: python -m pip install 'lorasent[sweep]'")
     from lorasent.progress import bar
+    from lorasent.sweep import confirmation, outcome, space, study
 
     search = study.Search(
         read.to_json(), out, storage or f"sqlite:///{(out / study.STUDY).resolve()}", trials, seed, tuple(over or space.NAMES)
     )
+    if confirm and data is not None:
+        confirmation.unknown(read, data)  # before anything is trained
     try:
         with bar(console) as progress:
             task = progress.add_task("trials", total=trials)
 
-            def say(trial: Any) -> None:
+            def say(trial: Any, done: int) -> None:
                 console.print(outcome.row(trial))
-                progress.advance(task)
+                progress.update(task, completed=done)
 
-            found = study.run(search, workers, resume=resume, say=say)
+            found = study.run(search, workers, resume=resume, say=say, note=console.print)
         confirmed = None
         best = space.recipe_at(read, study.best(found).params)
         if confirm and data is not None and best != read:

@@ -19,14 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lorasent.data import read
+from lorasent.data import Reviews, read, without_overlap
+from lorasent.errors import SweepError
 from lorasent.evidence import LiveSubject
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from lorasent.recipe import Recipe
+from lorasent.run import read_splits
 from lorasent.training import train
 
 LEVEL = 0.95
+
+MARGIN = 0.02
 
 
 @dataclass(frozen=True)
@@ -43,40 +47,59 @@ class Confirmation:
     gain: float
     low: float
     high: float
+    margin: float
+    """The loss that the gate lets pass."""
     outcome: str
     """The gate's, on the first retrain of the best recipe against those of the other."""
     message: str
+    known: int
+    """Reviews of the n that trained the recipes or chose among them."""
 
     @property
-    def better(self) -> bool:
-        """Whether the interval of the gain lies above zero."""
-        return self.low > 0
+    def word(self) -> str:
+        """What the interval of the gain says: above zero, below it, or above the loss that the gate lets pass."""
+        if self.low > 0:
+            return "better"
+        if self.high < 0:
+            return "worse"
+        return "no worse" if self.low > -self.margin else "not shown to be better"
 
     def to_json(self) -> dict[str, Any]:
         """Everything by name."""
-        return {**asdict(self), "better": self.better}
+        return {**asdict(self), "word": self.word}
+
+
+def unknown(recipe: Recipe, data: str) -> tuple[Reviews, int]:
+    """The reviews that confirm, and how many of them trained the recipe or chose it. Raises SweepError if all did."""
+    reviews = rest = read(data, recipe.base.labels)
+    for split in read_splits(recipe)[:2]:
+        rest = without_overlap(rest, split)
+    if not len(rest):
+        raise SweepError(f"--data {data}: each of its {len(reviews)} reviews trained the recipe or chose its epoch; give others")
+    return reviews, len(reviews) - len(rest)
 
 
 def confirm(
     first: Recipe, best: Recipe, data: str, folder: Path, *, seeds: int, precision: str, say: Callable[[str], None]
 ) -> Confirmation:
     """Trains either recipe with fresh seeds in `folder`, but for what lies there already, and compares them on `data`."""
+    reviews, known = unknown(first, data)
     fresh = tuple(first.training.seed + number for number in range(1, seeds + 1))
 
     def answers(recipe: Recipe, arm: str) -> tuple[list[Path], NDArray[np.bool_]]:
         paths = [_trained(recipe, seed, folder / arm, say) for seed in fresh]
         return paths, np.array([_right(path, precision, reviews.texts, reviews.labels) for path in paths])
 
-    reviews = read(data, first.base.labels)
     (bank, started), (retrains, found) = answers(first, "start"), answers(best, "best")
     gain, low, high = interval(started, found)
     changed = tuple(table for table, keys in best.to_json().items() if first.to_json().get(table) != keys)
     policy = Policy.model_validate(
-        {"data": {"test": data, "precision": precision}, "integrity": {"may_change": changed}, "quality": {}}
+        {"data": {"test": data, "precision": precision}, "integrity": {"may_change": changed}, "quality": {"margin": MARGIN}}
     )
     verdict = judge(retrains[0], bank, policy)
     was, now = tuple(started.mean(axis=1).tolist()), tuple(found.mean(axis=1).tolist())
-    return Confirmation(data, len(reviews), fresh, was, now, gain, low, high, str(verdict.outcome), verdict.findings[0].message)
+    said = (str(verdict.outcome), verdict.findings[0].message)
+    return Confirmation(data, len(reviews), fresh, was, now, gain, low, high, MARGIN, *said, known)
 
 
 def interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[float, float, float]:
@@ -93,12 +116,13 @@ def interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[float
 
 
 def _trained(recipe: Recipe, seed: int, folder: Path, say: Callable[[str], None]) -> Path:
-    path = folder / f"seed-{seed}"
+    tables = recipe.to_json()
+    tables["training"]["seed"] = seed
+    seeded = Recipe.parse(tables, "sweep")
+    path = folder / f"seed-{seed}-{seeded.fingerprint[:12]}"  # a search that goes on may find another best recipe
     if not path.exists():
         say(f"training {path}")
-        tables = recipe.to_json()
-        tables["training"]["seed"] = seed
-        train(Recipe.parse(tables, "sweep"), path, resume=path.with_name(f"{path.name}.partial").exists())
+        train(seeded, path, resume=path.with_name(f"{path.name}.partial").exists())
     return path
 
 
