@@ -293,23 +293,16 @@ def sweep(
 
     read = Recipe.read(recipe, set_ or [])
     out = out or Path("sweeps") / Path(recipe).stem
-    if data is None and read.data.validation.startswith("embedded"):
-        data = "embedded:test"
-    if confirm == 1 or (confirm and data is None):
-        needed = "two seeds at least, or 0" if confirm == 1 else "--data with reviews that chose nothing, or --confirm 0"
-        raise LorasentError(f"sweep: to confirm the best recipe needs {needed}")
     _checked(precision)
-    for needed in ("optuna", "matplotlib", "tomli_w"):
-        if find_spec(needed) is None:
-            raise LorasentError(f"sweep: needs {needed}; install it with: python -m pip install 'lorasent[sweep]'")
+    if missing := [name for name in ("optuna", "matplotlib", "tomli_w") if find_spec(name) is None]:
+        raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
     from lorasent.progress import bar
     from lorasent.sweep import confirmation, outcome, space, study
 
+    confirming = confirmation.source(read, data, confirm)
     search = study.Search(
         read.to_json(), out, storage or f"sqlite:///{(out / study.STUDY).resolve()}", trials, seed, tuple(over or space.NAMES)
     )
-    if confirm and data is not None:
-        confirmation.unknown(read, data)  # before anything is trained
     try:
         with bar(console) as progress:
             task = progress.add_task("trials", total=trials)
@@ -321,9 +314,9 @@ def sweep(
             found = study.run(search, workers, resume=resume, say=say, note=console.print)
         confirmed = None
         best = space.recipe_at(read, study.best(found).params)
-        if confirm and data is not None and best != read:
+        if confirming is not None and best != read:
             confirmed = confirmation.confirm(
-                read, best, data, out / "confirmation", seeds=confirm, precision=precision, say=console.print
+                read, best, confirming, out / "confirmation", seeds=confirm, precision=precision, say=console.print
             )
     except KeyboardInterrupt:
         again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])

@@ -69,6 +69,19 @@ class Confirmation:
         return {**asdict(self), "word": self.word}
 
 
+def source(recipe: Recipe, data: str | None, seeds: int) -> str | None:
+    """Where the reviews that confirm come from, or None for no seeds. Raises SweepError if nothing could be confirmed so."""
+    if data is None and recipe.data.validation.startswith("embedded"):
+        data = "embedded:test"
+    if seeds == 1 or (seeds and data is None):
+        needed = "two seeds at least, or 0" if seeds == 1 else "--data with reviews that chose nothing, or --confirm 0"
+        raise SweepError(f"sweep: to confirm the best recipe needs {needed}")
+    if not seeds or data is None:
+        return None
+    unknown(recipe, data)
+    return data
+
+
 def unknown(recipe: Recipe, data: str) -> tuple[Reviews, int]:
     """The reviews that confirm, and how many of them trained the recipe or chose it. Raises SweepError if all did."""
     reviews = rest = read(data, recipe.base.labels)
