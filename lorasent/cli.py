@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -292,16 +293,13 @@ def sweep(
 
     read = Recipe.read(recipe, set_ or [])
     out = out or Path("sweeps") / Path(recipe).stem
-    data = _confirming(data, confirm, read.data.validation)
     _checked(precision)
-    try:
-        from lorasent.sweep import confirmation, outcome, space, study
-    except ModuleNotFoundError as error:
-        raise LorasentError(f"sweep: needs {error.name}; install it with: python -m pip install 'lorasent[sweep]'") from None
+    if missing := [name for name in ("optuna", "matplotlib", "tomli_w") if find_spec(name) is None]:
+        raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
     from lorasent.progress import bar
+    from lorasent.sweep import confirmation, outcome, space, study
 
-    if data is not None:
-        confirmation.unseen(read, data)  # refused before the search, not after it
+    confirming = confirmation.source(read, data, confirm)
     search = study.Search(
         read.to_json(), out, storage or f"sqlite:///{(out / study.STUDY).resolve()}", trials, seed, tuple(over or space.NAMES)
     )
@@ -309,19 +307,19 @@ def sweep(
         with bar(console) as progress:
             task = progress.add_task("trials", total=trials)
 
-            def say(trial: Any, finished: int) -> None:
+            def say(trial: Any, done: int) -> None:
                 console.print(outcome.row(trial))
-                progress.update(task, completed=finished)
+                progress.update(task, completed=done)
 
-            found = study.run(search, workers, resume=resume, say=say)
+            found = study.run(search, workers, resume=resume, say=say, note=console.print)
         for line in outcome.table(found):
             print(line)
         confirmed, written = None, outcome.write(found, read, out, None)
         best = space.recipe_at(read, study.best(found).params)
-        if data is not None and best != read:
+        if confirming is not None and best != read:
             console.print("Is it better? Both recipes again, with fresh seeds:")
             confirmed = confirmation.confirm(
-                read, best, data, out / "confirmation", seeds=confirm, precision=precision, say=console.print
+                read, best, confirming, out / "confirmation", seeds=confirm, precision=precision, say=console.print
             )
     except KeyboardInterrupt:
         again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])
@@ -373,17 +371,6 @@ def _tried(question: Callable[[], str]) -> str:
         return question()
     except Exception as error:
         return f"no: {(str(error).splitlines() or [type(error).__name__])[0]}"
-
-
-def _confirming(data: str | None, seeds: int, validation: str) -> str | None:
-    """The reviews that confirm what a search found; None where nothing is to be confirmed."""
-    if seeds == 1:
-        raise LorasentError("sweep: to confirm the best recipe needs two seeds at least, or 0")
-    if seeds and data is None and validation == "embedded:validation":
-        return "embedded:test"
-    if seeds and data is None:
-        raise LorasentError("sweep: to confirm the best recipe needs --data with reviews that chose nothing, or --confirm 0")
-    return data if seeds else None
 
 
 def _checked(precision: str) -> None:

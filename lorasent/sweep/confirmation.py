@@ -30,6 +30,8 @@ from lorasent.training import train
 
 LEVEL = 0.95
 
+MARGIN = 0.02
+
 
 @dataclass(frozen=True)
 class Confirmation:
@@ -45,55 +47,81 @@ class Confirmation:
     gain: float
     low: float
     high: float
+    margin: float
+    """The loss that the gate lets pass."""
     outcome: str
     """The gate's, on the first retrain of the best recipe against those of the other."""
     message: str
+    known: int
+    """Reviews of the n that trained the recipes or chose among them."""
 
     @property
-    def better(self) -> bool:
-        """Whether the interval of the gain lies above zero."""
-        return self.low > 0
+    def word(self) -> str:
+        """What the interval of the gain says: above zero, below it, or above the loss that the gate lets pass."""
+        if self.low > 0:
+            return "better"
+        if self.high < 0:
+            return "worse"
+        return "no worse" if self.low > -self.margin else "not shown to be better"
 
     def to_json(self) -> dict[str, Any]:
         """Everything by name."""
-        return {**asdict(self), "better": self.better}
+        return {**asdict(self), "word": self.word}
+
+
+def source(recipe: Recipe, data: str | None, seeds: int) -> str | None:
+    """Where the reviews that confirm come from, or None for no seeds. Raises SweepError if nothing could be confirmed so."""
+    if data is None and recipe.data.validation == "embedded:validation":
+        data = "embedded:test"
+    if seeds == 1 or (seeds and data is None):
+        needed = "two seeds at least, or 0" if seeds == 1 else "--data with reviews that chose nothing, or --confirm 0"
+        raise SweepError(f"sweep: to confirm the best recipe needs {needed}")
+    if not seeds or data is None:
+        return None
+    unknown(recipe, data)
+    return data
+
+
+def unknown(recipe: Recipe, data: str) -> tuple[Reviews, int]:
+    """The reviews that confirm, and how many of them trained the recipe or chose it. Raises SweepError if all did."""
+    reviews = rest = read(data, recipe.base.labels, **_columns(recipe))
+    for split in read_splits(recipe)[:2]:
+        rest = without_overlap(rest, split)
+    if not len(rest):
+        raise SweepError(f"--data {data}: each of its {len(reviews)} reviews trained the recipe or chose its epoch; give others")
+    return reviews, len(reviews) - len(rest)
+
+
+def _columns(recipe: Recipe) -> dict[str, str | None]:
+    return {"text_column": recipe.data.text_column, "label_column": recipe.data.label_column}
 
 
 def confirm(
     first: Recipe, best: Recipe, data: str, folder: Path, *, seeds: int, precision: str, say: Callable[[str], None]
 ) -> Confirmation:
     """Trains either recipe with fresh seeds in `folder`, but for what lies there already, and compares them on `data`."""
+    reviews, known = unknown(first, data)
     fresh = tuple(first.training.seed + number for number in range(1, seeds + 1))
 
     def answers(recipe: Recipe, arm: str) -> tuple[list[Path], NDArray[np.bool_]]:
         paths = [_trained(recipe, seed, folder / arm, say) for seed in fresh]
         return paths, np.array([_right(path, precision, reviews.texts, reviews.labels) for path in paths])
 
-    reviews = unseen(first, data)
     (bank, started), (retrains, found) = answers(first, "start"), answers(best, "best")
     gain, low, high = interval(started, found)
     changed = tuple(table for table, keys in best.to_json().items() if first.to_json().get(table) != keys)
     policy = Policy.model_validate(
-        {"data": {"test": data, "precision": precision, **_columns(first)}, "integrity": {"may_change": changed}, "quality": {}}
+        {
+            "data": {"test": data, "precision": precision, **_columns(first)},
+            "integrity": {"may_change": changed},
+            "quality": {"margin": MARGIN},
+        }
     )
     verdict = judge(retrains[0], bank, policy)
-    decided = [one for one in verdict.findings if one.outcome is verdict.outcome]
-    told = next((one.message for one in decided if one.check.startswith("quality")), decided[0].message)
     was, now = tuple(started.mean(axis=1).tolist()), tuple(found.mean(axis=1).tolist())
-    return Confirmation(data, len(reviews), fresh, was, now, gain, low, high, str(verdict.outcome), told)
-
-
-def unseen(recipe: Recipe, data: str) -> Reviews:
-    """The reviews that confirm. Raises SweepError if some of them trained, or chose the best."""
-    reviews = read(data, recipe.base.labels, **_columns(recipe))
-    for name, split in zip(("train", "validation"), read_splits(recipe)[:2], strict=True):
-        if known := len(reviews) - len(without_overlap(reviews, split)):
-            raise SweepError(f"{data}: {known} of its {len(reviews)} reviews are in the recipe's {name} too; confirm with others")
-    return reviews
-
-
-def _columns(recipe: Recipe) -> dict[str, str | None]:
-    return {"text_column": recipe.data.text_column, "label_column": recipe.data.label_column}
+    decided = [one for one in verdict.findings if one.outcome is verdict.outcome]
+    said = (str(verdict.outcome), next((one for one in decided if one.check.startswith("quality")), decided[0]).message)
+    return Confirmation(data, len(reviews), fresh, was, now, gain, low, high, MARGIN, *said, known)
 
 
 def interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[float, float, float]:
@@ -113,7 +141,7 @@ def _trained(recipe: Recipe, seed: int, folder: Path, say: Callable[[str], None]
     tables = recipe.to_json()
     tables["training"]["seed"] = seed
     seeded = Recipe.parse(tables, "sweep")
-    path = folder / f"seed-{seed}-{seeded.fingerprint[:12]}"  # another best recipe is another adapter
+    path = folder / f"seed-{seed}-{seeded.fingerprint[:12]}"  # a search that goes on may find another best recipe
     if not path.exists():
         say(f"training {path}")
         train(seeded, path, resume=path.with_name(f"{path.name}.partial").exists())

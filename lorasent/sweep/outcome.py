@@ -1,20 +1,21 @@
 """What a search found: a table, JSON, three plots, and the best recipe as a file that `lorasent train` takes."""
 
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import optuna
 import tomli_w
 from optuna.trial import FrozenTrial, TrialState
 
-from lorasent import files
+from lorasent import files, manifest
 from lorasent.recipe import Recipe
+from lorasent.sweep.claims import HEARD
 from lorasent.sweep.confirmation import Confirmation
 from lorasent.sweep.space import recipe_at
-from lorasent.sweep.study import best
+from lorasent.sweep.study import BEST, best
 
 RECIPE, FOUND = "best.toml", "sweep.json"
 
@@ -47,10 +48,12 @@ def conclusion(found: Confirmation | None, *, same: bool) -> Iterator[str]:
     if found is None:
         return
     points = f"{100 * found.gain:+.2f} points ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
-    word = "BETTER" if found.better else "NOT SHOWN TO BE BETTER"
+    word = found.word.upper() + (f" (by {100 * found.margin:g} points or more)" if found.word == "no worse" else "")
     was, now = (sum(arm) / len(arm) for arm in (found.started, found.found))
     where = f"the {found.n} reviews of {found.data}, {len(found.seeds)} fresh seeds each"
     yield f"{word}: accuracy {was:.4f} -> {now:.4f} on {where}: {points}"
+    if found.known:
+        yield f"{found.known} of these reviews trained the recipes or chose among them: the figures are too kind."
     yield f"The gate, on its first retrain against the recipe's: {found.outcome}: {found.message}"
 
 
@@ -69,7 +72,15 @@ def write(study: optuna.Study, recipe: Recipe, out: Path, confirmation: Confirma
         "confirmation": confirmation.to_json() if confirmation else None,
     }
     files.write(out / FOUND, [files.canonical(said)])
-    return [out / RECIPE, out / FOUND, *_draw(study, out)]
+    return [out / RECIPE, out / FOUND, *_adapter(chosen, out / BEST), *_draw(study, out)]
+
+
+def _adapter(chosen: Recipe, path: Path) -> Iterator[Path]:
+    """The best trial's adapter, if it was trained here; one of another trial, left by a kill, is removed."""
+    if path.exists() and manifest.read(path)["recipe"] != chosen.to_json():
+        shutil.rmtree(path)
+    if path.exists():
+        yield path
 
 
 def _told(trial: FrozenTrial) -> dict[str, Any]:
@@ -80,12 +91,14 @@ def _told(trial: FrozenTrial) -> dict[str, Any]:
         "validation_loss": trial.value if trial.state is TrialState.COMPLETE else None,
         "by_epoch": list(trial.intermediate_values.values()),
         "seconds": trial.duration.total_seconds() if trial.duration else None,
-        **{key: value for key, value in trial.user_attrs.items() if key != "worker"},
+        **{key: value for key, value in trial.user_attrs.items() if key != HEARD},
     }
 
 
 def _draw(study: optuna.Study, out: Path) -> Iterator[Path]:
     """History, importances (PED-ANOVA) and parallel coordinates, where there are trials enough to tell anything."""
+    import matplotlib as mpl
+
     mpl.use("agg")
     from matplotlib import pyplot as plt
     from optuna.importance import PedAnovaImportanceEvaluator

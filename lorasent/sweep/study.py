@@ -4,34 +4,41 @@ Whatever was tried lies in an Optuna study, in a database: processes, and machin
 that was killed goes on. A trial whose process is gone is tried again, by the same values. The first trial is the recipe itself.
 """
 
-import os
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Lock
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+from filelock import FileLock
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lorasent.errors import DivergedError, LorasentError, SweepError
 from lorasent.recipe import Recipe
 from lorasent.run import Epoch, Listener, Prepared, read_splits
+from lorasent.sweep import claims
 from lorasent.sweep.space import recipe_at, space, start
 from lorasent.training import train
 
 STUDY = "study.db"
 """The study in a sweep's folder, where no other storage is named."""
 
+BEST = "best"
+"""The adapter of the best trial, in a sweep's folder."""
+
 NAME = "lorasent"
+
+MADE_FOR = "made_for"
+"""The study's user attribute that says what it searches."""
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -40,17 +47,6 @@ UNPRUNED = 5
 
 POLL = 0.5
 """Seconds."""
-
-CLAIM = "made_for"
-"""What a study was made for, among its attributes."""
-
-SILENT = 6 * 3600
-"""Seconds after which a trial on another machine that told of no epoch is given up; unclaimed ones are after UNCLAIMED."""
-
-UNCLAIMED = 60
-
-RETRIES = 2
-"""So often the values of a trial whose process was gone are tried again."""
 
 
 @dataclass(frozen=True)
@@ -70,74 +66,107 @@ class Search:
         try:
             study = optuna.create_study(storage=self.storage, study_name=NAME, load_if_exists=True)
         except (ImportError, ValueError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
-            raise SweepError(f"{self.storage}: no study can be kept there: {str(error).splitlines()[0]}") from None
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise SweepError(f"--storage {_shown(self.storage)}: no study can be kept there: {reason}") from None
         # Every worker, and every one that goes on later, draws its own: one seed would try one recipe again and again.
         seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)
         study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(seed[0]))
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
         return study
 
+    @property
+    def folder(self) -> Path:
+        """Where trials are trained."""
+        return self.out / "trials"
 
-def run(search: Search, workers: int, *, resume: bool, say: Callable[[FrozenTrial, int], None]) -> optuna.Study:
-    """Searches until `search.trials` trials are finished; `say` hears of each, and how many are. The study.
+    @property
+    def lock(self) -> FileLock:
+        """Held while a trial is given out, or the best is changed; a process that dies lets go of it."""
+        return FileLock(self.out / ".lock")
+
+
+def run(
+    search: Search, workers: int, *, resume: bool, say: Callable[[FrozenTrial, int], None], note: Callable[[str], None]
+) -> optuna.Study:
+    """Searches until `search.trials` trials are finished; `say` hears of each that is, and how many are. The study.
 
     Raises SweepError where one lies there already, of another recipe or other reviews, or if every worker fails.
     """
     recipe = Recipe.parse(search.recipe, "sweep")
     splits = read_splits(recipe)
     distributions = space(recipe, search.over)
+    first = {name: value for name, value in start(recipe).items() if name in distributions}
     made_for = {"recipe": search.recipe, "data": [split.fingerprint for split in splits[:2]], "over": list(distributions)}
-    search.out.mkdir(parents=True, exist_ok=True)
+    search.folder.mkdir(parents=True, exist_ok=True)
     study = search.open()
-    if CLAIM not in study.user_attrs:
-        study.enqueue_trial({name: value for name, value in start(recipe).items() if name in distributions}, skip_if_exists=True)
-        study.set_user_attr(CLAIM, made_for)
+    found = study.user_attrs.get(MADE_FOR)
+    if found is None:
+        study.enqueue_trial(first, user_attrs={claims.FIRST: True}, skip_if_exists=True)
+        study.set_user_attr(MADE_FOR, made_for)
     elif not resume:
         raise SweepError(f"{search.out}: holds a study already; go on with --resume, or choose another --out")
-    if changed := [key for key, value in made_for.items() if study.user_attrs[CLAIM].get(key) != value]:
+    elif changed := [key for key, value in made_for.items() if found.get(key) != value]:
         raise SweepError(
             f"{search.out}: the study was made with another {' and '.join(changed)}; choose another --out or --storage"
         )
-    told = {trial.number for trial in study.get_trials(states=FINISHED)}
+    told = {trial.number for trial in study.get_trials(deepcopy=False, states=FINISHED)}
+    waiting = False
     while len(told) < search.trials:
-        for trial in _work(search, study, workers, told):
+        _retry_lost(search, study, first)
+        if _enough(search, study):
+            if not waiting:
+                note("Waiting for trials that run elsewhere.")
+            waiting = True
+            time.sleep(POLL)
+        else:
+            waiting = False
+            for trial in _work(search, study, workers, told):
+                say(trial, len(told))
+        for trial in _new(study, told):
             say(trial, len(told))
     return study
 
 
 def best(study: optuna.Study) -> FrozenTrial:
-    """The complete trial with the lowest validation loss, the earliest of equals. Raises SweepError if there is none."""
-    complete = study.get_trials(states=[TrialState.COMPLETE])
+    """The finished trial with the lowest validation loss, the earliest of equals. Raises SweepError if none came to its end."""
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if not complete:
-        raise SweepError("no trial came to its end: all diverged or fell behind; search with a smaller training.learning_rate")
+        raise SweepError("no trial came to its end, all diverged; start from a recipe with a smaller training.learning_rate")
     return min(complete, key=lambda trial: (trial.value, trial.number))
 
 
+def _new(study: optuna.Study, told: set[int]) -> Iterator[FrozenTrial]:
+    """The finished trials that are not in `told`, and puts them there."""
+    for trial in study.get_trials(deepcopy=False, states=FINISHED):
+        if trial.number not in told:
+            told.add(trial.number)
+            yield trial
+
+
+def _enough(search: Search, study: optuna.Study) -> bool:
+    """Whether enough trials are finished or on their way."""
+    return len(study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING))) >= search.trials
+
+
 def _work(search: Search, study: optuna.Study, workers: int, told: set[int]) -> Iterator[FrozenTrial]:
-    """Lets workers search; the trials that are finished. Ends when no process is at work any more, here or elsewhere."""
-    _retry_abandoned(search, study)
+    """Lets workers search; the trials that are finished meanwhile. Ends when all workers have."""
     context, before = get_context("spawn"), len(told)
-    lock, failures = context.Lock(), context.SimpleQueue()
-    threads = max(1, _cores() // workers)
-    hands = [context.Process(target=_worker, args=(search, number, threads, lock, failures)) for number in range(workers)]
+    failures = context.SimpleQueue()
+    hands = [context.Process(target=_worker, args=(search, number, workers, failures)) for number in range(workers)]
     try:
         for hand in hands:
             hand.start()
         while True:
-            running = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
-            working = any(hand.is_alive() for hand in hands) or not all(map(_abandoned, running))
-            for trial in study.get_trials(deepcopy=False, states=FINISHED):
-                if trial.number not in told:
-                    told.add(trial.number)
-                    yield trial
+            working = any(hand.is_alive() for hand in hands)
+            yield from _new(study, told)
             if not working:
                 break
             time.sleep(POLL)
     finally:
         _stop(hands)
-    if not failures.empty() and len(told) < search.trials:
+    if not failures.empty():
         raise SweepError(f"{failures.get()}; what was tried is kept: go on with --resume")
-    if len(told) == before:
+    if len(told) == before and any(hand.exitcode for hand in hands):
         codes = ", ".join(str(hand.exitcode) for hand in hands)
         raise SweepError(f"the workers ended without a finished trial (exit codes {codes}); go on with --resume")
 
@@ -151,54 +180,67 @@ def _stop(hands: Sequence[BaseProcess]) -> None:
             hand.join()
 
 
-def _worker(search: Search, number: int, threads: int, lock: Lock, failures: Any) -> None:
+def _worker(search: Search, number: int, workers: int, failures: Any) -> None:
     """A process: asks for trials and trains them until there are enough."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends us
-    torch.set_num_threads(threads)
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
     try:
         recipe = Recipe.parse(search.recipe, "sweep")
         study, distributions = search.open(number + 1), space(recipe, search.over)
-        while (trial := _next(search, study, distributions, lock)) is not None:
-            _try(search, study, trial, recipe)
+        while (given := _next(search, study, distributions)) is not None:
+            trial, lock = given
+            with claims.alive(trial, lock):
+                _try(search, study, trial, recipe)
     except LorasentError as error:
         failures.put(str(error))
 
 
-def _next(search: Search, study: optuna.Study, distributions: dict[str, Any], lock: Lock) -> Trial | None:
-    """A trial, unless enough are finished or on their way, or nobody waits for it any more."""
+def _next(search: Search, study: optuna.Study, distributions: dict[str, Any]) -> tuple[Trial, FileLock] | None:
+    """A trial, claimed, unless enough are finished or on their way, or nobody waits for it any more."""
     parent = parent_process()
     if parent is not None and not parent.is_alive():
         return None
-    with lock:
-        if len(study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING))) >= search.trials:
+    with search.lock:
+        if _enough(search, study):
             return None
         trial = study.ask(distributions)
-        trial.set_user_attr("worker", f"{socket.gethostname()} {os.getpid()}")
-        trial.set_user_attr("seen", time.time())
-        return trial
+        return trial, claims.claim(trial, search.folder)
 
 
 def _try(search: Search, study: optuna.Study, trial: Trial, recipe: Recipe) -> None:
-    """Trains a trial's recipe; its adapter is not kept."""
-    path = search.out / "trials" / str(trial.number)
+    """Trains a trial's recipe; its adapter is kept while none is better."""
+    path = search.folder / str(trial.number)
     try:
         done = train(recipe_at(recipe, trial.params), path, listener=_Reporter(trial))
-    except (optuna.TrialPruned, DivergedError) as reason:
-        trial.set_user_attr("ended", "diverged" if isinstance(reason, DivergedError) else "pruned")
-        study.tell(trial, state=TrialState.PRUNED)
-    else:
         for key, value in (("accuracy", done.best.accuracy), ("epoch", done.best.epoch), ("epochs", len(done.epochs))):
             trial.set_user_attr(key, value)
-        study.tell(trial, done.best.validation_loss)
+        if study.tell(trial, done.best.validation_loss, skip_if_finished=True).state is TrialState.COMPLETE:
+            _keep(search, study, trial.number, path)
+    except (optuna.TrialPruned, DivergedError) as reason:
+        trial.set_user_attr("ended", "diverged" if isinstance(reason, DivergedError) else "pruned")
+        study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+    except optuna.exceptions.UpdateFinishedTrialError:
+        return  # it slept so long that others took it for lost
     finally:
-        for folder in (path, path.with_name(f"{path.name}.partial")):
-            shutil.rmtree(folder, ignore_errors=True)
+        _clear(search, trial.number)
+
+
+def _keep(search: Search, study: optuna.Study, number: int, path: Path) -> None:
+    with search.lock:
+        if best(study).number == number:
+            shutil.rmtree(search.out / BEST, ignore_errors=True)
+            path.rename(search.out / BEST)
+
+
+def _clear(search: Search, number: int) -> None:
+    for name in (str(number), f"{number}.partial"):
+        shutil.rmtree(search.folder / name, ignore_errors=True)
 
 
 class _Reporter(Listener):
-    """Reports each epoch's validation loss, and ends a trial that falls behind the others."""
+    """Reports each epoch's validation loss, and ends a trial that falls behind the others, but for the recipe itself."""
 
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
@@ -209,43 +251,19 @@ class _Reporter(Listener):
 
     def epoch(self, row: Epoch) -> None:
         self.trial.report(row.validation_loss, row.epoch)
-        self.trial.set_user_attr("seen", time.time())
-        if row.epoch < self.epochs and self.trial.should_prune():
+        if row.epoch < self.epochs and claims.FIRST not in self.trial.user_attrs and self.trial.should_prune():
             raise optuna.TrialPruned
 
 
-def _retry_abandoned(search: Search, study: optuna.Study) -> None:
-    """Gives up the trials that nobody works at any more, and queues their values again."""
-    for trial in study.get_trials(states=[TrialState.RUNNING]):
-        if _abandoned(trial):
-            study.tell(trial.number, state=TrialState.FAIL)
-            shutil.rmtree(search.out / "trials" / f"{trial.number}.partial", ignore_errors=True)
-            if (retried := trial.user_attrs.get("retried", 0)) < RETRIES:
-                point = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-                study.enqueue_trial(point, user_attrs={"retried": retried + 1})
+def _retry_lost(search: Search, study: optuna.Study, first: dict[str, Any]) -> None:
+    with search.lock:
+        for trial in claims.lost(study, search.folder):
+            claims.give_up(study, trial, first)
+            _clear(search, trial.number)
 
 
-def _abandoned(trial: FrozenTrial) -> bool:
-    """Whether a running trial's process is gone; of another machine's, whether it has been silent for long."""
-    begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    if "worker" not in trial.user_attrs:
-        return time.time() - begun > UNCLAIMED
-    host, _, process = trial.user_attrs["worker"].rpartition(" ")
-    if host == socket.gethostname():
-        return not _lives(int(process))
-    return time.time() - float(trial.user_attrs.get("seen", begun)) > SILENT
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _shown(storage: str) -> str:
+    """A database's URL without its password."""
+    with suppress(ArgumentError):
+        return make_url(storage).render_as_string(hide_password=True)
+    return storage

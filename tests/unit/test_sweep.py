@@ -1,13 +1,14 @@
 """The search over recipes: its space, its trials in processes, whether a winner is better, and what is left on disk."""
 
-import datetime as dt
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -16,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from lorasent import Recipe
+from lorasent import Recipe, manifest
 from lorasent.errors import SweepError
 from lorasent.recipe import shipped
-from lorasent.sweep import confirmation, space, study
-from lorasent.sweep.confirmation import interval
+from lorasent.run import read_splits
+from lorasent.sweep import claims, confirmation, outcome, space, study
+from lorasent.sweep.confirmation import Confirmation, interval
 
 EMBEDDED = Recipe.read("embedded")
 
@@ -96,6 +98,10 @@ def search(small_recipe, tmp_path):
     return ["sweep", small_recipe, "--out", tmp_path / "found", "--over", "lora.r", "--over", "training.learning_rate"]
 
 
+def ignore(*_):
+    """What nobody wants to hear."""
+
+
 def opened(folder):
     """The study of a search's folder."""
     return optuna.load_study(study_name=study.NAME, storage=f"sqlite:///{folder / study.STUDY}")
@@ -120,7 +126,8 @@ def test_a_search_leaves_a_recipe_a_table_and_plots(process, search, tmp_path):
         assert "No trial did better than the recipe itself." in done.stdout
     else:
         assert found["confirmation"]["seeds"] == [1, 2]
-        assert ("\nBETTER: " if found["confirmation"]["better"] else "\nNOT SHOWN TO BE BETTER: ") in done.stdout
+        assert f"\n{found['confirmation']['word'].upper()}" in done.stdout
+    assert manifest.read(tmp_path / "found" / "best")["recipe"] == found["best"]["recipe"]
 
 
 @pytest.mark.slow
@@ -135,7 +142,7 @@ def test_killed_and_resumed_loses_the_running_trials_alone(process, search, tmp_
         start_new_session=True,
     )
     found = tmp_path / "found"
-    while not any(found.glob("trials/*")):
+    while not any(found.glob("trials/*.partial")):
         assert begun.poll() is None
         time.sleep(0.05)
     os.killpg(begun.pid, signal.SIGKILL)
@@ -150,8 +157,8 @@ def test_killed_and_resumed_loses_the_running_trials_alone(process, search, tmp_
     assert done.returncode == 0, done.stderr
     trials = opened(found).get_trials()
     assert [trial.number for trial in trials if trial.state is TrialState.FAIL] == [trial.number for trial in lost]
-    again = [trial.params for trial in trials if trial.number > max(one.number for one in lost)]
-    assert all(trial.params in again for trial in lost)
+    again = [trial.params.items() for trial in trials if trial.number > max(one.number for one in lost)]
+    assert all(any(trial.params.items() <= values for values in again) for trial in lost)  # some, if it was being given out
     ended = {trial.number for trial in trials if trial.state in study.FINISHED}
     assert finished < ended
     assert len(ended) == 3
@@ -166,12 +173,12 @@ def test_a_study_goes_on_as_itself_alone(small_recipe, tmp_path):
     def search(recipe, *over):
         return study.Search(recipe.to_json(), tmp_path, f"sqlite:///{tmp_path / study.STUDY}", 1, 0, over)
 
-    study.run(search(recipe, "lora.r"), 1, resume=False, say=lambda *_: None)
+    study.run(search(recipe, "lora.r"), 1, resume=False, say=ignore, note=ignore)
     other = Recipe.read(small_recipe, ["training.epochs=2"])
     with pytest.raises(SweepError, match=r"the study was made with another recipe; choose another --out or --storage$"):
-        study.run(search(other, "lora.r"), 1, resume=True, say=lambda *_: None)
+        study.run(search(other, "lora.r"), 1, resume=True, say=ignore, note=ignore)
     with pytest.raises(SweepError, match=r"the study was made with another over; "):
-        study.run(search(recipe, "lora.scale"), 1, resume=True, say=lambda *_: None)
+        study.run(search(recipe, "lora.scale"), 1, resume=True, say=ignore, note=ignore)
 
 
 def test_a_storage_that_cannot_be_used_is_one_line(lorasent, small_recipe, tmp_path):
@@ -179,7 +186,7 @@ def test_a_storage_that_cannot_be_used_is_one_line(lorasent, small_recipe, tmp_p
     done = lorasent("sweep", small_recipe, "--out", tmp_path / "x", "--storage", "nonsense://here", "--confirm", 0)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "nonsense://here: no study can be kept there" in line
+    assert "--storage nonsense://here: no study can be kept there" in line
 
 
 @pytest.mark.parametrize(
@@ -187,6 +194,8 @@ def test_a_storage_that_cannot_be_used_is_one_line(lorasent, small_recipe, tmp_p
     [
         (["imdb-minilm"], "to confirm the best recipe needs --data with reviews that chose nothing, or --confirm 0"),
         (["--confirm", "1"], "to confirm the best recipe needs two seeds at least, or 0"),
+        (["--data", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--data", "embedded:validation"], "reviews trained the recipe or chose its epoch; give others"),
         (["--precision", "fp8"], "--precision fp8: allowed are auto, fp32, bf16"),
         (["--over", "lora.rank", "--confirm", "0"], "--over lora.rank: not searched"),
     ],
@@ -199,57 +208,220 @@ def test_bad_input_to_sweep_is_one_line(lorasent, arguments, message):
     assert message in line
 
 
-def test_without_the_extra_it_says_what_to_install():
-    """One line with the command."""
-    without = "import sys; sys.modules['optuna'] = None; sys.argv = ['lorasent', 'sweep']; from lorasent.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("package", ["optuna", "matplotlib", "tomli_w"])
+def test_without_the_extra_it_says_what_to_install(package, lorasent, monkeypatch):
+    """One line with the command, before anything is tried."""
+    monkeypatch.setitem(sys.modules, package, None)
+    done = lorasent("sweep")
     assert done.returncode == 2
-    assert done.stderr == "lorasent: sweep: needs optuna; install it with: python -m pip install 'lorasent[sweep]'\n"
+    assert done.stderr == f"lorasent: sweep: needs {package}; install it with: python -m pip install 'lorasent[sweep]'\n"
 
 
-def test_an_arm_is_trained_once_for_each_recipe(small_recipe, tmp_path, monkeypatch):
-    """What an interrupted confirmation had trained is taken; another best recipe's adapter is not."""
+def test_an_arm_is_trained_once_a_recipe(small_adapter, small_recipe, tmp_path, monkeypatch):
+    """An interrupted confirmation goes on; a search that went on to another best recipe is not judged by the old one's adapter."""
     trained = []
-    monkeypatch.setattr(confirmation, "train", lambda recipe, path, **_: (path.mkdir(), trained.append(recipe)))
-    first, second = Recipe.read(small_recipe), Recipe.read(small_recipe, ["lora.r=3"])
-    paths = [confirmation._trained(recipe, 7, tmp_path, lambda _: None) for recipe in (first, first, second)]
-    assert paths[0] == paths[1] != paths[2]
-    assert [(recipe.lora.r, recipe.training.seed) for recipe in trained] == [(2, 7), (3, 7)]
 
+    def train(recipe, path, *, resume):
+        trained.append((recipe.lora.r, recipe.training.seed, resume))
+        path.symlink_to(small_adapter)
 
-@pytest.mark.parametrize("split", ["validation", "train"])
-def test_reviews_that_the_search_saw_confirm_nothing(lorasent, small_recipe, split):
-    """One line, before anything is searched."""
-    done = lorasent("sweep", small_recipe, "--data", f"embedded:{split}")
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"lorasent: embedded:{split}: 24 of its ")
-    assert line.endswith(f" reviews are in the recipe's {split} too; confirm with others")
-
-
-def test_a_search_without_a_whole_trial_has_no_best():
-    """One line, no traceback."""
-    empty = optuna.create_study()
-    empty.tell(empty.ask(), state=TrialState.PRUNED)
-    with pytest.raises(SweepError, match=r"^no trial came to its end: all diverged or fell behind; "):
-        study.best(empty)
+    monkeypatch.setattr(confirmation, "train", train)
+    ranks = [Recipe.read(small_recipe, [f"lora.r={rank}"]) for rank in (2, 8)]
+    paths = [confirmation._trained(recipe, 7, tmp_path, ignore) for recipe in (*ranks, *ranks)]
+    assert trained == [(2, 7, False), (8, 7, False)]
+    assert len(set(paths)) == 2
+    assert paths[:2] == paths[2:]
 
 
 @pytest.mark.parametrize(
-    ("attributes", "age", "gone"),
+    ("gain", "low", "high", "line"),
     [
-        ({"worker": f"{socket.gethostname()} {os.getpid()}"}, 0, False),
-        ({"worker": f"{socket.gethostname()} {2**22 + 1}"}, 0, True),
-        ({"worker": "elsewhere 1", "seen": time.time()}, 10 * study.SILENT, False),
-        ({"worker": "elsewhere 1", "seen": time.time() - 2 * study.SILENT}, 0, True),
-        ({}, 0, False),
-        ({}, 2 * study.UNCLAIMED, True),
+        (0.03, 0.01, 0.05, "BETTER: accuracy 0.8000 -> 0.8300"),
+        (0.00, -0.01, 0.01, "NO WORSE (by 2 points or more): accuracy 0.8000 -> 0.8000"),
+        (0.03, -0.03, 0.09, "NOT SHOWN TO BE BETTER: accuracy 0.8000 -> 0.8300"),
+        (-0.03, -0.05, -0.01, "WORSE: accuracy 0.8000 -> 0.7700"),
     ],
-    ids=["own", "gone", "elsewhere", "elsewhere, silent", "just asked for", "never claimed"],
+    ids=["better", "no worse", "luck", "worse"],
 )
-def test_a_trial_is_given_up_where_nobody_works_at_it(attributes, age, gone):
-    """Its process on this machine has ended, or another machine has been silent for long."""
-    begun = dt.datetime.now() - dt.timedelta(seconds=age)  # noqa: DTZ005 - Optuna's are so
-    trial = optuna.trial.create_trial(state=TrialState.COMPLETE, value=0.0, user_attrs=attributes)
-    trial.datetime_start = begun
-    assert study._abandoned(trial) is gone
+def test_a_winner_is_called_what_the_interval_says(gain, low, high, line):
+    """With the gain and its bounds, the gate's outcome, and whether its reviews chose among the recipes."""
+    found = Confirmation("some", 400, (1, 2), (0.8, 0.8), (0.8 + gain,) * 2, gain, low, high, 0.02, "PASS", "fine", 3)
+    said = list(outcome.conclusion(found, same=False))
+    assert said[0].startswith(line)
+    assert said[0].endswith(f"{100 * gain:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f})")
+    assert said[1] == "3 of these reviews trained the recipes or chose among them: the figures are too kind."
+    assert said[2].endswith("PASS: fine")
+
+
+def test_reviews_that_chose_do_not_confirm():
+    """All of them known is one line; the embedded test reviews are none of them."""
+    assert confirmation.unknown(EMBEDDED, "embedded:test")[1] == 0
+    with pytest.raises(SweepError, match=r"^--data embedded:validation: each of its \d+ reviews trained the recipe or chose"):
+        confirmation.unknown(EMBEDDED, "embedded:validation")
+
+
+def test_a_search_in_which_nothing_came_to_its_end_is_one_line():
+    """All diverged: there is no best."""
+    tried = optuna.create_study()
+    tried.tell(tried.ask(), state=TrialState.PRUNED)
+    with pytest.raises(SweepError, match=r"^no trial came to its end, all diverged; start from a recipe with a smaller"):
+        study.best(tried)
+
+
+@pytest.mark.slow
+def test_plots_are_drawn_of_trials_enough(tmp_path):
+    """History, importances and parallel coordinates; the lowest loss, the earliest of equals, is the best recipe."""
+    tried = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for loss in (0.5, 0.4, 0.3, 0.3, 0.6, 0.7):
+        trial = tried.ask(space.space(EMBEDDED))
+        for key, value in (("accuracy", 0.8), ("epoch", 1), ("epochs", 2)):
+            trial.set_user_attr(key, value)
+        tried.tell(trial, loss)
+    written = [path.name for path in outcome.write(tried, EMBEDDED, tmp_path, None)]
+    assert written == ["best.toml", "sweep.json", "history.svg", "importances.svg", "parallel.svg"]
+    assert Recipe.read(tmp_path / "best.toml") == space.recipe_at(EMBEDDED, tried.trials[2].params)
+    assert [line.split()[0] for line in outcome.table(tried)] == ["trial", "2", "3", "1", "0", "4", "5"]
+
+
+HOLD = "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
+
+
+def test_a_trial_is_lost_when_its_process_ends(tmp_path):
+    """However it ends, and not before; then its lock is gone."""
+    tried = optuna.create_study()
+    tried.ask()
+    command = [sys.executable, "-c", HOLD, tmp_path / "0.lock"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        assert claims.lost(tried, tmp_path) == []
+        holder.kill()
+        holder.wait()
+        assert [trial.number for trial in claims.lost(tried, tmp_path)] == [0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_elsewhere_is_lost_when_it_falls_silent(tmp_path):
+    """Of a machine that shares the database alone: no lock is here, its last sign of life counts."""
+    tried = optuna.create_study()
+    trial = tried.ask()
+    assert claims.lost(tried, tmp_path) == []
+    trial.set_user_attr(claims.HEARD, time.time() - claims.LOST - 1)
+    assert [trial.number for trial in claims.lost(tried, tmp_path)] == [0]
+
+
+def test_a_claimed_trial_gives_signs_of_life(tmp_path, monkeypatch):
+    """While it is trained; afterwards its lock is gone, and after an error it is lost at once."""
+    monkeypatch.setattr(claims, "SIGN", 0.01)
+    tried = optuna.create_study()
+    trial = tried.ask()
+    with claims.alive(trial, claims.claim(trial, tmp_path)):
+        while claims.HEARD not in tried.trials[0].user_attrs:
+            time.sleep(0.01)
+        assert claims.lost(tried, tmp_path) == []
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SweepError, match="full"), claims.alive(trial, claims.claim(trial, tmp_path)):
+        raise SweepError("full")
+    assert len(claims.lost(tried, tmp_path)) == 1
+
+
+def test_values_that_a_process_dies_of_are_given_up():
+    """After three attempts; those of the recipe itself never, whole even if the process died while they were given out."""
+    tried = optuna.create_study()
+    one = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    tried.enqueue_trial({"x": 0.5})
+    seen = []
+    for _ in range(claims.ATTEMPTS + 1):
+        seen.append(tried.ask(one).params["x"])
+        claims.give_up(tried, tried.get_trials()[-1], {"x": 0.25})
+    assert (seen[:-1], seen[-1] == 0.5) == ([0.5] * claims.ATTEMPTS, False)
+    tried = optuna.create_study()
+    tried.enqueue_trial({"x": 0.25}, user_attrs={claims.FIRST: True})
+    for _ in range(claims.ATTEMPTS + 1):
+        tried.ask()
+        claims.give_up(tried, tried.get_trials()[-1], {"x": 0.25})
+    assert tried.ask(one).params == {"x": 0.25}
+
+
+def test_a_finished_trial_is_not_tried_again():
+    """It came to its end while it was taken for lost."""
+    tried = optuna.create_study()
+    trial = tried.ask()
+    stale = tried.get_trials()[0]
+    tried.tell(trial, 1.0)
+    claims.give_up(tried, stale, {})
+    assert [trial.state for trial in tried.trials] == [TrialState.COMPLETE]
+
+
+def test_the_storages_password_is_not_shown():
+    """In no message."""
+    assert study._shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+
+
+@pytest.mark.slow
+def test_a_search_waits_for_trials_that_run_elsewhere(small_recipe, tmp_path):
+    """And takes what they give; nothing is trained twice."""
+    recipe = Recipe.read(small_recipe)
+    search = study.Search(recipe.to_json(), tmp_path, f"sqlite:///{tmp_path / study.STUDY}", 1, 0, ("lora.r",))
+    shared = search.open()
+    elsewhere = threading.Timer(1.5, lambda: shared.tell(0, 0.5))
+    noted = []
+
+    def note(line):
+        noted.append(line)
+        elsewhere.start()
+
+    shared.set_user_attr(
+        study.MADE_FOR,
+        {"recipe": recipe.to_json(), "data": [one.fingerprint for one in read_splits(recipe)[:2]], "over": ["lora.r"]},
+    )
+    shared.ask(space.space(recipe, ["lora.r"]))
+    heard = []
+    study.run(search, 1, resume=True, say=lambda trial, done: heard.append((trial.number, done)), note=note)
+    assert noted == ["Waiting for trials that run elsewhere."]
+    assert heard == [(0, 1)]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_its_trial_alone(search, tmp_path):
+    """The search itself goes on to its end: the trial is tried again, by the same values."""
+    arguments = [*search, "--set", "training.epochs=1", "--trials", "2", "--workers", "2", "--confirm", "0"]
+    command = [sys.executable, "-m", "lorasent.cli", *map(str, arguments)]
+    found = tmp_path / "found"
+    with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stderr=subprocess.PIPE) as begun:
+        while not (claimed := list(found.glob("trials/*.partial"))):
+            assert begun.poll() is None
+            time.sleep(0.02)
+        number = int(claimed[0].name.partition(".")[0])
+        os.kill(holder_of(found / "trials" / f"{number}.lock"), signal.SIGKILL)
+        assert begun.wait() == 0, begun.stderr.read()
+    trials = opened(found).get_trials()
+    assert trials[number].state is TrialState.FAIL
+    assert trials[number].params in [trial.params for trial in trials[number + 1 :]]
+    assert len([trial for trial in trials if trial.state in study.FINISHED]) == 2
+    assert not list((found / "trials").iterdir())
+
+
+@pytest.mark.slow
+def test_an_interrupted_search_says_how_it_goes_on(search, tmp_path):
+    """Ctrl-C: exit 130, one line with the command, no process left behind that trains."""
+    command = [sys.executable, "-m", "lorasent.cli", *map(str, search), "--trials", "2", "--confirm", "0"]
+    found = tmp_path / "found"
+    with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stderr=subprocess.PIPE) as begun:
+        while not list(found.glob("trials/*.lock")):
+            assert begun.poll() is None
+            time.sleep(0.02)
+        begun.send_signal(signal.SIGINT)
+        said = begun.stderr.read().decode()
+        assert begun.wait() == 130, said
+    assert said.splitlines()[-1].startswith("Interrupted. Running trials are lost; go on with: lorasent sweep ")
+    assert said.endswith(" --resume\n")
+    assert [trial.number for trial in claims.lost(opened(found), found / "trials")] == [0]
+
+
+def holder_of(lock):
+    """The process that has a file open."""
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if link.readlink() == lock:
+                return int(link.parts[2])
+    raise AssertionError(f"nobody holds {lock}")
