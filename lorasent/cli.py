@@ -98,7 +98,7 @@ def augment(
     ] = None,
     judge: Annotated[Path | None, typer.Option(metavar="ADAPTER", help="Ask this adapter whether labels hold instead.")] = None,
     data: Annotated[str | None, typer.Option(help="Labelled reviews to ask it about. [default: the recipe's validation]")] = None,
-    margin: Annotated[float, typer.Option(help="The accuracy, as a share, that changed reviews may lose.")] = 0.02,
+    margin: Annotated[float, typer.Option(min=0, max=1, help="The accuracy, as a share, that changed reviews may lose.")] = 0.02,
 ) -> None:
     """Show the training reviews as the first epoch sees them, a JSON object a line, or ask an adapter whether their labels hold.
 

@@ -96,7 +96,7 @@ class Training(Section):
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
     """Epochs without an improvement after which training stops; absent = off."""
     early_stopping_min_improvement: Annotated[float, Field(ge=0)] | None = None
-    """Nats by which an epoch must lower the lowest validation loss so far to be an improvement, and more; absent = 0."""
+    """Nats; an epoch is an improvement if it lowers the lowest validation loss so far by more than this. Absent = 0."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay, a step, of a moving average of what is trained: it is what is evaluated and kept. Absent = the weights as they are."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"

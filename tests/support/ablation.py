@@ -209,15 +209,21 @@ def publish(found: dict[str, list[dict[str, Any]]]) -> None:
     draw(rows, DRAWN)
     golden.write_manifest(Path("golden"))
     table = f"<!-- ablation -->\n{markdown(rows)}\n<!-- end of ablation -->"
-    page = Path("README.md").read_text("utf-8")
-    files.write(Path("README.md"), [re.sub(r"<!-- ablation -->.*<!-- end of ablation -->", lambda _: table, page, flags=re.DOTALL)])
+    page, told = re.subn(
+        r"<!-- ablation -->.*<!-- end of ablation -->", lambda _: table, Path("README.md").read_text("utf-8"), flags=re.DOTALL
+    )
+    if not told:
+        sys.exit(
+            f"{FOUND} and {DRAWN} are written; README.md has no place for the table: <!-- ablation --><!-- end of ablation -->"
+        )
+    files.write(Path("README.md"), [page])
 
 
 def main() -> int:
     """Runs, in `--jobs` processes of as many threads as are left to each, what was not yet run; publishes when all is there."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--work", type=Path, default=Path("ablation"), help="folder of what is trained")
-    arguments.add_argument("--jobs", type=int, default=1, help="runs at once")
+    arguments.add_argument("--jobs", type=int, default=1, help="runs at once, 1 or more")
     arguments.add_argument("--only", help="a regular expression: changes of these names alone, and nothing is published")
     arguments.add_argument("--one", nargs=2, metavar=("CHANGE", "SEED"), help=argparse.SUPPRESS)
     asked = arguments.parse_args()
@@ -230,7 +236,7 @@ def main() -> int:
         measured(folder, work, change, int(asked.one[1]))
         return 0
     changes = [one for one in CHANGES if re.search(asked.only or "", one.name)]
-    threads = str(max(1, (os.cpu_count() or 1) // asked.jobs))
+    threads = str(max(1, (os.cpu_count() or 1) // max(1, asked.jobs)))
 
     def run(change: Change, seed: int) -> None:
         command = [sys.executable, "-m", "tests.support.ablation", "--work", str(work), "--one", change.name, str(seed)]
@@ -240,7 +246,7 @@ def main() -> int:
 
     for change in changes:  # made here, once: the runs only read it
         source(folder, work, change.reviews)
-    with ThreadPoolExecutor(asked.jobs) as pool:
+    with ThreadPoolExecutor(max(1, asked.jobs)) as pool:
         list(pool.map(lambda one: run(*one), [(change, seed) for change in changes for seed in change.seeds]))
     if not asked.only:
         publish({change.name: [measured(folder, work, change, seed) for seed in change.seeds] for change in changes})
