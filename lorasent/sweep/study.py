@@ -4,6 +4,7 @@ Whatever was tried lies in an Optuna study, in a database: processes, and machin
 that was killed goes on. A trial whose process is gone is tried again, by the same values. The first trial is the recipe itself.
 """
 
+import gc
 import shutil
 import signal
 import time
@@ -225,6 +226,7 @@ def _try(search: Search, study: optuna.Study, trial: Trial, recipe: Recipe) -> N
         return  # it slept so long that others took it for lost
     finally:
         _clear(search, trial.number)
+        gc.collect()  # Trainer and its callbacks hold each other: a worker would carry every model that it trained
 
 
 def _keep(search: Search, study: optuna.Study, number: int, path: Path) -> None:
