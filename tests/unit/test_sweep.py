@@ -404,11 +404,11 @@ def test_a_killed_worker_costs_its_trial_alone(search, tmp_path):
 @pytest.mark.slow
 def test_an_interrupted_search_says_how_it_goes_on(search, tmp_path):
     """Ctrl-C: exit 130, one line with the command, no process left behind that trains."""
-    command = [sys.executable, "-m", "lorasent.cli", *map(str, search), "--trials", "2", "--confirm", "0"]
-    found = tmp_path / "found"
-    options = {"cwd": tmp_path, "env": {**os.environ, "HF_HUB_OFFLINE": "1"}, "stderr": subprocess.PIPE}
     # A suite that runs in the background may have been told to ignore interrupts; what it starts would be, too.
-    with subprocess.Popen(command, **options, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as begun:
+    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from lorasent.cli import main; main()"
+    command = [sys.executable, "-c", hears, *map(str, search), "--trials", "2", "--confirm", "0"]
+    found = tmp_path / "found"
+    with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stderr=subprocess.PIPE) as begun:
         while not list(found.glob("trials/*.lock")):
             assert begun.poll() is None
             time.sleep(0.02)
