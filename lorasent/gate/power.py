@@ -69,7 +69,7 @@ def needed(damage: float, discordance: float, margin: float = 0.0, alpha: float 
 
 
 def detectable_by_bank(k: int, spread: float, level: float = 0.99, power_at_least: float = 0.95) -> float:
-    """The smallest drop below the recipe's mean that a candidate's own noise included, puts it below `Retrains.lowest`."""
+    """The smallest drop below the recipe's mean that a candidate's own noise included, puts it below `bank.Retrains.lowest`."""
     if k < 2 or not spread >= 0:
         raise ValueError(f"a bank has two retrains or more and a spread of 0 or more, found {k} and {spread}")
     cut = float(special.stdtrit(k - 1, level))

@@ -15,9 +15,10 @@ from lorasent.data import Reviews
 from lorasent.errors import DataError, PolicyError
 from lorasent.evidence import Answers
 from lorasent.gate import power, statistics
+from lorasent.gate.bank import Retrains, churn
 from lorasent.gate.finding import Claim
 from lorasent.gate.policy import Quality
-from lorasent.gate.statistics import Estimate, PairedAccuracy, Rate, Retrains
+from lorasent.gate.statistics import Estimate, PairedAccuracy, Rate
 from lorasent.metrics import matthews
 
 METRICS = {"f1": statistics.f1, "mcc": matthews}
@@ -60,12 +61,12 @@ def _score(metric: str, labels: NDArray[np.int64], decided: Any, size: int) -> f
 
 def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, alpha: float) -> Claim:
     candidate, incumbent = decided[0], decided[1]
-    n, churn = len(reviews), float((candidate != incumbent).mean())
+    n, changed = len(reviews), float((candidate != incumbent).mean())
     damage = _damage(policy.metric, reviews.labels, incumbent, candidate, size)
     low, high = damage.interval(1 - 2 * alpha)
     was, now = (_score(policy.metric, reviews.labels, one, size) for one in (incumbent, candidate))
     passes = damage.p_below(policy.margin) <= alpha
-    figures: dict[str, Any] = {"n": n, "incumbent": was, "candidate": now, "margin": policy.margin, "churn": churn}
+    figures: dict[str, Any] = {"n": n, "incumbent": was, "candidate": now, "margin": policy.margin, "churn": changed}
     figures |= {"damage": damage.value, "low": low, "high": high}
     message = (
         f"{policy.metric} {was:.4f} -> {now:.4f} on {n} reviews: worse by {100 * damage.value:.2f} points "
@@ -114,7 +115,7 @@ def _retraining(policy: Quality, reviews: Reviews, decided: list[Any], size: int
     It blocks at a tenth of the familywise error rate, 0.5 % of 5. Raises PolicyError where luck alone exceeds the margin.
     """
     scores = tuple(_score(policy.metric, reviews.labels, one, size) for one in decided[1:])
-    floor = statistics.churn([one == reviews.labels for one in decided[1:]])
+    floor = churn([one == reviews.labels for one in decided[1:]])
     if float(np.std(scores, ddof=1)) > policy.margin:
         raise PolicyError(
             f"quality.margin = {policy.margin:g}: the baselines' own {policy.metric} spreads by {np.std(scores, ddof=1):.4f}, "

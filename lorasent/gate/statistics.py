@@ -134,13 +134,11 @@ class Estimate:
         return math.copysign(math.inf, self.value - margin) if self.value != margin else 0.0
 
 
-def mcnemar(worse: int, better: int, *, two_sided: bool = False) -> float:
-    """The mid-p value of "no damage": one-sided against damage, or two-sided (Fagerland, Lydersen & Laake 2013)."""
+def mcnemar(worse: int, better: int) -> float:
+    """The mid-p value of "no damage", one-sided against damage (Fagerland, Lydersen & Laake 2013)."""
     if min(worse, better) < 0:
         raise ValueError(f"counts of discordant pairs are at least 0, found {worse} and {better}")
-    hits = max(worse, better) if two_sided else worse
-    tail = float(mid_p(np.array(hits), np.array(worse + better)))
-    return min(1.0, 2 * tail) if two_sided else tail
+    return float(mid_p(np.array(worse), np.array(worse + better)))
 
 
 def mean_change(differences: ArrayLike) -> Estimate:
@@ -174,7 +172,7 @@ def joint_table(labels: ArrayLike, incumbent: ArrayLike, candidate: ArrayLike, s
 
 def f1(counts: NDArray[Any]) -> float:
     """F1 of a confusion matrix (L, L): of the positive label, the last of two; the mean over those that occur of more."""
-    return _mean_f1(counts, slice(1, 2) if len(counts) == 2 else slice(None))
+    return _mean_f1(counts, slice(1, 2)) if len(counts) == 2 else macro_f1(counts)
 
 
 def macro_f1(counts: NDArray[Any]) -> float:
@@ -209,88 +207,6 @@ def metric_damage(table: NDArray[Any], metric: Callable[[NDArray[Any]], float]) 
         influence[row] = (damage(moved) - base) / step
     influence -= weights @ influence / weights.sum()
     return Estimate(damage(counts), math.sqrt(weights @ influence**2), max(float(gold[gold > 0].min()) - 1, 1.0))
-
-
-def churn(bank: ArrayLike) -> float:
-    """The standard deviation of accuracy between retrains that example-level noise alone gives.
-
-    `bank` (k, N) says which of k retrains has which example right; the result squared is the mean discordance of two of them
-    over 2 N. No spread of k accuracies should be believed to be smaller; one discordant example is assumed at least.
-    """
-    rights = _bank(bank)
-    return math.sqrt(max(float(rights.var(axis=0, ddof=1).mean()), 0.5 / rights.shape[1]) / rights.shape[1])
-
-
-@dataclass(frozen=True)
-class Retrains:
-    """What k retrains alike but for the seed scored on the same examples; larger is better.
-
-    Given these examples, the scores of innocent retrains are draws of one distribution, whose spread already holds the noise
-    of single examples: nothing is to be added. `floor` is a spread (standard deviation) known to be there anyway, see `churn`.
-    """
-
-    scores: tuple[float, ...]
-    floor: float
-
-    def __post_init__(self) -> None:
-        if len(self.scores) < 2 or not self.floor >= 0:
-            raise ValueError(f"a spread needs two retrains or more and a floor of 0 or more, found {self}")
-
-    @property
-    def spread(self) -> float:
-        """The standard deviation between retrains."""
-        return max(float(np.std(self.scores, ddof=1)), self.floor)
-
-    def lowest(self, level: float) -> float:
-        """The one-sided prediction bound for one more retrain: mean - t(k-1) spread sqrt(1 + 1/k) (Hahn & Meeker 1991)."""
-        k = len(self.scores)
-        return float(np.mean(self.scores) - special.stdtrit(k - 1, level) * self.spread * math.sqrt(1 + 1 / k))
-
-    def p_value(self, score: float) -> float:
-        """The p value of "the score is one of an innocent retrain", against lower ones."""
-        k, drop = len(self.scores), score - float(np.mean(self.scores))
-        scale = self.spread * math.sqrt(1 + 1 / k)
-        return float(special.stdtr(k - 1, drop / scale)) if scale else float(drop >= 0)
-
-
-def damage_against_bank(bank: ArrayLike, candidate: ArrayLike) -> Estimate:
-    """The damage in accuracy of this candidate, (N,) rights, against the recipe's mean, of which `bank` (k, N) holds k retrains.
-
-    Examples and the bank's seeds are random, and crossed (Roe & Metz 1997; Owen 2007): the variance over examples of the mean
-    right less the candidate's, over N, plus the variance between retrains, over k. The second part holds the noise of
-    single examples once more, divided by k; taking it off fails, for the spread of few retrains is too uncertain.
-    The degrees of freedom are the two parts' harmonic mean, weighted by share, fewer than Satterthwaite's (1946).
-    """
-    rights, own = _bank(bank), np.asarray(candidate, dtype=np.float64)
-    k, n = rights.shape
-    if own.shape != (n,):
-        raise ValueError(f"the candidate answers {own.shape}, the bank {rights.shape} examples")
-    each = rights.mean(axis=0) - own
-    examples = (float(((each - each.mean()) ** 2).sum()) + PSEUDO_PAIRS) / n**2
-    seeds = float(rights.mean(axis=1).var(ddof=1)) / k
-    df = (examples + seeds) / (examples / max(n - 1, 1) + seeds / (k - 1))
-    return Estimate(float(each.mean()), math.sqrt(examples + seeds), df)
-
-
-def clustered_rate(events: ArrayLike, clusters: ArrayLike) -> Rate:
-    """The rate of events, (P,), that share clusters, (P,) or (P, C) ids: pairs of retrains share seeds (C = 2).
-
-    Clopper-Pearson on the effective number of trials (Korn & Graubard 1998), whose variance is the jackknife's over
-    clusters (Arvesen 1969); never more trials than disjoint ones, G // C, while all G clusters agree.
-    """
-    hit, ids = np.asarray(events, dtype=np.float64), np.asarray(clusters)
-    ids = ids[:, None] if ids.ndim == 1 else ids
-    groups = np.unique(ids)
-    kept = [hit[~(ids == group).any(axis=1)] for group in groups]
-    if ids.shape[:1] != hit.shape or min((one.size for one in kept), default=0) == 0:
-        raise ValueError(f"{hit.size} events in {groups.size} clusters leave nothing when one cluster is left out")
-    mean, size, left_out = float(hit.mean()), groups.size, np.array([one.mean() for one in kept])
-    variance = (size - 1) / size * float(((left_out - left_out.mean()) ** 2).sum())
-    disjoint = max(size // ids.shape[1], 1)
-    shrink = float(special.ndtri(0.025) / special.stdtrit(size - 1, 0.025)) ** 2
-    trials = mean * (1 - mean) / variance * shrink if variance > 1e-15 else disjoint
-    trials = min(max(trials, 1.0), float(hit.size))
-    return Rate(mean * trials, trials)
 
 
 def holm(p_values: Mapping[str, float], weights: Mapping[str, float] | None = None) -> dict[str, float]:
@@ -352,13 +268,6 @@ def _mean_f1(counts: NDArray[Any], keep: slice) -> float:
     each = np.divide(hits, whole, out=np.zeros(len(counts)), where=whole > 0)[keep]
     occurs = (whole > 0)[keep]
     return float(each[occurs].mean()) if occurs.any() else 0.0
-
-
-def _bank(bank: ArrayLike) -> Floats:
-    rights = np.asarray(bank, dtype=np.float64)
-    if rights.ndim != 2 or rights.shape[0] < 2 or rights.shape[1] < 1 or not np.isin(rights, (0, 1)).all():
-        raise ValueError(f"a bank is right (1) or wrong (0), of shape (k, N) with k > 1, found {rights.shape}")
-    return rights
 
 
 def _alpha(level: float) -> float:

@@ -16,9 +16,10 @@ from typing import Any
 from lorasent import machine
 from lorasent.errors import LorasentError, ProofError
 from lorasent.evidence import LiveSubject, subject
+from lorasent.gate.bank import clustered_rate
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Policy
-from lorasent.gate.statistics import Rate, clustered_rate
+from lorasent.gate.statistics import Rate
 from lorasent.gate.verdict import Verdict, judge
 from lorasent.manifest import MANIFEST, read_json
 from lorasent.prove import trainings

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from lorasent.gate import power, statistics
+from lorasent.gate import bank, power, statistics
 from tests.gate import draw, verdicts
 
 SIZES = (50, 100, 200, 500, 1000, 2000, 5000)
@@ -66,9 +66,7 @@ def paired_accuracy() -> Iterator[dict]:
             yield row("score: two-sided interval", {**case, "alpha": alpha}, missed, alpha, claimed=enough)
             if margin == 0:
                 tail = statistics.mid_p(worse, worse + better)
-                both = 2 * statistics.mid_p(np.maximum(worse, better), worse + better)
                 yield row("mcnemar: one-sided", {**case, "alpha": alpha}, mass[tail <= alpha].sum(), alpha)
-                yield row("mcnemar: two-sided", {**case, "alpha": alpha}, mass[both <= alpha].sum(), alpha)
 
 
 def rates() -> Iterator[dict]:
@@ -177,27 +175,13 @@ def banks(draws=1.2e7) -> Iterator[dict]:
         blocked = []
         for rights in retrains(random, many, k + fresh, n, seeds):
             scores = rights.mean(axis=1)
-            bank = statistics.Retrains(tuple(scores[:k]), statistics.churn(rights[:k]))
-            blocked.append(np.mean(scores[k:] < bank.lowest(0.99)))
+            known = bank.Retrains(tuple(scores[:k]), bank.churn(rights[:k]))
+            blocked.append(np.mean(scores[k:] < known.lowest(0.99)))
         error = max(float(np.std(blocked)), 0.01) / np.sqrt(many)
         case = {"n": n, "k": k, "seeds": seeds}
         yield row(
             "Retrains: innocent below the bound", case, np.mean(blocked), 0.01, replications=many * fresh, error=error, slack=0
         )
-
-
-def bank_damage(draws=4e7) -> Iterator[dict]:
-    """The damage against the recipe's mean: examples and seeds drawn, the candidate fixed."""
-    random = np.random.default_rng(5)
-    for n, k, seeds, shift in itertools.product((200, 1000, 5000), (3, 5, 10), (0.05, 0.1, 0.3), (-0.5,)):
-        truth = stats.norm.cdf(6 / np.sqrt(17 + seeds**2)) - stats.norm.cdf((6 + shift) / np.sqrt(17))
-
-        def draw(many, n=n, k=k, seeds=seeds, shift=shift):
-            drawn = (retrains(random, 1, k + 1, n, seeds, shift)[0] for _ in range(many))
-            return [statistics.damage_against_bank(rights[:-1], rights[-1]) for rights in drawn]
-
-        many = int(min(draws / (n * (k + 1)), 2000))
-        yield from confirmed("damage_against_bank", {"n": n, "k": k, "seeds": seeds, "shift": shift}, draw, truth, many)
 
 
 def clusters(replications=1000) -> Iterator[dict]:
@@ -209,7 +193,7 @@ def clusters(replications=1000) -> Iterator[dict]:
         def draw(many, seeds=seeds, rate=rate, pairs=pairs):
             scores = random.standard_normal((many, seeds))
             events = np.abs(scores[:, pairs[:, 0]] - scores[:, pairs[:, 1]]) > np.sqrt(2) * stats.norm.isf(rate / 2)
-            return [statistics.clustered_rate(event, pairs) for event in events]
+            return [bank.clustered_rate(event, pairs) for event in events]
 
         yield from confirmed("clustered_rate", {"seeds": seeds, "rate": rate}, draw, rate, replications)
 
@@ -237,7 +221,7 @@ def agreement(replications=400_000) -> Iterator[dict]:
 def size() -> list[dict]:
     """Every row of every method."""
     rows = []
-    for part in (paired_accuracy, rates, means, clusters, metrics, banks, bank_damage, agreement):
+    for part in (paired_accuracy, rates, means, clusters, metrics, banks, agreement):
         started = time.perf_counter()
         rows += part()
         print(f"{part.__name__}: {time.perf_counter() - started:.0f} s", file=sys.stderr)

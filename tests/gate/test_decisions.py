@@ -15,9 +15,10 @@ from lorasent.errors import AdapterError, BaseModelError, DataError, GoldenError
 from lorasent.evidence import Answers, RecordedSubject
 from lorasent.gate import behaviour, calibration, cost, integrity, latency, power, quality, statistics, verdict
 from lorasent.gate import golden as differential
+from lorasent.gate.bank import Retrains, churn
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
 from lorasent.gate.policy import Behaviour, Calibration, Cost, Data, Golden, Policy, Quality
-from lorasent.gate.statistics import PairedAccuracy, Rate, Retrains
+from lorasent.gate.statistics import PairedAccuracy, Rate
 from lorasent.manifest import WEIGHTS
 from lorasent.metrics import matthews
 
@@ -228,7 +229,7 @@ def test_the_banks_claim_is_whole():
     """It ranks as the bank's; the incumbent is one of the retrains; with a bank no claim says that noise is not separated."""
     claims = asked(Quality(margin=0.02), answers(range(75)), *map(answers, BANK))
     scores = (0.95, 0.955, 0.945)
-    floor = statistics.churn([[row >= wrong for row in range(1000)] for wrong in (50, 45, 55)])
+    floor = churn([[row >= wrong for row in range(1000)] for wrong in (50, 45, 55)])
     bank = Retrains(scores, floor)
     lowest = bank.lowest(0.995)
     message = f"accuracy 0.9250; 3 retrains scored 0.9450 to 0.9550, one more would score {lowest:.4f} or more in 99.5 % of cases"
@@ -252,7 +253,7 @@ def test_a_bank_that_agrees_has_the_spread_of_its_churn():
     """Retrains of one accuracy are not believed to be steadier than single reviews allow."""
     bank = [answers(range(first, first + 50)) for first in (0, 100, 200)]
     found = asked(Quality(margin=0.02), answers(range(80)), *bank)["quality::retraining"]
-    floor = statistics.churn([[not first <= row < first + 50 for row in range(1000)] for first in (0, 100, 200)])
+    floor = churn([[not first <= row < first + 50 for row in range(1000)] for first in (0, 100, 200)])
     assert found.figures["spread"] == pytest.approx(floor)
     assert floor > 0
 

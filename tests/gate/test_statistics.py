@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from lorasent.gate import statistics
-from lorasent.gate.statistics import Estimate, PairedAccuracy, Rate, Retrains
+from lorasent.gate.statistics import Estimate, PairedAccuracy, Rate
 from lorasent.metrics import evaluate, matthews
 
 LEVELS = st.sampled_from((0.8, 0.9, 0.95, 0.98))
@@ -69,14 +69,12 @@ def test_mid_p_is_the_exact_p_less_half_the_point(worse, better):
     point = stats.binom.pmf(worse, worse + better, 0.5)
     exact = stats.binomtest(worse, worse + better, alternative="greater").pvalue
     assert statistics.mcnemar(worse, better) == pytest.approx(exact - point / 2)
-    both = stats.binomtest(worse, worse + better).pvalue
-    assert statistics.mcnemar(worse, better, two_sided=True) == pytest.approx(min(1.0, both - point) if worse != better else 1.0)
     assert statistics.mcnemar(worse, better) + statistics.mcnemar(better, worse) == pytest.approx(1)
 
 
 def test_no_discordant_pairs_say_nothing():
-    """Without discordant pairs McNemar's one-sided mid-p is a half and the two-sided one is one."""
-    assert (statistics.mcnemar(0, 0), statistics.mcnemar(0, 0, two_sided=True)) == (0.5, 1.0)
+    """Without discordant pairs McNemar's mid-p is a half."""
+    assert statistics.mcnemar(0, 0) == 0.5
 
 
 @given(pairs(), LEVELS)
@@ -244,66 +242,6 @@ def test_equal_weights_are_holms():
     assert statistics.holm(p_values, dict.fromkeys("abc", 0.1)) == pytest.approx(statistics.holm(p_values))
 
 
-def test_the_bound_of_a_bank_is_the_prediction_interval():
-    """mean - t s sqrt(1 + 1/k), where the p value is 1 %, and the floor takes the place of a smaller spread."""
-    bank = Retrains((0.90, 0.91, 0.905, 0.895), 0.001)
-    spread = np.std(bank.scores, ddof=1)
-    assert bank.lowest(0.99) == pytest.approx(0.9025 - stats.t.ppf(0.99, 3) * spread * math.sqrt(1.25))
-    assert bank.p_value(bank.lowest(0.99)) == pytest.approx(0.01)
-    assert Retrains((0.9, 0.9, 0.9), 0.004).spread == 0.004
-
-
-def test_churn_is_the_mean_discordance_over_2n():
-    """The floor's square is the mean discordance of two members over twice the number of examples."""
-    bank = np.random.default_rng(0).random((5, 400)) < 0.9
-    discordance = np.mean([(a != b).mean() for a, b in itertools.combinations(bank, 2)])
-    assert statistics.churn(bank) ** 2 == pytest.approx(discordance / 800)
-    assert statistics.churn(np.ones((3, 100))) == pytest.approx(math.sqrt(0.5) / 100)
-
-
-def test_a_bank_of_twins_gives_the_damage_against_one():
-    """Members that agree everywhere leave the examples' variance alone."""
-    random = np.random.default_rng(0)
-    one, candidate = random.random(500) < 0.9, random.random(500) < 0.9
-    found = statistics.damage_against_bank([one, one, one], candidate)
-    each = one.astype(float) - candidate
-    assert found.value == each.mean()
-    assert found.error == pytest.approx(math.sqrt((each.var() * 500 + 4) / 500**2))
-    assert found.df == pytest.approx(499)
-
-
-def test_spread_of_seeds_widens_the_damage_against_a_bank():
-    """Members of unequal accuracy add their variance over k, and take degrees of freedom."""
-    equal, unequal = np.zeros((2, 4, 400))
-    for member, (same, rights) in enumerate(zip((360,) * 4, (380, 340, 370, 350), strict=True)):
-        equal[member, np.arange(same) + member] = unequal[member, np.arange(rights) + member] = 1
-    candidate = np.arange(400) < 360
-    narrow, wide = (statistics.damage_against_bank(bank, candidate) for bank in (equal, unequal))
-    assert narrow.value == wide.value
-    assert wide.error > 1.5 * narrow.error
-    assert wide.df < narrow.df
-
-
-def test_single_clusters_are_nearly_single_trials():
-    """Where each event is its own cluster, the effective number is the true one less the price of estimating it."""
-    events = np.arange(200) < 20
-    rate = statistics.clustered_rate(events, np.arange(200))
-    assert rate.value == pytest.approx(0.1)
-    assert 190 < rate.n <= 200
-
-
-def test_repeated_events_are_not_new_trials():
-    """Copies of each event in its cluster leave the effective number near the number of clusters."""
-    events = np.repeat(np.arange(50) < 5, 20)
-    assert 40 < statistics.clustered_rate(events, np.repeat(np.arange(50), 20)).n < 52
-
-
-def test_no_events_count_disjoint_pairs_only():
-    """Of 8 seeds, however many pairs, 4 pairs are independent."""
-    pairs = np.array(list(itertools.combinations(range(8), 2)))
-    assert statistics.clustered_rate(np.zeros(28), pairs) == Rate(0.0, 4.0)
-
-
 # the figures themselves, against formulas written a second way
 
 
@@ -351,10 +289,6 @@ def test_narrow_numbers_are_counted_in_double_precision():
     """Half precision and bytes, which arrays of losses, events and labels may have, lose nothing."""
     losses = np.linspace(0, 1, 77).astype(np.float16) ** 2
     assert statistics.mean_change(losses) == statistics.mean_change(losses.astype(np.float64))
-    events = np.arange(70) % 7 == 0
-    assert statistics.clustered_rate(events.astype(np.float16), np.arange(70)) == statistics.clustered_rate(events, np.arange(70))
-    bank = np.random.default_rng(0).random((3, 70)) < 0.7
-    assert statistics.damage_against_bank(bank.astype(np.float16), bank[0]) == statistics.damage_against_bank(bank, bank[0])
     ids = np.arange(7, dtype=np.uint8)
     table = statistics.joint_table(ids, ids, ids, 7)
     assert table.dtype == np.int64
@@ -371,11 +305,6 @@ def test_rates_at_their_ends_are_possible():
 def test_f1_of_shares_is_that_of_counts():
     """Cells may hold less than one example, as smoothed tables do."""
     assert statistics.f1(np.diag([0.2, 0.3])) == statistics.macro_f1(np.diag([0.2, 0.3])) == 1.0
-
-
-def test_one_example_makes_a_bank():
-    """Its churn is that of one discordant pair, the least that is assumed."""
-    assert statistics.churn([[1], [0]]) == statistics.churn([[1], [1]]) == pytest.approx(math.sqrt(0.5))
 
 
 def test_one_pair_alike_has_a_score():
@@ -429,59 +358,6 @@ def test_the_rarest_label_gives_the_degrees_of_freedom(gold, df):
     assert statistics.metric_damage(table, statistics.f1).df == df
 
 
-def test_a_bank_without_any_spread_has_all_or_nothing():
-    """With a floor of 0, equal retrains say that a lower score is none of theirs, and that theirs and better ones are."""
-    bank = Retrains((0.5, 0.5), 0.0)
-    assert [bank.p_value(score) for score in (0.25, 0.5, 0.75)] == [0.0, 1.0, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("bank", "candidate"),
-    [
-        ([[1, 0], [1, 1]], [0, 1]),
-        ([[1, 0, 1, 1, 0], [1, 1, 1, 1, 1], [0, 0, 1, 0, 1]], [1, 0, 0, 1, 1]),
-        ([[1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 1, 0]], [0, 0, 1, 0]),
-    ],
-    ids=lambda value: f"{len(value)} retrains" if isinstance(value[0], list) else f"{len(value)} examples",
-)
-def test_the_damage_against_a_bank_is_whole(bank, candidate):
-    """Two variances added: of the examples, with the pseudo pairs, and of the seeds; degrees of freedom by their shares."""
-    k, n = len(bank), len(candidate)
-    each = [sum(one[row] for one in bank) / k - candidate[row] for row in range(n)]
-    mean = sum(each) / n
-    examples = (sum((one - mean) ** 2 for one in each) + 4) / n**2
-    scores = [sum(one) / n for one in bank]
-    seeds = sum((score - sum(scores) / k) ** 2 for score in scores) / (k - 1) / k
-    share = examples / (examples + seeds)
-    found = statistics.damage_against_bank(bank, candidate)
-    df = 1 / (share / (n - 1) + (1 - share) / (k - 1))
-    assert (found.value, found.error, found.df) == pytest.approx((mean, math.sqrt(examples + seeds), df))
-
-
-@pytest.mark.parametrize("seeds", [6, 9])
-def test_the_rate_of_pairs_is_whole(seeds):
-    """The jackknife over seeds gives the variance, that the effective number of trials, and Student's t its price."""
-    pairs = list(itertools.combinations(range(seeds), 2))
-    events = [0 in pair or sum(pair) % 5 == 0 for pair in pairs]
-    left_out = []
-    for seed in range(seeds):
-        kept = [event for event, pair in zip(events, pairs, strict=True) if seed not in pair]
-        left_out.append(sum(kept) / len(kept))
-    mean, middle = sum(events) / len(events), sum(left_out) / seeds
-    variance = (seeds - 1) / seeds * sum((one - middle) ** 2 for one in left_out)
-    trials = mean * (1 - mean) / variance * (stats.norm.ppf(0.025) / stats.t.ppf(0.025, seeds - 1)) ** 2
-    found = statistics.clustered_rate(events, pairs)
-    assert 1 < trials < len(pairs)
-    assert (found.hits, found.n) == pytest.approx((mean * trials, trials))
-
-
-@pytest.mark.parametrize(("seeds", "disjoint"), [(3, 1.0), (4, 2.0), (7, 3.0)])
-def test_disjoint_pairs_are_counted_whole(seeds, disjoint):
-    """An odd seed is in no further pair; three seeds have one pair."""
-    pairs = list(itertools.combinations(range(seeds), 2))
-    assert statistics.clustered_rate([0] * len(pairs), pairs) == Rate(0.0, disjoint)
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -504,12 +380,6 @@ def test_disjoint_pairs_are_counted_whole(seeds, disjoint):
         (lambda: statistics.metric_damage(np.ones((2, 2, 3)), matthews), "of shape (L, L, L), found (2, 2, 3)"),
         (lambda: statistics.metric_damage(np.ones((2, 2)), matthews), "of shape (L, L, L), found (2, 2)"),
         (lambda: statistics.holm({"a": 1.5}), "found 1.5 for a"),
-        (lambda: Retrains((0.9,), 0.0), "two retrains or more"),
-        (lambda: statistics.churn([[1, 0], [1, 0.5]]), "right (1) or wrong (0)"),
-        (lambda: statistics.churn([[1, 0]]), "shape (k, N) with k > 1, found (1, 2)"),
-        (lambda: statistics.damage_against_bank([[1, 0], [1, 1]], [1]), "the candidate answers"),
-        (lambda: statistics.clustered_rate([], []), "0 events in 0 clusters leave nothing"),
-        (lambda: statistics.clustered_rate([1, 0, 1], [[0, 1], [0, 2], [0, 3]]), "leave nothing"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
