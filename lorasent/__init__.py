@@ -2,7 +2,7 @@
 
 A map of the house; imports go down only.
 
-    cli             the command line
+    cli/            the command line
     pytest_plugin   the pytest face of goldens
     pytest_gate     the pytest face of the gate: a policy is a file of tests
     progress        how a training run is told on a terminal

@@ -1,0 +1,86 @@
+"""Commands of the gate: gate, record, prove."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lorasent import files
+from lorasent.cli.shared import AdapterPath, console
+from lorasent.errors import LorasentError
+
+
+def gate(
+    candidate: Annotated[Path, typer.Argument(help="The adapter that is to ship.")],
+    baseline: Annotated[
+        list[Path], typer.Option(help="Adapter or recorded evidence; the first is the incumbent, more are a bank.")
+    ],
+    policy: Annotated[Path, typer.Option(help="The policy.")] = Path("gate.toml"),
+    data: Annotated[str | None, typer.Option(help="A source of labelled reviews, instead of the policy's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    report: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+) -> None:
+    """Judge whether a candidate may replace a baseline. Exits 0 PASS, 1 BLOCK, 2 bad input, 3 INCONCLUSIVE, 4 INVALID."""
+    from lorasent import report as reports
+    from lorasent.gate.policy import Policy
+    from lorasent.gate.verdict import judge
+
+    verdict = judge(candidate, baseline, Policy.read(policy, data))
+    again = shlex.join(["lorasent", *sys.argv[1:]])
+    if report is not None:
+        files.write(report, [reports.page(verdict, again)])
+        console.print(f"Written: {report}")
+    if as_json:
+        print(json.dumps(verdict.to_json()))
+    else:
+        print(reports.text(verdict, again))
+    sys.exit(verdict.exit_code)
+
+
+def record(
+    adapter: AdapterPath,
+    out: Annotated[Path, typer.Option(help="The file, new.")],
+    data: Annotated[str | None, typer.Option(help="A source of labelled reviews, instead of the policy's.")] = None,
+    policy: Annotated[Path, typer.Option(help="The policy whose questions are answered.")] = Path("gate.toml"),
+) -> None:
+    """Record an adapter's answers to everything that a policy asks, as a baseline for another machine or other libraries."""
+    from lorasent import evidence
+    from lorasent.gate.policy import Policy
+    from lorasent.gate.verdict import questions
+
+    if out.exists():
+        raise LorasentError(f"{out}: exists already; choose another --out or remove it")
+    asked = Policy.read(policy, data)
+    live = evidence.LiveSubject(adapter, asked.data.precision if asked.data else "fp32")
+    evidence.record(live, questions(asked, live.labels), out)
+    console.print(f"Written: {out}. Judge against it: lorasent gate CANDIDATE --baseline {out}")
+
+
+def prove(
+    baseline: Annotated[list[Path], typer.Option(help="An adapter; several are alike but for the seed.")],
+    policy: Annotated[Path, typer.Option(help="The policy that is put to the proof.")] = Path("gate.toml"),
+    data: Annotated[str | None, typer.Option(help="A source of labelled reviews, instead of the policy's.")] = None,
+    retrain: Annotated[int, typer.Option(min=0, help="Twins to train of the first baseline, with the seeds that follow.")] = 0,
+    per_fault: Annotated[int, typer.Option(min=1, help="Adapters that each fault is planted in.")] = 5,
+    fault: Annotated[list[str] | None, typer.Option(help="Only faults whose names begin so.")] = None,
+    work: Annotated[Path, typer.Option(help="Folder of what is trained and planted; a proof goes on where it was.")] = Path(
+        "proof"
+    ),
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Measure how often this gate is wrong on your adapters: what it misses of planted faults, and which innocents it blocks."""
+    from lorasent.gate.policy import Policy
+    from lorasent.prove.catalogue import select
+    from lorasent.prove.proof import prove as run
+    from lorasent.prove.table import text
+
+    judged_by, faults = Policy.read(policy, data), select(fault)
+    proof = run(baseline, judged_by, work, retrain=retrain, per_fault=per_fault, faults=faults, say=console.print)
+    if out is not None:
+        files.write(out, [files.canonical(proof.to_json())])
+        console.print(f"Written: {out}")
+    print(json.dumps(proof.to_json()) if as_json else text(proof))

@@ -1,0 +1,162 @@
+"""Commands that ask one adapter, or the machine: predict, evaluate, doctor."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from lorasent import files
+from lorasent.cli.shared import AdapterPath, PrecisionOption, TextColumnOption, console, load_scorer
+from lorasent.errors import DataError, LorasentError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lorasent.data import Reviews
+    from lorasent.mistakes import Mistakes
+    from lorasent.scoring import Scorer
+
+
+def predict(
+    adapter: AdapterPath,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Reviews; absent, a line of standard input each.")
+    ] = None,
+    source: Annotated[str | None, typer.Option("--input", help="A source of reviews, labelled or not.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write instead of standard output.")] = None,
+    text_column: TextColumnOption = None,
+    precision: PrecisionOption = "fp32",
+) -> None:
+    """Label reviews: one JSON object a line, with text, label and probability."""
+    if texts and source:
+        raise LorasentError("predict: give reviews as arguments or with --input, not both")
+    reviews = _input(texts, source, text_column)
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        raise LorasentError(f"--output {output}: expected a file in a directory that exists")
+    scorer = load_scorer(adapter, precision)
+    lines = (json.dumps(vars(row), ensure_ascii=False) + "\n" for row in scorer.stream(reviews))
+    if output is None:
+        sys.stdout.writelines(lines)
+        sys.stdout.flush()
+        return
+    files.write(output, lines)
+    console.print(f"Written: {output}")
+
+
+def evaluate(
+    adapter: AdapterPath,
+    data: Annotated[str, typer.Option(help="A source of labelled reviews.")],
+    errors: Annotated[bool, typer.Option("--errors", help="Also the mistakes: where, how sure, which labels and words.")] = False,
+    slices: Annotated[
+        list[str] | None, typer.Option("--slice", metavar="COLUMN", help="A column to count mistakes by, with --errors.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Mistakes that are told, and explained, the most confident first.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    text_column: TextColumnOption = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
+    precision: PrecisionOption = "fp32",
+) -> None:
+    """Measure an adapter on labelled reviews."""
+    if slices and not errors:
+        raise LorasentError("evaluate: --slice says how mistakes are told; add --errors")
+    scorer = load_scorer(adapter, precision)
+    from lorasent import evaluation
+    from lorasent.data import read
+    from lorasent.slices import require
+
+    reviews = read(data, scorer.labels, text_column, label_column)
+    for column in slices or ():
+        require(column, reviews)
+    logits = scorer.logits(reviews.texts)
+    found = evaluation.measure(logits, reviews.labels, scorer.labels)
+    if errors:
+        found = replace(found, mistakes=_mistakes(adapter, scorer, reviews, logits, slices or (), top))
+    if as_json:
+        print(json.dumps({"adapter": str(adapter), "data": data, "data_sha256": reviews.fingerprint, **found.to_json()}))
+        if found.mistakes and found.mistakes.trained_on:
+            console.print(evaluation.doubt(found.mistakes))
+    else:
+        evaluation.tell(found, Console(highlight=False, markup=False, emoji=False))
+
+
+def doctor() -> None:
+    """Say what this machine offers."""
+    import platform
+    from importlib import metadata
+
+    import torch
+
+    from lorasent.base import find
+    from lorasent.scoring import uses_bf16
+
+    rows = {name: metadata.version(name) for name in ("lorasent", "torch", "transformers", "peft", "datasets")}
+    rows["python"] = platform.python_version()
+    rows["processor"] = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    rows["bf16"] = "in hardware (precision auto = bf16)" if uses_bf16("auto") else "not in hardware (precision auto = fp32)"
+    rows["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    rows["embedded base"] = _tried(lambda: f"{find('embedded').sha256[:12]}… (as pinned)")
+    rows["hub"] = _tried(_ask_hub)
+    for name, value in rows.items():
+        print(f"{name:<14}{value}")
+
+
+def _mistakes(
+    adapter: Path, scorer: "Scorer", reviews: "Reviews", logits: "NDArray[np.float32]", columns: Iterable[str], top: int
+) -> "Mistakes":
+    from lorasent import manifest, mistakes, sources
+    from lorasent.progress import bar
+
+    lines, said = sources.lines_of(reviews.source), manifest.read(adapter)
+    with bar(console) as progress:
+        task = progress.add_task("leaving words out", total=None)
+        return mistakes.find(
+            scorer, reviews, logits, columns, lines, said, top, lambda done, of: progress.update(task, completed=done, total=of)
+        )
+
+
+def _input(texts: list[str] | None, source: str | None, text_column: str | None) -> Iterable[str]:
+    from lorasent.data import check_texts, read_texts
+
+    if source is not None:
+        return read_texts(source, text_column)
+    if texts:
+        return list(check_texts(texts, "arguments"))
+    if sys.stdin.isatty():
+        console.print("Reading reviews from standard input, one a line.")
+    return _lines()
+
+
+def _lines() -> Iterator[str]:
+    """The lines of standard input that say something; only a line feed, or CR LF, ends one."""
+    try:
+        for line in io.TextIOWrapper(sys.stdin.buffer, "utf-8-sig", newline="\n"):
+            if line.strip():
+                yield line.removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise DataError(f"standard input: expected UTF-8, found byte {error.object[error.start]:#04x}") from None
+
+
+def _ask_hub() -> str:
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return "offline (HF_HUB_OFFLINE is set); the cache is used"
+    get_session().head(constants.ENDPOINT, timeout=3)
+    return f"{constants.ENDPOINT} answers"
+
+
+def _tried(question: Callable[[], str]) -> str:
+    """An answer, or why there is none: doctor reports faults, it does not stop at them."""
+    try:
+        return question()
+    except Exception as error:
+        return f"no: {(str(error).splitlines() or [type(error).__name__])[0]}"

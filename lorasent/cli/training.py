@@ -1,0 +1,149 @@
+"""Commands that train: train, augment, sweep."""
+
+import json
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lorasent.cli.shared import INTERRUPTED, PrecisionOption, RecipeArgument, check_precision, console, load_scorer
+from lorasent.errors import LorasentError, RecipeError
+
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key: lora.r=8")]
+
+
+def train(
+    recipe: RecipeArgument = "embedded",
+    out: Annotated[Path | None, typer.Option(help="The adapter's directory, new. [default: adapters/RECIPE]")] = None,
+    base: Annotated[str | None, typer.Option(help="Base model: hub name, directory, or embedded.")] = None,
+    train_source: Annotated[str | None, typer.Option("--train", help="Source of the training reviews.")] = None,
+    validation: Annotated[str | None, typer.Option(help="Source of the reviews that choose the epoch.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    set_: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Train an adapter from a recipe."""
+    from lorasent.recipe import Recipe
+
+    named = {"base.model": base, "data.train": train_source, "data.validation": validation, "training.seed": seed}
+    values: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    if base is not None:
+        values["base.revision"] = None  # it pins the recipe's own base
+    read = Recipe.read(recipe, set_ or [], values)
+    out = out or Path("adapters") / Path(recipe).stem
+    try:
+        from lorasent.progress import Printer, bar
+        from lorasent.training import train as run
+
+        with bar(console) as progress:
+            run(read, out, resume=resume, listener=Printer(console, progress, recipe))
+    except KeyboardInterrupt:
+        again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])
+        begun = out.with_name(out.name + ".partial").exists()
+        console.print(f"Interrupted. Go on after the last whole epoch with: {again}" if begun else "Interrupted.")
+        sys.exit(INTERRUPTED)
+
+
+def augment(
+    recipe: RecipeArgument = "embedded",
+    train_source: Annotated[str | None, typer.Option("--train", help="Source of the training reviews.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key: augmentation.typos=0.02")
+    ] = None,
+    judge: Annotated[Path | None, typer.Option(metavar="ADAPTER", help="Ask this adapter whether labels hold instead.")] = None,
+    data: Annotated[str | None, typer.Option(help="Labelled reviews to ask it about. [default: the recipe's validation]")] = None,
+    margin: Annotated[float, typer.Option(min=0, max=1, help="The accuracy, as a share, that changed reviews may lose.")] = 0.02,
+) -> None:
+    """Show the training reviews as the first epoch sees them, a JSON object a line, or ask an adapter whether their labels hold.
+
+    With --judge, exits 0 where the labels hold under every way, 1 where they break, 3 where the reviews are too few to tell.
+    """
+    from lorasent import augmentation
+    from lorasent.recipe import Recipe
+
+    read = Recipe.read(recipe, set_ or [], {} if train_source is None else {"data.train": train_source})
+    settings, seed, labels = read.augmentation, read.training.seed, read.base.labels
+    if settings is None:
+        raise RecipeError(
+            f"recipe {recipe}: has no table [augmentation]; write one, or turn a way on: --set augmentation.typos=0.02"
+        )
+    if judge is None:
+        from lorasent.run import read_splits
+
+        train = read_splits(read)[0]
+        shown = zip(augmentation.epoch(train.texts, settings, seed, 0), train.labels.tolist(), train.texts, strict=True)
+        lines = ({"text": text, "label": labels[label], "original": original} for text, label, original in shown)
+        sys.stdout.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        sys.stdout.flush()
+        return
+    from lorasent import preservation
+    from lorasent.data import read as read_reviews
+
+    scorer = load_scorer(judge, "auto")
+    reviews = read_reviews(data or read.data.validation, scorer.labels, read.data.text_column, read.data.label_column)
+    found = preservation.check(scorer, reviews, settings, seed)
+    print(preservation.table(found, margin))
+    verdicts = {one.holds(margin) for one in found}
+    sys.exit(1 if False in verdicts else 3 if None in verdicts else 0)
+
+
+def sweep(
+    recipe: Annotated[str, typer.Argument(help="The recipe to search around: a shipped one's name or a TOML file.")] = "embedded",
+    trials: Annotated[int, typer.Option(min=1, help="Finished trials, those of an interrupted search among them.")] = 30,
+    out: Annotated[Path | None, typer.Option(help="The search's folder. [default: sweeps/RECIPE]")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that train at once; the cores are shared among them.")] = 1,
+    storage: Annotated[str | None, typer.Option(help="A database's URL, for several machines. [default: SQLite in --out]")] = None,
+    over: Annotated[list[str] | None, typer.Option(help="Search over this alone; may be repeated. [default: everything]")] = None,
+    set_: SetOption = None,
+    confirm: Annotated[int, typer.Option(min=0, help="Fresh seeds with which the best is trained again; 0 for none.")] = 3,
+    data: Annotated[str | None, typer.Option(help="Reviews that confirm. [default: embedded:test for the embedded corpus]")] = None,
+    precision: PrecisionOption = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search; the recipe has its own.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a search, alone or beside others.")] = False,
+) -> None:
+    """Search for a better recipe, and ask whether it is one."""
+    from lorasent.recipe import Recipe
+
+    read = Recipe.read(recipe, set_ or [])
+    out = out or Path("sweeps") / Path(recipe).stem
+    check_precision(precision)
+    if missing := [name for name in ("optuna", "matplotlib", "tomli_w") if find_spec(name) is None]:
+        raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
+    from lorasent.progress import bar
+    from lorasent.sweep import confirmation, outcome, space, study
+
+    confirming = confirmation.source(read, data, confirm)
+    search = study.Search(
+        read.to_json(), out, storage or f"sqlite:///{(out / study.STUDY).resolve()}", trials, seed, tuple(over or space.NAMES)
+    )
+    try:
+        with bar(console) as progress:
+            task = progress.add_task("trials", total=trials)
+
+            def say(trial: Any, done: int) -> None:
+                console.print(outcome.row(trial))
+                progress.update(task, completed=done)
+
+            found = study.run(search, workers, resume=resume, say=say, note=console.print)
+        for line in outcome.table(found):
+            print(line)
+        confirmed, written = None, outcome.write(found, read, out, None)
+        best = space.recipe_at(read, study.best(found).params)
+        if confirming is not None and best != read:
+            console.print("Is it better? Both recipes again, with fresh seeds:")
+            confirmed = confirmation.confirm(
+                read, best, confirming, out / "confirmation", seeds=confirm, precision=precision, say=console.print
+            )
+    except KeyboardInterrupt:
+        again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])
+        console.print(f"Interrupted. Running trials are lost; go on with: {again}")
+        sys.exit(INTERRUPTED)
+    for line in outcome.conclusion(confirmed, same=best == read):
+        print(line)
+    written = outcome.write(found, read, out, confirmed) if confirmed else written
+    for path in written:
+        console.print(f"Written: {path}")
+    console.print(f"Next:\n  lorasent train {out / outcome.RECIPE}")
