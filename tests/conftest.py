@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: the collector need not walk through it again and again (a tenth of the quick suite)."""
+    """What is imported by now stays: the collector need not walk through it again and again (Trainer makes it, at each start)."""
     gc.collect()
     gc.freeze()
 

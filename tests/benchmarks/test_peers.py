@@ -151,6 +151,7 @@ def test_a_run_ends_in_figures_a_plot_and_tables(tmp_path, monkeypatch, capsys):
     assert page.read_text() == "before\n<!-- peers -->\nnew\n<!-- end of peers -->\nafter\n"
 
 
+@pytest.mark.slow
 def test_the_plot_has_a_bar_for_each_peer_of_each_panel(tmp_path):
     """Names stand in the drawing as text."""
     pytest.importorskip("matplotlib", reason="needs matplotlib: tox -e bench installs it")

@@ -158,7 +158,7 @@ class Machine:
         return 4.0 if self.calls // 7 % 3 == 0 else 1.0
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 @pytest.mark.parametrize(
     ("ratio", "outcome"), [(1.0, Outcome.PASS), (1.2, Outcome.PASS), (1.3, Outcome.INCONCLUSIVE), (1.5, Outcome.BLOCK)]
 )

@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lorasent.base import find
@@ -15,7 +15,7 @@ from lorasent.data import read
 from lorasent.encoding import Encoder
 from lorasent.recipe import Base, Encoding, Lora
 from lorasent.scoring import Scorer
-from tests.support.bases import CONFIGS, LABELS
+from tests.support.bases import LABELS, quick
 
 TOLERANCE = 1e-5
 """Of 2,000 reviews, batching moved no logit by more than 1.6e-6; from review to review they differ by 1e-2 and more."""
@@ -30,9 +30,6 @@ WORDS = " ".join(read("embedded:validation", LABELS).texts).split()
 def passage(start, length):
     return " ".join(WORDS[start : start + length])
 
-
-ARCHITECTURES = [name if name in ("distilbert", "roberta") else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
-"""The quick part takes one that counts its positions from the first token and one that counts them past the pad token."""
 
 starts = st.integers(0, len(WORDS) - 100)
 reviews = st.lists(st.builds(passage, starts, st.integers(1, 60)), min_size=2, max_size=5)
@@ -69,7 +66,7 @@ def exact(scorer):
     return exact
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", quick("distilbert", "roberta"))  # the latter counts positions past the pad token
 @settings(max_examples=20)
 @given(start=starts, short=st.integers(1, 20), more=st.integers(20, 40))
 def test_padding_moves_no_logit(exact, architecture, start, short, more):
@@ -77,12 +74,12 @@ def test_padding_moves_no_logit(exact, architecture, start, short, more):
     model, encoder = exact(architecture)
     texts = [passage(start, short), passage(start, short + more)]
     batch = encoder.pad(encoder.encode(texts))
-    assert not batch["attention_mask"].all()
+    assume(not batch["attention_mask"].all())  # neither so long that both are cut
     with inference(model):
         np.testing.assert_allclose(forward(model, batch), answer(model, encoder, texts), rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", quick("distilbert"))
 @settings(max_examples=20)
 @given(texts=reviews, data=st.data())
 def test_any_plan_of_batches_gives_the_same_logits(exact, architecture, texts, data):
@@ -97,7 +94,7 @@ def test_any_plan_of_batches_gives_the_same_logits(exact, architecture, texts, d
     np.testing.assert_allclose(logits, answer(model, encoder, texts), rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", quick("distilbert"))
 @settings(max_examples=20)
 @given(texts=reviews, data=st.data())
 def test_a_prediction_is_the_same_alone_and_among_others_in_any_order(scorer, architecture, texts, data):
@@ -110,7 +107,7 @@ def test_a_prediction_is_the_same_alone_and_among_others_in_any_order(scorer, ar
         assert together.label == alone.label or alone.probability < 0.5 + TOLERANCE
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", quick("distilbert"))
 @settings(max_examples=20)
 @given(front=st.text(max_size=40), start=starts, more=st.integers(1, 20))
 def test_text_in_front_of_an_over_long_review_moves_no_logit(scorer, architecture, front, start, more):

@@ -3,7 +3,9 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import sentencepiece
 import torch
 from safetensors.torch import load_file, save_file
@@ -52,6 +54,12 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     ),
     "gpt2": GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64),
 }
+
+
+def quick(*names: str) -> list[Any]:
+    """Every architecture, as a test's parameters: the quick part of the suite takes those named."""
+    return [name if name in names else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
+
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 """In the order of their ids."""

@@ -206,6 +206,7 @@ def test_patience_survives_a_resume(small_recipe, tmp_path, overrides, waited):
     assert weights(resumed.path) == weights(whole.path)
 
 
+@pytest.mark.slow
 def test_lora_plus_moves_b_by_its_ratio(small_recipe, tmp_path):
     """Adam's first step goes by the learning rate: 16 times as far in B, and as far as without it in A and in the head."""
     one_step = ["training.epochs=1", "training.batch_size=24", "training.learning_rate=1e-3", "training.weight_decay=0.0"]
