@@ -151,8 +151,9 @@ def process(tmp_path: Path) -> Callable[..., Done]:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
-        if largest_file is not None:  # coverage's own file would be the first to hit the limit
+        if largest_file is not None:  # coverage's own file would be the first to hit the limit, and compiled modules would be cut
             environment = {name: value for name, value in environment.items() if not name.startswith("COVERAGE_")}
+            environment["PYTHONDONTWRITEBYTECODE"] = "1"
 
         done = subprocess.run(
             [sys.executable, "-m", "lorasent.cli", *map(str, arguments)],
