@@ -71,7 +71,7 @@ class Encoder:
         A special token has none: its start is its end.
         """
         encoded = self.tokenizer(text, truncation=True, return_offsets_mapping=True)
-        spans = np.array(encoded["offset_mapping"] or [(0, 0)], dtype=np.int64)
+        spans = np.array(encoded["offset_mapping"] or [(0, 0)])
         return np.array(encoded["input_ids"] or [self.pad_id]), spans
 
     def lengths(self, texts: Sequence[str]) -> Ids:

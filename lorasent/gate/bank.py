@@ -77,7 +77,7 @@ def clustered_rate(events: ArrayLike, clusters: ArrayLike) -> Rate:
 
 
 def _bank(bank: ArrayLike) -> Floats:
-    rights = np.asarray(bank, dtype=np.float64)
+    rights = np.asarray(bank)
     if rights.ndim != 2 or rights.shape[0] < 2 or rights.shape[1] < 1 or not np.isin(rights, (0, 1)).all():
         raise ValueError(f"a bank is right (1) or wrong (0), of shape (k, N) with k > 1, found {rights.shape}")
     return rights

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special  # not stats, which takes a third of a repeated verdict's time to import
+from scipy import special  # not stats, which takes a third of a repeated verdict's time to import
 
 from lorasent.gate.statistics import Floats, mid_p, tango
 
@@ -73,14 +73,13 @@ def detectable_by_bank(k: int, spread: float, level: float = 0.99, power_at_leas
     if k < 2 or not spread >= 0:
         raise ValueError(f"a bank has two retrains or more and a spread of 0 or more, found {k} and {spread}")
     cut = float(special.stdtrit(k - 1, level))
-    shift = optimize.brentq(lambda drop: 1 - special.nctdtr(k - 1, drop, cut) - power_at_least, 0.0, 4 * cut + 20)
-    return float(shift) * spread * math.sqrt(1 + 1 / k)
+    return float(special.nctdtrinc(k - 1, 1 - power_at_least, cut)) * spread * math.sqrt(1 + 1 / k)
 
 
 def _likely(n: int, share: float) -> Floats:
     """The counts out of n that a binomial gives, but for 1e-9."""
-    if share in (0, 1):
-        return np.array([n * share])
+    if share == 0:
+        return np.array([0.0])
     low, high = special.bdtrik([5e-10, 1 - 5e-10], n, share)
     return np.arange(np.floor(low), np.minimum(np.ceil(high), n) + 1)
 

@@ -70,7 +70,7 @@ def test_it_answers_as_the_trainers_memory_did(small_adapter):
         np.testing.assert_allclose(answer(loaded.model, loaded.encoder, PROBES), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", quick("deberta-v2", "modernbert"))
+@pytest.mark.parametrize("architecture", quick("deberta-v2", "modernbert", "gpt2"))
 def test_every_new_tensor_is_saved(bases, tmp_path, architecture):
     """Two loads of the same adapter under different random states give the same logits, pooler included."""
     path = write_untrained(tmp_path / architecture, bases(architecture))
@@ -379,7 +379,7 @@ def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter)
     np.testing.assert_allclose(answer(plain.model, plain.encoder, TEXTS), answer(known.model, known.encoder, TEXTS), atol=1e-6)
 
 
-@pytest.mark.parametrize("architecture", quick("distilbert", "modernbert"))
+@pytest.mark.parametrize("architecture", quick("distilbert", "roberta", "modernbert", "gpt2"))
 def test_labels_are_counted_on_the_head_without_a_manifest(bases, tmp_path, architecture):
     """Whatever the head is called, and however many layers it has: the labels are those of its last layer."""
     path = write_untrained(tmp_path / "adapter", bases(architecture), labels=("Bad", "Fair", "Good"))
