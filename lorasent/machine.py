@@ -39,11 +39,16 @@ def keep_memory() -> None:
 
     glibc hands large blocks back to the system at once; a product's result then costs more in page faults than in arithmetic.
     """
-    if sys.platform != "linux":
-        return
-    try:
-        tune = ctypes.CDLL(None).mallopt
-    except AttributeError:  # another C library
-        return
     for option, value in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 1 << 30), (_TOP_PAD, 64 << 20)):
-        tune(option, value)
+        _glibc("mallopt", option, value)
+
+
+def release_memory() -> None:
+    """Gives the memory that this process has freed, and kept, back to the system."""
+    _glibc("malloc_trim", 0)
+
+
+def _glibc(name: str, *arguments: int) -> None:
+    """Calls a function of glibc; with another C library nothing happens."""
+    if sys.platform == "linux" and (function := getattr(ctypes.CDLL(None), name, None)) is not None:
+        function(*arguments)

@@ -135,7 +135,14 @@ def sweep(
         if confirming is not None and best != read:
             console.print("Is it better? Both recipes again, with fresh seeds:")
             confirmed = confirmation.confirm(
-                read, best, confirming, out / "confirmation", seeds=confirm, precision=precision, say=console.print
+                read,
+                best,
+                confirming,
+                out / "confirmation",
+                seeds=confirm,
+                workers=workers,
+                precision=precision,
+                say=console.print,
             )
     except KeyboardInterrupt:
         again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])

@@ -5,4 +5,5 @@ confirmation    is the best recipe better, or was it lucky? fresh seeds, and the
 study           trials in several processes, resumable
 claims          who trains a trial, and whether they still do
 space           what is searched
+team            processes that train beside each other
 """

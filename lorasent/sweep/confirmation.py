@@ -26,6 +26,7 @@ from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from lorasent.recipe import Recipe
 from lorasent.run import read_splits
+from lorasent.sweep.team import beside
 from lorasent.training import train
 
 LEVEL = 0.95
@@ -97,17 +98,17 @@ def _columns(recipe: Recipe) -> dict[str, str | None]:
 
 
 def confirm(
-    first: Recipe, best: Recipe, data: str, folder: Path, *, seeds: int, precision: str, say: Callable[[str], None]
+    first: Recipe, best: Recipe, data: str, folder: Path, *, seeds: int, workers: int, precision: str, say: Callable[[str], None]
 ) -> Confirmation:
     """Trains either recipe with fresh seeds in `folder`, but for what lies there already, and compares them on `data`."""
     reviews, known = unknown(first, data)
     fresh = tuple(first.training.seed + number for number in range(1, seeds + 1))
-
-    def answers(recipe: Recipe, arm: str) -> tuple[list[Path], NDArray[np.bool_]]:
-        paths = [_trained(recipe, seed, folder / arm, say) for seed in fresh]
-        return paths, np.array([_right(path, precision, reviews.texts, reviews.labels) for path in paths])
-
-    (bank, started), (retrains, found) = answers(first, "start"), answers(best, "best")
+    arms = [[_seeded(recipe, seed, folder / arm) for seed in fresh] for recipe, arm in ((first, "start"), (best, "best"))]
+    _train([one for arm in arms for one in arm if not one[1].exists()], workers, say)
+    bank, retrains = ([path for _, path in arm] for arm in arms)
+    started, found = (
+        np.array([_right(path, precision, reviews.texts, reviews.labels) for path in paths]) for paths in (bank, retrains)
+    )
     gain, low, high = interval(started, found)
     changed = tuple(table for table, keys in best.to_json().items() if first.to_json().get(table) != keys)
     policy = Policy.model_validate(
@@ -137,15 +138,27 @@ def interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[float
     return gain, max(gain - reach, -1.0), min(gain + reach, 1.0)
 
 
-def _trained(recipe: Recipe, seed: int, folder: Path, say: Callable[[str], None]) -> Path:
+def _seeded(recipe: Recipe, seed: int, folder: Path) -> tuple[Recipe, Path]:
+    """The recipe with that seed, and where its adapter lies: a search that goes on may find another best recipe."""
     tables = recipe.to_json()
     tables["training"]["seed"] = seed
     seeded = Recipe.parse(tables, "sweep")
-    path = folder / f"seed-{seed}-{seeded.fingerprint[:12]}"  # a search that goes on may find another best recipe
-    if not path.exists():
+    return seeded, folder / f"seed-{seed}-{seeded.fingerprint[:12]}"
+
+
+def _train(wanted: Sequence[tuple[Recipe, Path]], workers: int, say: Callable[[str], None]) -> None:
+    """Trains what is wanted, or goes on with it, in so many processes. Raises SweepError if one of them ends without."""
+    for _, path in wanted:
         say(f"training {path}")
-        train(seeded, path, resume=path.with_name(f"{path.name}.partial").exists())
-    return path
+    for codes in beside(_train_each, [(wanted[number::workers],) for number in range(min(workers, len(wanted)))]):
+        if None not in codes and (lost := [path for _, path in wanted if not path.exists()]):
+            ended = ", ".join(map(str, codes))
+            raise SweepError(f"{lost[0]}: the process that trained it ended (exit codes {ended}); go on with --resume")
+
+
+def _train_each(wanted: Sequence[tuple[Recipe, Path]]) -> None:
+    for recipe, path in wanted:
+        train(recipe, path, resume=path.with_name(f"{path.name}.partial").exists())
 
 
 def _right(path: Path, precision: Any, texts: Sequence[str], labels: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -6,13 +6,11 @@ that was killed goes on. A trial whose process is gone is tried again, by the sa
 
 import gc
 import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.process import BaseProcess
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from lorasent.errors import DivergedError, LorasentError, SweepError
+from lorasent import machine
+from lorasent.errors import DivergedError, SweepError
 from lorasent.recipe import Recipe
 from lorasent.run import Epoch, Listener, Prepared, read_splits
 from lorasent.sweep import claims
 from lorasent.sweep.space import recipe_at, space, start
+from lorasent.sweep.team import POLL, beside
 from lorasent.training import train
 
 STUDY = "study.db"
@@ -45,9 +45,6 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 UNPRUNED = 5
 """Trials that run to their end before any is pruned: what others are held to."""
-
-POLL = 0.5
-"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -151,51 +148,22 @@ def _enough(search: Search, study: optuna.Study) -> bool:
 
 def _work(search: Search, study: optuna.Study, workers: int, told: set[int]) -> Iterator[FrozenTrial]:
     """Lets workers search; the trials that are finished meanwhile. Ends when all workers have."""
-    context, before = get_context("spawn"), len(told)
-    failures = context.SimpleQueue()
-    hands = [context.Process(target=_worker, args=(search, number, workers, failures)) for number in range(workers)]
-    try:
-        for hand in hands:
-            hand.start()
-        while True:
-            working = any(hand.is_alive() for hand in hands)
-            yield from _new(study, told)
-            if not working:
-                break
-            time.sleep(POLL)
-    finally:
-        _stop(hands)
-    if not failures.empty():
-        raise SweepError(f"{failures.get()}; what was tried is kept: go on with --resume")
-    if len(told) == before and any(hand.exitcode for hand in hands):
-        codes = ", ".join(str(hand.exitcode) for hand in hands)
-        raise SweepError(f"the workers ended without a finished trial (exit codes {codes}); go on with --resume")
+    before = len(told)
+    for codes in beside(_worker, [(search, number) for number in range(workers)]):
+        yield from _new(study, told)
+        if None not in codes and any(codes) and len(told) == before:
+            ended = ", ".join(map(str, codes))
+            raise SweepError(f"the workers ended without a finished trial (exit codes {ended}); go on with --resume")
 
 
-def _stop(hands: Sequence[BaseProcess]) -> None:
-    for hand in hands:
-        if hand.is_alive():
-            hand.terminate()
-    for hand in hands:
-        if hand.pid is not None:
-            hand.join()
-
-
-def _worker(search: Search, number: int, workers: int, failures: Any) -> None:
+def _worker(search: Search, number: int) -> None:
     """A process: asks for trials and trains them until there are enough."""
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends us
-    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
-    try:
-        recipe = Recipe.parse(search.recipe, "sweep")
-        study, distributions = search.open(number + 1), space(recipe, search.over)
-        while (given := _next(search, study, distributions)) is not None:
-            trial, lock = given
-            with claims.alive(trial, lock):
-                _try(search, study, trial, recipe)
-    except LorasentError as error:
-        failures.put(str(error))
+    recipe = Recipe.parse(search.recipe, "sweep")
+    study, distributions = search.open(number + 1), space(recipe, search.over)
+    while (given := _next(search, study, distributions)) is not None:
+        trial, lock = given
+        with claims.alive(trial, lock):
+            _try(search, study, trial, recipe)
 
 
 def _next(search: Search, study: optuna.Study, distributions: dict[str, Any]) -> tuple[Trial, FileLock] | None:
@@ -227,6 +195,7 @@ def _try(search: Search, study: optuna.Study, trial: Trial, recipe: Recipe) -> N
     finally:
         _clear(search, trial.number)
         gc.collect()  # Trainer and its callbacks hold each other: a worker would carry every model that it trained
+        machine.release_memory()
 
 
 def _keep(search: Search, study: optuna.Study, number: int, path: Path) -> None:

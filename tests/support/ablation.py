@@ -95,10 +95,8 @@ def source(folder: Path, work: Path, reviews: int | None) -> Path:
     return path
 
 
-def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, Any]:
-    """Trains and scores one adapter, or tells what was measured before."""
-    slug = re.sub(r"\W+", "-", change.name)
-    adapter, kept = work / f"{slug}-{seed}", work / f"{slug}-{seed}.json"
+def asked(folder: Path, work: Path, change: Change, seed: int) -> Recipe:
+    """The recipe of a run."""
     values = {
         **change.values,
         **({"data.sample": None} if change.reviews else {}),
@@ -106,9 +104,20 @@ def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, A
         "data.validation": str(folder / "imdb_1000_validation.parquet"),
         "training.seed": seed,
     }
-    recipe = Recipe.read(change.recipe, values=values)
-    asked = {"recipe": recipe.fingerprint, "libraries": machine.libraries()}
-    if kept.exists() and (found := json.loads(kept.read_text("utf-8")))["asked"] == asked:
+    return Recipe.read(change.recipe, values=values)
+
+
+def known(work: Path, change: Change, seed: int, recipe: Recipe) -> dict[str, Any] | None:
+    """What was measured of a run before, by the same recipe and libraries."""
+    kept = named(work, change, seed).with_suffix(".json")
+    found = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    return found if found.get("asked") == {"recipe": recipe.fingerprint, "libraries": machine.libraries()} else None
+
+
+def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, Any]:
+    """Trains and scores one adapter, or tells what was measured before."""
+    adapter, recipe = named(work, change, seed), asked(folder, work, change, seed)
+    if (found := known(work, change, seed, recipe)) is not None:
         return found
     if adapter.exists() and read_json(adapter / MANIFEST)["recipe_sha256"] != recipe.fingerprint:
         shutil.rmtree(adapter)  # of a change that has changed
@@ -119,7 +128,7 @@ def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, A
     figures = evaluate(scorer.logits(test.texts), test.labels, LABELS)
     manifest = read_json(adapter / MANIFEST)
     found = {
-        "asked": asked,
+        "asked": {"recipe": recipe.fingerprint, "libraries": machine.libraries()},
         "accuracy": figures.accuracy,
         "log_loss": figures.log_loss,
         "validation": manifest["best"]["accuracy"],
@@ -128,8 +137,13 @@ def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, A
         "epochs": len(manifest["epochs"]),
         "trained_on": manifest["data"]["train"]["reviews"],
     }
-    files.write(kept, [files.canonical(found)])
+    files.write(adapter.with_suffix(".json"), [files.canonical(found)])
     return found
+
+
+def named(work: Path, change: Change, seed: int) -> Path:
+    """Where a run's adapter lies; what was measured of it lies beside."""
+    return work / f"{re.sub(r'[^0-9A-Za-z]+', '-', change.name)}-{seed}"
 
 
 def pooled(groups: list[list[float]]) -> tuple[float, int]:
@@ -216,23 +230,24 @@ def publish(found: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def main() -> int:
-    """Runs, in `--jobs` processes of as many threads as are left to each, what was not yet run; publishes when all is there."""
+    """Runs, in `--jobs` processes of as many threads as are left to each, what was not yet run, and publishes what is there."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--work", type=Path, default=Path("ablation"), help="folder of what is trained")
     arguments.add_argument("--jobs", type=int, default=1, help="runs at once, 1 or more")
-    arguments.add_argument("--only", help="a regular expression: changes of these names alone, and nothing is published")
+    arguments.add_argument("--only", help="a regular expression: run changes of these names alone, and publish nothing")
+    arguments.add_argument("--measured", action="store_true", help="run nothing: publish the changes that were measured")
     arguments.add_argument("--one", nargs=2, metavar=("CHANGE", "SEED"), help=argparse.SUPPRESS)
-    asked = arguments.parse_args()
+    given = arguments.parse_args()
     if not os.environ.get("LORASENT_DATA"):
         sys.exit("set LORASENT_DATA to a folder that holds real reviews (CONTRIBUTING.md says which)")
-    folder, work = Path(os.environ["LORASENT_DATA"]), asked.work
+    folder, work = Path(os.environ["LORASENT_DATA"]), given.work
     work.mkdir(parents=True, exist_ok=True)
-    if asked.one:
-        change = next(one for one in CHANGES if one.name == asked.one[0])
-        measured(folder, work, change, int(asked.one[1]))
+    if given.one:
+        change = next(one for one in CHANGES if one.name == given.one[0])
+        measured(folder, work, change, int(given.one[1]))
         return 0
-    changes = [one for one in CHANGES if re.search(asked.only or "", one.name)]
-    threads = str(max(1, (os.cpu_count() or 1) // max(1, asked.jobs)))
+    changes = [one for one in CHANGES if re.search(given.only or "", one.name)]
+    threads = str(max(1, (os.cpu_count() or 1) // max(1, given.jobs)))
 
     def run(change: Change, seed: int) -> None:
         command = [sys.executable, "-m", "tests.support.ablation", "--work", str(work), "--one", change.name, str(seed)]
@@ -240,12 +255,17 @@ def main() -> int:
         found = measured(folder, work, change, seed)
         print(f"{change.name}, seed {seed}: {found['accuracy']:.4f} (validation loss {found['validation_loss']:.4f})", flush=True)
 
-    for change in changes:  # made here, once: the runs only read it
-        source(folder, work, change.reviews)
-    with ThreadPoolExecutor(max(1, asked.jobs)) as pool:
-        list(pool.map(lambda one: run(*one), [(change, seed) for change in changes for seed in change.seeds]))
-    if not asked.only:
-        publish({change.name: [measured(folder, work, change, seed) for seed in change.seeds] for change in changes})
+    if not given.measured:
+        for change in changes:  # made here, once: the runs only read it
+            source(folder, work, change.reviews)
+        with ThreadPoolExecutor(max(1, given.jobs)) as pool:
+            list(pool.map(lambda one: run(*one), [(change, seed) for change in changes for seed in change.seeds]))
+    if not given.only:
+        runs = {
+            change.name: [known(work, change, seed, asked(folder, work, change, seed)) for seed in change.seeds]
+            for change in changes
+        }
+        publish({name: [row for row in rows if row] for name, rows in runs.items() if all(rows)})
     return 0
 
 

@@ -111,6 +111,13 @@ def begun(search):
     return found
 
 
+class Deadly:
+    """Kills the process that receives it."""
+
+    def __reduce__(self):
+        return signal.raise_signal, (signal.SIGKILL,)
+
+
 def ignore(*_):
     """What nobody wants to hear."""
 
@@ -227,20 +234,36 @@ def test_without_the_extra_it_says_what_to_install(package, lorasent, monkeypatc
     assert done.stderr == f"lorasent: sweep: needs {package}; install it with: python -m pip install 'lorasent[sweep]'\n"
 
 
-def test_an_arm_is_trained_once_a_recipe(small_adapter, small_recipe, tmp_path, monkeypatch):
-    """An interrupted confirmation goes on; a search that went on to another best recipe is not judged by the old one's adapter."""
-    trained = []
-
-    def train(recipe, path, *, resume):
-        trained.append((recipe.lora.r, recipe.training.seed, resume))
-        path.symlink_to(small_adapter)
-
-    monkeypatch.setattr(confirmation, "train", train)
+def test_an_arm_has_a_place_of_its_recipe(small_recipe, tmp_path):
+    """A search that went on to another best recipe is not judged by the old one's adapter, and finds that of the same again."""
     ranks = [Recipe.read(small_recipe, [f"lora.r={rank}"]) for rank in (2, 8)]
-    paths = [confirmation._trained(recipe, 7, tmp_path, ignore) for recipe in (*ranks, *ranks)]
-    assert trained == [(2, 7, False), (8, 7, False)]
-    assert len(set(paths)) == 2
-    assert paths[:2] == paths[2:]
+    found = [confirmation._seeded(recipe, 7, tmp_path) for recipe in (*ranks, *ranks)]
+    assert [(recipe.lora.r, recipe.training.seed) for recipe, _ in found] == 2 * [(2, 7), (8, 7)]
+    assert len({path for _, path in found}) == 2
+
+
+@pytest.mark.slow
+def test_arms_are_trained_beside_each_other(small_recipe, tmp_path):
+    """In two processes, alike; one that is of another run is named, and what the other trained is kept."""
+    recipe, said = Recipe.read(small_recipe), []
+    wanted = [(recipe, tmp_path / name) for name in ("first", "second", "blocked")]
+    (tmp_path / "blocked.partial").mkdir()
+    (tmp_path / "blocked.partial" / "run.json").write_text("{}")
+    with pytest.raises(SweepError) as raised:
+        confirmation._train(wanted, 2, said.append)
+    assert str(raised.value).startswith(f"{tmp_path / 'blocked.partial'}: ")
+    assert str(raised.value).endswith("; what was tried is kept: go on with --resume")
+    assert said == [f"training {path}" for _, path in wanted]
+    first, second = ((path / "adapter_model.safetensors").read_bytes() for _, path in wanted[:2])
+    assert first == second
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_told(tmp_path):
+    """Without its adapter there is nothing to compare."""
+    with pytest.raises(SweepError) as raised:
+        confirmation._train([(Deadly(), tmp_path / "gone")], 1, ignore)
+    assert str(raised.value) == f"{tmp_path / 'gone'}: the process that trained it ended (exit codes -9); go on with --resume"
 
 
 @pytest.mark.parametrize(
