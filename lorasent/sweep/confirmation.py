@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -157,8 +158,12 @@ def _train(wanted: Sequence[tuple[Recipe, Path]], workers: int, say: Callable[[s
 
 
 def _train_each(wanted: Sequence[tuple[Recipe, Path]]) -> None:
+    """A process: trains what nobody trained meanwhile; one of a search that was killed may still be at it."""
     for recipe, path in wanted:
-        train(recipe, path, resume=path.with_name(f"{path.name}.partial").exists())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                train(recipe, path, resume=path.with_name(f"{path.name}.partial").exists())
 
 
 def _right(path: Path, precision: Any, texts: Sequence[str], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
