@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -19,7 +19,7 @@ def beside(target: Callable[..., None], given: Sequence[tuple[Any, ...]]) -> Ite
     Yields their exit codes, None while they run, every POLL seconds and once all have ended. Raises SweepError then, with the
     first LorasentError that one of them raised.
     """
-    context = get_context("spawn")
+    context = _context()
     failures = context.SimpleQueue()
     hands = [context.Process(target=_hand, args=(target, one, len(given), failures)) for one in given]
     try:
@@ -35,6 +35,15 @@ def beside(target: Callable[..., None], given: Sequence[tuple[Any, ...]]) -> Ite
             time.sleep(POLL)
     finally:
         _stop(hands)
+
+
+def _context() -> Any:
+    """Where there are fork servers, one imports torch for all; a process that runs threads, as we may, must not be forked itself."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["lorasent.training"])
+    return context
 
 
 def _hand(target: Callable[..., None], given: tuple[Any, ...], hands: int, failures: Any) -> None:

@@ -12,10 +12,7 @@ from tests.support.references import COMMAND
 
 LABELS = ("Negative", "Positive")
 
-pytestmark = [
-    pytest.mark.timeout(1800),  # a whole training, beside other tests on a busy machine
-    pytest.mark.xdist_group("embedded"),  # one training for all
-]
+pytestmark = pytest.mark.timeout(1800)  # a whole training, beside other tests on a busy machine
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,6 @@ def test_a_small_shape_answers_as_the_plain_forward_pass(small, state):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("patterned")  # one base of full shape for both
 @pytest.mark.parametrize(
     "state",
     [

@@ -1,8 +1,9 @@
-"""Trains and kills itself, as a power cut would: python killed.py RECIPE OUT (step|epoch) NUMBER."""
+"""A training that kills itself, as a power cut would."""
 
 import os
 import signal
-import sys
+from multiprocessing import get_context
+from pathlib import Path
 
 from lorasent.recipe import Recipe
 from lorasent.training import Listener, train
@@ -23,5 +24,15 @@ class Killer(Listener):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-if __name__ == "__main__":
-    train(Recipe.read(sys.argv[1]), sys.argv[2], listener=Killer(sys.argv[3], int(sys.argv[4])))
+def train_until(recipe: Path, out: Path, at: str, number: int) -> int | None:
+    """Trains in a process that kills itself at a step or an epoch of this number; its exit code."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["lorasent.training"])
+    process = context.Process(target=_train, args=(recipe, out, at, number))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _train(recipe: Path, out: Path, at: str, number: int) -> None:
+    train(Recipe.read(recipe), out, listener=Killer(at, number))

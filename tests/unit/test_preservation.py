@@ -67,11 +67,11 @@ def test_it_catches_a_way_that_turns_labels(monkeypatch):
 
 @pytest.mark.slow
 def test_the_reference_adapter_says_that_labels_hold():
-    """Of the embedded test reviews that a way changes it answers 95 % alike or more, and loses no accuracy that is sure."""
-    found = check(load(REFERENCE, "auto"), read("embedded:test", LABELS), EVERY)
+    """Of 200 embedded test reviews that a way changes it answers 95 % alike or more, and loses no accuracy that is sure."""
+    found = check(load(REFERENCE, "auto"), read("embedded:test", LABELS).sample(200, 0, LABELS), EVERY)
     assert len(found) == 6
     for one in found:
-        assert one.changed >= 100
+        assert one.changed >= 50
         assert one.flipped <= 0.06 * one.changed, one
         assert one.bounds.low <= 0.0, one
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -128,9 +129,9 @@ def opened(folder):
 
 
 @pytest.mark.slow
-def test_a_search_leaves_a_recipe_a_table_and_plots(process, search, tmp_path):
+def test_a_search_leaves_a_recipe_a_table_and_plots(lorasent, search, tmp_path):
     """The best recipe is one that training takes, the first trial the recipe itself; confirmed by fresh seeds and the gate."""
-    done = process(*search, "--trials", 4, "--workers", 2, "--confirm", 2)
+    done = lorasent(*search, "--trials", 4, "--workers", 2, "--confirm", 2)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found" / "sweep.json").read_text())
     losses = [trial["validation_loss"] for trial in found["trials"] if trial["state"] == "COMPLETE"]
@@ -151,7 +152,7 @@ def test_a_search_leaves_a_recipe_a_table_and_plots(process, search, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_loses_the_running_trials_alone(process, search, tmp_path):
+def test_killed_and_resumed_loses_the_running_trials_alone(lorasent, search, tmp_path):
     """Everything that was finished counts; what ran is tried again, by the same values."""
     arguments = [*search, "--set", "training.epochs=1", "--trials", "3", "--workers", "2", "--confirm", "0"]
     begun = subprocess.Popen(
@@ -170,7 +171,7 @@ def test_killed_and_resumed_loses_the_running_trials_alone(process, search, tmp_
     lost = opened(found).get_trials(states=[TrialState.RUNNING])
     assert 1 <= len(lost) <= 2
     finished = {trial.number for trial in opened(found).get_trials(states=study.FINISHED)}
-    done = process(*arguments, "--resume")
+    done = lorasent(*arguments, "--resume")
     assert done.returncode == 0, done.stderr
     trials = opened(found).get_trials()
     assert [trial.number for trial in trials if trial.state is TrialState.FAIL] == [trial.number for trial in lost]
@@ -410,23 +411,22 @@ def test_a_search_waits_for_trials_that_run_elsewhere(small_recipe, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_its_trial_alone(search, tmp_path):
+def test_a_killed_worker_costs_its_trial_alone(small_recipe, tmp_path):
     """The search itself goes on to its end: the trial is tried again, by the same values."""
-    arguments = [*search, "--set", "training.epochs=1", "--trials", "2", "--workers", "2", "--confirm", "0"]
-    command = [sys.executable, "-m", "lorasent.cli", *map(str, arguments)]
-    found = tmp_path / "found"
-    with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stderr=subprocess.PIPE) as begun:
-        while not (claimed := list(found.glob("trials/*.partial"))):
-            assert begun.poll() is None
+    recipe = Recipe.read(small_recipe, ["training.epochs=1"])
+    search = study.Search(recipe.to_json(), tmp_path, f"sqlite:///{tmp_path / study.STUDY}", 2, 0, ("lora.r",))
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(study.run, search, 2, resume=False, say=ignore, note=ignore)
+        while not (claimed := list(tmp_path.glob("trials/*.partial"))):
+            assert not going.done(), going.exception()
             time.sleep(0.02)
         number = int(claimed[0].name.partition(".")[0])
-        os.kill(holder_of(found / "trials" / f"{number}.lock"), signal.SIGKILL)
-        assert begun.wait() == 0, begun.stderr.read()
-    trials = opened(found).get_trials()
+        os.kill(holder_of(tmp_path / "trials" / f"{number}.lock"), signal.SIGKILL)
+        trials = going.result().get_trials()
     assert trials[number].state is TrialState.FAIL
     assert trials[number].params in [trial.params for trial in trials[number + 1 :]]
     assert len([trial for trial in trials if trial.state in study.FINISHED]) == 2
-    assert not list((found / "trials").iterdir())
+    assert not list((tmp_path / "trials").iterdir())
 
 
 @pytest.mark.slow

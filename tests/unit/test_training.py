@@ -1,7 +1,6 @@
 """Training: one seed, one adapter, whatever interrupts it; the best epoch; and runs that must stop."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from lorasent.run import Epoch, best_of, ended, read_splits
 from lorasent.scoring import load
 from lorasent.trainer import LengthGroupedSampler
 from lorasent.training import Listener, train
-from tests.support import killed
+from tests.support.killed import train_until
 
 STEPS = 6  # 24 reviews in batches of 4, in each of three epochs
 
@@ -56,8 +55,7 @@ def test_the_same_seed_gives_the_same_bits(small_recipe, small_adapter, tmp_path
 def test_killed_and_resumed_gives_the_same_bits(small_recipe, small_adapter, tmp_path, at, number):
     """SIGKILL anywhere, then resume: the adapter of the uninterrupted run, and nothing left beside it."""
     out = tmp_path / "adapter"
-    command = [sys.executable, killed.__file__, str(small_recipe), str(out), at, str(number)]
-    assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+    assert train_until(small_recipe, out, at, number) == -9
     assert not out.exists()
     train(Recipe.read(small_recipe), out, resume=True)
     assert weights(out) == weights(small_adapter)
@@ -75,8 +73,7 @@ def test_the_average_is_what_is_kept_and_resumes_to_the_same_bits(small_recipe, 
     assert [row.training_loss for row in whole.epochs] == [row["training_loss"] for row in plain]
     assert all(row.validation_loss != was["validation_loss"] for row, was in zip(whole.epochs, plain, strict=True))
     assert weights(whole.path) != weights(small_adapter)
-    command = [sys.executable, killed.__file__, str(asked), str(out), "step", str(STEPS + 2)]
-    assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+    assert train_until(asked, out, "step", STEPS + 2) == -9
     assert weights(train(Recipe.read(asked), out, resume=True).path) == weights(whole.path)
     assert load(out)  # which proves that the kept weights answer as the manifest says
 
@@ -91,8 +88,7 @@ def test_augmented_training_is_another_run_and_resumes_to_the_same_bits(small_re
     whole, out, asked = train(recipe, tmp_path / "whole").path, tmp_path / "resumed", tmp_path / "augmented.toml"
     table = "\n".join(line.removeprefix("augmentation.") for line in AUGMENTED)
     asked.write_text(f"{small_recipe.read_text()}\n[augmentation]\n{table}\n")
-    command = [sys.executable, killed.__file__, str(asked), str(out), "step", str(STEPS + 2)]
-    assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+    assert train_until(asked, out, "step", STEPS + 2) == -9
     resumed = train(recipe, out, resume=True).path
     assert weights(resumed) == weights(whole) != weights(small_adapter)
     assert (resumed / "lorasent.json").read_bytes() == (whole / "lorasent.json").read_bytes()
