@@ -38,7 +38,7 @@ def beside(target: Callable[..., None], given: Sequence[tuple[Any, ...]]) -> Ite
 
 
 def _context() -> Any:
-    """Where there are fork servers, one imports torch for all; a process that runs threads, as we may, must not be forked itself."""
+    """Where there are fork servers, one imports torch for all. This process itself may run threads: it must not be forked."""
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")

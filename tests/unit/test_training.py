@@ -1,7 +1,6 @@
 """Training: one seed, one adapter, whatever interrupts it; the best epoch; and runs that must stop."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
