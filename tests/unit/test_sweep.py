@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from lorasent import Recipe, manifest
+from lorasent import Recipe, load, manifest, read
 from lorasent.errors import SweepError
 from lorasent.recipe import shipped
 from lorasent.run import read_splits
@@ -256,6 +256,32 @@ def test_an_arm_is_trained_once(small_recipe, tmp_path):
     assert str(raised.value).endswith("; what was tried is kept: go on with --resume")
     assert said == [f"training {path}" for _, path in wanted]
     assert (tmp_path / "shared" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_a_winner_is_trained_by_fresh_seeds_and_judged(small_recipe, tmp_path):
+    """Each recipe by each seed, once; the figures are those of the adapters, and the gate judges the winner's by the other's."""
+    first, best = Recipe.read(small_recipe, ["training.epochs=1"]), Recipe.read(small_recipe, ["lora.r=8"])
+    trained = []
+
+    def confirm():
+        options = {"seeds": 2, "workers": 2, "precision": "fp32", "say": trained.append}
+        return confirmation.confirm(first, best, "embedded:test", tmp_path, **options)
+
+    found, reviews = confirm(), read("embedded:test", first.base.labels)
+    assert len(trained) == 4
+    paths = {arm: sorted((tmp_path / arm).glob("*/adapter_config.json")) for arm in ("start", "best")}
+    recipes = [manifest.read(path.parent)["recipe"] for path in (*paths["start"], *paths["best"])]
+    assert sorted(one["training"]["seed"] for one in recipes) == [1, 1, 2, 2]
+    for arm, told in (("start", found.started), ("best", found.found)):
+        right = [np.mean(load(path.parent).logits(reviews.texts).argmax(axis=1) == reviews.labels) for path in paths[arm]]
+        assert sorted(told) == pytest.approx(sorted(right))
+    assert found.gain == pytest.approx(np.mean(found.found) - np.mean(found.started))
+    assert found.low <= found.gain <= found.high
+    assert (found.n, found.known, found.seeds) == (len(reviews), 0, (1, 2))
+    assert found.outcome in ("PASS", "INCONCLUSIVE", "BLOCK")
+    assert confirm() == found
+    assert len(trained) == 4
 
 
 @pytest.mark.slow
