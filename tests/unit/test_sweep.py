@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 
 from lorasent import Recipe, load, manifest, read
 from lorasent.errors import SweepError
+from lorasent.gate.finding import Outcome
 from lorasent.recipe import shipped
 from lorasent.run import read_splits
 from lorasent.sweep import claims, confirmation, outcome, space, study
@@ -259,16 +260,21 @@ def test_an_arm_is_trained_once(small_recipe, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_winner_is_trained_by_fresh_seeds_and_judged(small_recipe, tmp_path):
+def test_a_winner_is_trained_by_fresh_seeds_and_judged(tmp_path):
     """Each recipe by each seed, once; the figures are those of the adapters, and the gate judges the winner's by the other's."""
-    first, best = Recipe.read(small_recipe, ["training.epochs=1"]), Recipe.read(small_recipe, ["lora.r=8"])
+    first, best = (
+        Recipe.read("embedded", ["encoding.max_length=48", "data.sample=80", f"training.epochs={epochs}"]) for epochs in (1, 3)
+    )
+    reviews = read("embedded:test", first.base.labels).sample(100, 0, first.base.labels)
+    rows = zip(reviews.texts, reviews.labels.tolist(), strict=True)
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
     trained = []
 
     def confirm():
         options = {"seeds": 2, "workers": 2, "precision": "fp32", "say": trained.append}
-        return confirmation.confirm(first, best, "embedded:test", tmp_path, **options)
+        return confirmation.confirm(first, best, str(tmp_path / "test.jsonl"), tmp_path, **options)
 
-    found, reviews = confirm(), read("embedded:test", first.base.labels)
+    found = confirm()
     assert len(trained) == 4
     paths = {arm: sorted((tmp_path / arm).glob("*/adapter_config.json")) for arm in ("start", "best")}
     recipes = [manifest.read(path.parent)["recipe"] for path in (*paths["start"], *paths["best"])]
@@ -279,7 +285,7 @@ def test_a_winner_is_trained_by_fresh_seeds_and_judged(small_recipe, tmp_path):
     assert found.gain == pytest.approx(np.mean(found.found) - np.mean(found.started))
     assert found.low <= found.gain <= found.high
     assert (found.n, found.known, found.seeds) == (len(reviews), 0, (1, 2))
-    assert found.outcome in ("PASS", "INCONCLUSIVE", "BLOCK")
+    assert found.outcome in set(map(str, Outcome))  # so few reviews may ask for INVALID: the margin would judge luck
     assert confirm() == found
     assert len(trained) == 4
 
