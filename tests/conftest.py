@@ -35,8 +35,10 @@ settings.register_profile(
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests begin first, so that xdist's workers end together; the rest keeps its random order."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under xdist the files with the most slow tests begin first, so that workers end together; else the order stays random."""
+    if not hasattr(config, "workerinput"):
+        return
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from transformers import DistilBertConfig
 
+from lorasent.classifier import forward, inference
 from lorasent.files import sha256
 from lorasent.manifest import WEIGHTS
 from lorasent.scoring import load
@@ -27,10 +28,14 @@ def small(tmp_path_factory):
 
 @pytest.mark.parametrize("state", ["untrained", "trained"])
 def test_a_small_shape_answers_as_the_plain_forward_pass(small, state):
-    """In one padded batch, every text's logits are those of the plain pass over it alone, to 1e-5."""
-    texts = patterned_texts()
+    """Scored, or in one padded batch of the model itself, every text has the logits of the plain pass over it alone, to 1e-5."""
+    texts, scorer = patterned_texts(), load(small[state])
     plain = PlainDistilBert(small["base"], small[state])
-    np.testing.assert_allclose(load(small[state]).logits(texts), [plain.logits(text, 64) for text in texts], atol=1e-5, rtol=0)
+    expected = [plain.logits(text, 64) for text in texts]
+    np.testing.assert_allclose(scorer.logits(texts), expected, atol=1e-5, rtol=0)
+    with inference(scorer.model):
+        padded = forward(scorer.model, scorer.encoder.pad(scorer.encoder.encode(texts)))
+    np.testing.assert_allclose(padded, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.slow

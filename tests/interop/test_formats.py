@@ -1,18 +1,21 @@
 """Other libraries' files: what they write is read here, and what is written here they read."""
 
+import shutil
+
 import datasets
 import numpy as np
 import pytest
 import safetensors.numpy
 import torch
 from peft import AutoPeftModelForSequenceClassification, LoraConfig, get_peft_model
-from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from lorasent import load
 from lorasent.adapter import UnverifiedAdapterWarning
 from lorasent.classifier import quiet
 from lorasent.data import read
+from lorasent.files import canonical, sha256
+from lorasent.manifest import MANIFEST, WEIGHTS, read_json
 
 LABELS = ("Negative", "Positive")
 TEXTS = ["it was a good movie", "not worth the time", "a film"]
@@ -34,15 +37,16 @@ def test_reviews_go_through_datasets_and_back(tmp_path, form):
 
 
 def test_an_adapters_weights_go_through_safetensors_and_back(small_adapter, tmp_path):
-    """Read and written again by safetensors itself, every tensor is the same, under PEFT's names, in float32."""
-    path = small_adapter / "adapter_model.safetensors"
-    with safe_open(path, framework="np") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    safetensors.numpy.save_file(tensors, tmp_path / "again.safetensors")
-    again = safetensors.numpy.load_file(tmp_path / "again.safetensors")
-    assert again.keys() == tensors.keys()
-    assert all(np.array_equal(again[name], tensor) and tensor.dtype == np.float32 for name, tensor in tensors.items())
-    assert all(name.startswith("base_model.model.") for name in tensors)
+    """Read and written again by safetensors itself, under PEFT's names and in float32, they answer as before, to the last bit."""
+    again = shutil.copytree(small_adapter, tmp_path / "again")
+    tensors = safetensors.numpy.load_file(again / WEIGHTS)
+    assert all(name.startswith("base_model.model.") and tensor.dtype == np.float32 for name, tensor in tensors.items())
+    safetensors.numpy.save_file(dict(reversed(tensors.items())), again / WEIGHTS, metadata={"written": "again"})
+    assert sha256(again / WEIGHTS) != sha256(small_adapter / WEIGHTS)
+    told = read_json(again / MANIFEST)
+    told["files"][WEIGHTS] = sha256(again / WEIGHTS)
+    (again / MANIFEST).write_text(canonical(told), "utf-8")
+    np.testing.assert_array_equal(load(again).logits(TEXTS), load(small_adapter).logits(TEXTS))
 
 
 def test_an_adapter_of_plain_peft_answers_as_in_plain_peft(bases, tmp_path):

@@ -1,12 +1,15 @@
 """The classifier in memory: what it counts, what it trains, and that nothing new stays random."""
 
+import shutil
 from typing import NamedTuple
 
 import pytest
 import torch
 from transformers import (
     AlbertConfig,
+    AutoConfig,
     AutoModel,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     BertConfig,
     DebertaV2Config,
@@ -35,6 +38,17 @@ NEW = {
     "modernbert": {"head", "classifier"},
     "gpt2": {"score"},
 }
+QUERY = {
+    "bert": "query",
+    "distilbert": "q_lin",
+    "roberta": "query",
+    "electra": "query",
+    "albert": "query",
+    "deberta-v2": "query_proj",
+    "modernbert": "Wqkv",
+    "gpt2": "c_attn",
+}
+"""What each library calls its query projection; the last two hold keys and values, too."""
 
 
 def small(bases, architecture, lora=LORA, seed=0, labels=LABELS):
@@ -149,6 +163,10 @@ FULL_SIZE = {
         outputs=3 * 768,
     ),
 }
+"""With a checkpoint that holds the encoder alone."""
+
+RELEASED = FULL_SIZE["modernbert"]._replace(encoder=FULL_SIZE["modernbert"].encoder + 768 * 768 + 768, new=HEAD)
+"""ModernBERT as it was released: its checkpoint is a masked language model's, whose head the classifier takes over."""
 
 MINILM = counted(
     embeddings(30522, 512, 2, 384) + 6 * layer(384, 1536) + linear(384, 384),
@@ -164,16 +182,18 @@ SHIPPED = {
     "imdb-deberta": ("deberta-v3-small", FULL_SIZE["deberta-v3-small"].counted(8), "665,858 of 142,562,308 (0.4671%)"),
     "imdb-electra": ("electra", FULL_SIZE["electra"].counted(8), "739,586 of 110,223,364 (0.6710%)"),
     "imdb-albert": ("albert", FULL_SIZE["albert"].counted(8), "13,826 of 11,698,948 (0.1182%)"),
-    "imdb-modernbert": ("modernbert", FULL_SIZE["modernbert"].counted(8), "1,132,802 of 150,739,204 (0.7515%)"),
+    "imdb-modernbert": ("modernbert", RELEASED.counted(8), "542,210 of 150,148,612 (0.3611%)"),
 }
 """Which architecture a recipe's base is, its count, and the share as it is printed."""
 
 
-def on_meta(config, settings):
-    """The adapted classifier of a configuration, without memory for its weights: its base's checkpoint is the bare encoder's."""
+def on_meta(config, settings, released=None):
+    """A configuration's adapted classifier, without memory for weights; its checkpoint is a bare encoder's, or of class `released`."""
     with torch.device("meta"):
         model, bare = AutoModelForSequenceClassification.from_config(config), AutoModel.from_config(config)
         brought = {f"{model.base_model_prefix}.{name}" for name, _ in bare.named_parameters()}
+        if released is not None:
+            brought |= {name for name, _ in released.from_config(config).named_parameters()}
         return adapt(model, settings, _new_modules(model, {name for name, _ in model.named_parameters()} - brought))
 
 
@@ -193,7 +213,8 @@ def test_a_shipped_recipe_trains_the_share_that_it_says(name):
         base = find("embedded")
         counts = count_parameters(build(base, recipe.base, recipe.lora, Encoder(base.path, recipe.encoding)))
     else:
-        counts = count_parameters(on_meta(FULL_SIZE[architecture].config, recipe.lora))
+        released = AutoModelForMaskedLM if architecture == "modernbert" else None
+        counts = count_parameters(on_meta(FULL_SIZE[architecture].config, recipe.lora, released))
     assert counts == expected
     assert f"{counts.trainable:,} of {counts.total:,} ({counts.fraction:.4%})" == printed
 
@@ -216,7 +237,24 @@ def test_only_lora_and_new_modules_are_trained(bases, architecture):
     assert whole == NEW[architecture]
     rest = {name for name in trained if ".modules_to_save" not in name}
     assert all("lora_" in name for name in rest)
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in rest} == {QUERY[architecture]}
     assert len(rest) == (2 if architecture == "albert" else 4)  # A and B in each of two layers, which ALBERT shares
+
+
+@pytest.mark.parametrize("architecture", sorted(NEW.keys() - {"gpt2"}))
+def test_what_a_language_models_checkpoint_brings_is_not_new(bases, tmp_path, architecture):
+    """A classifier takes from a masked language model what both have, ModernBERT's head too, and trains the rest."""
+    shutil.copytree(bases(architecture), tmp_path, dirs_exist_ok=True)
+    released = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(tmp_path))
+    released.save_pretrained(tmp_path)
+    base = find(str(tmp_path))
+    model = build(base, Base(model=base.name, labels=LABELS), LORA, Encoder(base.path, Encoding(max_length=64)))
+    whole = {
+        name.split(".modules_to_save")[0] for name, value in model.named_parameters() if value.requires_grad and "lora_" not in name
+    }
+    without = {"bert": {"bert.pooler"}, "albert": {"albert.pooler"}, "modernbert": {"head"}}.get(architecture, set())
+    expected = NEW[architecture] - without if architecture == "modernbert" else NEW[architecture] | without
+    assert {name.removeprefix("base_model.model.") for name in whole} == expected
 
 
 @pytest.mark.parametrize("architecture", NEW)
