@@ -84,13 +84,15 @@ class Lora(Section):
 
 
 class Training(Section):
-    """The schedule: AdamW, linear decay after `warmup` (a fraction of the steps), gradients clipped to norm 1."""
+    """AdamW, a learning rate that decays after `warmup` (a fraction of the steps), gradients clipped to norm 1."""
 
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Fraction = 0.0
+    schedule: Literal["linear", "cosine", "constant"] | None = None
+    """How the learning rate goes on after the warmup: down to 0 along a line or half a cosine, or as it is. Absent = linear."""
     label_smoothing: Fraction = 0.0
     """Share of each label's weight that is spread over all labels, in the training loss only."""
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
@@ -101,6 +103,11 @@ class Training(Section):
     """Decay, a step, of a moving average of what is trained: it is what is evaluated and kept. Absent = the weights as they are."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @field_validator("schedule")
+    @classmethod
+    def _linear_is_absent(cls, asked: str | None) -> str | None:
+        return None if asked == "linear" else asked
 
     @field_validator("early_stopping_min_improvement")
     @classmethod

@@ -40,6 +40,9 @@ COMPLETE = "complete"
 AVERAGE = "average.safetensors"
 """The moving average beside a checkpoint's weights."""
 
+SCHEDULES = {None: "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+"""What Trainer calls a recipe's schedules."""
+
 BATCHES_PER_GROUP = 50
 """Reviews are sorted by length within groups of this many batches: random enough, and hardly any padding."""
 
@@ -56,7 +59,7 @@ def fit(
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         warmup_steps=int(settings.warmup * run.steps),
-        lr_scheduler_type="linear",
+        lr_scheduler_type=SCHEDULES[settings.schedule],
         bf16=run.bf16,
         use_cpu=not torch.cuda.is_available(),
         seed=settings.seed,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.support.bases import make_base
+from tests.support.bases import make_base, write_small_recipe
 
 pytest_plugins = ["pytester", "tests.benchmarks.plugin"]
 
@@ -74,28 +74,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def small_recipe(tmp_path_factory: pytest.TempPathFactory, bases: Callable[[str], Path]) -> Path:
     """A recipe that trains in a second: the small BERT, 24 embedded reviews, three epochs, with dropout."""
-    path = tmp_path_factory.mktemp("recipe") / "small.toml"
-    path.write_text(f"""
-[base]
-model = "{bases("bert")}"
-labels = ["Negative", "Positive"]
-[data]
-train = "embedded:train"
-validation = "embedded:validation"
-sample = 24
-[encoding]
-max_length = 64
-[lora]
-r = 2
-alpha = 4
-dropout = 0.1
-target_modules = ["all-linear"]
-[training]
-epochs = 3
-batch_size = 4
-learning_rate = 1e-2
-""")
-    return path
+    return write_small_recipe(tmp_path_factory.mktemp("recipe"), bases("bert"))
 
 
 @pytest.fixture(scope="session")

@@ -58,15 +58,17 @@ def evaluate(
     slices: Annotated[
         list[str] | None, typer.Option("--slice", metavar="COLUMN", help="A column to count mistakes by, with --errors.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Mistakes that are told, and explained, the most confident first.")] = 10,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Mistakes that are told, and explained, the most confident first. [default: 10]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     text_column: TextColumnOption = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
     precision: PrecisionOption = "fp32",
 ) -> None:
     """Measure an adapter on labelled reviews."""
-    if slices and not errors:
-        raise LorasentError("evaluate: --slice says how mistakes are told; add --errors")
+    if not errors and (slices or top is not None):
+        raise LorasentError(f"evaluate: --{'slice' if slices else 'top'} says how mistakes are told; add --errors")
     scorer = load_scorer(adapter, precision)
     from lorasent import evaluation
     from lorasent.data import read
@@ -78,7 +80,7 @@ def evaluate(
     logits = scorer.logits(reviews.texts)
     found = evaluation.measure(logits, reviews.labels, scorer.labels)
     if errors:
-        found = replace(found, mistakes=_mistakes(adapter, scorer, reviews, logits, slices or (), top))
+        found = replace(found, mistakes=_mistakes(adapter, scorer, reviews, logits, slices or (), top or 10))
     if as_json:
         print(json.dumps({"adapter": str(adapter), "data": data, "data_sha256": reviews.fingerprint, **found.to_json()}))
         if found.mistakes and found.mistakes.trained_on:

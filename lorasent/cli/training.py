@@ -55,7 +55,9 @@ def augment(
     ] = None,
     judge: Annotated[Path | None, typer.Option(metavar="ADAPTER", help="Ask this adapter whether labels hold instead.")] = None,
     data: Annotated[str | None, typer.Option(help="Labelled reviews to ask it about. [default: the recipe's validation]")] = None,
-    margin: Annotated[float, typer.Option(min=0, max=1, help="The accuracy, as a share, that changed reviews may lose.")] = 0.02,
+    margin: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The accuracy, as a share, that changed reviews may lose. [default: 0.02]")
+    ] = None,
 ) -> None:
     """Show the training reviews as the first epoch sees them, a JSON object a line, or ask an adapter whether their labels hold.
 
@@ -64,6 +66,8 @@ def augment(
     from lorasent import augmentation
     from lorasent.recipe import Recipe
 
+    if judge is None and (data is not None or margin is not None):
+        raise LorasentError(f"augment: --{'margin' if data is None else 'data'} is for the adapter that is asked; add --judge")
     read = Recipe.read(recipe, set_ or [], {} if train_source is None else {"data.train": train_source})
     settings, seed, labels = read.augmentation, read.training.seed, read.base.labels
     if settings is None:
@@ -84,9 +88,10 @@ def augment(
 
     scorer = load_scorer(judge, "auto")
     reviews = read_reviews(data or read.data.validation, scorer.labels, read.data.text_column, read.data.label_column)
-    found = preservation.check(scorer, reviews, settings, seed)
-    print(preservation.table(found, margin))
-    verdicts = {one.holds(margin) for one in found}
+    found, allowed = preservation.check(scorer, reviews, settings, seed), preservation.MARGIN if margin is None else margin
+    print(preservation.table(found, allowed))
+    console.print(f"Asked about {len(reviews)} reviews of {reviews.source}.")
+    verdicts = {one.holds(allowed) for one in found}
     sys.exit(1 if False in verdicts else 3 if None in verdicts else 0)
 
 
@@ -96,10 +101,20 @@ def sweep(
     out: Annotated[Path | None, typer.Option(help="The search's folder. [default: sweeps/RECIPE]")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that train at once; the cores are shared among them.")] = 1,
     storage: Annotated[str | None, typer.Option(help="A database's URL, for several machines. [default: SQLite in --out]")] = None,
-    over: Annotated[list[str] | None, typer.Option(help="Search over this alone; may be repeated. [default: everything]")] = None,
+    name: Annotated[str, typer.Option("--study", help="The study's name, in a database that holds others.")] = "lorasent",
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Search over this alone; may be repeated: lora.r, lora.scale (alpha / r), lora.dropout, lora.target_modules, "
+            "training.batch_size, training.schedule, training.learning_rate, training.warmup, training.epochs. [default: all]"
+        ),
+    ] = None,
     set_: SetOption = None,
     confirm: Annotated[int, typer.Option(min=0, help="Fresh seeds with which the best is trained again; 0 for none.")] = 3,
-    data: Annotated[str | None, typer.Option(help="Reviews that confirm. [default: embedded:test for the embedded corpus]")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Reviews that confirm, and chose nothing. [default: embedded:test for the embedded corpus; else needed]"),
+    ] = None,
     precision: PrecisionOption = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search; the recipe has its own.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search, alone or beside others.")] = False,
@@ -116,9 +131,8 @@ def sweep(
     from lorasent.sweep import confirmation, outcome, space, study
 
     confirming = confirmation.source(read, data, confirm)
-    search = study.Search(
-        read.to_json(), out, storage or f"sqlite:///{(out / study.STUDY).resolve()}", trials, seed, tuple(over or space.NAMES)
-    )
+    kept = storage or study.kept_in(out)
+    search = study.Search(read.to_json(), out, kept, trials, seed, tuple(over or space.NAMES), name)
     try:
         with bar(console) as progress:
             task = progress.add_task("trials", total=trials)
@@ -145,7 +159,8 @@ def sweep(
                 say=console.print,
             )
     except KeyboardInterrupt:
-        again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])
+        asked = (word.replace(kept, study.shown(kept)) for word in sys.argv[1:])  # a password stays untold
+        again = shlex.join(["lorasent", *asked, *([] if resume else ["--resume"])])
         console.print(f"Interrupted. Running trials are lost; go on with: {again}")
         sys.exit(INTERRUPTED)
     for line in outcome.conclusion(confirmed, same=best == read):
@@ -153,4 +168,5 @@ def sweep(
     written = outcome.write(found, read, out, confirmed) if confirmed else written
     for path in written:
         console.print(f"Written: {path}")
-    console.print(f"Next:\n  lorasent train {out / outcome.RECIPE}")
+    if confirmed is None or confirmed.word != "worse":
+        console.print(f"Next:\n  lorasent train {out / outcome.RECIPE}")

@@ -14,12 +14,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from lorasent.errors import SweepError
 from lorasent.recipe import Recipe
 
+LINEAR = "linear"
+"""The schedule of a recipe that says none."""
+
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     "lora.r": (2, 4, 8, 16, 32),
     "lora.scale": (0.5, 1.0, 2.0, 4.0, 8.0),
     "lora.dropout": (0.0, 0.1),
     "lora.target_modules": ("query", "all-linear"),
     "training.batch_size": (4, 8, 16),
+    "training.schedule": (LINEAR, "cosine", "constant"),
 }
 
 LEARNING_RATES = (1e-4, 3e-3)
@@ -42,6 +46,7 @@ def start(recipe: Recipe) -> dict[str, Any]:
         "lora.dropout": lora.dropout,
         "lora.target_modules": " ".join(lora.target_modules),
         "training.batch_size": training.batch_size,
+        "training.schedule": training.schedule or LINEAR,
         "training.learning_rate": training.learning_rate,
         "training.warmup": training.warmup,
         "training.epochs": training.epochs,
@@ -51,7 +56,7 @@ def start(recipe: Recipe) -> dict[str, Any]:
 def space(recipe: Recipe, over: Collection[str] = NAMES) -> dict[str, BaseDistribution]:
     """The ranges by name, of the names in `over`. Raises SweepError for a name that is none."""
     if strangers := sorted(set(over) - set(NAMES)):
-        raise SweepError(f"--over {strangers[0]}: not searched; choose from {', '.join(NAMES)}")
+        raise SweepError(f"--over {strangers[0]}: not searched; choose from {', '.join(NAMES)} (scale is alpha / r)")
     own = start(recipe)
     found: dict[str, BaseDistribution] = {
         name: CategoricalDistribution(choices if own[name] in choices else (*choices, own[name]))

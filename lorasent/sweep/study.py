@@ -37,6 +37,7 @@ BEST = "best"
 """The adapter of the best trial, in a sweep's folder."""
 
 NAME = "lorasent"
+"""A study's, where no other is asked for."""
 
 MADE_FOR = "made_for"
 """The study's user attribute that says what it searches."""
@@ -57,20 +58,32 @@ class Search:
     trials: int
     seed: int
     over: tuple[str, ...]
+    name: str = NAME
+    """Of the study, in a database that holds others besides."""
 
     def open(self, worker: int = 0) -> optuna.Study:
         """The study, made where there is none. Raises SweepError if the storage is not to be had."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            study = optuna.create_study(storage=self.storage, study_name=NAME, load_if_exists=True)
+            study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)
         except (ImportError, ValueError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise SweepError(f"--storage {_shown(self.storage)}: no study can be kept there: {reason}") from None
+            raise SweepError(f"--storage {shown(self.storage)}: no study can be kept there: {reason}") from None
         # Every worker, and every one that goes on later, draws its own: one seed would try one recipe again and again.
         seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)
         study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(seed[0]))
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
         return study
+
+    @property
+    def place(self) -> str:
+        """Where the study lies, for messages."""
+        return str(self.out) if self.storage == kept_in(self.out) else f"--storage {shown(self.storage)}"
+
+    @property
+    def other(self) -> str:
+        """What to choose for another study."""
+        return "--out" if self.storage == kept_in(self.out) else "--study"
 
     @property
     def folder(self) -> Path:
@@ -81,6 +94,11 @@ class Search:
     def lock(self) -> FileLock:
         """Held while a trial is given out, or the best is changed; a process that dies lets go of it."""
         return FileLock(self.out / ".lock")
+
+
+def kept_in(out: Path) -> str:
+    """The database of a search's folder."""
+    return f"sqlite:///{(out / STUDY).resolve()}"
 
 
 def run(
@@ -102,10 +120,12 @@ def run(
         study.enqueue_trial(first, user_attrs={claims.FIRST: True}, skip_if_exists=True)
         study.set_user_attr(MADE_FOR, made_for)
     elif not resume:
-        raise SweepError(f"{search.out}: holds a study already; go on with --resume, or choose another --out")
+        raise SweepError(
+            f"{search.place}: holds the study {search.name} already; go on with --resume, or choose another {search.other}"
+        )
     elif changed := [key for key, value in made_for.items() if found.get(key) != value]:
         raise SweepError(
-            f"{search.out}: the study was made with another {' and '.join(changed)}; choose another --out or --storage"
+            f"{search.place}: the study {search.name} was made with another {' and '.join(changed)}; choose another {search.other}"
         )
     told = {trial.number for trial in study.get_trials(deepcopy=False, states=FINISHED)}
     waiting = False
@@ -233,7 +253,7 @@ def _retry_lost(search: Search, study: optuna.Study, first: dict[str, Any]) -> N
             _clear(search, trial.number)
 
 
-def _shown(storage: str) -> str:
+def shown(storage: str) -> str:
     """A database's URL without its password."""
     with suppress(ArgumentError):
         return make_url(storage).render_as_string(hide_password=True)

@@ -4,14 +4,13 @@ import pytest
 
 from lorasent.recipe import Recipe
 from lorasent.training import train
+from tests.support.references import SCHEDULE
 
 
 @pytest.mark.golden("tables/small-epochs")
 def test_a_small_run_gives_the_recorded_epoch_table(golden, small_recipe, tmp_path):
     """Three epochs of the small recipe, with warmup, weight decay, dropout and label smoothing, lose what they lost."""
-    schedule = ["learning_rate=0.03", "warmup=0.2", "weight_decay=0.1", "label_smoothing=0.1"]
-    recipe = Recipe.read(small_recipe, [f"training.{setting}" for setting in schedule])
-    table = train(recipe, tmp_path / "adapter").epochs
+    table = train(Recipe.read(small_recipe, SCHEDULE), tmp_path / "adapter").epochs
     golden.check(
         [{"epoch": row.epoch, "training_loss": row.training_loss, "validation_loss": row.validation_loss} for row in table],
         about="The losses of the suite's small recipe: a BERT of two layers, 24 embedded reviews, three epochs.",

@@ -214,6 +214,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def publish(found: dict[str, list[dict[str, Any]]]) -> None:
     """Writes what was found: JSON, plot, README."""
+    if CHANGES[0].name not in found:
+        sys.exit(f"nothing can be compared before the recipe itself was measured: --only '^{CHANGES[0].name}$'")
     rows = summary(found)
     spread, freedom = pooled([[row["accuracy"] for row in one] for one in found.values()])
     said = {"rows": rows, "runs": found, "spread": spread, "freedom": freedom, "machine": machine.features()}

@@ -41,7 +41,18 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "roberta": RobertaConfig(**SIZE, max_position_embeddings=66, pad_token_id=1, bos_token_id=0, eos_token_id=2),
     "electra": ElectraConfig(**SIZE, embedding_size=16, max_position_embeddings=64),
     "albert": AlbertConfig(**SIZE, embedding_size=16, max_position_embeddings=64),
-    "deberta-v2": DebertaV2Config(**SIZE, max_position_embeddings=64, relative_attention=True, pos_att_type=["p2c", "c2p"]),
+    "deberta-v2": DebertaV2Config(  # as DeBERTa-v3 sets it: no absolute positions, distances in buckets
+        **SIZE,
+        max_position_embeddings=64,
+        type_vocab_size=0,
+        relative_attention=True,
+        max_relative_positions=-1,
+        position_buckets=16,
+        position_biased_input=False,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+    ),
     "modernbert": ModernBertConfig(
         **SIZE,
         max_position_embeddings=64,
@@ -80,6 +91,32 @@ def make_base(path: Path, architecture: str) -> Path:
         model = AutoModel.from_config(config)
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
+    return path
+
+
+def write_small_recipe(folder: Path, base: Path) -> Path:
+    """Writes the recipe of the suite's small trainings: 24 embedded reviews, three epochs, with dropout."""
+    path = folder / "small.toml"
+    path.write_text(f"""
+[base]
+model = "{base}"
+labels = ["Negative", "Positive"]
+[data]
+train = "embedded:train"
+validation = "embedded:validation"
+sample = 24
+[encoding]
+max_length = 64
+[lora]
+r = 2
+alpha = 4
+dropout = 0.1
+target_modules = ["all-linear"]
+[training]
+epochs = 3
+batch_size = 4
+learning_rate = 1e-2
+""")
     return path
 
 

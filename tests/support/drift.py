@@ -1,11 +1,12 @@
 """How far the goldens move by where they are computed.
 
 `python -m tests.support.drift FOLDER` runs every golden of predictions on 1 and 2 threads, with AVX2 and AVX-512 kernels, in
-batches of 1 and of 16, trains the embedded recipe anew in the same surroundings (into FOLDER; what lies there is not trained
-again), and writes how far the results lie from those recorded to golden/drift.json. Tolerances follow from that table: see
-`tolerance`.
+batches of 1 and of 16, as lorasent scores and by the model itself over padded batches, and trains the small recipe and, into
+FOLDER, the embedded one anew in the same surroundings (what lies there is not trained again). How far the results lie from those
+recorded, and which they are, is written to golden/drift.json. Tolerances follow from that table: see `tolerance`.
 """
 
+import hashlib
 import itertools
 import json
 import math
@@ -17,13 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lorasent import files, golden, machine
-from tests.support.references import FOLDER, REFERENCE, make_patterned_adapters
+from lorasent import Recipe, files, golden, machine
+from tests.support.bases import make_base, write_small_recipe
+from tests.support.references import FOLDER, REFERENCE, SCHEDULE, make_patterned_adapters, make_untrained
 
 TABLE = FOLDER / "drift.json"
 EPOCHS = "tables/embedded-epochs"
 
-WHY = "The power of ten that is at least 3 times the largest drift which golden/drift.json has measured for this golden."
+SMALL = "tables/small-epochs"
+
+WHY = "3 times the largest drift that golden/drift.json has measured for this golden, rounded up to one digit."
 
 FIRST = 1e-4
 """The tolerance of a golden that is being made, before its drift was measured."""
@@ -41,7 +45,13 @@ def tolerance(name: str, *columns: str) -> dict[str, float]:
     """What the numbers of a golden's columns may move by, from the table of measurements."""
     rows = json.loads(TABLE.read_text())["rows"] if TABLE.is_file() else []
     measured = {column: [row["drift"][column] for row in rows if row["golden"] == name] for column in columns}
-    return {column: 10.0 ** math.ceil(math.log10(3 * max(drift))) if any(drift) else FIRST for column, drift in measured.items()}
+    return {column: _rounded_up(3 * max(drift)) if any(drift) else FIRST for column, drift in measured.items()}
+
+
+def _rounded_up(value: float) -> float:
+    """To one significant digit."""
+    power = math.floor(math.log10(value))
+    return float(f"{math.ceil(round(value / 10.0**power, 9))}e{power}")
 
 
 def table() -> str:
@@ -60,22 +70,45 @@ def table() -> str:
 
 
 def measure(name: str, adapter: Path) -> dict[int, float]:
-    """Drift from the recorded logits by batch size, in this process."""
+    """Drift from the recorded logits by batch size, in this process: the larger of lorasent's scoring and of the model itself."""
     from lorasent.classifier import forward, inference
     from lorasent.scoring import load
 
-    recorded = golden.read(FOLDER / f"{name}.json")
-    texts, logits = [str(row["text"]) for row in recorded.rows], np.array([row["logits"] for row in recorded.rows])
+    recorded = golden.read(FOLDER / f"{name}.json").rows
+    recorded = recorded * -(-16 // len(recorded))  # so that a batch of 16 is one
+    texts, logits = [str(row["text"]) for row in recorded], np.array([row["logits"] for row in recorded])
     scorer = load(adapter)
     encoded = scorer.encoder.encode(texts)
     drift = {}
-    with inference(scorer.model):
-        for size in (1, 16):
-            found = [
-                forward(scorer.model, scorer.encoder.pad(encoded[start : start + size])) for start in range(0, len(encoded), size)
-            ]
-            drift[size] = float(abs(np.concatenate(found) - logits).max())
+    for size in (1, 16):
+        starts = range(0, len(texts), size)
+        scored = [scorer.logits(texts[start : start + size]) for start in starts]
+        with inference(scorer.model):
+            plain = [forward(scorer.model, scorer.encoder.pad(encoded[start : start + size])) for start in starts]
+        drift[size] = max(float(abs(np.concatenate(found) - logits).max()) for found in (scored, plain))
     return drift
+
+
+def losses(folder: Path) -> dict[str, float]:
+    """Drift of the small recipe's epoch table, trained in this process."""
+    from lorasent.training import train
+
+    recorded = golden.read(FOLDER / f"{SMALL}.json").rows
+    (base := folder / "bert").mkdir()
+    recipe = Recipe.read(write_small_recipe(folder, make_base(base, "bert")), SCHEDULE)
+    rows = [vars(row) for row in train(recipe, folder / "adapter").epochs]
+    return _furthest(rows, recorded)
+
+
+def digest(name: str) -> str:
+    """The sha256 of what a golden records."""
+    return hashlib.sha256(files.canonical({"rows": golden.read(FOLDER / f"{name}.json").rows}).encode()).hexdigest()
+
+
+def _furthest(rows: list[dict], recorded: list[dict]) -> dict[str, float]:
+    """How far each column lies from what was recorded, but for the numbers of epochs."""
+    pairs = list(zip(rows, recorded, strict=True))
+    return {column: max(abs(now[column] - then[column]) for now, then in pairs) for column in recorded[0] if column != "epoch"}
 
 
 def trained(folder: Path, threads: int, instructions: str, precision: str) -> list[dict]:
@@ -101,6 +134,7 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         patterned = make_patterned_adapters(Path(scratch), DistilBertConfig(), 512)
         adapters = {
+            "predictions/samples-untrained": make_untrained(Path(scratch) / "samples-untrained"),
             "predictions/samples-trained": REFERENCE,
             "predictions/embedded": REFERENCE,
             "predictions/patterned-untrained": patterned["untrained"],
@@ -112,27 +146,22 @@ def main(folder: Path) -> None:
             environment = surroundings(threads, instructions)
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
             found = json.loads(done.stdout.splitlines()[-1])
-            assert found["machine"]["instructions"] == instructions, found["machine"]
+            assert (found["machine"]["instructions"], found["machine"]["threads"]) == (instructions, threads), found["machine"]
+            where = {"instructions": instructions, "threads": threads}
             rows += [
-                {"golden": name, "instructions": instructions, "threads": threads, "batch": int(size), "drift": {"logits": drift}}
+                {"golden": name, **where, "batch": int(size), "drift": {"logits": drift}}
                 for name, drifts in found["drift"].items()
                 for size, drift in drifts.items()
             ]
+            rows.append({"golden": SMALL, **where, "precision": "fp32", "drift": found["losses"]})
     recorded = golden.read(FOLDER / f"{EPOCHS}.json").rows
-    for precision, instructions, threads in (
-        ("auto", "AVX512", 2),
-        ("auto", "AVX512", 1),
-        ("fp32", "AVX512", 2),
-        ("fp32", "AVX2", 2),
-    ):
-        epochs = trained(folder, threads, instructions, precision)
-        drift = {
-            column: max(abs(now[column] - then[column]) for now, then in zip(epochs, recorded, strict=True))
-            for column in recorded[0]
-            if column != "epoch"
-        }
+    for precision, instructions, threads in TRAININGS:
+        drift = _furthest(trained(folder, threads, instructions, precision), recorded)
         rows.append({"golden": EPOCHS, "instructions": instructions, "threads": threads, "precision": precision, "drift": drift})
-    files.write(TABLE, files.canonical({"rows": rows, "libraries": machine.libraries(), "machine": machine.features()}))
+    digests = {name: digest(name) for name in sorted({row["golden"] for row in rows})}
+    said = {"rows": rows, "goldens": digests, "libraries": machine.libraries(), "machine": machine.features()}
+    files.write(TABLE, [files.canonical(said)])
+    golden.write_manifest(FOLDER)
     for row in rows:
         print(*row.values())
 
@@ -140,6 +169,7 @@ def main(folder: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "--here":
         logits = {name: measure(name, Path(path)) for name, path in json.loads(sys.argv[2]).items()}
-        print(json.dumps({"machine": machine.features(), "drift": logits}))
+        with tempfile.TemporaryDirectory() as here:
+            print(json.dumps({"machine": machine.features(), "drift": logits, "losses": losses(Path(here))}))
     else:
         main(Path(sys.argv[1]))

@@ -112,12 +112,12 @@ FAULTS = (
 
 def failed(copy: Path, tests: tuple[str, ...]) -> str | None:
     """The name of the first quick test that fails in a copy of the project, or None. Raises SystemExit where none could be run."""
-    options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    options = ["-x", "-q", "-rf", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"{' '.join(tests)}: pytest exits {done.returncode}\n{done.stdout[-2000:]}")
     names = [line.split(" - ")[0].removeprefix("FAILED ") for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    if done.returncode != bool(names):
+        raise SystemExit(f"{' '.join(tests)}: pytest exits {done.returncode}\n{done.stdout[-2000:]}")
     return names[0] if names else None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from transformers import DistilBertConfig
+from transformers import DistilBertConfig, set_seed
 
 from lorasent import adapter, classifier
 from lorasent.base import find
@@ -17,6 +17,9 @@ from tests.support.patterned import fill, make_patterned
 FOLDER = Path(__file__).parents[2] / "golden"
 REFERENCE = FOLDER / "reference-adapter"
 LABELS = ("Negative", "Positive")
+
+SCHEDULE = [f"training.{one}" for one in ("learning_rate=0.03", "warmup=0.2", "weight_decay=0.1", "label_smoothing=0.1")]
+"""What the golden of training's arithmetic sets in the small recipe."""
 
 COMMAND = "lorasent train embedded --out golden/reference-adapter"
 
@@ -40,6 +43,15 @@ def rows(texts: Sequence[str], logits: np.ndarray) -> list[dict]:
         {"text": text, "label": LABELS[label], "logits": [round(float(value), 6) for value in row]}
         for text, label, row in zip(texts, chosen, logits, strict=True)
     ]
+
+
+def make_untrained(path: Path) -> Path:
+    """Writes the embedded recipe's model as it is built, as an adapter."""
+    recipe, base = Recipe.read(), find("embedded")
+    encoder = Encoder(base.path, recipe.encoding)
+    set_seed(recipe.training.seed)
+    adapter.write(path, classifier.build(base, recipe.base, recipe.lora, encoder), encoder, base, recipe, {})
+    return path
 
 
 def make_patterned_adapters(path: Path, config: DistilBertConfig, max_length: int) -> dict[str, Path]:

@@ -188,7 +188,7 @@ SHIPPED = {
 
 
 def on_meta(config, settings, released=None):
-    """A configuration's adapted classifier, without memory for weights; its checkpoint is a bare encoder's, or of class `released`."""
+    """A configuration's adapted classifier, without memory for weights; the checkpoint is a bare encoder's, or a `released` one."""
     with torch.device("meta"):
         model, bare = AutoModelForSequenceClassification.from_config(config), AutoModel.from_config(config)
         brought = {f"{model.base_model_prefix}.{name}" for name, _ in bare.named_parameters()}

@@ -12,7 +12,7 @@ from tests.support.planted import ROOT
 
 def test_nothing_but_loopback_can_be_reached():
     """A connection elsewhere is refused before it is tried; one to this machine is made."""
-    refused = pytest.raises((SocketConnectBlockedError, UserWarning), match="A test tried to use socket.socket.connect")
+    refused = pytest.raises((SocketConnectBlockedError, UserWarning), match=r"A test tried to use socket\.socket\.connect")
     with socket.socket() as outside, refused:
         outside.connect(("192.0.2.1", 443))
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as inside:

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from lorasent import Recipe, load, manifest, read
-from lorasent.errors import SweepError
+from lorasent.errors import DivergedError, SweepError
 from lorasent.gate.finding import Outcome
 from lorasent.recipe import shipped
 from lorasent.run import read_splits
@@ -102,7 +103,7 @@ def search(small_recipe, tmp_path):
 
 def searched(recipe, folder, name):
     """A search for one trial over one name, in a folder."""
-    return study.Search(recipe.to_json(), folder, f"sqlite:///{folder / study.STUDY}", 1, 0, (name,))
+    return study.Search(recipe.to_json(), folder, study.kept_in(folder), 1, 0, (name,))
 
 
 def begun(search):
@@ -192,11 +193,11 @@ def test_a_study_goes_on_as_itself_alone(small_recipe, tmp_path):
         study.run(searched(recipe, tmp_path, name), 1, resume=resume, say=ignore, note=ignore)
 
     begun(searched(recipe, tmp_path, "lora.r"))
-    with pytest.raises(SweepError, match=r"holds a study already; go on with --resume, or choose another --out$"):
+    with pytest.raises(SweepError, match=r"holds the study lorasent already; go on with --resume, or choose another --out$"):
         run(recipe, "lora.r", resume=False)
-    with pytest.raises(SweepError, match=r"the study was made with another recipe; choose another --out or --storage$"):
+    with pytest.raises(SweepError, match=r"the study lorasent was made with another recipe; choose another --out$"):
         run(other, "lora.r")
-    with pytest.raises(SweepError, match=r"the study was made with another over; "):
+    with pytest.raises(SweepError, match=r"the study lorasent was made with another over; "):
         run(recipe, "lora.scale")
 
 
@@ -417,9 +418,82 @@ def test_a_finished_trial_is_not_tried_again():
     assert [trial.state for trial in tried.trials] == [TrialState.COMPLETE]
 
 
-def test_the_storages_password_is_not_shown():
-    """In no message."""
-    assert study._shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, SweepError("--storage postgresql://me:***@host/db: cannot be reached")])
+def test_the_storages_password_is_not_shown(lorasent, small_recipe, monkeypatch, ends):
+    """Neither by an error nor in the command that goes on."""
+
+    def run(search, *_, **__):
+        assert search.storage == "postgresql://me:secret@host/db"
+        raise ends
+
+    monkeypatch.setattr(study, "run", run)
+    done = lorasent("sweep", small_recipe, "--storage", "postgresql://me:secret@host/db", "--confirm", 0)
+    assert done.returncode == (130 if ends is KeyboardInterrupt else 2)
+    assert "secret" not in done.stdout + done.stderr
+    assert "postgresql://me:***@host/db" in done.stderr
+
+
+def test_a_database_holds_several_studies(small_recipe, tmp_path):
+    """Each by its name; the message of one that is there says where, and how to choose another."""
+    recipe = Recipe.read(small_recipe)
+    shared = f"sqlite:///{tmp_path / 'shared.db'}"
+    for name in ("one", "other"):
+        search = study.Search(recipe.to_json(), tmp_path / name, shared, 1, 0, ("lora.r",), name)
+        search.folder.mkdir(parents=True)
+        begun(search)
+    with pytest.raises(SweepError) as raised:
+        study.run(search, 1, resume=False, say=ignore, note=ignore)
+    there = f"--storage {shared}: holds the study other already; go on with --resume, or choose another --study"
+    assert str(raised.value) == there
+    assert sorted(optuna.get_all_study_names(shared)) == ["one", "other"]
+
+
+def test_a_trial_that_falls_behind_is_ended(small_recipe, tmp_path):
+    """After an epoch that is worse than the median of five that came to their end; never the recipe itself, nor the last epoch."""
+    recipe = Recipe.read(small_recipe)
+    search = searched(recipe, tmp_path, "lora.r")
+    tried = begun(search)
+    for loss in (0.5, 0.4, 0.3, 0.2, 0.1):
+        trial = tried.ask(space.space(recipe, ["lora.r"]))
+        for epoch in (1, 2, 3):
+            trial.report(loss, epoch)
+        tried.tell(trial, loss)
+
+    def ends(loss, epoch, first=False):
+        trial = tried.ask()
+        if first:
+            trial.set_user_attr(claims.FIRST, True)
+        reporter = study._Reporter(trial)
+        reporter.prepared(SimpleNamespace(recipe=recipe))
+        try:
+            reporter.epoch(SimpleNamespace(validation_loss=loss, epoch=epoch))
+        except optuna.TrialPruned:
+            return True
+        return False
+
+    assert ends(0.35, 1)
+    assert not ends(0.25, 1)
+    assert not ends(0.35, 3)
+    assert not ends(0.35, 1, first=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ended", ["pruned", "diverged"])
+def test_a_trial_that_is_given_up_counts_and_leaves_nothing(small_recipe, tmp_path, monkeypatch, ended):
+    """Whether it fell behind or its loss was no number."""
+    recipe = Recipe.read(small_recipe)
+    search = searched(recipe, tmp_path, "lora.r")
+    tried = begun(search)
+
+    def end(self, row):
+        raise optuna.TrialPruned if ended == "pruned" else DivergedError("training loss is nan")
+
+    monkeypatch.setattr(study._Reporter, "epoch", end)
+    study._try(search, tried, tried.ask(space.space(recipe, ["lora.r"])), recipe)
+    (trial,) = tried.get_trials()
+    assert (trial.state, trial.user_attrs["ended"]) == (TrialState.PRUNED, ended)
+    assert f"{ended} after epoch" in outcome.row(trial)
+    assert not list(search.folder.iterdir())
 
 
 @pytest.mark.slow
@@ -446,7 +520,7 @@ def test_a_search_waits_for_trials_that_run_elsewhere(small_recipe, tmp_path):
 def test_a_killed_worker_costs_its_trial_alone(small_recipe, tmp_path):
     """The search itself goes on to its end: the trial is tried again, by the same values."""
     recipe = Recipe.read(small_recipe, ["training.epochs=1"])
-    search = study.Search(recipe.to_json(), tmp_path, f"sqlite:///{tmp_path / study.STUDY}", 2, 0, ("lora.r",))
+    search = study.Search(recipe.to_json(), tmp_path, study.kept_in(tmp_path), 2, 0, ("lora.r",))
     with ThreadPoolExecutor(1) as pool:
         going = pool.submit(study.run, search, 2, resume=False, say=ignore, note=ignore)
         while not (claimed := list(tmp_path.glob("trials/*.partial"))):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from lorasent import augmentation
+from lorasent import augmentation, trainer
 from lorasent.adapter import SAMPLE_REVIEWS
 from lorasent.errors import DataError, RecipeError, TrainingError
 from lorasent.files import sha256
@@ -60,6 +60,37 @@ def test_killed_and_resumed_gives_the_same_bits(small_recipe, small_adapter, tmp
     assert weights(out) == weights(small_adapter)
     assert (out / "lorasent.json").read_bytes() == (small_adapter / "lorasent.json").read_bytes()
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("schedule", "after"),
+    [
+        (None, lambda done: 1 - done),
+        ("linear", lambda done: 1 - done),
+        ("cosine", lambda done: (1 + np.cos(np.pi * done)) / 2),
+        ("constant", lambda _: 1.0),
+    ],
+)
+def test_the_learning_rate_follows_the_schedule(small_recipe, tmp_path, monkeypatch, schedule, after):
+    """Up along a line for a fifth of the steps, then as the recipe says: by the share of the other steps that are done."""
+    seen, step = [], trainer._Callback.on_step_end
+
+    def note(self, *arguments, **options):
+        seen.append(self.trainer.lr_scheduler.get_last_lr()[0])
+        step(self, *arguments, **options)
+
+    monkeypatch.setattr(trainer._Callback, "on_step_end", note)
+    said = [] if schedule is None else [f'training.schedule="{schedule}"']
+    train(Recipe.read(small_recipe, ["training.warmup=0.2", *said]), tmp_path / "adapter")
+    steps, up = 3 * STEPS, int(0.2 * 3 * STEPS)
+    expected = [done / up if done < up else after((done - up) / (steps - up)) for done in range(1, steps + 1)]
+    assert seen == pytest.approx(np.multiply(1e-2, expected), abs=1e-12)
+
+
+def test_a_schedule_that_is_linear_is_none(small_recipe):
+    """Said or not, it is the same recipe."""
+    assert Recipe.read(small_recipe, ['training.schedule="linear"']) == Recipe.read(small_recipe)
 
 
 @pytest.mark.slow
