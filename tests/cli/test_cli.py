@@ -87,7 +87,15 @@ def test_augment_asks_an_adapter_whether_labels_hold(lorasent, small_recipe, sma
     assert head.startswith("way ")
     assert row.startswith("typos ")
     assert row.endswith(": holds")
+    assert held.stderr == "Asked about 100 reviews of embedded:validation.\n"
     assert lorasent(*asked, "--margin", "0").returncode in (1, 3)
+
+
+@pytest.mark.parametrize("option", [("--data", "embedded:validation"), ("--margin", "0.1")])
+def test_augment_asks_nobody_without_an_adapter(lorasent, small_recipe, option):
+    """What is meant for the one that judges is not ignored."""
+    done = lorasent("augment", small_recipe, "--set", "augmentation.typos=0.2", *option)
+    one_line(done, f"{option[0]} is for the adapter that is asked; add --judge")
 
 
 def test_augment_needs_a_way(lorasent, small_recipe):
@@ -226,8 +234,16 @@ def test_suspicion_of_known_reviews_is_warned_of(lorasent, small_adapter, tmp_pa
         ("text,label\nfine,\n", ["--errors"], "in.csv: column label, row 1: unknown label ''"),
         ("text,label\nfine,1\n", ["--errors", "--slice", "film"], "in.csv has no column film; it has length, truncated"),
         ("text,label\nfine,1\n", ["--slice", "length"], "--slice says how mistakes are told; add --errors"),
+        ("text,label\nfine,1\n", ["--top", "3"], "--top says how mistakes are told; add --errors"),
     ],
-    ids=["no labels", "no reviews", "a label that is not there", "no such column", "slices without errors"],
+    ids=[
+        "no labels",
+        "no reviews",
+        "a label that is not there",
+        "no such column",
+        "slices without errors",
+        "so many without errors",
+    ],
 )
 def test_bad_input_to_evaluate_is_one_line(lorasent, small_adapter, tmp_path, content, options, message):
     """Exit 2 and one clear line."""
