@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 from peft import AutoPeftModelForSequenceClassification
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from lorasent import Recipe, adapter, train
 from lorasent.base import find
 from lorasent.classifier import answer, quiet
+from lorasent.files import canonical, sha256
+from lorasent.manifest import MANIFEST, WEIGHTS, read_json
 from lorasent.scoring import load
 from tests.support.bases import LABELS
 
@@ -53,7 +56,7 @@ def recipe(model, seed, **lora):
     ids=lambda value: value if isinstance(value, str) else " ".join(value) or "LoRA",
 )
 def test_every_base_goes_the_whole_way(lorasent, bases, tmp_path, monkeypatch, base, variant):
-    """Plain PEFT gives its logits to 1e-5, so does the merged model, and the gate passes a retrain of it by another seed."""
+    """Plain PEFT gives its logits to 1e-5, so does the merged model; the gate passes a retrain, and blocks it without its LoRA."""
     monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
     # MiniLM is the embedded base itself, as a directory that plain PEFT finds without a hub.
     model = shutil.copytree(find("embedded").path, tmp_path / "base") if base == "minilm" else bases(base)
@@ -73,3 +76,12 @@ def test_every_base_goes_the_whole_way(lorasent, bases, tmp_path, monkeypatch, b
     done = lorasent("gate", second, "--baseline", first, "--policy", tmp_path / "gate.toml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "PASS" in done.stdout
+
+    tensors = {name: tensor.zero_() if ".lora_B" in name else tensor for name, tensor in load_file(second / WEIGHTS).items()}
+    save_file(tensors, second / WEIGHTS)
+    told = read_json(second / MANIFEST)
+    told["files"][WEIGHTS] = sha256(second / WEIGHTS)
+    (second / MANIFEST).write_text(canonical(told), "utf-8")
+    done = lorasent("gate", second, "--baseline", first, "--policy", tmp_path / "gate.toml")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BLOCK" in done.stdout
