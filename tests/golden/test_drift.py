@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorasent import golden
-from tests.support.drift import EPOCHS, SMALL, TABLE, digest, table, tolerance
+from tests.support.drift import EPOCHS, LEAST, SMALL, TABLE, digest, table, tolerance
 from tests.support.references import FOLDER
 
 NAMES = ("samples-untrained", "samples-trained", "embedded", "patterned-untrained", "patterned-trained")
@@ -15,14 +15,14 @@ NAMES = ("samples-untrained", "samples-trained", "embedded", "patterned-untraine
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tolerance_follows_from_what_was_measured(name):
-    """Each was measured on 1 and 2 threads, AVX2 and AVX-512, in batches of 1 and 16; 3 times the largest fits, 6 do not."""
+    """Each was measured on 1 and 2 threads, AVX2 and AVX-512, in batches of 1 and 16; 3 times the largest fits, and no more than 6 or 1e-5."""
     rows = [row for row in json.loads(TABLE.read_text())["rows"] if row["golden"] == f"predictions/{name}"]
     settings = {(row["instructions"], row["threads"], row["batch"]) for row in rows}
     assert settings == set(itertools.product(("AVX2", "AVX512"), (1, 2), (1, 16)))
     recorded = golden.read(FOLDER / "predictions" / f"{name}.json").tolerance
     assert recorded == tolerance(f"predictions/{name}", "logits")
     largest = max(row["drift"]["logits"] for row in rows)
-    assert 3 * largest <= recorded["logits"] < 6 * largest + 1e-12
+    assert 3 * largest <= recorded["logits"] <= max(LEAST, 6 * largest)
 
 
 def test_training_was_measured_too():

@@ -27,7 +27,10 @@ EPOCHS = "tables/embedded-epochs"
 
 SMALL = "tables/small-epochs"
 
-WHY = "3 times the largest drift that golden/drift.json has measured for this golden, rounded up to one digit."
+WHY = "3 times the largest drift that golden/drift.json has measured for this golden, rounded up to one digit; 1e-5 at least."
+
+LEAST = 1e-5
+"""No tolerance is smaller: other processors than those measured add in other orders, too."""
 
 FIRST = 1e-4
 """The tolerance of a golden that is being made, before its drift was measured."""
@@ -45,7 +48,7 @@ def tolerance(name: str, *columns: str) -> dict[str, float]:
     """What the numbers of a golden's columns may move by, from the table of measurements."""
     rows = json.loads(TABLE.read_text())["rows"] if TABLE.is_file() else []
     measured = {column: [row["drift"][column] for row in rows if row["golden"] == name] for column in columns}
-    return {column: _rounded_up(3 * max(drift)) if any(drift) else FIRST for column, drift in measured.items()}
+    return {column: max(LEAST, _rounded_up(3 * max(drift))) if any(drift) else FIRST for column, drift in measured.items()}
 
 
 def _rounded_up(value: float) -> float:
