@@ -10,12 +10,12 @@ import optuna
 import tomli_w
 from optuna.trial import FrozenTrial, TrialState
 
-from lorasent import files, manifest
+from lorasent import files, machine, manifest
 from lorasent.recipe import Recipe
 from lorasent.sweep.claims import HEARD
 from lorasent.sweep.confirmation import Confirmation
 from lorasent.sweep.space import recipe_at
-from lorasent.sweep.study import BEST, best
+from lorasent.sweep.study import BEST, MADE_FOR, best
 
 RECIPE, FOUND = "best.toml", "sweep.json"
 
@@ -28,7 +28,8 @@ def row(trial: FrozenTrial) -> str:
         attrs = trial.user_attrs
         result = f"loss {trial.value:.4f}  accuracy {attrs['accuracy']:.4f}  epoch {attrs['epoch']} of {attrs['epochs']}"
     else:
-        result = f"{trial.user_attrs.get('ended', 'pruned')} after epoch {trial.last_step or 0}"
+        last = f", loss {trial.intermediate_values[trial.last_step]:.4f}" if trial.last_step is not None else ""
+        result = f"{trial.user_attrs.get('ended', 'pruned')} after epoch {trial.last_step or 0}{last}"
     return f"{trial.number:>5}  {result:<44}{seconds:>6.0f} s  {told}"
 
 
@@ -36,7 +37,7 @@ def table(study: optuna.Study) -> Iterator[str]:
     """The finished trials, the best first."""
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     complete = sorted((one for one in finished if one.state is TrialState.COMPLETE), key=lambda one: (one.value, one.number))
-    yield "trial  validation"
+    yield f"trial  {'validation':<44}{'time':>8}  what was tried"
     yield from map(row, complete)
     yield from (row(one) for one in finished if one.state is TrialState.PRUNED)
 
@@ -67,6 +68,8 @@ def write(study: optuna.Study, recipe: Recipe, out: Path, confirmation: Confirma
     files.write(out / RECIPE, [about, tomli_w.dumps(chosen.to_json())])
     said = {
         "recipe": recipe.to_json(),
+        "over": study.user_attrs.get(MADE_FOR, {}).get("over"),
+        "libraries": machine.libraries(),
         "best": {"trial": found.number, "recipe": chosen.to_json()},
         "trials": [_told(trial) for trial in study.get_trials(deepcopy=False)],
         "confirmation": confirmation.to_json() if confirmation else None,

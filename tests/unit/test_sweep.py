@@ -142,6 +142,7 @@ def test_a_search_leaves_a_recipe_a_table_and_plots(lorasent, search, tmp_path):
     first = Recipe.parse(found["recipe"], "test")
     assert found["trials"][0]["point"] == {name: space.start(first)[name] for name in ("lora.r", "training.learning_rate")}
     assert Recipe.read(tmp_path / "found" / "best.toml").to_json() == found["best"]["recipe"]
+    assert found["over"] == ["lora.r", "training.learning_rate"]
     assert len([trial for trial in found["trials"] if trial["state"] in ("COMPLETE", "PRUNED")]) == 4
     assert (tmp_path / "found" / "history.svg").read_text().startswith("<?xml")
     assert not list((tmp_path / "found" / "trials").iterdir())
@@ -472,6 +473,9 @@ def test_a_trial_that_falls_behind_is_ended(small_recipe, tmp_path):
         return False
 
     assert ends(0.35, 1)
+    (behind,) = tried.get_trials(states=[TrialState.RUNNING])
+    tried.tell(behind.number, state=TrialState.PRUNED)
+    assert "pruned after epoch 1, loss 0.3500 " in outcome.row(tried.trials[-1])
     assert not ends(0.25, 1)
     assert not ends(0.35, 3)
     assert not ends(0.35, 1, first=True)
