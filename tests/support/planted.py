@@ -118,7 +118,7 @@ def failed(copy: Path, tests: tuple[str, ...]) -> str | None:
     names = [line.split(" - ")[0].removeprefix("FAILED ") for line in done.stdout.splitlines() if line.startswith("FAILED ")]
     if done.returncode != bool(names):
         raise SystemExit(f"{' '.join(tests)}: pytest exits {done.returncode}\n{done.stdout[-2000:]}")
-    return names[0] if names else None
+    return names[-1] if names else None  # what a test of the plugin ran, and meant to fail, is told before it
 
 
 def caught(fault: Fault, copy: Path) -> str | None:

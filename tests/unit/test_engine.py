@@ -97,6 +97,14 @@ def test_no_neighbour_moves_a_bit(trained, name, precision):
         np.testing.assert_array_equal(scorer.logits([TEXTS[row - 1], TEXTS[row]])[1], together[row])
 
 
+def test_invariant_answers_are_computed_in_one_shape(trained):
+    """However few the tokens; a kernel chosen by the number of rows would move their bits. Without the promise few rows do."""
+    model, _ = trained("bert")
+    fixed, free = (engine.build(model, bf16=False, invariant=invariant) for invariant in (True, False))
+    assert {fixed._rows(tokens) for tokens in range(1, engine.ROWS + 1)} == {engine.ROWS}
+    assert free._rows(3) == 16
+
+
 @pytest.mark.slow
 def test_no_neighbour_moves_a_bit_of_the_embedded_base(bases):
     """The same of the embedded base in bf16, over more reviews than one matrix holds."""
