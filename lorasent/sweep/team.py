@@ -19,9 +19,9 @@ def beside(target: Callable[..., None], given: Sequence[tuple[Any, ...]]) -> Ite
     Yields their exit codes, None while they run, every POLL seconds and once all have ended. Raises SweepError then, with the
     first LorasentError that one of them raised.
     """
-    context = _context()
-    failures = context.SimpleQueue()
-    hands = [context.Process(target=_hand, args=(target, one, len(given), failures)) for one in given]
+    processes = context()
+    failures = processes.SimpleQueue()
+    hands = [processes.Process(target=_hand, args=(target, one, len(given), failures)) for one in given]
     try:
         for hand in hands:
             hand.start()
@@ -37,13 +37,13 @@ def beside(target: Callable[..., None], given: Sequence[tuple[Any, ...]]) -> Ite
         _stop(hands)
 
 
-def _context() -> Any:
+def context() -> Any:
     """Where there are fork servers, one imports torch for all. This process itself may run threads: it must not be forked."""
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["lorasent.training"])
-    return context
+    processes = get_context("forkserver")
+    processes.set_forkserver_preload(["lorasent.training"])
+    return processes
 
 
 def _hand(target: Callable[..., None], given: tuple[Any, ...], hands: int, failures: Any) -> None:

@@ -19,7 +19,7 @@ from lorasent.gate.latency import LEVEL
 from lorasent.gate.statistics import Rate
 from tests.benchmarks.against import LOOKS, ROOT, THRESHOLD, Subject, slower
 from tests.benchmarks.workloads import CALLS
-from tests.support.bases import make_base
+from tests.support.bases import make_base, write_small_recipe
 
 OUT = ROOT / "golden" / "benchmarks" / "regression.json"
 
@@ -44,34 +44,16 @@ def _slower(*arguments):
 WORK = {"figures": ("metrics.py", "evaluate"), "one review": ("scoring.py", "Scorer.logits")}
 """By workload: the file and the function that is made slower. The figures' processes start in a moment, a scorer's in seconds."""
 
-RECIPE = """
-[base]
-model = "{base}"
-labels = ["Negative", "Positive"]
-[data]
-train = "embedded:train"
-validation = "embedded:validation"
-sample = 8
-[encoding]
-max_length = 64
-[lora]
-r = 2
-alpha = 4
-dropout = 0.0
-target_modules = ["query"]
-[training]
-epochs = 1
-batch_size = 4
-learning_rate = 1e-3
-"""
+QUICK = ["data.sample=8", "lora.dropout=0.0", 'lora.target_modules=["query"]', "training.epochs=1", "training.learning_rate=1e-3"]
+"""What is set in the suite's small recipe."""
 
 
 def make_adapter(folder: Path) -> Path:
     """An adapter of a base so small that a review takes a millisecond."""
     base = folder / "base"
     base.mkdir()
-    (folder / "small.toml").write_text(RECIPE.format(base=make_base(base, "bert")))
-    return train(Recipe.read(folder / "small.toml"), folder / "adapter").path
+    recipe = Recipe.read(write_small_recipe(folder, make_base(base, "bert")), QUICK)
+    return train(recipe, folder / "adapter").path
 
 
 def copy(folder: Path, workload: str, *, slow: bool = False) -> Path:

@@ -35,24 +35,24 @@ LABELS = ("Negative", "Positive")
 
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 
+DEBERTA_V3: dict[str, Any] = {
+    "type_vocab_size": 0,
+    "relative_attention": True,
+    "max_relative_positions": -1,
+    "position_biased_input": False,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+}
+"""What makes DeBERTa-v2's classes DeBERTa-v3: no absolute positions; relative ones, in buckets and normed."""
+
 CONFIGS: dict[str, PreTrainedConfig] = {
     "bert": BertConfig(**SIZE, max_position_embeddings=64),
     "distilbert": DistilBertConfig(dim=32, n_layers=2, n_heads=4, hidden_dim=64, max_position_embeddings=64),
     "roberta": RobertaConfig(**SIZE, max_position_embeddings=66, pad_token_id=1, bos_token_id=0, eos_token_id=2),
     "electra": ElectraConfig(**SIZE, embedding_size=16, max_position_embeddings=64),
     "albert": AlbertConfig(**SIZE, embedding_size=16, max_position_embeddings=64),
-    "deberta-v2": DebertaV2Config(  # as DeBERTa-v3 sets it: no absolute positions, distances in buckets
-        **SIZE,
-        max_position_embeddings=64,
-        type_vocab_size=0,
-        relative_attention=True,
-        max_relative_positions=-1,
-        position_buckets=16,
-        position_biased_input=False,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type=["p2c", "c2p"],
-    ),
+    "deberta-v2": DebertaV2Config(**SIZE, **DEBERTA_V3, max_position_embeddings=64, position_buckets=16),
     "modernbert": ModernBertConfig(
         **SIZE,
         max_position_embeddings=64,

@@ -2,10 +2,10 @@
 
 import os
 import signal
-from multiprocessing import get_context
 from pathlib import Path
 
 from lorasent.recipe import Recipe
+from lorasent.sweep import team
 from lorasent.training import Listener, train
 
 
@@ -26,9 +26,7 @@ class Killer(Listener):
 
 def train_until(recipe: Path, out: Path, at: str, number: int) -> int | None:
     """Trains in a process that kills itself at a step or an epoch of this number; its exit code."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["lorasent.training"])
-    process = context.Process(target=_train, args=(recipe, out, at, number))
+    process = team.context().Process(target=_train, args=(recipe, out, at, number))
     process.start()
     process.join()
     return process.exitcode

@@ -25,7 +25,7 @@ from lorasent.classifier import ParameterCount, _new_modules, adapt, answer, bui
 from lorasent.encoding import Encoder
 from lorasent.errors import BaseModelError, RecipeError
 from lorasent.recipe import Base, Encoding, Lora, Recipe, shipped
-from tests.support.bases import LABELS
+from tests.support.bases import DEBERTA_V3, LABELS
 
 LORA = Lora(r=2, alpha=4, target_modules=("query",))
 NEW = {
@@ -38,6 +38,13 @@ NEW = {
     "modernbert": {"head", "classifier"},
     "gpt2": {"score"},
 }
+OF_A_LANGUAGE_MODEL = {
+    "bert": {"bert.pooler", "classifier"},
+    "albert": {"albert.pooler", "classifier"},
+    "modernbert": {"classifier"},
+}
+"""What is new where the checkpoint is a masked language model's, and that differs: it has no pooler, or ModernBERT's head."""
+
 QUERY = {
     "bert": "query",
     "distilbert": "q_lin",
@@ -119,14 +126,8 @@ def deberta(layers):
         num_hidden_layers=layers,
         num_attention_heads=12,
         intermediate_size=3072,
-        type_vocab_size=0,
-        relative_attention=True,
-        max_relative_positions=-1,
         position_buckets=256,
-        position_biased_input=False,
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        pos_att_type=["p2c", "c2p"],
+        **DEBERTA_V3,
     )
     encoder = embeddings(128100, 0, 0, 768) + 2 * 256 * 768 + norm(768) + layers * layer(768, 3072)
     return Shape(config, encoder, DENSE + HEAD, layers)
@@ -252,9 +253,7 @@ def test_what_a_language_models_checkpoint_brings_is_not_new(bases, tmp_path, ar
     whole = {
         name.split(".modules_to_save")[0] for name, value in model.named_parameters() if value.requires_grad and "lora_" not in name
     }
-    without = {"bert": {"bert.pooler"}, "albert": {"albert.pooler"}, "modernbert": {"head"}}.get(architecture, set())
-    expected = NEW[architecture] - without if architecture == "modernbert" else NEW[architecture] | without
-    assert {name.removeprefix("base_model.model.") for name in whole} == expected
+    assert {name.removeprefix("base_model.model.") for name in whole} == OF_A_LANGUAGE_MODEL.get(architecture, NEW[architecture])
 
 
 @pytest.mark.parametrize("architecture", NEW)
