@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import torch
 
-SIDE = {"cpu": 1024, "cuda": 8192}
+from lorasent import packed
+
+SHAPES = {"cpu": ((1024, 1024, 1024), (4096, 768, 3072)), "cuda": ((8192, 8192, 8192),)}
 COPIED = {"cpu": 2**26, "cuda": 2**30}
-"""Side of the square matrices that are multiplied, and bytes that are copied."""
+"""(rows, inputs, outputs) of the matrices that are multiplied, and bytes that are copied."""
 
 REPEATS = 10
 
@@ -26,14 +28,22 @@ class Rates(NamedTuple):
 
 
 def measure(device: str, dtype: torch.dtype) -> Rates:
-    """The best of REPEATS, of matrix products in a number format and of copies."""
-    side = SIDE[device]
-    one = torch.randn(side, side, device=device).to(dtype)
+    """The best of REPEATS, of matrix products in a number format, also by weights that are packed beforehand, and of copies."""
+    rates = [_product_rate(device, dtype, *shape) for shape in SHAPES[device]]
     source = torch.zeros(COPIED[device], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    product = min(_seconds(lambda: one @ one, device) for _ in range(REPEATS))
     copied = min(_seconds(lambda: target.copy_(source), device) for _ in range(REPEATS))
-    return Rates(2 * side**3 / product, 2 * len(source) / copied)
+    return Rates(max(rates), 2 * len(source) / copied)
+
+
+def _product_rate(device: str, dtype: torch.dtype, rows: int, inputs: int, outputs: int) -> float:
+    """Operations a second of a product, by the fastest way there is."""
+    states, weight = (torch.randn(*shape, device=device).to(dtype) for shape in ((rows, inputs), (outputs, inputs)))
+    ways = [lambda: states @ weight.t()]
+    if packed.available(states.device, dtype):
+        ready = packed.pack(weight, None, rows)
+        ways.append(lambda: ready(states))
+    return 2 * rows * inputs * outputs / min(_seconds(way, device) for way in ways for _ in range(REPEATS))
 
 
 def weight_bytes(model: torch.nn.Module, dtype: torch.dtype) -> int:
