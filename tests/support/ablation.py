@@ -71,8 +71,6 @@ CHANGES = (
     Change("learning rate 3e-4", {"training.learning_rate": 3e-4}),
     Change("learning rate 1e-3", {"training.learning_rate": 1e-3}),
     Change("8 epochs, stopped early (patience 2)", {"training.epochs": 8, "training.early_stopping_patience": 2}),
-    Change("moving average 0.99", {"training.ema_decay": 0.99}),
-    Change("8 epochs, moving average 0.995", {"training.epochs": 8, "training.ema_decay": 0.995}),
     *(Change(f"augmented: {way.partition('.')[2]} {value}", {way: value}) for way, value in AUGMENTED.items()),
     Change("augmented in all five ways", AUGMENTED),
     Change("every review in all five ways, 6 epochs, moving average 0.99", {**AUGMENTED, **EVERY, **AVERAGED}),
