@@ -1,6 +1,6 @@
 """How a training run is told on a terminal: what it is about to do, a bar, the epoch table, the four sample reviews."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
@@ -36,7 +36,7 @@ class Printer(Listener):
 
     def prepared(self, run: Prepared) -> None:
         """What is about to be done."""
-        self.schedule = run.recipe.training
+        self.run = run
         self.console.print(f"Training {run.out} by recipe {self.recipe}")
         for line in _describe(run):
             self.console.print(line)
@@ -59,12 +59,14 @@ class Printer(Listener):
         """The sample reviews after, and what to do next."""
         self.progress.stop()
         best = result.best
-        if early := _stopped(result, self.schedule):
+        if early := _stopped(result, self.run.recipe.training):
             self.console.print(early)
         self.console.print(
             f"Best epoch: {best.epoch} of {len(result.epochs)} (lowest validation loss {best.validation_loss:.4f}, "
             f"accuracy {best.accuracy:.4f}); trained in {result.seconds:.0f} s"
         )
+        if guess := _guessing(best, self.run.validation.counts(self.run.recipe.base.labels)):
+            self.console.print(guess)
         self._show("Trained, they are", predictions)
         self.console.print(f"The adapter lies in {result.path}. Next:")
         self.console.print(f'  lorasent predict {result.path} "it was a good movie"')
@@ -124,6 +126,17 @@ def _stopped(result: Trained, schedule: Training) -> str | None:
     return (
         f"Stopped after epoch {len(result.epochs)} of {schedule.epochs}: no improvement{over} for {patience} "
         f"epoch{'s'[: patience != 1]}; kept epoch {result.best.epoch}"
+    )
+
+
+def _guessing(best: Epoch, counts: Mapping[str, int]) -> str | None:
+    """The warning that is due where the best epoch is right no more often than the most frequent label; `counts` by label."""
+    label = max(counts, key=lambda name: counts[name])
+    if best.accuracy > (share := counts[label] / sum(counts.values())):
+        return None
+    return (
+        f"Warning: it has learned nothing: who always says {label} is right as often ({share:.4f} of the validation reviews); "
+        "a smaller training.learning_rate, or training.warmup, usually helps"
     )
 
 

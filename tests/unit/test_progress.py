@@ -1,11 +1,16 @@
 """What a terminal is told of a run."""
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from rich.console import Console
 
-from lorasent.progress import _stopped
-from lorasent.recipe import Training
+from lorasent.data import Reviews
+from lorasent.progress import Printer, _guessing, _stopped, bar
+from lorasent.recipe import Recipe, Training
 from lorasent.run import Epoch, Trained
 
 
@@ -30,3 +35,31 @@ def test_it_is_told_where_a_run_stopped_and_why(done, patience, least, told):
     )
     rows = [Epoch(number, *[0.5] * 7) for number in range(1, done + 1)]
     assert _stopped(Trained(Path("mine"), rows, rows[1], 1.0), schedule) == told
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "counts", "told"),
+    [
+        (0.5, {"bad": 50, "good": 50}, "who always says bad is right as often (0.5000 of the validation reviews)"),
+        (0.51, {"bad": 50, "good": 50}, None),
+        (0.51, {"bad": 40, "good": 60}, "who always says good is right as often (0.6000 of the validation reviews)"),
+        (0.61, {"bad": 40, "good": 60}, None),
+    ],
+)
+def test_a_training_that_never_left_a_guess_is_told(accuracy, counts, told):
+    """Right no more often than the most frequent label of the validation reviews: learned nothing, and said so."""
+    said = _guessing(Epoch(1, 0.7, 0.7, accuracy, *[0.5] * 4), counts)
+    assert (said is None) if told is None else (told in said and "learning_rate" in said)
+
+
+def test_a_trained_run_ends_with_that_warning(capsys):
+    """Below the best epoch's line."""
+    console, best = Console(width=200), Epoch(1, 0.7, 0.7, 0.5, *[0.5] * 4)
+    recipe = Recipe.read("embedded")
+    validation = Reviews("here", ["a", "b"], np.array([0, 1]))
+    run = SimpleNamespace(recipe=recipe, validation=validation)
+    printer = Printer(console, bar(console), "embedded")
+    printer.run = run
+    epochs = [best] * recipe.training.epochs
+    printer.trained(Trained(Path("mine"), epochs, best, 1.0), [])
+    assert re.search(r"Best epoch: .*\nWarning: it has learned nothing: .*\nTrained, they are", capsys.readouterr().out)
