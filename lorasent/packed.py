@@ -28,19 +28,21 @@ def pack(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, activation:
 
     An activation is oneDNN's name of it and of its algorithm; what is to be added takes its place.
     """
-    ready, width = torch.ops.mkldnn._reorder_linear_weight(weight, rows), len(weight)
+    ready = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+    linear, adding = torch.ops.mkldnn._linear_pointwise.default, torch.ops.mkldnn._linear_pointwise.binary
+    kind, algorithm = activation
 
     def product(states: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
-        if len(states) in HALVED and width == WIDTH:
-            at = list(range(BLOCK, len(states), BLOCK))
-            blocks = states.tensor_split(at)
-            others = [None] * len(blocks) if added is None else added.tensor_split(at)
-            return torch.cat([one(*pair) for pair in zip(blocks, others, strict=True)])
-        return one(states, added)
-
-    def one(states: torch.Tensor, added: torch.Tensor | None) -> torch.Tensor:
         if added is not None:
-            return torch.ops.mkldnn._linear_pointwise.binary(states, added, ready, bias, "add")  # type: ignore[no-any-return]
-        return torch.ops.mkldnn._linear_pointwise(states, ready, bias, activation[0], [], activation[1])  # type: ignore[no-any-return]
+            return adding(states, added, ready, bias, "add")  # type: ignore[no-any-return]
+        return linear(states, ready, bias, kind, [], algorithm)  # type: ignore[no-any-return]
 
-    return product
+    def in_blocks(states: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+        if len(states) not in HALVED:
+            return product(states, added)
+        at = list(range(BLOCK, len(states), BLOCK))
+        blocks = states.tensor_split(at)
+        others = [None] * len(blocks) if added is None else added.tensor_split(at)
+        return torch.cat([product(*pair) for pair in zip(blocks, others, strict=True)])
+
+    return in_blocks if len(weight) == WIDTH else product
