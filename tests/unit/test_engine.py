@@ -51,6 +51,7 @@ def test_the_engine_answers_as_the_model(trained, name, variant):
     expected = answer(model, encoder, TEXTS)
     assert expected.std() > 0.1
     np.testing.assert_allclose(scorer.logits(TEXTS), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([scorer.logits([text]) for text in TEXTS]), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(set(CONFIGS) - set(KNOWN)))
