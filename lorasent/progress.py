@@ -135,7 +135,7 @@ def _guessing(best: Epoch, counts: Mapping[str, int]) -> str | None:
     if best.accuracy > (share := counts[label] / sum(counts.values())):
         return None
     return (
-        f"Warning: it has learned nothing: who always says {label} is right as often ({share:.4f} of the validation reviews); "
+        f"Warning: no better than a guess: who always says {label} is right as often ({share:.4f} of the validation reviews); "
         "a smaller training.learning_rate, or training.warmup, usually helps"
     )
 

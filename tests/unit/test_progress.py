@@ -47,7 +47,7 @@ def test_it_is_told_where_a_run_stopped_and_why(done, patience, least, told):
     ],
 )
 def test_a_training_that_never_left_a_guess_is_told(accuracy, counts, told):
-    """Right no more often than the most frequent label of the validation reviews: learned nothing, and said so."""
+    """Right no more often than the most frequent label of the validation reviews."""
     said = _guessing(Epoch(1, 0.7, 0.7, accuracy, *[0.5] * 4), counts)
     assert (said is None) if told is None else (told in said and "learning_rate" in said)
 
@@ -62,4 +62,4 @@ def test_a_trained_run_ends_with_that_warning(capsys):
     printer.run = run
     epochs = [best] * recipe.training.epochs
     printer.trained(Trained(Path("mine"), epochs, best, 1.0), [])
-    assert re.search(r"Best epoch: .*\nWarning: it has learned nothing: .*\nTrained, they are", capsys.readouterr().out)
+    assert re.search(r"Best epoch: .*\nWarning: no better than a guess: .*\nTrained, they are", capsys.readouterr().out)
