@@ -69,7 +69,7 @@ class Engine:
             mixed = states.new_zeros(states.shape)
             projected = layer.query_key_value(states)
             for length, _, count, start in runs:
-                self._attend(mixed[start:], projected[start:].chunk(3, dim=1), length, length, count)
+                mixed[start : start + count * length] = self._attend(projected[start:].chunk(3, dim=1), length, length, count)
             states = layer.rest(mixed, states)
         found = self._last(states, runs, torch.from_numpy(starts))
         logits = np.empty((len(order), found.shape[1]), np.float32)
@@ -85,24 +85,19 @@ class Engine:
         mixed = first.new_zeros(first.shape)
         key, value = layer.key_value(states).chunk(2, dim=1)
         for length, place, many, start in runs:
-            self._attend(mixed[place:], (queries[place:], key[start:], value[start:]), length, 1, many)
+            mixed[place : place + many] = self._attend((queries[place:], key[start:], value[start:]), length, 1, many)
         pairs = zip(mixed.chunk(blocks), first.chunk(blocks), strict=True)
         return torch.cat([self.parts.head(layer.rest(*pair).float()) for pair in pairs])[: len(starts)]
 
     def _alone(self, review: Ids) -> NDArray[np.float32]:
         """Logits (1, L) of one short review, of which a ninth of the time would go into what `logits` sorts and lays out."""
-        mask, rows = self._mask(len(review))
-
-        def attended(*projected: torch.Tensor) -> torch.Tensor:
-            query, key, value = (_windows(one, 1, 0, len(one), self.parts.heads) for one in projected)
-            found = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-            return found.transpose(1, 2).reshape(len(projected[0]), -1)
-
+        length = len(review)
+        _, rows = self._mask(length)
         states = self.parts.embedded([review], rows).to(self.dtype)
         for layer in self.layers[:-1]:
-            states = layer.rest(attended(*layer.query_key_value(states).chunk(3, dim=1)), states)
+            states = layer.rest(self._attend(layer.query_key_value(states).chunk(3, dim=1), length, rows, 1), states)
         layer, first = self.layers[-1], states[:1]
-        mixed = attended(layer.query(first), *layer.key_value(states).chunk(2, dim=1))
+        mixed = self._attend((layer.query(first), *layer.key_value(states).chunk(2, dim=1)), length, 1, 1)
         return self.parts.head(layer.rest(mixed, first).float()).numpy()
 
     def _rows(self, needed: int) -> int:
@@ -113,15 +108,15 @@ class Engine:
         step = 16 if needed <= FEW else 256
         return -(-needed // step) * step
 
-    def _attend(self, mixed: torch.Tensor, projected: Sequence[torch.Tensor], length: int, asked: int, count: int) -> None:
-        """Attention of `count` reviews of `length` tokens that lie behind each other, by `asked` queries each, into `mixed`."""
+    def _attend(self, projected: Sequence[torch.Tensor], length: int, asked: int, count: int) -> torch.Tensor:
+        """Attention of `count` reviews of `length` tokens behind each other, by `asked` queries each, (count x asked, h)."""
         mask, read = self._mask(length)
         query, *key_value = projected
         key, value = (_windows(one, count, length, read, self.parts.heads) for one in key_value)
         found = functional.scaled_dot_product_attention(
             _windows(query, count, asked, asked, self.parts.heads), key, value, attn_mask=mask
         )
-        mixed[: count * asked] = found.transpose(1, 2).reshape(count * asked, -1)
+        return found.transpose(1, 2).reshape(count * asked, -1)
 
     def _mask(self, length: int) -> tuple[torch.Tensor | None, int]:
         """A mask over the keys of a review, and how many are read: the kernel is slow where they are no multiple of 16."""

@@ -9,9 +9,9 @@ Product = Callable[..., torch.Tensor]
 
 NONE = ("none", "")
 
-HALVED = range(448, 1536)
-"""Numbers of rows at which oneDNN halves its rate on the width of BERT-base's family: 1.2 to 1.5 of 2.5 T operations a second on
-two threads with AMX. In blocks of 256 rows it keeps 2.1."""
+HALVED = range(448, 1344)
+"""Numbers of rows at which oneDNN halves its rate on the width of BERT-base's family: 1.1 to 1.4 of 2.4 T operations a second on
+two threads with AMX (at most; with 768 inputs up to 1,151). In blocks of 256 rows it keeps 1.8 to 2.1."""
 
 WIDTH, BLOCK = 768, 256
 
