@@ -60,10 +60,15 @@ class Parts:
         for review in reviews:
             end = start + len(review)
             ids[0, start:end] = review
-            counted = np.ones(len(review), bool) if self.pad_id is None else review != self.pad_id
-            positions[0, start:end] = np.where(counted, np.cumsum(counted) - 1, -1) + self.first_position
+            positions[0, start:end] = self._positions(review)
             start = end
         return self.embed(torch.from_numpy(ids), torch.from_numpy(positions))[0]
+
+    def _positions(self, review: Ids) -> Ids:
+        if self.pad_id is None:
+            return np.arange(self.first_position, self.first_position + len(review))
+        counted = review != self.pad_id
+        return np.where(counted, np.cumsum(counted) - 1, -1) + self.first_position
 
 
 def parts(model: Any) -> Parts | None:

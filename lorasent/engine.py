@@ -7,7 +7,8 @@ head reads the first token alone: the last layer asks queries, and everything be
 packed once, as oneDNN wants them; biases, GELU and residual sums are fused into the products.
 
 A matrix product's bits may depend on its number of rows, never on a row's place. In fixed shapes, therefore, the logits of a
-review do not depend, bit for bit, on the reviews beside it.
+review do not depend, bit for bit, on the reviews beside it. Nor may those share a call of attention in float32: its products are
+MKL's, whose bits follow, on AMD, how the memory lies that a thread is given.
 """
 
 import copy
@@ -25,19 +26,19 @@ from torch.nn import functional
 from lorasent import machine, packed
 from lorasent.architecture import Layer, Parts, parts
 from lorasent.encoding import Ids
-from lorasent.packed import Product
+from lorasent.packed import TILE, Product
 
 ROWS = 2048
 """Rows of the matrix: enough for the products' full rate, few enough for the caches."""
 
 SPARE = 15
-"""Rows at its end that hold no token: keys are read in sixteens, a mask hides those behind a review's last."""
+"""Rows at its end that hold no token: keys are read in whole tiles, a mask hides those behind a review's last."""
 
 CAPACITY = ROWS - SPARE
 """Tokens that fit."""
 
 FEW = 256
-"""Rows up to which they come in sixteens; beyond, each number of rows that is new costs more than it saves."""
+"""Rows up to which they come in tiles; beyond, each number of rows that is new costs more than it saves."""
 
 HEAD_ROWS = 16
 """First tokens that the end of the last layer, and the head, take at a time."""
@@ -60,8 +61,10 @@ class Engine:
         order = sorted(range(len(reviews)), key=lambda row: len(reviews[row]))
         lengths = [len(reviews[row]) for row in order]
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        rows = self._rows(max(start - (-length // 16) * 16 for start, length in zip(starts.tolist(), lengths, strict=True)))
+        rows = self._rows(max(start - (-length // TILE) * TILE for start, length in zip(starts.tolist(), lengths, strict=True)))
         groups = [(length, list(same)) for length, same in groupby(range(len(order)), key=lengths.__getitem__)]
+        if self.invariant and self.dtype == torch.float32:
+            groups = [(length, [row]) for length, same in groups for row in same]
         runs = [(length, same[0], len(same), int(starts[same[0]])) for length, same in groups]
 
         states = self.parts.embedded([reviews[row] for row in order], rows).to(self.dtype)
@@ -105,7 +108,7 @@ class Engine:
             return -(-needed // 256) * 256
         if self.invariant:
             return ROWS
-        step = 16 if needed <= FEW else 256
+        step = TILE if needed <= FEW else 256
         return -(-needed // step) * step
 
     def _attend(self, projected: Sequence[torch.Tensor], length: int, asked: int, count: int) -> torch.Tensor:
@@ -119,9 +122,9 @@ class Engine:
         return found.transpose(1, 2).reshape(count * asked, -1)
 
     def _mask(self, length: int) -> tuple[torch.Tensor | None, int]:
-        """A mask over the keys of a review, and how many are read: the kernel is slow where they are no multiple of 16."""
+        """A mask over the keys of a review, and how many are read: the kernel is slow where they are no whole tiles."""
         if length not in self.masks:
-            read = -(-length // 16) * 16
+            read = -(-length // TILE) * TILE
             mask = torch.zeros(1, 1, 1, read, dtype=self.dtype)
             mask[..., length:] = torch.finfo(self.dtype).min
             self.masks[length] = (None if read == length else mask, read)

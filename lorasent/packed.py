@@ -15,6 +15,9 @@ two threads with AMX (at most; with 768 inputs up to 1,151). In blocks of 256 ro
 
 WIDTH, BLOCK = 768, 256
 
+TILE = 16 if torch.cpu._is_amx_tile_supported() else 8
+"""Rows that a small product had best be a multiple of. AMX takes sixteen at a time; without it, each row costs."""
+
 
 def available(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether this machine multiplies so."""

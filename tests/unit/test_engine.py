@@ -54,6 +54,17 @@ def test_the_engine_answers_as_the_model(trained, name, variant):
     np.testing.assert_allclose(np.concatenate([scorer.logits([text]) for text in TEXTS]), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("tile", [8, 16])
+def test_the_engine_answers_as_the_model_on_every_machine(trained, monkeypatch, tile):
+    """Rows and keys in eights or in sixteens, whichever suits the machine: the model's logits, alone and together."""
+    monkeypatch.setattr(engine, "TILE", tile)
+    model, encoder = trained("bert")
+    scorer, expected = Scorer(model, encoder, LABELS), answer(model, encoder, TEXTS)
+    assert engine.build(model, bf16=False, invariant=False)._rows(3) == tile
+    np.testing.assert_allclose(scorer.logits(TEXTS), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([scorer.logits([text]) for text in TEXTS]), expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", sorted(set(CONFIGS) - set(KNOWN)))
 def test_what_the_engine_does_not_know_is_answered_by_the_model(trained, name):
     """An architecture of another kind has no engine, and its answers are the model's."""
@@ -103,7 +114,7 @@ def test_invariant_answers_are_computed_in_one_shape(trained):
     model, _ = trained("bert")
     fixed, free = (engine.build(model, bf16=False, invariant=invariant) for invariant in (True, False))
     assert {fixed._rows(tokens) for tokens in range(1, engine.ROWS + 1)} == {engine.ROWS}
-    assert free._rows(3) == 16
+    assert free._rows(3) == engine.TILE
 
 
 @pytest.mark.slow
