@@ -69,8 +69,8 @@ def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, a
     figures: dict[str, Any] = {"n": n, "incumbent": was, "candidate": now, "margin": policy.margin, "churn": changed}
     figures |= {"damage": damage.value, "low": low, "high": high}
     message = (
-        f"{policy.metric} {was:.4f} -> {now:.4f} on {n} reviews: worse by {100 * damage.value:.2f} points "
-        f"({100 * low:.2f} to {100 * high:.2f}), allowed are less than {100 * policy.margin:g}"
+        f"{policy.metric} {was:.4f} -> {now:.4f} on {n} reviews: {_told(damage, low, high)}, "
+        f"a loss of less than {100 * policy.margin:g} is allowed"
     )
     advice = ""
     if isinstance(damage, PairedAccuracy):
@@ -95,6 +95,13 @@ def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, a
         "first",
         (lambda level: _resolves(damage, policy.margin, alpha, level)) if isinstance(damage, PairedAccuracy) else None,
     )
+
+
+def _told(damage: PairedAccuracy | Estimate, *ends: float) -> str:
+    """How much worse, or better, and between which ends of an interval of the damage."""
+    word, sign = ("better", -100) if damage.value < 0 else ("worse", 100)
+    between = " to ".join(f"{end:.2f}" for end in sorted(sign * end for end in ends))
+    return f"{word} by {sign * damage.value:.2f} points" + (f" ({between})" if ends else "")
 
 
 def _resolves(damage: PairedAccuracy, margin: float, alpha: float, level: float) -> tuple[str, dict[str, Any]]:
@@ -172,8 +179,8 @@ def _slices(
                 damage.p_above(margin),
                 passes=True,
                 cause="slice",
-                message=f"accuracy where {column} is {value} ({len(rows)} reviews): worse by {100 * damage.value:.2f} points, "
-                f"allowed are {100 * margin:g}",
+                message=f"accuracy where {column} is {value} ({len(rows)} reviews): {_told(damage)}, "
+                f"a loss of {100 * margin:g} is allowed",
                 figures={"n": len(rows), "damage": damage.value, "margin": margin},
             )
 

@@ -83,7 +83,7 @@ def test_a_passing_claim_of_accuracy_is_whole():
     low, high = damage.interval(0.9)
     message = (
         f"accuracy 0.9980 -> 0.9950 on 1000 reviews: worse by 0.30 points ({100 * low:.2f} to {100 * high:.2f}), "
-        "allowed are less than 2; retraining noise is not separated (give several baselines)"
+        "a loss of less than 2 is allowed; retraining noise is not separated (give several baselines)"
     )
     figures = {
         "n": 1000,
@@ -124,7 +124,8 @@ def test_a_surely_smaller_accuracy_within_the_margin_is_said_once():
     """The remark stands behind the sentence, before the one about the bank."""
     found = asked(Quality(margin=0.10), answers(range(40)), answers())["quality::accuracy"]
     assert found.message.endswith(
-        "allowed are less than 10; worse, surely, but within the margin; retraining noise is not separated (give several baselines)"
+        "a loss of less than 10 is allowed; worse, surely, but within the margin; "
+        "retraining noise is not separated (give several baselines)"
     )
 
 
@@ -198,6 +199,18 @@ def test_a_claim_passes_at_alpha_itself():
     assert found.passes
 
 
+def test_a_gain_is_told_as_one():
+    """Two reviews lost and five won: better, by a positive number, with its interval turned round; so of a slice."""
+    policy = Quality(margin=0.02, slices=("half",))
+    data = reviews(half=["first" if row < 500 else "second" for row in range(1000)])
+    claims = asked(policy, answers([5, 6]), answers(range(5)), data=data)
+    low, high = PairedAccuracy(2, 5, 1000).interval(0.9)
+    said = f"better by 0.30 points ({-100 * high:.2f} to {-100 * low:.2f}), a loss of less than 2 is allowed; "
+    assert said in claims["quality::accuracy"].message
+    assert ": better by 0.60 points, a loss of 4 is allowed" in claims["quality::slice::half::first"].message
+    assert ": worse by 0.00 points, a loss of 4 is allowed" in claims["quality::slice::half::second"].message
+
+
 @pytest.mark.parametrize(("metric", "size"), [("f1", 2), ("f1", 3), ("mcc", 2), ("mcc", 3)])
 def test_claims_of_other_metrics_are_whole(metric, size):
     """Damage in them is the delta method's; they tell nothing of discordant pairs, nor what they could show."""
@@ -215,7 +228,7 @@ def test_claims_of_other_metrics_are_whole(metric, size):
     figures |= {"damage": damage.value, "low": low, "high": high}
     message = (
         f"{metric} {was:.4f} -> {now:.4f} on 600 reviews: worse by {100 * damage.value:.2f} points ({100 * low:.2f} to "
-        f"{100 * high:.2f}), allowed are less than 4; retraining noise is not separated (give several baselines)"
+        f"{100 * high:.2f}), a loss of less than 4 is allowed; retraining noise is not separated (give several baselines)"
     )
     p, passes = damage.p_above(0.04), damage.p_below(0.04) <= 0.05
     advice = "more reviews would decide"
@@ -238,7 +251,7 @@ def test_the_banks_claim_is_whole():
     found = claims["quality::retraining"]
     assert found == Claim("quality::retraining", p, True, "below-the-bank", message, advice, figures, "bank", None)
     assert 0 < p < 1
-    assert claims["quality::accuracy"].message.endswith("allowed are less than 2")
+    assert claims["quality::accuracy"].message.endswith("a loss of less than 2 is allowed")
 
 
 def test_the_bank_is_asked_only_where_the_margin_is_not_kept():
@@ -333,7 +346,7 @@ def test_a_slices_claim_is_whole():
     claims = asked(Quality(margin=0.05, slices=("genre",)), answers(range(30)), answers(range(28, 36)), data=reviews(genre=genre))
     assert list(claims) == ["quality::accuracy", "quality::slice::genre::comedy", "quality::slice::genre::drama"]
     damage = PairedAccuracy(28, 6, 200)
-    message = "accuracy where genre is drama (200 reviews): worse by 11.00 points, allowed are 10"
+    message = "accuracy where genre is drama (200 reviews): worse by 11.00 points, a loss of 10 is allowed"
     figures = {"n": 200, "damage": 0.11, "margin": 0.1}
     expected = Claim("quality::slice::genre::drama", damage.p_above(0.1), True, "slice", message, "", figures)
     assert claims["quality::slice::genre::drama"] == expected
