@@ -11,6 +11,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from lorasent.classifier import QUERY_NAMES
 from lorasent.errors import SweepError
 from lorasent.recipe import Recipe
 
@@ -58,15 +59,20 @@ def space(recipe: Recipe, over: Collection[str] = NAMES) -> dict[str, BaseDistri
     if strangers := sorted(set(over) - set(NAMES)):
         raise SweepError(f"--over {strangers[0]}: not searched; choose from {', '.join(NAMES)} (scale is alpha / r)")
     own = start(recipe)
-    found: dict[str, BaseDistribution] = {
-        name: CategoricalDistribution(choices if own[name] in choices else (*choices, own[name]))
-        for name, choices in CHOICES.items()
-    }
+    found: dict[str, BaseDistribution] = {name: CategoricalDistribution(_choices(name, own[name])) for name in CHOICES}
     for name, (low, high), log in (("training.learning_rate", LEARNING_RATES, True), ("training.warmup", WARMUPS, False)):
         found[name] = FloatDistribution(min(low, own[name]), max(high, own[name]), log=log)
     epochs = own["training.epochs"]
     found["training.epochs"] = IntDistribution(max(1, epochs - EPOCHS), epochs + EPOCHS)
     return {name: found[name] for name in NAMES if name in over}
+
+
+def _choices(name: str, own: Any) -> tuple[Any, ...]:
+    """Those of a name, and the recipe's own, which is one of them where it is what its architecture calls the query."""
+    choices = CHOICES[name]
+    if own in QUERY_NAMES:
+        choices = tuple(own if choice == "query" else choice for choice in choices)
+    return choices if own in choices else (*choices, own)
 
 
 def recipe_at(recipe: Recipe, point: Mapping[str, Any]) -> Recipe:

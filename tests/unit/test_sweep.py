@@ -65,6 +65,14 @@ def test_a_search_over_some_names_leaves_the_others_alone():
         space.space(EMBEDDED, ["lora.rank"])
 
 
+def test_the_query_projection_is_one_choice_by_whatever_name():
+    """DistilBERT's q_lin stands in place of query, so that nothing is tried twice; a layer of another name stands beside it."""
+    targets = {name: space.space(Recipe.read(name))["lora.target_modules"].choices for name in ("imdb-distilbert", "imdb-bert")}
+    assert targets == {"imdb-distilbert": ("q_lin", "all-linear"), "imdb-bert": ("query", "all-linear")}
+    other = Recipe.read("imdb-bert", values={"lora.target_modules": ["value"]})
+    assert space.space(other)["lora.target_modules"].choices == ("query", "all-linear", "value")
+
+
 def arms(random, gain, n=1000, k=3, spread=0.01):
     """Two recipes' answers, right or not, (k, n) each, to reviews of which some are harder than others."""
     hard = random.beta(8, 1, n)
