@@ -2,8 +2,9 @@
 
 Each way takes a text, its setting in the recipe's table `[augmentation]`, and a generator, and gives a text. `augment` composes
 those that a recipe asks for; `epoch` does so with a share of the training reviews, anew in each epoch, as a function of seed, epoch
-and row alone. What carries the label is left alone: the ending, where a review's verdict stands; negations and what they deny;
-words that praise or blame, but for others of the same strength. `preservation` asks an adapter whether labels hold.
+and row alone. What carries the label stays: no way drops the ending, where a review's verdict stands, or touches a negation; what
+is denied gives its place to no synonym, praise and blame to those of the same strength alone. `preservation` asks an adapter
+whether labels hold.
 """
 
 import re
@@ -109,12 +110,12 @@ WAYS: Mapping[str, Callable[[str, Any, Generator], str]] = {
 
 
 def slips(word: str) -> list[list[str]]:
-    """What a word becomes when it is mistyped, by kind: a letter doubled, single, swapped, lost, or the next key's; lower case; no
-    apostrophe.
+    """What a word becomes when it is mistyped, by kind: a letter doubled, single, swapped, lost, the next key's; no apostrophe or
+    capital.
 
-    The first and the last letter are typed right, words of up to three letters, and negations. Words that praise or blame stay
-    recognizable: of fewer than six letters they are typed right, of longer ones no letter is lost or another's. Nothing becomes
-    another word of the lexicon.
+    The first and the last letter are typed right, words of up to three letters, and negations. Words that praise
+    or blame stay recognizable: of fewer than six letters they are typed right, of longer ones no letter is lost or another's.
+    Nothing becomes a negation, praise, blame, or a word that has synonyms.
     """
     folded, opinion = word.lower(), word.lower() in OPINIONS
     if NEGATION.search(word) or (opinion and len(word) < 6):

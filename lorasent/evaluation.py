@@ -151,7 +151,7 @@ def _slice(one: Slice) -> tuple[object, ...]:
 def _mistake(one: Mistake, max_length: int) -> Iterator[RenderableType]:
     cut = f" cut to {max_length}" if one.tokens > max_length else ""
     decided = f"decided {one.decided} {one.confidence:.3f} by a margin of {one.margin:.2f}"
-    yield Text(f"\n{_place(one)}: {one.label}, {decided}; {one.tokens} tokens{cut}")
+    yield Text("\n" + _printable(f"{_place(one)}: {one.label}, {decided}; {one.tokens} tokens{cut}"))
     words = [word for word in one.words[:WORDS] if word.delta > max(0, one.words[0].delta * FAINT)]
     carried = ", ".join(f"{word.word} {word.delta:+.2f}" for word in words) or "no single word"
     for line in (_end(one, TAIL, words), Text(f"carried by {carried}", "dim")):
@@ -167,10 +167,15 @@ def _end(one: Found, size: int, words: Sequence[Word] = ()) -> Text:
     begin = max(0, len(one.text) - size)
     if begin and (gap := SPACE.search(one.text, begin - 1, begin + LONG)):
         begin = gap.end()
-    shown = Text("".join(char if char.isprintable() else " " for char in one.text[begin:]))
+    shown = Text(_printable(one.text[begin:]))
     for word in words:
         shown.stylize("bold red", max(0, word.start - begin), max(0, word.end - begin))
     return Text("…").append_text(shown) if begin else shown
+
+
+def _printable(text: str) -> str:
+    """What a data file says, without what a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], width: int = WIDTH) -> Iterator[RenderableType]:
@@ -184,7 +189,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], width: int = 
             shown.append([_end(cell, max(20, width - 1)) for cell in cells])
             widest = None
         else:
-            shown.append([Text(f"{cell:.4f}" if isinstance(cell, float) else str(cell)) for cell in cells])
+            shown.append([Text(f"{cell:.4f}" if isinstance(cell, float) else _printable(str(cell))) for cell in cells])
             widest = min(NAME, max(cell_len(head), *(cell.cell_len for cell in shown[-1])))
             width -= widest + 2
         side: Literal["left", "right"] = "left" if isinstance(cells[0], str | Found) else "right"

@@ -169,9 +169,12 @@ class Recipe(Section):
             raise RecipeError(f"{origin}: not valid TOML: {error}") from None
         for key, value in (values or {}).items():
             table, _, field = key.partition(".")
-            tables.setdefault(table, {})[field] = value
+            section = tables.setdefault(table, {})
+            if not isinstance(section, dict):
+                break  # `parse` says what is wrong
+            section[field] = value
             if value is None:
-                del tables[table][field]
+                del section[field]
         for override in overrides:
             _override(tables, override)
         return cls.parse(tables, origin)

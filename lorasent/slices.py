@@ -29,6 +29,6 @@ def cut(column: str, reviews: Reviews, lengths: Ints, max_length: int) -> dict[s
         return {str(cut).lower(): np.flatnonzero((lengths > max_length) == cut) for cut in (True, False)}
     rows: dict[str, list[int]] = {}
     for row, cell in enumerate(reviews.columns[column]):
-        for value in cell if isinstance(cell, list) else [cell]:
-            rows.setdefault(str(value), []).append(row)
+        for value in dict.fromkeys(map(str, cell if isinstance(cell, list) else [cell])):  # named twice, it is in the slice once
+            rows.setdefault(value, []).append(row)
     return {value: np.array(rows[value]) for value in sorted(rows)}

@@ -47,7 +47,7 @@ def lines_of(source: str) -> list[int] | None:
     """The line, from 1, on which each row of a .jsonl or .csv file begins; None of a source without such lines."""
     path, split = _parse(source)
     file = next((file for suffix in SUFFIXES if (file := Path(path) / f"{split}{suffix}").is_file()), Path(path))
-    if not file.is_file() or file.suffix == ".parquet":
+    if path == "embedded" or not file.is_file() or file.suffix == ".parquet":
         return None
     with file.open(encoding="utf-8-sig", newline="" if file.suffix == ".csv" else None) as lines:
         if file.suffix == ".jsonl":

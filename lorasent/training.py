@@ -44,7 +44,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
     run_path = out.with_name(out.name + ".partial")
     if not resume and any(run_path.glob(f"checkpoint-*/{COMPLETE}")):
         raise TrainingError(f"{run_path}: holds an interrupted run; go on with --resume, or remove it")
-    if not resume and run_path.exists() and not (run_path / CLAIM).is_file():
+    if _foreign(run_path):
         raise TrainingError(f"{run_path}: is needed for the run and holds something else; choose another --out")
     if resume and not run_path.exists():
         raise TrainingError(f"{run_path}: no interrupted run to resume")
@@ -86,6 +86,13 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
     result = Trained(out, epochs, best, time.monotonic() - started)
     listener.trained(result, Scorer(model, encoder, recipe.base.labels).predict(adapter.SAMPLE_REVIEWS))
     return result
+
+
+def _foreign(run_path: Path) -> bool:
+    """Whether something lies there that no run has claimed; one that was killed at once leaves nothing, or half a claim."""
+    if (run_path / CLAIM).is_file() or not run_path.exists():
+        return False
+    return not run_path.is_dir() or any(not path.name.startswith(f".{CLAIM}.") for path in run_path.iterdir())
 
 
 def _claim(run_path: Path, recipe: Recipe, base: BaseModel, train: Reviews, validation: Reviews) -> None:

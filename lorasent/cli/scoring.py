@@ -116,7 +116,8 @@ def _mistakes(
     from lorasent import manifest, mistakes, sources
     from lorasent.progress import bar
 
-    lines, said = sources.lines_of(reviews.source), manifest.read(adapter)
+    lines = sources.lines_of(reviews.source)
+    said = manifest.read(adapter) if (adapter / manifest.MANIFEST).is_file() else {}  # plain PEFT's says nothing of training
     with bar(console) as progress:
         task = progress.add_task("leaving words out", total=None)
         return mistakes.find(

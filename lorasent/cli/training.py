@@ -98,10 +98,12 @@ def augment(
 def sweep(
     recipe: Annotated[str, typer.Argument(help="The recipe to search around: a shipped one's name or a TOML file.")] = "embedded",
     trials: Annotated[int, typer.Option(min=1, help="Finished trials, those of an interrupted search among them.")] = 30,
-    out: Annotated[Path | None, typer.Option(help="The search's folder. [default: sweeps/RECIPE]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The search's folder. [default: sweeps/RECIPE or sweeps/STUDY]")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that train at once; the cores are shared among them.")] = 1,
     storage: Annotated[str | None, typer.Option(help="A database's URL, for several machines. [default: SQLite in --out]")] = None,
-    name: Annotated[str, typer.Option("--study", help="The study's name, in a database that holds others.")] = "lorasent",
+    name: Annotated[
+        str | None, typer.Option("--study", help="The study's name, in a database that holds others. [default: lorasent]")
+    ] = None,
     over: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,7 +125,7 @@ def sweep(
     from lorasent.recipe import Recipe
 
     read = Recipe.read(recipe, set_ or [])
-    out = out or Path("sweeps") / Path(recipe).stem
+    out = out or Path("sweeps") / (name or Path(recipe).stem)
     check_precision(precision)
     if missing := [name for name in ("optuna", "matplotlib", "tomli_w") if find_spec(name) is None]:
         raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
@@ -132,7 +134,7 @@ def sweep(
 
     confirming = confirmation.source(read, data, confirm)
     kept = storage or study.kept_in(out)
-    search = study.Search(read.to_json(), out, kept, trials, seed, tuple(over or space.NAMES), name)
+    search = study.Search(read.to_json(), out, kept, trials, seed, tuple(over or space.NAMES), name or study.NAME)
     try:
         with bar(console) as progress:
             task = progress.add_task("trials", total=trials)

@@ -19,6 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 SIGN, LOST = 10.0, 120.0
 """Seconds between signs of life, and without one until a trial counts as lost."""
 
+DAY = 86400.0
+"""Seconds. Optuna notes when a trial began by the clock of its zone: one that was never heard may have begun so much later."""
+
 ATTEMPTS = 3
 """So often the values of a trial are tried whose process dies: they may be what it dies of."""
 
@@ -27,9 +30,10 @@ FIRST, ATTEMPT, HEARD = "first", "attempt", "heard"
 
 
 def claim(trial: Trial, folder: Path) -> FileLock:
-    """The lock of a trial that this process is about to train, taken."""
+    """The lock of a trial that this process is about to train, taken; and its first sign of life."""
     lock = FileLock(_path(folder, trial.number))
     lock.acquire()
+    trial.set_user_attr(HEARD, time.time())
     return lock
 
 
@@ -79,7 +83,7 @@ def _is_lost(trial: FrozenTrial, folder: Path) -> bool:
                 return True
         except Timeout:
             return False
-    begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+    begun = trial.datetime_start.timestamp() + DAY if trial.datetime_start else 0.0
     return time.time() - float(trial.user_attrs.get(HEARD, begun)) > LOST
 
 

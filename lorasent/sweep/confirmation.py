@@ -81,6 +81,7 @@ def source(recipe: Recipe, data: str | None, seeds: int) -> str | None:
     if not seeds or data is None:
         return None
     unknown(recipe, data)
+    _seeded(recipe, recipe.training.seed + seeds, Path())  # the last seed is one, too
     return data
 
 
@@ -89,6 +90,8 @@ def unknown(recipe: Recipe, data: str) -> tuple[Reviews, int]:
     reviews = rest = read(data, recipe.base.labels, **_columns(recipe))
     for split in read_splits(recipe)[:2]:
         rest = without_overlap(rest, split)
+    if len(reviews) < 2:
+        raise SweepError(f"--data {data}: holds {len(reviews)} review; give two at least, and rather a thousand")
     if not len(rest):
         raise SweepError(f"--data {data}: each of its {len(reviews)} reviews trained the recipe or chose its epoch; give others")
     return reviews, len(reviews) - len(rest)

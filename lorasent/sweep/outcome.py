@@ -11,6 +11,7 @@ import tomli_w
 from optuna.trial import FrozenTrial, TrialState
 
 from lorasent import files, machine, manifest
+from lorasent.errors import AdapterError
 from lorasent.recipe import Recipe
 from lorasent.sweep.claims import HEARD
 from lorasent.sweep.confirmation import Confirmation
@@ -80,10 +81,16 @@ def write(study: optuna.Study, recipe: Recipe, out: Path, confirmation: Confirma
 
 def _adapter(chosen: Recipe, path: Path) -> Iterator[Path]:
     """The best trial's adapter, if it was trained here; one of another trial, left by a kill, is removed."""
-    if path.exists() and manifest.read(path)["recipe"] != chosen.to_json():
-        shutil.rmtree(path)
-    if path.exists():
+    if not path.exists():
+        return
+    try:
+        found = manifest.read(path)["recipe"]
+    except AdapterError:
+        found = None  # half removed
+    if found == chosen.to_json():
         yield path
+    else:
+        shutil.rmtree(path)
 
 
 def _told(trial: FrozenTrial) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from lorasent import machine
-from lorasent.errors import DivergedError, SweepError
+from lorasent import files, machine
+from lorasent.errors import DivergedError, RecipeError, SweepError
+from lorasent.manifest import read_json
 from lorasent.recipe import Recipe
 from lorasent.run import Epoch, Listener, Prepared, read_splits
 from lorasent.sweep import claims
@@ -32,6 +33,9 @@ from lorasent.training import train
 
 STUDY = "study.db"
 """The study in a sweep's folder, where no other storage is named."""
+
+OWNER = "study.json"
+"""Which study the folder is for."""
 
 BEST = "best"
 """The adapter of the best trial, in a sweep's folder."""
@@ -66,7 +70,7 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)
-        except (ImportError, ValueError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+        except (ImportError, ValueError, LookupError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise SweepError(f"--storage {shown(self.storage)}: no study can be kept there: {reason}") from None
         # Every worker, and every one that goes on later, draws its own: one seed would try one recipe again and again.
@@ -106,7 +110,7 @@ def run(
 ) -> optuna.Study:
     """Searches until `search.trials` trials are finished; `say` hears of each that is, and how many are. The study.
 
-    Raises SweepError where one lies there already, of another recipe or other reviews, or if every worker fails.
+    Raises SweepError where one lies there already, of another recipe or other reviews, or if a worker fails.
     """
     recipe = Recipe.parse(search.recipe, "sweep")
     splits = read_splits(recipe)
@@ -114,6 +118,7 @@ def run(
     first = {name: value for name, value in start(recipe).items() if name in distributions}
     made_for = {"recipe": search.recipe, "data": [split.fingerprint for split in splits[:2]], "over": list(distributions)}
     search.folder.mkdir(parents=True, exist_ok=True)
+    _own(search)
     study = search.open()
     found = study.user_attrs.get(MADE_FOR)
     if found is None:
@@ -142,7 +147,22 @@ def run(
                 say(trial, len(told))
         for trial in _new(study, told):
             say(trial, len(told))
+    if study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
+        won = best(study).number
+        _keep(search, study, won, search.folder / str(won))  # its worker may have been killed before it could
     return study
+
+
+def _own(search: Search) -> None:
+    """Takes the folder for one study: trials of two would have the same numbers. Raises SweepError where another has it."""
+    mine = {"storage": None if search.storage == kept_in(search.out) else shown(search.storage), "study": search.name}
+    with search.lock:
+        path = search.out / OWNER
+        if not path.is_file():
+            files.write(path, [files.canonical(mine)])
+        elif (found := read_json(path)) != mine:
+            where = found.get("storage") or STUDY
+            raise SweepError(f"{search.out}: holds the trials of the study {found.get('study')} in {where}; choose another --out")
 
 
 def best(study: optuna.Study) -> FrozenTrial:
@@ -207,9 +227,14 @@ def _try(search: Search, study: optuna.Study, trial: Trial, recipe: Recipe) -> N
             trial.set_user_attr(key, value)
         if study.tell(trial, done.best.validation_loss, skip_if_finished=True).state is TrialState.COMPLETE:
             _keep(search, study, trial.number, path)
-    except (optuna.TrialPruned, DivergedError) as reason:
-        trial.set_user_attr("ended", "diverged" if isinstance(reason, DivergedError) else "pruned")
-        study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+    except optuna.TrialPruned:
+        _end(study, trial, "pruned")
+    except DivergedError:
+        _end(study, trial, "diverged")
+    except RecipeError:  # the space holds what this base has not
+        if trial.user_attrs.get(claims.FIRST):
+            raise
+        _end(study, trial, "impossible")
     except optuna.exceptions.UpdateFinishedTrialError:
         return  # it slept so long that others took it for lost
     finally:
@@ -218,11 +243,21 @@ def _try(search: Search, study: optuna.Study, trial: Trial, recipe: Recipe) -> N
         machine.release_memory()
 
 
+def _end(study: optuna.Study, trial: Trial, how: str) -> None:
+    with suppress(optuna.exceptions.UpdateFinishedTrialError):  # others took it for lost
+        trial.set_user_attr("ended", how)
+    study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+
+
 def _keep(search: Search, study: optuna.Study, number: int, path: Path) -> None:
+    kept, former = search.out / BEST, search.folder / BEST
     with search.lock:
-        if best(study).number == number:
-            shutil.rmtree(search.out / BEST, ignore_errors=True)
-            path.rename(search.out / BEST)
+        if best(study).number == number and path.exists():
+            shutil.rmtree(former, ignore_errors=True)
+            if kept.exists():
+                kept.rename(former)
+            path.rename(kept)
+            shutil.rmtree(former, ignore_errors=True)
 
 
 def _clear(search: Search, number: int) -> None:
@@ -255,6 +290,9 @@ def _retry_lost(search: Search, study: optuna.Study, first: dict[str, Any]) -> N
 
 def shown(storage: str) -> str:
     """A database's URL without its password."""
-    with suppress(ArgumentError):
-        return make_url(storage).render_as_string(hide_password=True)
-    return storage
+    try:
+        url = make_url(storage)
+    except (ArgumentError, ValueError):
+        return storage if "@" not in storage else f"{storage.partition(':')[0]}:…"
+    hidden = {key: "***" for key in url.query if "pass" in key.lower()}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)

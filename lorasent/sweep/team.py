@@ -7,7 +7,7 @@ from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from lorasent.errors import LorasentError, SweepError
+from lorasent.errors import DivergedError, LorasentError, SweepError
 
 POLL = 0.5
 """Seconds."""
@@ -28,7 +28,8 @@ def beside(target: Callable[..., None], given: Sequence[tuple[Any, ...]]) -> Ite
         while True:
             codes = [hand.exitcode for hand in hands]
             if None not in codes and not failures.empty():
-                raise SweepError(f"{failures.get()}; what was tried is kept: go on with --resume")
+                message, again = failures.get()
+                raise SweepError(f"{message}; what was tried is kept" + (": go on with --resume" if again else ""))
             yield codes
             if None not in codes:
                 return
@@ -55,7 +56,7 @@ def _hand(target: Callable[..., None], given: tuple[Any, ...], hands: int, failu
     try:
         target(*given)
     except LorasentError as error:
-        failures.put(str(error))
+        failures.put((str(error), not isinstance(error, DivergedError)))  # that would come again
 
 
 def _stop(hands: Sequence[BaseProcess]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lorasent.adapter import UnverifiedAdapterWarning
 from lorasent.data import read
 from tests.support.bases import LABELS
 
@@ -210,6 +211,17 @@ def test_evaluate_tells_the_mistakes(lorasent, small_adapter, tmp_path):
     assert "A column's 12 values with the most mistakes are shown; --json lists all." in table.stdout
     assert f"Suspected label errors: {len(errors['suspects'])}, by confident learning" in table.stdout
     assert errors["trained_on"] is None
+
+
+def test_mistakes_of_plain_peft_are_told(lorasent, small_adapter, tmp_path):
+    """An adapter without a manifest says nothing of its training; its mistakes are told as any."""
+    plain = shutil.copytree(small_adapter, tmp_path / "plain")
+    (plain / "lorasent.json").unlink()
+    (tmp_path / "in.csv").write_text("text,label\nfine,1\npoor,0\n")
+    with pytest.warns(UnverifiedAdapterWarning, match=r"no lorasent.json"):
+        done = lorasent("evaluate", plain, "--data", "in.csv", "--errors")
+    assert done.returncode == 0, done.stderr
+    assert "Mistakes: " in done.stdout
 
 
 def test_suspicion_of_known_reviews_is_warned_of(lorasent, small_adapter, tmp_path):

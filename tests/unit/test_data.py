@@ -328,8 +328,11 @@ def test_rows_are_found_by_their_lines(tmp_path, name, content, lines):
     assert [text.split()[0] for text in read_texts(str(tmp_path / name))] == ["a", "b", "d"]
 
 
-def test_other_sources_have_no_lines(tmp_path):
-    """Parquet, the embedded corpus, folders of texts."""
+def test_other_sources_have_no_lines(tmp_path, monkeypatch):
+    """Parquet, the embedded corpus (a folder of that name is not it), folders of texts."""
     write_parquet(tmp_path / "in.parquet")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "embedded").mkdir()
+    (tmp_path / "embedded" / "test.jsonl").write_text('{"text": "a", "label": 0}')
     for source in (tmp_path / "in.parquet", f"{tmp_path}:in", "embedded:test", tmp_path):
         assert lines_of(str(source)) is None

@@ -13,10 +13,10 @@ from lorasent.occlusion import Word
 TEXT = "First line.\nThe \x1b[31mawful 映画, was [bold]fine[/bold] and :smile: " + "so long " * 30 + "but, dull"
 
 
-def shown(text, words=(), width=80, terminal=False):
+def shown(text, words=(), width=80, terminal=False, tag="long"):
     """What a terminal, or a file, gets of one mistake."""
     mistake = Mistake(3, None, text, "Positive", "Negative", 0.97, 3.5, 90, tuple(words))
-    part = Slice("tags", "long", 2, 0.5, 0.1, 0.9, 1, (3,))
+    part = Slice("tags", tag, 2, 0.5, 0.1, 0.9, 1, (3,))
     found = Mistakes(1, 10, [mistake], [part], [], [], {}, 64, None)
     told = evaluation.measure([[1.0, 0.0], [1.0, 0.0]], [0, 1], ("Negative", "Positive"))
     file = io.StringIO()
@@ -46,6 +46,13 @@ def test_a_review_is_text():
     """No control character, markup or emoji code of a review is obeyed."""
     lines = shown("It was \x1b[31m[bold]fine[/bold] \x07:smile:\r\ndull")
     assert "It was  [31m[bold]fine[/bold]  :smile:  dull" in lines
+    assert "\x1b" not in lines
+
+
+def test_a_slices_name_is_text():
+    """It comes from a data file, too."""
+    lines = shown("dull", tag="\x1b[2J[bold]\u202eup")
+    assert "tags  [2J[bold] up" in lines
     assert "\x1b" not in lines
 
 

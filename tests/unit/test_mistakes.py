@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from lorasent import load, mistakes, read
+from lorasent import load, mistakes, read, slices
 from lorasent.data import Reviews
 from lorasent.errors import DataError
 from lorasent.metrics import probabilities
@@ -79,6 +79,13 @@ def test_slices_count_their_own(scorer, asked):
     assert "tags" in {one.column for one in mistakes.find(scorer, reviews, logits).by_slice}
     with pytest.raises(DataError, match=r"^embedded:validation has no column film; it has length, truncated, id, tags$"):
         mistakes.find(scorer, reviews, logits, ["film"])
+
+
+def test_a_review_that_names_a_value_twice_is_in_its_slice_once():
+    """A slice holds rows, not what their cells say."""
+    reviews = Reviews("memory", ["a", "b"], np.array([0, 1]), {"tags": [["x", "y", "x"], ["x"]]})
+    found = slices.cut("tags", reviews, np.array([1, 1]), 8)
+    assert {value: rows.tolist() for value, rows in found.items()} == {"x": [0, 1], "y": [0]}
 
 
 def test_who_makes_no_mistake_has_none_told(scorer, asked):

@@ -104,7 +104,7 @@ def test_impossible_values_are_refused(override, message):
 
 
 def test_files_that_are_no_recipe_are_refused(tmp_path):
-    """A missing file, broken TOML, a missing table and another encoding each have their own message."""
+    """A missing file, broken TOML, a missing table, a key for one, another encoding: each has its own message."""
     path = tmp_path / "mine.toml"
     with pytest.raises(
         RecipeError, match=r"no such recipe: give the path of a TOML file or one of embedded, imdb-albert, imdb-bert"
@@ -116,6 +116,9 @@ def test_files_that_are_no_recipe_are_refused(tmp_path):
     path.write_text("[base]\nmodel = 'x'\nlabels = ['a', 'b']\n")
     with pytest.raises(RecipeError, match=r"required key data is missing"):
         Recipe.read(path)
+    path.write_text("training = 3\n")
+    with pytest.raises(RecipeError, match=r"mine.toml: required key base is missing"):
+        Recipe.read(path, values={"training.seed": 1})
     path.write_bytes(b"# caf\xe9\n")
     with pytest.raises(RecipeError, match=r"UTF-8 text, found byte 0xe9 at 5"):
         Recipe.read(path)

@@ -23,11 +23,11 @@ from optuna.trial import TrialState
 
 from lorasent import Recipe, load, manifest, read
 from lorasent.cli import training
-from lorasent.errors import DivergedError, SweepError
+from lorasent.errors import DivergedError, RecipeError, SweepError
 from lorasent.gate.finding import Outcome
 from lorasent.recipe import shipped
 from lorasent.run import read_splits
-from lorasent.sweep import claims, confirmation, outcome, space, study
+from lorasent.sweep import claims, confirmation, outcome, space, study, team
 from lorasent.sweep.confirmation import Confirmation, interval
 
 EMBEDDED = Recipe.read("embedded")
@@ -331,6 +331,28 @@ def test_a_winner_is_called_what_the_interval_says(gain, low, high, line):
     assert said[2].endswith("PASS: fine")
 
 
+def test_what_cannot_confirm_is_told_before_the_search(tmp_path):
+    """One review has no spread; a seed behind the last one is none."""
+    (tmp_path / "one.jsonl").write_text('{"text": "fine", "label": "Positive"}\n')
+    with pytest.raises(SweepError, match=r"one.jsonl: holds 1 review; give two at least"):
+        confirmation.source(EMBEDDED, str(tmp_path / "one.jsonl"), 3)
+    last = Recipe.read("embedded", values={"training.seed": 2**32 - 3})
+    assert confirmation.source(last, None, 2) == "embedded:test"
+    with pytest.raises(RecipeError, match=r"training.seed"):
+        confirmation.source(last, None, 3)
+
+
+def diverge():
+    """A process whose training does."""
+    raise DivergedError("training loss is nan after 3 steps")
+
+
+def test_who_diverged_is_not_told_to_go_on():
+    """It would again: seeds decide."""
+    with pytest.raises(SweepError, match=r"^training loss is nan after 3 steps; what was tried is kept$"):
+        list(team.beside(diverge, [()]))
+
+
 def test_reviews_that_chose_do_not_confirm():
     """All of them known is one line; the embedded test reviews are none of them."""
     assert confirmation.unknown(EMBEDDED, "embedded:test")[1] == 0
@@ -387,13 +409,28 @@ def test_a_trial_elsewhere_is_lost_when_it_falls_silent(tmp_path):
     assert [trial.number for trial in claims.lost(tried, tmp_path)] == [0]
 
 
+def test_a_trial_is_not_lost_because_clocks_show_another_hour(tmp_path, monkeypatch):
+    """When it began is noted by the clock of its own zone; a machine whose clock is hours ahead may ask."""
+    tried = optuna.create_study()
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    tried.ask()
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    found = claims.lost(tried, tmp_path)
+    monkeypatch.undo()
+    time.tzset()
+    assert found == []
+
+
 def test_a_claimed_trial_gives_signs_of_life(tmp_path, monkeypatch):
     """While it is trained; afterwards its lock is gone, and after an error it is lost at once."""
     monkeypatch.setattr(claims, "SIGN", 0.01)
     tried = optuna.create_study()
     trial = tried.ask()
     with claims.alive(trial, claims.claim(trial, tmp_path)):
-        while claims.HEARD not in tried.trials[0].user_attrs:
+        first = tried.trials[0].user_attrs[claims.HEARD]
+        while tried.trials[0].user_attrs[claims.HEARD] == first:
             time.sleep(0.01)
         assert claims.lost(tried, tmp_path) == []
     assert not list(tmp_path.iterdir())
@@ -444,6 +481,24 @@ def test_an_interrupted_search_shows_no_password(lorasent, small_recipe, monkeyp
     assert "postgresql://me:***@host/db" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "storage", ["postgresql:/me:secret@host/db", "postgresql://me:secret@host:port/db", "postgresql://host/db?password=secret"]
+)
+def test_no_url_shows_a_password(storage):
+    """Nor one that is none."""
+    assert "secret" not in study.shown(storage)
+    assert study.shown(storage).startswith("postgresql:")
+
+
+@pytest.mark.parametrize("storage", ["sqlite:///x{1}.db", "sqlite:///{a}.db", "postgresql://me:secret@host:port/db"])
+def test_a_storage_that_is_no_url_is_one_line(tmp_path, storage):
+    """What Optuna, SQLAlchemy and Python make of it."""
+    search = study.Search(EMBEDDED.to_json(), tmp_path, storage, 1, 0, ("lora.r",))
+    with pytest.raises(SweepError, match=r"^--storage \S+: no study can be kept there: .+$") as raised:
+        search.open()
+    assert "secret" not in str(raised.value)
+
+
 def test_a_storage_that_is_refused_shows_no_password(lorasent, small_recipe):
     """Nor has the error it."""
     done = lorasent("sweep", small_recipe, "--storage", "nonsense://me:secret@host/db", "--confirm", 0)
@@ -471,6 +526,85 @@ def test_a_database_holds_several_studies(small_recipe, tmp_path):
     there = f"--storage {shared}: holds the study other already; go on with --resume, or choose another --study"
     assert str(raised.value) == there
     assert sorted(optuna.get_all_study_names(shared)) == ["one", "other"]
+
+
+def test_a_folder_is_for_one_study(small_recipe, tmp_path):
+    """Two would give their trials the same numbers, and each would take the other's for its own."""
+    recipe = Recipe.read(small_recipe)
+    shared = f"sqlite:///{tmp_path / 'shared.db'}"
+    one, other = (study.Search(recipe.to_json(), tmp_path / "found", shared, 0, 0, ("lora.r",), name) for name in ("one", "other"))
+    study.run(one, 1, resume=False, say=ignore, note=ignore)
+    study.run(one, 1, resume=True, say=ignore, note=ignore)
+    with pytest.raises(SweepError, match=r"found: holds the trials of the study one in sqlite:\S+; choose another --out$"):
+        study.run(other, 1, resume=False, say=ignore, note=ignore)
+    assert optuna.get_all_study_names(shared) == ["one"]
+
+
+def ended(study_, loss):
+    """A trial that came to its end."""
+    trial = study_.ask(space.space(EMBEDDED))
+    for key, value in (("accuracy", 0.8), ("epoch", 1), ("epochs", 2)):
+        trial.set_user_attr(key, value)
+    study_.tell(trial, loss)
+    return trial.number
+
+
+def test_the_best_adapter_outlives_its_worker(small_recipe, tmp_path):
+    """A worker that is killed before it can put it in its place leaves it to the search."""
+    recipe = Recipe.read(small_recipe)
+    search = study.Search(recipe.to_json(), tmp_path, study.kept_in(tmp_path), 1, 0, ("lora.r",))
+    search.folder.mkdir()
+    tried = begun(search)
+    (search.folder / str(ended(tried, 0.5))).mkdir()
+    study.run(search, 1, resume=True, say=ignore, note=ignore)
+    assert (search.out / study.BEST).is_dir()
+    assert not list(search.folder.iterdir())
+
+
+def test_half_an_adapter_is_not_the_best_one(tmp_path):
+    """What a kill left of one is removed, and not told."""
+    tried = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    ended(tried, 0.5)
+    half = tmp_path / study.BEST
+    half.mkdir()
+    (half / "adapter_model.safetensors").touch()
+    assert half not in outcome.write(tried, EMBEDDED, tmp_path, None)
+    assert not half.exists()
+
+
+def test_what_a_base_cannot_is_no_end_of_a_search(small_recipe, tmp_path, monkeypatch):
+    """A point whose recipe is refused is a trial that counts; the recipe itself must be possible."""
+    recipe = Recipe.read(small_recipe)
+    search = searched(recipe, tmp_path, "lora.r")
+    search.folder.mkdir()
+    tried = begun(search)
+
+    def refuse(*_, **__):
+        raise RecipeError("lora.target_modules: no linear layer is called query")
+
+    monkeypatch.setattr(study, "train", refuse)
+    study._try(search, tried, tried.ask(space.space(recipe, ["lora.r"])), recipe)
+    (trial,) = tried.get_trials()
+    assert (trial.state, trial.user_attrs["ended"]) == (TrialState.PRUNED, "impossible")
+    tried.enqueue_trial({"lora.r": 2}, user_attrs={claims.FIRST: True})
+    with pytest.raises(RecipeError, match="no linear layer"):
+        study._try(search, tried, tried.ask(space.space(recipe, ["lora.r"])), recipe)
+
+
+def test_a_trial_that_diverges_after_it_was_given_up_ends_quietly(small_recipe, tmp_path, monkeypatch):
+    """Its worker goes on to the next one."""
+    recipe = Recipe.read(small_recipe)
+    search = searched(recipe, tmp_path, "lora.r")
+    search.folder.mkdir()
+    tried = begun(search)
+
+    def give_up_and_diverge(*_, **__):
+        tried.tell(0, state=TrialState.FAIL)
+        raise DivergedError("training loss is nan")
+
+    monkeypatch.setattr(study, "train", give_up_and_diverge)
+    study._try(search, tried, tried.ask(space.space(recipe, ["lora.r"])), recipe)
+    assert [trial.state for trial in tried.trials] == [TrialState.FAIL]
 
 
 def test_a_trial_that_falls_behind_is_ended(small_recipe, tmp_path):

@@ -1,6 +1,7 @@
 """Training: one seed, one adapter, whatever interrupts it; the best epoch; and runs that must stop."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,21 @@ class Interrupt(Listener):
     def epoch(self, row):
         if row.epoch > self.after:
             raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_that_no_run_made_is_left_alone(small_recipe, tmp_path, resume):
+    """Even one that looks like a run's; half a claim of a run that was killed at once is not in the way."""
+    mine = tmp_path / "adapter.partial" / "checkpoint-500"
+    mine.mkdir(parents=True)
+    (mine / "model.safetensors").touch()
+    with pytest.raises(TrainingError, match=r"adapter.partial: is needed for the run and holds something else"):
+        train(Recipe.read(small_recipe), tmp_path / "adapter", resume=resume)
+    assert [path.name for path in mine.iterdir()] == ["model.safetensors"]
+    shutil.rmtree(mine)
+    (mine.parent / ".run.json.7.tmp").touch()
+    with pytest.raises(DataError, match="nowhere"):
+        train(Recipe.read(small_recipe, ["data.train=nowhere.jsonl"]), tmp_path / "adapter", resume=resume)
 
 
 @pytest.mark.slow
