@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from lorasent import files, machine
 from lorasent.base import BaseModel, find
-from lorasent.classifier import answer, count_parameters, load_base, quiet
+from lorasent.classifier import answer, count_parameters, load_base, positions, quiet
 from lorasent.encoding import Encoder
 from lorasent.errors import AdapterError
 from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, hashed, read_json, verify
@@ -144,7 +144,7 @@ def _load_unverified(path: Path) -> Adapter:
     tokenizer = path / "tokenizer_config.json"
     limits = [
         512,
-        read_json(base.path / "config.json").get("max_position_embeddings"),
+        positions(read_json(base.path / "config.json")),
         read_json(tokenizer if tokenizer.is_file() else base.path / tokenizer.name).get("model_max_length"),
     ]
     return assemble(path, base, Base(model=base.name, labels=labels), Encoding(max_length=min(filter(None, limits))), {})

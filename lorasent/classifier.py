@@ -10,7 +10,7 @@ with the LoRA matrices; PEFT by itself knows only `classifier` and `score`.
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,10 @@ from lorasent.recipe import Base, Lora
 
 QUERY_NAMES = ("query", "q_lin", "query_proj", "q_proj", "Wqkv", "c_attn")
 """What architectures call the query projection: BERT's family, DistilBERT, DeBERTa, Llama's family, ModernBERT, GPT-2."""
+
+
+PADDED = ("roberta", "camembert", "mpnet")
+"""Families whose positions begin behind the pad token's id, that many fewer than their configuration says."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def load_base(base: BaseModel, settings: Base, encoder: Encoder) -> tuple[PreTra
             )
     except (OSError, ValueError, KeyError) as error:
         raise BaseModelError(f"{base.name}: cannot be loaded as a classifier: {str(error).splitlines()[0]}") from None
-    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = positions(model.config.to_dict())
     if limit is not None and encoder.max_length > limit:
         raise BaseModelError(f"encoding.max_length = {encoder.max_length}: {base.name} holds {limit} positions")
     missing = set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]}
@@ -106,6 +110,14 @@ def load_base(base: BaseModel, settings: Base, encoder: Encoder) -> tuple[PreTra
         _grow_embeddings(model, len(encoder.tokenizer))
     model.config.pad_token_id = encoder.pad_id
     return model, _new_modules(model, missing)
+
+
+def positions(config: Mapping[str, Any]) -> int | None:
+    """How many tokens a base has room for, by its configuration; None where that does not say."""
+    limit: int | None = config.get("max_position_embeddings")
+    if limit is not None and any(family in config.get("model_type", "") for family in PADDED):
+        return limit - int(config.get("pad_token_id", 1)) - 1
+    return limit
 
 
 def count_parameters(model: nn.Module) -> ParameterCount:

@@ -45,13 +45,16 @@ HEAD_ROWS = 16
 
 
 class Engine:
-    """Answers with one model as it is now, on the CPU. `build` says whether a model can be had as one."""
+    """Answers with one model, whose layers' weights it takes, on the CPU. `build` says whether a model can be had as one."""
 
     def __init__(self, source: Parts, dtype: torch.dtype, *, invariant: bool) -> None:
         self.parts = source
         self.dtype = dtype
         self.invariant = invariant
-        self.layers = [_Packed(layer, dtype, source.activation) for layer in source.layers]
+        self.layers = [_Packed(layer, dtype, source.activation, last=layer is source.layers[-1]) for layer in source.layers]
+        for layer in source.layers:
+            for module in vars(layer).values():
+                module.to("meta")  # what was packed is not kept twice
         self.masks: dict[int, tuple[torch.Tensor | None, int]] = {}
 
     def logits(self, reviews: Sequence[Ids]) -> NDArray[np.float32]:
@@ -132,11 +135,15 @@ class Engine:
 
 
 def build(model: nn.Module, *, bf16: bool, invariant: bool) -> Engine | None:
-    """An engine with the weights that a model has now, LoRA merged; None where there is none for its architecture or device."""
+    """An engine with the weights that a model has now, LoRA merged; None where there is none for its architecture or device.
+
+    Nor is there an invariant one for states whose width is no multiple of 4: in the head a row's place moves their bits.
+    """
     dtype = torch.bfloat16 if bf16 else torch.float32
-    if parts(model.get_base_model() if isinstance(model, PeftModel) else model) is None or not packed.available(
-        next(model.parameters()).device, dtype
-    ):
+    known = parts(model.get_base_model() if isinstance(model, PeftModel) else model)
+    if known is None or not packed.available(next(model.parameters()).device, dtype):
+        return None
+    if invariant and known.layers[0].attended.normalized_shape[0] % 4:
         return None
     own = copy.deepcopy(model)
     machine.keep_memory()
@@ -147,10 +154,12 @@ def build(model: nn.Module, *, bf16: bool, invariant: bool) -> Engine | None:
 class _Packed:
     """A layer's products and norms."""
 
-    def __init__(self, layer: Layer, dtype: torch.dtype, activation: tuple[str, str]) -> None:
-        self.query = _pack([layer.query], dtype)
-        self.key_value = _pack([layer.key, layer.value], dtype)
-        self.query_key_value = _pack([layer.query, layer.key, layer.value], dtype)
+    def __init__(self, layer: Layer, dtype: torch.dtype, activation: tuple[str, str], *, last: bool) -> None:
+        if last:
+            self.query = _pack([layer.query], dtype)
+            self.key_value = _pack([layer.key, layer.value], dtype)
+        else:
+            self.query_key_value = _pack([layer.query, layer.key, layer.value], dtype)
         self.output = _pack([layer.output], dtype)
         self.inner = _pack([layer.inner], dtype, activation)
         self.outer = _pack([layer.outer], dtype)

@@ -62,9 +62,18 @@ class LiveSubject:
 
         return load(self.path, self.precision, invariant=True)
 
+    @functools.cached_property
+    def quick(self) -> "Scorer":
+        """The same as its users load it, whose time is theirs: keeping neighbours apart costs rows that hold no token."""
+        from lorasent.scoring import Scorer
+
+        return Scorer(self.scorer.model, self.scorer.encoder, self.labels, self.precision)
+
     def answer(self, texts: Sequence[str]) -> Answers:
         """The answers to `texts`, in their order, out of the cache where they are."""
-        asked = {"identity": self.identity, "texts": texts_sha256(texts), "precision": self.precision, "libraries": self.libraries}
+        # What "auto" is depends on the machine, and machines may share a cache.
+        precision = f"auto: {machine.bf16()}" if self.precision == "auto" else self.precision
+        asked = {"identity": self.identity, "texts": texts_sha256(texts), "precision": precision, "libraries": self.libraries}
         path = cached(asked)
         if path is not None and path.is_file():
             tensors, _ = _read(path)
@@ -97,6 +106,7 @@ class RecordedSubject:
             self.labels: tuple[str, ...] = tuple(json.loads(said["labels"]))
             self.manifest: Mapping[str, Any] = json.loads(said["manifest"])
             self.libraries: Mapping[str, str] = json.loads(said["libraries"])
+            self.precision: str = said["precision"]
         except (KeyError, ValueError):
             raise EvidenceError(f"{path}: not recorded evidence; lorasent record writes it") from None
 
@@ -115,9 +125,17 @@ Subject = LiveSubject | RecordedSubject
 
 
 def subject(path: str | Path, precision: "Precision" = "fp32") -> Subject:
-    """The subject at a path: an adapter's directory or a file of recorded evidence."""
+    """The subject at a path: an adapter's directory, or a file of evidence, recorded in that precision or EvidenceError."""
     path = Path(path)
-    return RecordedSubject(path) if path.is_file() else LiveSubject(path, precision)
+    if not path.is_file():
+        return LiveSubject(path, precision)
+    found = RecordedSubject(path)
+    if found.precision != precision:
+        raise EvidenceError(
+            f"{path}: was recorded in precision {found.precision}, {precision} is asked for: record it anew (lorasent record), or "
+            f"say data.precision = {found.precision!r} in the policy"
+        )
+    return found
 
 
 def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> None:
@@ -130,6 +148,7 @@ def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> 
         "identity": live.identity,
         "labels": list(live.labels),
         "manifest": live.manifest,
+        "precision": live.precision,
         "libraries": live.libraries,
         "machine": machine.features(),
     }

@@ -1,12 +1,17 @@
 """What ran: library versions and what the processor offers, kept with every recorded result."""
 
+import contextlib
 import ctypes
 import functools
 import platform
+import re
 import sys
 from importlib import metadata
+from pathlib import Path
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
+
+_BF16 = re.compile(r"\b(?:amx_bf16|avx512_bf16|bf16)\b")
 
 LIBRARIES = ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 
@@ -31,6 +36,14 @@ def features() -> dict[str, str | int]:
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
     }
+
+
+@functools.cache
+def bf16() -> str:
+    """Which bf16 instructions the processor names, empty for none; told without torch, on Linux."""
+    with contextlib.suppress(OSError):
+        return " ".join(sorted(set(_BF16.findall(Path("/proc/cpuinfo").read_text("utf-8", "replace")))))
+    return ""
 
 
 @functools.cache

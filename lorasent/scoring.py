@@ -47,7 +47,8 @@ class Scorer:
     """Answers reviews with one model, as it is when it is first asked.
 
     `precision` is of the encoder; logits come out in float32. With `invariant` they do not depend, bit for bit, on the reviews
-    beside or before them, where `engine` knows the architecture; without it a few reviews are answered sooner.
+    beside or before them, on the CPU; what `engine` does not know is then answered one by one. Without it a few reviews are
+    answered sooner.
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class Scorer:
         self.model = model
         self.encoder = encoder
         self.labels = tuple(labels)
-        self.bf16 = uses_bf16(precision)
+        self.device = next((one.device for one in model.parameters()), torch.device("cpu"))
+        self.bf16 = uses_bf16(precision, self.device)
         self.invariant = invariant
 
     def logits(self, texts: Iterable[str]) -> NDArray[np.float32]:
@@ -90,8 +92,10 @@ class Scorer:
                 for rows in fill(lengths, engine.CAPACITY):
                     logits[rows] = self._engine.logits([encoded[row] for row in rows])
             return logits
+        # No padding, no neighbour. On a GPU, where single reviews would take many times as long, batches stay.
+        alone = self.invariant and self.device.type == "cpu"
         with inference(self.model), _autocast(self.model, self.bf16):
-            for rows in plan_batches(lengths):
+            for rows in ([row] for row in range(len(encoded))) if alone else plan_batches(lengths):
                 logits[rows] = forward(self.model, self.encoder.pad([encoded[row] for row in rows]))
         return logits
 
@@ -162,11 +166,11 @@ def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
     return batches
 
 
-def uses_bf16(precision: Precision) -> bool:
-    """Whether a precision means bf16 here: "auto" takes it where the machine multiplies bf16 matrices in hardware."""
+def uses_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether a precision means bf16 on a device: "auto" takes it where that multiplies bf16 matrices in hardware."""
     if precision != "auto":
         return precision == "bf16"
-    if torch.cuda.is_available():
+    if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 

@@ -47,6 +47,11 @@ BATCHES_PER_GROUP = 50
 """Reviews are sorted by length within groups of this many batches: random enough, and hardly any padding."""
 
 
+def device() -> torch.device:
+    """Where Trainer trains."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def fit(
     run: Prepared, model: PeftModel, encoder: Encoder, run_path: Path, checkpoint: Path | None, listener: Listener
 ) -> list[Epoch]:
@@ -61,7 +66,7 @@ def fit(
         warmup_steps=int(settings.warmup * run.steps),
         lr_scheduler_type=SCHEDULES[settings.schedule],
         bf16=run.bf16,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=device().type == "cpu",
         seed=settings.seed,
         eval_strategy="epoch",
         save_strategy="epoch",
@@ -70,7 +75,7 @@ def fit(
         disable_tqdm=True,
         report_to="none",
         remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_pin_memory=device().type == "cuda",
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - several would multiply the batch that the recipe gives
     with quiet():
@@ -147,7 +152,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
     def __init__(self, run: Prepared, encoder: Encoder, model: PeftModel, **options: Any) -> None:
         self.run = run
         self.encoder = encoder
-        on_gpu = torch.cuda.is_available()  # Trainer moves the model there later
+        on_gpu = device().type == "cuda"  # Trainer moves the model there later
         self.tuner = None if on_gpu else tuning.build(model, bf16=run.bf16)
         if self.tuner is None and not on_gpu:
             model.set_attn_implementation("eager")  # on the CPU its backward pass is the fastest

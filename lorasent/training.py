@@ -26,7 +26,7 @@ from lorasent.errors import TrainingError
 from lorasent.recipe import Recipe
 from lorasent.run import Epoch, Listener, Prepared, Trained, best_of, read_splits
 from lorasent.scoring import Scorer, uses_bf16
-from lorasent.trainer import COMPLETE, fit, last_checkpoint
+from lorasent.trainer import COMPLETE, device, fit, last_checkpoint
 
 CLAIM = "run.json"
 """The file in a run's directory that says what the run was made for."""
@@ -68,7 +68,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
         removed=removed,
         lengths=encoder.lengths(reviews.texts),
         parameters=count_parameters(model),
-        bf16=uses_bf16(recipe.training.precision),
+        bf16=uses_bf16(recipe.training.precision, device()),
         steps=steps_per_epoch * recipe.training.epochs,
         resumed_epochs=int(checkpoint.name.rpartition("-")[2]) // steps_per_epoch if checkpoint else 0,
     )

@@ -32,7 +32,7 @@ class Tuner:
     def __init__(self, source: Parts, dtype: torch.dtype) -> None:
         self.parts = source
         self.dtype = dtype
-        self.layers = [_Layer(layer, source, dtype) for layer in source.layers]
+        self.layers = [_Layer(layer, source, dtype, last=layer is source.layers[-1]) for layer in source.layers]
 
     def logits(self, reviews: Sequence[Ids]) -> torch.Tensor:
         """Logits (B, L) in float32, differentiable in what is trained."""
@@ -49,7 +49,10 @@ class Tuner:
 
 
 def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
-    """A tuner of a model's LoRA matrices and head; None where architecture, device, dropout or DoRA ask for the model itself."""
+    """A tuner of a model's LoRA matrices and head; None where anything else asks for the model itself.
+
+    That is another architecture or device, dropout, DoRA, or something that is trained in the embeddings, or whole in a layer.
+    """
     dtype = torch.bfloat16 if bf16 else torch.float32
     found = parts(model.get_base_model())
     if found is None or not packed.available(next(model.parameters()).device, dtype):
@@ -57,8 +60,9 @@ def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
     layers = [module for module in model.modules() if isinstance(module, LoraLinear)]
     dropped = [value for key, value in model.config.to_dict().items() if "dropout" in key and isinstance(value, float | int)]
     dropped += [drop.p for layer in layers for drop in layer.lora_dropout.values() if isinstance(drop, nn.Dropout)]
-    below = any(value.requires_grad and ".embeddings" in name for name, value in model.named_parameters())
-    if below or any(dropped) or any(layer.lora_variant for layer in layers):
+    trained = [name for name, value in model.named_parameters() if value.requires_grad]
+    inside = any(".embeddings" in name or (".layer." in name and ".lora_" not in name) for name in trained)
+    if inside or any(dropped) or any(layer.lora_variant for layer in layers):
         return None
     machine.keep_memory()
     return Tuner(found, dtype)
@@ -72,10 +76,12 @@ def rows(tokens: int) -> int:
 class _Layer:
     """A layer's products and norms."""
 
-    def __init__(self, layer: Layer, source: Parts, dtype: torch.dtype) -> None:
-        self.query = _Linear([layer.query], dtype)
-        self.key_value = _Linear([layer.key, layer.value], dtype)
-        self.query_key_value = _Linear([layer.query, layer.key, layer.value], dtype)
+    def __init__(self, layer: Layer, source: Parts, dtype: torch.dtype, *, last: bool) -> None:
+        if last:
+            self.query = _Linear([layer.query], dtype)
+            self.key_value = _Linear([layer.key, layer.value], dtype)
+        else:
+            self.query_key_value = _Linear([layer.query, layer.key, layer.value], dtype)
         self.output = _Linear([layer.output], dtype)
         self.inner = _Linear([layer.inner], dtype)
         self.outer = _Linear([layer.outer], dtype)

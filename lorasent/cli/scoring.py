@@ -102,7 +102,11 @@ def doctor() -> None:
     rows = {name: metadata.version(name) for name in ("lorasent", "torch", "transformers", "peft", "datasets")}
     rows["python"] = platform.python_version()
     rows["processor"] = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    rows["bf16"] = "in hardware (precision auto = bf16)" if uses_bf16("auto") else "not in hardware (precision auto = fp32)"
+    rows["bf16"] = (
+        "in hardware (precision auto = bf16)"
+        if uses_bf16("auto", torch.device("cpu"))
+        else "not in hardware (precision auto = fp32)"
+    )
     rows["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     rows["embedded base"] = _tried(lambda: f"{find('embedded').sha256[:12]}… (as pinned)")
     rows["hub"] = _tried(_ask_hub)

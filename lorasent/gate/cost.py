@@ -84,7 +84,7 @@ def _ratio(name: str, unit: str, was: int, now: int, limit: float) -> Finding:
 
 def _latency(candidate: LiveSubject, baseline: LiveSubject, texts: Sequence[str], limit: float, clock: Clock) -> Finding:
     """Blocks only where two measurements after each other both lie above the limit, whole interval and all."""
-    first, second = (timed(functools.partial(one.scorer.logits, texts), clock) for one in (candidate, baseline))
+    first, second = (timed(functools.partial(one.quick.logits, texts), clock) for one in (candidate, baseline))
     found = confirmed(lambda: ratio(first, second, limit), limit)
     figures = {"ratio": found.value, "low": found.low, "high": found.high, "limit": limit}
     message = f"{found.value:.3f} times the baseline's time ({found.low:.3f} to {found.high:.3f}), allowed are {limit:g}"

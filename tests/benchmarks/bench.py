@@ -59,7 +59,7 @@ def turns(names, rounds):
     """The order of each round: all names, beginning further down the list every time."""
     names = list(names)
     for number in range(rounds):
-        start = number * len(names) // rounds
+        start = number % len(names)
         yield number, names[start:] + names[:start]
 
 

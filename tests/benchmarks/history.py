@@ -107,13 +107,15 @@ def trend(earlier: Sequence[Run], run: Run) -> list[str]:
         before = [one.ratios[name]["value"] for one in same if name in one.ratios]
         interval = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
         rows.append((name, " ".join(f"{value:.3f}" for value in before[-SHOWN:]), interval, _change(before, found["value"])))
-    last = earlier[-1].counts if earlier else {}
+    last = next((one.counts for one in reversed(earlier) if one.counts), {})
     changed = [(name, last[name], count) for name, count in run.counts.items() if last.get(name, count) != count]
     rows += [(name, f"{was:,}", f"{count:,}", f"{count - was:+,}") for name, was, count in changed]
     lines += _columns(rows)
     if run.counts:
         known = len(run.counts.keys() & last.keys())
-        lines.append(f"exact counts: {known - len(changed)} of {len(run.counts)} as in the last run" if known else NO_COUNTS)
+        lines.append(
+            f"exact counts: {known - len(changed)} of {len(run.counts)} as in the last run that has any" if known else NO_COUNTS
+        )
     return lines
 
 

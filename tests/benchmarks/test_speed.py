@@ -28,7 +28,7 @@ BULK_ROUNDS = 5
 TRAINED = {"cpu": 64, "cuda": 500}
 """Training reviews: 4 a step."""
 
-DTYPE = torch.bfloat16 if uses_bf16("auto") else torch.float32
+DTYPE = torch.bfloat16 if uses_bf16("auto", torch.device("cpu")) else torch.float32
 
 
 @pytest.fixture(scope="module")

@@ -759,7 +759,7 @@ class Timed:
         self.path, self.clock, self.seconds, self.facts = path, clock, seconds, operations
         self.lengths = np.array(lengths)
         self.manifest = {"recipe": {"encoding": encoding} if encoding else {}}
-        self.scorer, self.calls = self, []
+        self.quick, self.calls = self, []
         path.mkdir()
         (path / WEIGHTS).write_bytes(b"x" * size)
 

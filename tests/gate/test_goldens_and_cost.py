@@ -167,10 +167,17 @@ def test_latency_is_an_interleaved_ratio(small_adapter, ratio, outcome, seed):
     machine = Machine(seed)
     candidate, baseline = LiveSubject(small_adapter), LiveSubject(small_adapter)
     for subject, seconds in ((candidate, ratio), (baseline, 1.0)):
-        subject.scorer = Worked(subject.scorer, machine, seconds)
+        subject.quick = Worked(subject.quick, machine, seconds)
     found = cost._latency(candidate, baseline, TEXTS, 1.3, lambda: machine.now)
     assert (found.check, found.outcome) == ("cost::latency", outcome)
     assert found.figures["low"] <= ratio <= found.figures["high"]
+
+
+def test_what_is_timed_is_what_users_load(small_adapter):
+    """The same model, without rows that hold no token: a longer review takes longer."""
+    subject = LiveSubject(small_adapter)
+    assert (subject.scorer.invariant, subject.quick.invariant) == (True, False)
+    assert subject.quick.model is subject.scorer.model
 
 
 def test_an_adapter_is_never_slower_than_itself(small_adapter):

@@ -61,8 +61,9 @@ def test_counts_are_compared_with_the_last_run_wherever_it_was():
     """Those that changed are named, with the difference; the others are counted."""
     lines = history.trend([run(0, machine=THERE, calls=100, tokens=7)], run(1, calls=90, tokens=7, bytes=3))
     assert row(lines, "calls") == ["100", "90", "-10"]
-    assert lines[-1] == "exact counts: 1 of 3 as in the last run"
+    assert lines[-1] == "exact counts: 1 of 3 as in the last run that has any"
     assert history.trend([], run(0, calls=1))[-1] == "exact counts: no earlier run has any"
+    assert history.trend([run(0, calls=1), run(1)], run(2, calls=1))[-1] == "exact counts: 1 of 1 as in the last run that has any"
 
 
 def test_a_stored_run_comes_back_and_is_listed(tmp_path):

@@ -21,11 +21,11 @@ from transformers import (
 )
 
 from lorasent.base import find
-from lorasent.classifier import ParameterCount, _new_modules, adapt, answer, build, count_parameters
+from lorasent.classifier import ParameterCount, _new_modules, adapt, answer, build, count_parameters, positions
 from lorasent.encoding import Encoder
 from lorasent.errors import BaseModelError, RecipeError
 from lorasent.recipe import Base, Encoding, Lora, Recipe, shipped
-from tests.support.bases import DEBERTA_V3, LABELS
+from tests.support.bases import CONFIGS, DEBERTA_V3, LABELS
 
 LORA = Lora(r=2, alpha=4, target_modules=("query",))
 NEW = {
@@ -339,6 +339,24 @@ def test_more_than_two_labels_work(bases):
     model, encoder = small(bases, "bert", labels=("Bad", "Fair", "Good"))
     assert answer(model, encoder, ["a film"]).shape == (1, 3)
     assert model.config.id2label == {0: "Bad", 1: "Fair", 2: "Good"}
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_a_base_has_room_for_so_many_tokens(bases, name):
+    """RoBERTa's positions begin behind its pad token's: of 66 they hold 64. More than a base holds is refused."""
+    config = CONFIGS[name].to_dict()
+    assert positions(config) == 64
+    base = find(str(bases(name)))
+    build(base, Base(model=base.name, labels=LABELS), LORA, Encoder(base.path, Encoding(max_length=64)))
+    with pytest.raises(BaseModelError, match=r"^encoding.max_length = 65: .* holds 64 positions$"):
+        build(base, Base(model=base.name, labels=LABELS), LORA, encoder_of(base.path, 65))
+
+
+def encoder_of(path, length):
+    """An encoder whose tokenizer names no limit."""
+    encoder = Encoder(path, Encoding(max_length=64))
+    encoder.tokenizer.model_max_length = encoder.max_length = length
+    return encoder
 
 
 def test_what_cannot_be_built_is_refused(bases, tmp_path):

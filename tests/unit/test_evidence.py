@@ -160,9 +160,31 @@ def test_a_record_answers_what_was_asked(adapter, tmp_path):
             assert one.tolist() == other.tolist()
             assert one.dtype == other.dtype
     said = metadata(out)
-    assert said.keys() == {"identity", "labels", "manifest", "libraries", "machine"}
+    assert said.keys() == {"identity", "labels", "manifest", "precision", "libraries", "machine"}
     assert said["manifest"] == json.dumps(SAID, sort_keys=True)
     assert json.loads(said["machine"]) == machine.features()
+
+
+def test_a_record_is_of_one_precision(adapter, tmp_path):
+    """Logits in bf16 are no baseline for logits in fp32."""
+    evidence.record(live(adapter, "bf16"), [["good"]], tmp_path / "record")
+    assert evidence.subject(tmp_path / "record", "bf16").precision == "bf16"
+    message = (
+        f"{tmp_path / 'record'}: was recorded in precision bf16, fp32 is asked for: record it anew (lorasent record), or say "
+        "data.precision = 'bf16' in the policy"
+    )
+    with pytest.raises(EvidenceError) as refused:
+        evidence.subject(tmp_path / "record", "fp32")
+    assert str(refused.value) == message
+
+
+def test_what_auto_is_belongs_to_the_question(adapter, monkeypatch):
+    """Of two machines that share a cache one may multiply in bf16, and the other not."""
+    subject = live(adapter, "auto")
+    for instructions in ("", "avx512_bf16", ""):
+        monkeypatch.setattr(machine, "bf16", lambda found=instructions: found)
+        subject.answer(["good"])
+    assert len(subject.scorer.asked) == 2
 
 
 def test_a_record_does_not_answer_other_texts(adapter, tmp_path):
@@ -175,7 +197,7 @@ def test_a_record_does_not_answer_other_texts(adapter, tmp_path):
     )
 
 
-@pytest.mark.parametrize("lost", ["identity", "labels", "manifest", "libraries", None])
+@pytest.mark.parametrize("lost", ["identity", "labels", "manifest", "precision", "libraries", None])
 def test_other_safetensors_are_no_record(adapter, tmp_path, lost):
     """Each part of what a record says is needed; weights have none of them."""
     path = tmp_path / "record"

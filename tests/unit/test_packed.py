@@ -7,7 +7,7 @@ from torch.nn import functional
 from lorasent import packed
 
 
-@pytest.mark.parametrize("rows", [1, 447, 448, 1000, 1535, 1536])
+@pytest.mark.parametrize("rows", [1, 447, 448, 1000, 1343, 1344])
 @pytest.mark.parametrize("added", [False, True], ids=["plain", "added"])
 def test_a_packed_product_is_the_linear_layers(rows, added):
     """Of any number of rows, those that are cut into blocks among them, and with a sum, to 1e-4 in float32."""
@@ -18,6 +18,16 @@ def test_a_packed_product_is_the_linear_layers(rows, added):
     product = packed.pack(weight, bias, 1024)
     expected = functional.linear(states, weight, bias) + (other if added else 0)
     torch.testing.assert_close(product(states, other) if added else product(states), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "blocks"), [(447, 1), (448, 2), (1343, 6), (1344, 1)])
+def test_rows_at_which_the_rate_halves_are_cut_into_blocks(monkeypatch, rows, blocks):
+    """Those numbers and no other."""
+    asked = []
+    product = packed.pack(torch.zeros(packed.WIDTH, 16), None, 1024)
+    monkeypatch.setattr(torch, "cat", lambda parts: asked.extend(parts) or parts[0])
+    found = product(torch.zeros(rows, 16))
+    assert [len(part) for part in asked or [found]] == [*[packed.BLOCK] * (blocks - 1), rows - packed.BLOCK * (blocks - 1)]
 
 
 def test_an_activation_is_of_the_product():

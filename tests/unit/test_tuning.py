@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lorasent import tuning
+from lorasent import packed, tuning
 from lorasent.base import find
 from lorasent.classifier import build
 from lorasent.data import read
@@ -11,6 +11,7 @@ from lorasent.encoding import Encoder
 from lorasent.recipe import Base, Encoding, Lora
 from tests.support.bases import CONFIGS, LABELS
 
+BF16 = packed.available(torch.device("cpu"), torch.bfloat16)
 KNOWN = {"bert", "distilbert", "electra", "roberta"}
 TEXTS = read("embedded:train", LABELS).texts[:5]
 
@@ -64,6 +65,7 @@ def test_loss_and_gradients_are_the_models(prepared, name, targets, variant):
         assert (found[key] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-7, key
 
 
+@pytest.mark.skipif(not BF16, reason="oneDNN does not multiply in bf16 here")
 def test_gradients_in_bf16_point_the_same_way():
     """On the embedded base in bf16 the gradient of each layer's matrices has a cosine of 0.98 or more with the float32 one."""
     base = find("embedded")
@@ -115,4 +117,14 @@ def test_weights_that_changed_are_seen(prepared):
 def test_what_asks_for_the_model_itself_gets_no_tuner(prepared, name, options):
     """Dropout, DoRA, other architectures, LoRA below the layers (ELECTRA's projection of embeddings) are the model's business."""
     model, _, _ = prepared(name, **options)
+    assert tuning.build(model, bf16=False) is None
+
+
+@pytest.mark.parametrize("part", ["layer.1.output.LayerNorm.weight", "layer.0.output.dense.base_layer.weight"])
+def test_who_trains_part_of_a_layer_whole_gets_no_tuner(prepared, part):
+    """A base may lack it, so that it is new: packed, or made bf16, it would stay as it began."""
+    model, _, _ = prepared("bert")
+    assert tuning.build(model, bf16=False) is not None
+    (found,) = (value for name, value in model.named_parameters() if name.endswith(part))
+    found.requires_grad_(True)
     assert tuning.build(model, bf16=False) is None
