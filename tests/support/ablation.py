@@ -143,6 +143,7 @@ def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, A
         "epoch": manifest["best"]["epoch"],
         "epochs": len(manifest["epochs"]),
         "trained_on": manifest["data"]["train"]["reviews"],
+        "machine": {**machine.features(), "bf16": machine.bf16()},
     }
     files.write(adapter.with_suffix(".json"), [files.canonical(found)])
     return found
@@ -238,7 +239,7 @@ def publish(found: dict[str, list[dict[str, Any]]]) -> None:
         sys.exit(f"nothing can be compared before the recipe itself was measured: --only '^{CHANGES[0].name}$'")
     rows = summary(found)
     spread, freedom = pooled([[row["accuracy"] for row in one] for one in found.values()])
-    said = {"rows": rows, "runs": found, "spread": spread, "freedom": freedom, "machine": machine.features()}
+    said = {"rows": rows, "runs": found, "spread": spread, "freedom": freedom}
     files.write(FOUND, [files.canonical(said)])
     draw(rows, DRAWN)
     golden.write_manifest(Path("golden"))
