@@ -3,7 +3,7 @@
 Every change is made to the recipe ablation.toml (imdb-minilm as it once was). Trained and its epoch chosen on the 1,000/1,000 IMDB
 pair of LORASENT_DATA with three seeds, it is scored on 5,000 test reviews, which decide nothing. Means and differences have 95 %
 intervals of the spread between seeds, which is pooled over all changes: three seeds alone would tell little of it. What was found
-goes to golden/ablation.json, is drawn, and is written into the README.
+goes to golden/ablation.json, is drawn, and is written into the README. What that file holds is not run again, on any machine.
 """
 
 import argparse
@@ -114,11 +114,19 @@ def asked(folder: Path, work: Path, change: Change, seed: int) -> Recipe:
     return Recipe.read(REFERENCE, values=values)
 
 
+def key(recipe: Recipe) -> dict[str, Any]:
+    """What a run's figures follow from, wherever its data lies."""
+    tables = recipe.to_json()
+    tables["data"] |= {split: Path(tables["data"][split]).name for split in ("train", "validation")}
+    return {"recipe": Recipe.parse(tables, "ablation").fingerprint, "libraries": machine.libraries()}
+
+
 def known(work: Path, change: Change, seed: int, recipe: Recipe) -> dict[str, Any] | None:
-    """What was measured of a run before, by the same recipe and libraries."""
+    """What was measured of a run before, here or as it was published, by the same recipe and libraries."""
     kept = named(work, change, seed).with_suffix(".json")
-    found = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-    return found if found.get("asked") == {"recipe": recipe.fingerprint, "libraries": machine.libraries()} else None
+    published = json.loads(FOUND.read_text("utf-8"))["runs"] if FOUND.exists() else {}
+    found = json.loads(kept.read_text("utf-8")) if kept.exists() else published.get(change.name, {}).get(str(seed), {})
+    return found if found.get("asked") == key(recipe) else None
 
 
 def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, Any]:
@@ -135,7 +143,7 @@ def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, A
     figures = evaluate(scorer.logits(test.texts), test.labels, LABELS)
     manifest = read_json(adapter / MANIFEST)
     found = {
-        "asked": {"recipe": recipe.fingerprint, "libraries": machine.libraries()},
+        "asked": key(recipe),
         "accuracy": figures.accuracy,
         "log_loss": figures.log_loss,
         "validation": manifest["best"]["accuracy"],
@@ -233,13 +241,15 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         figure.savefig(path, format="svg", metadata={"Date": None})
 
 
-def publish(found: dict[str, list[dict[str, Any]]]) -> None:
-    """Writes what was found: JSON, plot, README."""
+def publish(runs: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Writes what was found, by change and seed: JSON, plot, README. A row is of a change all of whose seeds ran."""
+    whole = {change.name: [runs.get(change.name, {}).get(str(seed)) for seed in change.seeds] for change in CHANGES}
+    found = {name: [run for run in each if run] for name, each in whole.items() if all(each)}
     if CHANGES[0].name not in found:
         sys.exit(f"nothing can be compared before the recipe itself was measured: --only '^{CHANGES[0].name}$'")
     rows = summary(found)
     spread, freedom = pooled([[row["accuracy"] for row in one] for one in found.values()])
-    said = {"rows": rows, "runs": found, "spread": spread, "freedom": freedom}
+    said = {"rows": rows, "runs": runs, "spread": spread, "freedom": freedom}
     files.write(FOUND, [files.canonical(said)])
     draw(rows, DRAWN)
     golden.write_manifest(Path("golden"))
@@ -286,11 +296,12 @@ def main() -> int:
         with ThreadPoolExecutor(max(1, given.jobs)) as pool:
             list(pool.map(lambda one: run(*one), [(change, seed) for change in changes for seed in change.seeds]))
     if not given.only:
-        runs = {
-            change.name: [known(work, change, seed, asked(folder, work, change, seed)) for seed in change.seeds]
-            for change in changes
-        }
-        publish({name: [row for row in rows if row] for name, rows in runs.items() if all(rows)})
+        runs: dict[str, dict[str, Any]] = {change.name: {} for change in changes}
+        for change in changes:
+            for seed in change.seeds:
+                if (found := known(work, change, seed, asked(folder, work, change, seed))) is not None:
+                    runs[change.name][str(seed)] = found
+        publish(runs)
     return 0
 
 

@@ -1,10 +1,13 @@
 """What the ablation makes of its runs; the runs themselves take hours."""
 
+import json
+
 import numpy as np
 import pytest
 
-from lorasent import Recipe
-from tests.support.ablation import CHANGES, REFERENCE, compared, markdown, publish, summary
+from lorasent import Recipe, files
+from tests.support import ablation
+from tests.support.ablation import CHANGES, REFERENCE, asked, compared, key, known, markdown, publish, summary
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
@@ -51,3 +54,33 @@ def test_nothing_is_compared_before_the_recipe_itself_was_measured():
     """One line, which says what to run."""
     with pytest.raises(SystemExit, match=r"^nothing can be compared .*: --only '\^none\$'$"):
         publish({})
+
+
+def test_what_was_published_is_not_run_again(tmp_path, monkeypatch):
+    """Wherever its data lies, by the same recipe and seed; what was measured here since comes first."""
+    monkeypatch.setattr(ablation, "FOUND", tmp_path / "found.json")
+    change = CHANGES[0]
+    here, there = (asked(tmp_path / name, tmp_path / name, change, 1) for name in ("here", "there"))
+    assert here != there
+    assert known(tmp_path, change, 1, here) is None
+    published = {**ran(0.8, 0.3), "asked": key(there)}
+    files.write(tmp_path / "found.json", [files.canonical({"runs": {change.name: {"1": published}}})])
+    assert known(tmp_path, change, 1, here) == published
+    assert known(tmp_path, change, 2, asked(tmp_path, tmp_path, change, 2)) is None
+    assert known(tmp_path, change, 1, asked(tmp_path, tmp_path, change._replace(values={"lora.r": 2}), 1)) is None
+    files.write(tmp_path / "none-1.json", [files.canonical({**published, "accuracy": 0.9})])
+    assert known(tmp_path, change, 1, here)["accuracy"] == 0.9
+
+
+def test_a_change_is_told_when_all_its_seeds_ran(tmp_path, monkeypatch):
+    """Its runs are kept before, so that others can go on."""
+    (tmp_path / "golden").mkdir()
+    (tmp_path / "README.md").write_text("<!-- ablation --><!-- end of ablation -->")
+    monkeypatch.chdir(tmp_path)
+    first, second = CHANGES[:2]
+    runs = {first.name: {str(seed): ran(0.8 + seed / 100, 0.3 + seed / 100) for seed in first.seeds}}
+    publish({**runs, second.name: {"0": ran(0.9, 0.2)}})
+    kept = json.loads((tmp_path / "golden" / "ablation.json").read_text())
+    assert [row["change"] for row in kept["rows"]] == [first.name]
+    assert kept["runs"][second.name].keys() == {"0"}
+    assert first.name in (tmp_path / "README.md").read_text()
