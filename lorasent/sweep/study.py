@@ -118,8 +118,9 @@ def run(
     first = {name: value for name, value in start(recipe).items() if name in distributions}
     made_for = {"recipe": search.recipe, "data": [split.fingerprint for split in splits[:2]], "over": list(distributions)}
     search.folder.mkdir(parents=True, exist_ok=True)
-    _own(search)
+    owner = _owner(search)
     study = search.open()
+    files.write(search.out / OWNER, [files.canonical(owner)])
     found = study.user_attrs.get(MADE_FOR)
     if found is None:
         study.enqueue_trial(first, user_attrs={claims.FIRST: True}, skip_if_exists=True)
@@ -153,16 +154,14 @@ def run(
     return study
 
 
-def _own(search: Search) -> None:
-    """Takes the folder for one study: trials of two would have the same numbers. Raises SweepError where another has it."""
+def _owner(search: Search) -> dict[str, str | None]:
+    """For which study the folder is to be: trials of two would have the same numbers. Raises SweepError where another has it."""
     mine = {"storage": None if search.storage == kept_in(search.out) else shown(search.storage), "study": search.name}
-    with search.lock:
-        path = search.out / OWNER
-        if not path.is_file():
-            files.write(path, [files.canonical(mine)])
-        elif (found := read_json(path)) != mine:
-            where = found.get("storage") or STUDY
-            raise SweepError(f"{search.out}: holds the trials of the study {found.get('study')} in {where}; choose another --out")
+    path = search.out / OWNER
+    if path.is_file() and (found := read_json(path)) != mine:
+        where = found.get("storage") or STUDY
+        raise SweepError(f"{search.out}: holds the trials of the study {found.get('study')} in {where}; choose another --out")
+    return mine
 
 
 def best(study: optuna.Study) -> FrozenTrial:
