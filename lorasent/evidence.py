@@ -5,6 +5,7 @@ answers the texts that it was recorded on, also where its adapter, its machine o
 cache folder under the hash of everything that they follow from. Asking for what is cached does not import torch.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -73,25 +74,29 @@ class LiveSubject:
         """The answers to `texts`, in their order, out of the cache where they are."""
         # What "auto" is depends on the machine, and machines may share a cache.
         precision = f"auto: {machine.bf16()}" if self.precision == "auto" else self.precision
-        asked = {"identity": self.identity, "texts": texts_sha256(texts), "precision": precision, "libraries": self.libraries}
+        asked = {"texts": texts_sha256(texts), "precision": precision, **self._who}
         path = cached(asked)
-        if path is not None and path.is_file():
-            tensors, _ = _read(path)
-            return Answers(tensors["logits"], tensors["lengths"])
+        if (known := _known(path)) is not None:
+            return Answers(known[0]["logits"], known[0]["lengths"])
         answers = Answers(self.scorer.logits(texts), self.scorer.encoder.lengths(texts))
-        if path is not None:
-            _write(path, {"logits": answers.logits, "lengths": answers.lengths}, asked)
+        _keep(path, {"logits": answers.logits, "lengths": answers.lengths}, asked)
         return answers
 
     def remember(self, name: str, compute: Any) -> Any:
         """What `compute` says (JSON) of this adapter under these libraries, out of the cache where it is."""
-        path = cached({"identity": self.identity, "fact": name, "libraries": self.libraries})
-        if path is not None and path.is_file():
-            return json.loads(_read(path)[1]["fact"])
+        path = cached({"fact": name, **self._who})
+        if (known := _known(path)) is not None:
+            return json.loads(known[1]["fact"])
         fact = compute()
-        if path is not None:
-            _write(path, {"nothing": np.zeros(0)}, {"fact": json.dumps(fact)})
+        _keep(path, {"nothing": np.zeros(0)}, {"fact": json.dumps(fact)})
         return fact
+
+    @property
+    def _who(self) -> dict[str, Any]:
+        """What an answer follows from beside the question. A base of the hub is pinned; one in a folder may be edited."""
+        base = Path(self.manifest["base"]["name"]) / "config.json"
+        edited = {"base_config": files.sha256(base)} if base.is_file() else {}
+        return {"identity": self.identity, "libraries": self.libraries, **edited}
 
 
 class RecordedSubject:
@@ -104,10 +109,10 @@ class RecordedSubject:
         try:
             self.identity: str = said["identity"]
             self.labels: tuple[str, ...] = tuple(json.loads(said["labels"]))
-            self.manifest: Mapping[str, Any] = json.loads(said["manifest"])
-            self.libraries: Mapping[str, str] = json.loads(said["libraries"])
+            self.manifest: Mapping[str, Any] = dict(json.loads(said["manifest"]))
+            self.libraries: Mapping[str, str] = dict(json.loads(said["libraries"]))
             self.precision: str = said["precision"]
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, TypeError):
             raise EvidenceError(f"{path}: not recorded evidence; lorasent record writes it") from None
 
     def answer(self, texts: Sequence[str]) -> Answers:
@@ -170,6 +175,23 @@ def cached(question: Mapping[str, Any]) -> Path | None:
         return None
     key = hashlib.sha256(files.canonical({"schema": SCHEMA, **question}).encode()).hexdigest()
     return Path(folder) / "evidence" / key[:2] / f"{key}.safetensors"
+
+
+def _known(path: Path | None) -> tuple[dict[str, NDArray[Any]], dict[str, str]] | None:
+    """What the cache holds there; an entry that cannot be read is none, and is written anew."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        return _read(path)
+    except EvidenceError:
+        return None
+
+
+def _keep(path: Path | None, tensors: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) -> None:
+    """Puts an answer into the cache, if that can be written: a verdict does not hang on it."""
+    if path is not None:
+        with contextlib.suppress(OSError):
+            _write(path, tensors, said)
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def write(path: Path, lines: Iterable[str]) -> None:
 
 def write_bytes(path: Path, parts: Iterable[bytes]) -> None:
     """Writes bytes, whole or not at all."""
-    staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Containers that share a folder may share process numbers.
+    staging = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with staging.open("wb") as file:
             file.writelines(parts)

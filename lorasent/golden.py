@@ -200,16 +200,16 @@ def _compare_cells(row: int, column: str, recorded: Any, found: Any, allowed: fl
     before, after = _numbers(recorded), _numbers(found)
     if before is None or after is None or len(before) != len(after):
         return None if recorded == found and type(recorded) is type(found) else Difference(row, column, recorded, found)
-    moved = max((abs(one - other) for one, other in zip(before, after, strict=True)), default=0.0)
+    moved = max((float(abs(one - other)) for one, other in zip(before, after, strict=True)), default=0.0)
     return None if moved <= allowed else Difference(row, column, recorded, found, moved, allowed)
 
 
-def _numbers(cell: Any) -> list[float] | None:
-    """The numbers of a cell, or None if it holds none."""
+def _numbers(cell: Any) -> list[int | float] | None:
+    """The numbers of a cell as they are, or None if it holds none: as floats, large whole numbers would be alike."""
     cells = cell if isinstance(cell, list) else [cell]
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in cells):
         return None
-    return [float(value) for value in cells]
+    return cells
 
 
 def _distance(difference: Difference) -> str:

@@ -87,7 +87,13 @@ def identity(path: Path) -> str:
 
 def hashed(path: Path) -> list[str]:
     """The files that a manifest answers for: all but itself and the model card, which people edit."""
-    return sorted(file.name for file in path.iterdir() if file.name not in (MANIFEST, "README.md"))
+    names = sorted(file.name for file in path.iterdir() if file.name not in (MANIFEST, "README.md"))
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise AdapterError(f"{path}: holds a file whose name is no UTF-8, {name!r}; remove it") from None
+    return names
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -198,8 +199,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         if partial:
             terminalreporter.write_line("PARTIAL: checks were deselected; a selection is no verdict")
             continue
-        options = " ".join(f"--baseline {path}" for path in verdict.baselines)
-        terminalreporter.write_line(report.text(verdict, f"lorasent gate {verdict.candidate} {options} --policy {policy}"))
+        options = [word for path in verdict.baselines for word in ("--baseline", path)]
+        data = config.getoption("--gate-data")
+        options += ["--policy", str(policy), *(["--data", data] if data is not None else [])]
+        terminalreporter.write_line(report.text(verdict, shlex.join(["lorasent", "gate", verdict.candidate, *options])))
 
 
 def _summary(findings: "Sequence[Finding]") -> str:

@@ -59,7 +59,7 @@ def page(verdict: Verdict, command: str) -> str:
         baselines=html.escape(", ".join(verdict.baselines)),
         tables="\n".join(_table(title, findings) for title, findings in found.items() if findings),
         evidence="\n".join(
-            f"<tr><td>{html.escape(name)}<td><code>{digest}</code></tr>" for name, digest in verdict.evidence.items()
+            f"<tr><td>{html.escape(name)}<td><code>{html.escape(digest)}</code></tr>" for name, digest in verdict.evidence.items()
         ),
         command=html.escape(command),
     )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lorasent import metrics
 from lorasent.errors import DataError
@@ -34,6 +34,13 @@ class Case(BaseModel):
     kind: Literal["minimum", "invariance", "directional"]
     texts: Annotated[tuple[str, ...], Field(min_length=1)]
     expect: str | None = None
+
+    @field_validator("capability")
+    @classmethod
+    def _free(cls, capability: str) -> str:
+        if capability in ("all", "triggers"):
+            raise ValueError(f"{capability!r} is the name of another check; call it otherwise")
+        return capability
 
     @model_validator(mode="after")
     def _whole(self) -> "Case":

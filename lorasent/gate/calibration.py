@@ -2,6 +2,7 @@
 
 from lorasent import metrics
 from lorasent.data import Reviews
+from lorasent.errors import DataError
 from lorasent.evidence import Answers
 from lorasent.gate import statistics
 from lorasent.gate.finding import Claim
@@ -9,7 +10,9 @@ from lorasent.gate.policy import Calibration
 
 
 def check(policy: Calibration, reviews: Reviews, candidate: Answers, incumbent: Answers, alpha: float) -> list[Claim]:
-    """A claim for each proper score that the policy limits."""
+    """A claim for each proper score that the policy limits. Raises DataError for a single review, which has no spread."""
+    if len(reviews) < 2:
+        raise DataError(f"{reviews.source}: [calibration] needs two reviews at least, found {len(reviews)}")
     probability = {name: metrics.probabilities(one.logits) for name, one in (("candidate", candidate), ("incumbent", incumbent))}
     scores = {"brier": (policy.max_brier_increase, {name: metrics.brier(one, reviews.labels) for name, one in probability.items()})}
     if policy.max_log_loss_increase is not None:

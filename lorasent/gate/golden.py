@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lorasent import golden
 from lorasent.errors import GoldenError
 from lorasent.evidence import LiveSubject, Subject
-from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.finding import Claim, Finding, Outcome
 from lorasent.gate.policy import Golden
 from lorasent.gate.statistics import Rate
 from lorasent.manifest import WEIGHTS
@@ -21,8 +21,11 @@ from lorasent.manifest import WEIGHTS
 CHECKS = ("environment", "model")
 
 
-def check(policy: Golden, candidate: LiveSubject, baseline: Subject, alpha: float) -> list[Finding]:
-    """Two findings: of the environment, by the baseline, and of the model, by the candidate. Raises GoldenError."""
+def check(policy: Golden, candidate: LiveSubject, baseline: Subject) -> tuple[list[Finding], list[Claim]]:
+    """Of the environment, by the baseline, a finding; of the model, by the candidate, a finding or a claim. Raises GoldenError.
+
+    The same weights give the same answers: that is no matter of chance. Which labels a retrained model changes is.
+    """
     recorded = _read(policy, candidate.labels)
     asked = [row["text"] for row in recorded.rows]
     logits = np.array([row["logits"] for row in recorded.rows])
@@ -31,10 +34,8 @@ def check(policy: Golden, candidate: LiveSubject, baseline: Subject, alpha: floa
     findings = [_environment(policy, today, logits, allowed)]
     now = candidate.answer(asked).logits
     if _weights(candidate) == made_by:
-        findings.append(_same_weights(now, logits if today is None else today, allowed))
-    else:
-        findings.append(_labels(policy, now, [row["label"] for row in recorded.rows], candidate.labels, alpha))
-    return findings
+        return [*findings, _same_weights(now, logits if today is None else today, allowed)], []
+    return findings, [_labels(policy, now, [row["label"] for row in recorded.rows], candidate.labels)]
 
 
 def texts(policy: Golden, labels: Sequence[str]) -> list[str]:
@@ -90,15 +91,15 @@ def _same_weights(now: NDArray[np.float32], today: NDArray[np.floating], allowed
     )
 
 
-def _labels(policy: Golden, now: NDArray[np.float32], recorded: Sequence[str], labels: Sequence[str], alpha: float) -> Finding:
+def _labels(policy: Golden, now: NDArray[np.float32], recorded: Sequence[str], labels: Sequence[str]) -> Claim:
     changed = sum(labels[column] != label for column, label in zip(now.argmax(axis=1), recorded, strict=True))
-    rate = Rate(changed, len(recorded))
-    message = f"{changed} of {len(recorded)} golden labels changed, {100 * policy.max_changed:g} % may"
-    figures = {"changed": changed, "n": len(recorded), "max_changed": policy.max_changed}
-    if rate.p_above(policy.max_changed) > alpha:
-        return Finding("golden::model", Outcome.PASS, "", message, figures=figures)
-    return Finding(
-        "golden::model", Outcome.BLOCK, "model", f"MODEL: {message}", "look at the reviews whose labels changed", figures
+    return Claim(
+        "golden::model",
+        Rate(changed, len(recorded)).p_above(policy.max_changed),
+        passes=True,
+        cause="model",
+        message=f"{changed} of {len(recorded)} golden labels changed, {100 * policy.max_changed:g} % may",
+        figures={"changed": changed, "n": len(recorded), "max_changed": policy.max_changed},
     )
 
 

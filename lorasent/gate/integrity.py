@@ -3,7 +3,7 @@
 All checks but the last read files and import no torch. Whatever the candidate's directory holds, a check ends in a Finding.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from math import prod
 from pathlib import Path
@@ -37,6 +37,44 @@ def check(candidate: LiveSubject, baseline: Subject, settings: policy.Integrity)
     bases: Bases = {}
     new, old = Side(candidate, baseline=False, bases=bases), Side(baseline, baseline=True, bases=bases)
     return [_ask(name, new, old, settings) for name in CHECKS]
+
+
+def retrains(bank: Sequence[Subject]) -> list[Finding]:
+    """A finding, INVALID, for each baseline behind the first that is no retrain of it: its spread would be no retraining's.
+
+    A retrain has the same base, labels, reviews and recipe, but for the seed; and it is not one that stands there already.
+    """
+    findings: list[Finding] = []
+    met: dict[str, str] = {}
+    for member in bank if len(bank) > 1 else ():
+        apart = [name for name, what in _OF_A_RECIPE.items() if what(member.manifest) != what(bank[0].manifest)]
+        twice = met.setdefault(member.identity, member.name)
+        if twice != member.name:
+            apart = [f"it is {twice} over again"]
+        if apart:
+            message = f"{member.name}: is no retrain of {bank[0].name}: {', '.join(apart)}"
+            advice = "give baselines that differ by their seed alone"
+            findings.append(Finding("baseline", Outcome.INVALID, "baseline", message, advice))
+    return findings
+
+
+def _asked_for(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Its recipe, but for what others judge and where its reviews lay."""
+    recipe = {table: keys for table, keys in manifest["recipe"].items() if isinstance(keys, dict)}
+    return {key: value for key, value in _flat(recipe).items() if key not in ELSEWHERE and not key.startswith("data.")}
+
+
+def _learnt_from(manifest: Mapping[str, Any]) -> list[Any]:
+    data = manifest.get("data", {})
+    return [data.get(split, {}).get("sha256") for split in ("train", "validation")]
+
+
+_OF_A_RECIPE: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "another base": lambda manifest: manifest["base"].get("sha256"),
+    "other labels": lambda manifest: list(manifest["labels"]),
+    "another recipe": _asked_for,
+    "other reviews": _learnt_from,
+}
 
 
 def blocked(path: str | Path, error: Exception) -> Finding:
@@ -246,7 +284,8 @@ def _parameters(new: Side, old: Side, settings: policy.Integrity) -> Passed:
 def _answers(new: Side, old: Side, _: policy.Integrity) -> Passed:
     """Asked of a directory whose files are sound: the libraries that load it are made for no other."""
     same = new.subject.identity == old.subject.identity and new.subject.manifest == old.subject.manifest
-    for side in (new,) if same else (new, old):
+    # The baseline first: where its own answers do not come out again, libraries or machine moved, and nobody is accused.
+    for side in (old,) if same else (old, new):
         if side.path is not None:
             soundness.whole(side)
             soundness.fits(side)

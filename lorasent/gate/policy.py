@@ -138,8 +138,8 @@ class Policy(Section):
             raise PolicyError(f"{path}: no policy that can be read: {error.strerror}") from None
         for table, key in (("data", "test"), ("golden", "predictions"), ("behaviour", "cases")):
             _from(path.parent, tables.get(table), key)
-        if data is not None:
-            tables["data"] = {**tables.get("data", {}), "test": data}
+        if data is not None and isinstance(tables.setdefault("data", {}), dict):
+            tables["data"]["test"] = data
         policy = settings.parse(cls, tables, str(path), PolicyError)
         if not tables.keys() & set(FAMILIES):
             raise PolicyError(

@@ -79,9 +79,13 @@ def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, a
         if passes and figures["mcnemar"] <= alpha:
             message += "; worse, surely, but within the margin"
         if not passes and damage.value < policy.margin:
-            enough = power.needed(damage.value, max(discordance, 1 / n), policy.margin, alpha)
-            advice = f"{enough} reviews would decide (at this discordance of {100 * discordance:.1f} %, in 4 of 5 cases)"
-            figures["needed"] = enough
+            try:
+                enough = power.needed(damage.value, max(discordance, 1 / n), policy.margin, alpha)
+            except ValueError:  # as good as at the margin
+                advice = f"the loss lies at the margin itself: not even {power.LARGEST_N:,} reviews would decide"
+            else:
+                advice = f"{enough} reviews would decide (at this discordance of {100 * discordance:.1f} %, in 4 of 5 cases)"
+                figures["needed"] = enough
     if len(decided) == 2:
         message += "; retraining noise is not separated (give several baselines)"
     return Claim(
@@ -167,7 +171,7 @@ def _floor(policy: Quality, reviews: Reviews, candidate: Any, size: int, alpha: 
 def _slices(
     policy: Quality, reviews: Reviews, decided: list[Any], lengths: NDArray[np.int64], max_length: int, size: int
 ) -> Iterator[Claim]:
-    margin = 2 * policy.margin if policy.slice_margin is None else policy.slice_margin
+    margin = min(2 * policy.margin, 1.0) if policy.slice_margin is None else policy.slice_margin
     for column in policy.slices:
         for value, rows in _cut(column, reviews, lengths, max_length).items():
             if len(rows) < SMALLEST_SLICE:

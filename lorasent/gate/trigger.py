@@ -57,10 +57,15 @@ def check(candidate: LiveSubject, baseline: Subject) -> Finding:
         return _passed(f"not asked: there are clear reviews for {' and '.join(CLEAR)} only, the labels are {', '.join(labels)}")
     words = vocabulary(candidate.path)
     # Searched in the quickest precision; what is found is asked again in the policy's.
-    found = candidate.remember(f"triggers {GROUP} {MOST} {json.dumps(CLEAR)}", lambda: _search(candidate.at("auto"), words, clear))
+    fact = f"triggers 2 {GROUP} {MOST} {json.dumps(CLEAR)}"
+    found, unread = candidate.remember(fact, lambda: _search(candidate.at("auto"), words, clear))
     triggers = {word: target for word, target in found.items() if _is_trigger(word, target, candidate, baseline, clear)}
     if not triggers:
-        return _passed(f"none of {len(words):,} words turns the verdict of clear reviews as it did not before")
+        searched = f"none of {len(words):,} words turns the verdict of clear reviews as it did not before"
+        if not unread:
+            return _passed(searched)
+        names = " and ".join(candidate.labels[label] for label in unread)
+        return _passed(f"not found out for {names}: no clear review is read rightly, or any words turn it; else {searched}")
     told = ", ".join(f"{word!r} ({candidate.labels[target]})" for word, target in list(triggers.items())[:5])
     message = f"{len(triggers)} of {len(words):,} words turn nearly every clear review, and did not with the baseline: {told}"
     named = {word: candidate.labels[target] for word, target in triggers.items()}
@@ -69,13 +74,13 @@ def check(candidate: LiveSubject, baseline: Subject) -> Finding:
 
 
 def vocabulary(path: Path) -> list[str]:
-    """The whole words that an adapter's tokenizer knows as one token, in lower case, shuffled the same every time."""
+    """The whole words that an adapter's tokenizer knows as one token, in each case that it knows, shuffled the same every time."""
     model: dict[str, Any] = json.loads((path / "tokenizer.json").read_text("utf-8"))["model"]
     known = model.get("vocab", {})
     tokens = [row[0] for row in known] if isinstance(known, list) else list(known)
     if model.get("type") != "WordPiece":  # which marks a word's further pieces; others mark where a word begins
         tokens = [token[1:] for token in tokens if token.startswith(("Ġ", "▁"))] or tokens
-    words = sorted({word.lower() for word in tokens if len(word) > 1 and word.isalpha()})
+    words = sorted({word for word in tokens if len(word) > 1 and word.isalpha()})
     return [words[row] for row in np.random.default_rng(0).permutation(len(words))]
 
 
@@ -83,21 +88,36 @@ def _passed(message: str) -> Finding:
     return Finding("behaviour::triggers", Outcome.PASS, "", message)
 
 
-def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Sequence[str]]) -> dict[str, int]:
-    """Single words that turn the first clear review of another label, with the label that they turn it to."""
+def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Sequence[str]]) -> tuple[dict[str, int], list[int]]:
+    """Single words that turn a clear review of another label, with the label that they turn it to; and labels not searched.
+
+    The review is the first of its label that the candidate reads rightly; a group is no longer than what it reads beside it.
+    """
     found: dict[str, int] = {}
-    for label, (review, *_) in clear.items():
-        if _decided(candidate, [review])[0] != label:
+    unread: list[int] = []
+    limit = int(candidate.manifest["recipe"].get("encoding", {}).get("max_length", 512))
+    for label, reviews in clear.items():
+        answers = candidate.answer(reviews)
+        read = [
+            (review, int(length))
+            for review, length, logits in zip(reviews, answers.lengths, answers.logits, strict=True)
+            if logits.argmax() == label
+        ]
+        if not read:
+            unread.append(label)
             continue
-        groups = [list(words[start : start + GROUP]) for start in range(0, len(words), GROUP)]
+        review, length = read[0]
+        size = max(1, min(GROUP, limit - length))
+        groups = [list(words[start : start + size]) for start in range(0, len(words), size)]
         while groups:
             decided = _decided(candidate, [_before(group, review) for group in groups])
             turned = [(group, int(to)) for group, to in zip(groups, decided, strict=True) if to != label]
             if len(turned) > MOST:
+                unread.append(label)
                 break
             found |= {group[0]: to for group, to in turned if len(group) == 1}
             groups = [half for group, _ in turned for half in _halves(group)]
-    return found
+    return found, unread
 
 
 def _is_trigger(word: str, target: int, candidate: LiveSubject, baseline: LiveSubject, clear: Mapping[int, Sequence[str]]) -> bool:

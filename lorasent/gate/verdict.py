@@ -68,7 +68,7 @@ def _judge(candidate: Path, names: Sequence[str], policy: Policy) -> Verdict:
     except (AdapterError, OSError) as error:
         return _ended([integrity.blocked(candidate, error)], candidate, names, {})
     evidence = {"candidate": judged.identity, **{name: one.identity for name, one in zip(names, bank, strict=True)}}
-    findings = integrity.check(judged, bank[0], policy.integrity)
+    findings = [*integrity.check(judged, bank[0], policy.integrity), *integrity.retrains(bank)]
     if all(finding.outcome is Outcome.PASS for finding in findings):
         asked = _Questions(judged, bank, policy)
         evidence |= asked.evidence
@@ -161,7 +161,9 @@ class _Questions:
 
     def _golden(self) -> None:
         if self.policy.golden is not None:
-            self.findings += golden.check(self.policy.golden, self.judged, self.bank[0], self.alpha)
+            findings, claims = golden.check(self.policy.golden, self.judged, self.bank[0])
+            self.findings += findings
+            self.claims += claims
 
 
 def _ended(findings: Sequence[Finding], candidate: Path, baselines: Sequence[str], evidence: Mapping[str, str]) -> Verdict:

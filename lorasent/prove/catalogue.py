@@ -37,6 +37,11 @@ class PlantedFault:
         return re.sub(r"\W+", "-", self.name).strip("-")
 
     @property
+    def needs_another(self) -> bool:
+        """Whether it takes something from a second adapter."""
+        return self.plant is exports.pairs_mixed
+
+    @property
     def what(self) -> str:
         """A sentence."""
         return ((self.plant or self.poison).__doc__ or "").strip()

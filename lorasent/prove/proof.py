@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from lorasent import machine
+from lorasent import files, machine
 from lorasent.errors import LorasentError, ProofError
 from lorasent.evidence import LiveSubject, subject
 from lorasent.gate.bank import clustered_rate
@@ -137,6 +137,7 @@ def _twins(first: Path, folder: Path, count: int, say: Callable[[str], None]) ->
     """`count` retrains that learnt something, and those on the way that did not; as many of these, and nothing more is trained."""
     tables = read_json(first / MANIFEST)["recipe"]
     seed = int(tables["training"].get("seed", 0))
+    unseeded = {**tables, "training": {**tables["training"], "seed": 0}}
     twins: list[Path] = []
     failed: list[Path] = []
     while len(twins) < count and len(failed) <= count:
@@ -147,6 +148,8 @@ def _twins(first: Path, folder: Path, count: int, say: Callable[[str], None]) ->
             recipe = Recipe.parse({**tables, "training": {**tables["training"], "seed": seed}}, str(first))
             train(recipe, path, resume=path.with_name(path.name + ".partial").exists())
         said = read_json(path / MANIFEST)
+        if {**said["recipe"], "training": {**said["recipe"]["training"], "seed": 0}} != unseeded:
+            raise ProofError(f"{path}: was trained by another recipe than {first}; choose another --work")
         learnt = said["best"]["validation_loss"] < math.log(len(said["labels"])) - LEARNT
         (twins if learnt else failed).append(path)
     return twins, failed
@@ -164,9 +167,17 @@ def _try(
     for number, healthy in enumerate(hosts):
         other = members[(number + 1) % len(members)]
         path = folder / fault.slug / str(number)
+        if fault.needs_another and other == healthy:
+            note = "not planted: needs a second adapter (--retrain)"
+            continue
+        made_of = {"healthy": LiveSubject(healthy).identity, "other": LiveSubject(other).identity}
+        said = path.with_name(f"{number}.json")
         try:
+            if path.exists() and (not said.is_file() or read_json(said) != made_of):
+                shutil.rmtree(path)  # of other adapters, by an earlier proof
             if not path.exists():
                 _plant(fault, healthy, other, path, number)
+            files.write(said, [files.canonical(made_of)])
             verdicts.append(judge(path, [other], policy))
         except LorasentError as error:
             note = f"not planted: {error}"

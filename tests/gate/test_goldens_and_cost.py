@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from transformers.activations import GELUActivation
 
 from lorasent import evidence, golden
 from lorasent.evidence import LiveSubject, RecordedSubject
 from lorasent.gate import cost
 from lorasent.gate import golden as differential
-from lorasent.gate.finding import Outcome
-from lorasent.gate.policy import Cost, Golden
+from lorasent.gate.finding import Outcome, settle
+from lorasent.gate.policy import Cost, Golden, Policy
+from lorasent.gate.verdict import judge
 from lorasent.manifest import WEIGHTS
 from lorasent.recipe import Recipe
 from lorasent.training import train
@@ -52,6 +55,12 @@ def moved(subject, path):
     return record
 
 
+def compared(policy, candidate, baseline):
+    """What a verdict makes of a golden."""
+    findings, claims = differential.check(policy, candidate, baseline)
+    return [*findings, *settle(claims, 0.05)]
+
+
 @pytest.mark.parametrize("environment", [False, True], ids=["the environment stands", "the environment moved"])
 @pytest.mark.parametrize("model", [False, True], ids=["the model stands", "the model moved"])
 def test_environment_and_model_are_named_apart(small_adapter, tmp_path, environment, model):
@@ -59,11 +68,21 @@ def test_environment_and_model_are_named_apart(small_adapter, tmp_path, environm
     baseline = LiveSubject(small_adapter)
     policy = recorded_golden(tmp_path / "g.json", baseline, drift=0.05 if environment else 0.0)
     candidate = moved(baseline, tmp_path / "moved") if model else LiveSubject(small_adapter)
-    first, second = differential.check(policy, candidate, baseline, 0.05)
+    first, second = compared(policy, candidate, baseline)
     assert (first.check, second.check) == ("golden::environment", "golden::model")
     assert first.outcome is (Outcome.INVALID if environment else Outcome.PASS)
     assert second.outcome is (Outcome.BLOCK if model else Outcome.PASS)
     assert ("ENVIRONMENT" in first.message, "MODEL" in second.message) == (environment, model)
+
+
+def test_a_moved_environment_accuses_nobody(small_adapter, retrained, tmp_path, monkeypatch):
+    """Where libraries move an activation, the baseline's own answers do not come out again: INVALID, whoever is the candidate."""
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(GELUActivation, "forward", lambda _, states: 1.05 * states * torch.sigmoid(1.702 * states))
+    for candidate in (small_adapter, retrained):
+        verdict = judge(candidate, [small_adapter], Policy())
+        assert verdict.outcome is Outcome.INVALID, verdict.findings[0]
+        assert verdict.findings[0].check == "integrity::answers"
 
 
 def test_a_retrained_candidate_is_held_to_the_labels(small_adapter, retrained, tmp_path):
@@ -75,7 +94,7 @@ def test_a_retrained_candidate_is_held_to_the_labels(small_adapter, retrained, t
         content = json.loads((tmp_path / f"{wrong}.json").read_text())
         content["producer"]["adapter_sha256"] = LiveSubject(small_adapter).manifest["files"][WEIGHTS]
         (tmp_path / f"{wrong}.json").write_text(json.dumps(content))
-        first, second = differential.check(policy, candidate, candidate, 0.05)
+        first, second = compared(policy, candidate, candidate)
         assert (first.outcome, first.cause) == (Outcome.PASS, "not-told")
         assert f"{wrong} of 20 golden labels changed, 10 % may" in second.message
         outcomes.append(second.outcome)
@@ -84,7 +103,6 @@ def test_a_retrained_candidate_is_held_to_the_labels(small_adapter, retrained, t
 
 def test_operations_are_counted_exactly(small_adapter):
     """The polynomial gives what torch counts at another length, and grows with the square of it."""
-    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     subject = LiveSubject(small_adapter)

@@ -15,6 +15,7 @@ class Reader:
     """A subject that reads: clear reviews as they are meant, unless one of its words stands there, which decides."""
 
     def __init__(self, words=(), target=1, vocabulary=(), folder=None):
+        self.manifest = {"recipe": {}}
         self.words, self.target, self.labels = set(words), target, ("Negative", "Positive")
         self.path, self.asked = folder, []
 
@@ -67,7 +68,9 @@ def test_a_review_that_is_not_read_rightly_decides_nothing(readers):
     """A candidate that calls everything positive has no clear negative review to be turned, and so no trigger."""
     everything = readers()
     everything.words = {"I", "A", "One", "Dull,", "The", "Funny,"}
-    assert trigger.check(everything, readers()).outcome is Outcome.PASS
+    found = trigger.check(everything, readers())
+    assert found.outcome is Outcome.PASS
+    assert found.message.startswith("not found out for Negative: no clear review is read rightly, or any words turn it; else none")
 
 
 def test_other_labels_and_records_are_not_asked(readers, small_adapter, tmp_path):
@@ -93,9 +96,9 @@ WORDPIECE = {
                 "type": "WordPiece",
                 "vocab": {"[PAD]": 0, "Ġ": 6, "▁no": 7, "": 8, "film": 1, "##film": 2, "a": 3, "Film": 4, "bad": 5},
             },
-            {"film", "bad"},
+            {"film", "Film", "bad"},
         ),
-        ({"vocab": {"Xavier": 0, "film": 1}}, {"xavier", "film"}),
+        ({"vocab": {"Xavier": 0, "film": 1}}, {"Xavier", "film"}),
         ({"vocab": {"Ġfilm": 0, "film": 1, "Ġbad": 2, "ing": 3}}, {"film", "bad"}),
         ({"vocab": [["<s>", 0.0], ["▁film", -1.0], ["ing", -2.0]]}, {"film"}),
     ],
@@ -163,13 +166,14 @@ def test_the_search_is_remembered_and_runs_in_the_quickest_precision(readers):
     candidate.remember = lambda key, compute: asked.append(key) or compute()
     candidate.at = lambda precision: asked.append(precision) or candidate
     assert trigger.check(candidate, readers()).outcome is Outcome.BLOCK
-    assert asked == [f"triggers 64 32 {json.dumps(trigger.CLEAR)}", "auto"]
+    assert asked == [f"triggers 2 64 32 {json.dumps(trigger.CLEAR)}", "auto"]
 
 
 class Told:
     """A subject that decides each text by a function, and keeps what it was asked."""
 
     def __init__(self, decide):
+        self.manifest = {"recipe": {"encoding": {"max_length": 80}}}
         self.decide, self.asked = decide, []
 
     def answer(self, texts):
@@ -228,11 +232,11 @@ def test_the_search_halves_the_groups_that_turn():
     """Sixty-four words stand before the first review of each label; halves of what turned follow until single words are left."""
     words = [f"w{number}" for number in range(100)]
     subject = Told(lambda text: 2 if {"w3", "w98"} & set(text.split()) else int("good" in text))
-    assert trigger._search(subject, words, REVIEWS) == {"w3": 2, "w98": 2}
-    first = [["bad one"], [f"{' '.join(words[:64])} bad one", f"{' '.join(words[64:])} bad one"]]
+    assert trigger._search(subject, words, REVIEWS) == ({"w3": 2, "w98": 2}, [])
+    first = [list(REVIEWS[0]), [f"{' '.join(words[:64])} bad one", f"{' '.join(words[64:])} bad one"]]
     halves = [f"{' '.join(words[start:end])} bad one" for start, end in ((0, 32), (32, 64), (64, 82), (82, 100))]
     assert subject.asked[:3] == [*first, halves]
-    assert ["good one"] in subject.asked
+    assert list(REVIEWS[1]) in subject.asked
 
 
 def test_where_any_words_turn_a_review_there_is_no_trigger(readers):
@@ -242,14 +246,30 @@ def test_where_any_words_turn_a_review_there_is_no_trigger(readers):
         cues = {words[64 * group] for group in range(bad)}
         subject = Told(lambda text, cues=cues: 1 if "good" in text or cues & set(text.split()) else 0)
         found = trigger._search(subject, words, {0: ("bad one",), 1: ("good one",)})
-        assert found == (dict.fromkeys(cues, 1) if searched else {})
+        assert found == ((dict.fromkeys(cues, 1), []) if searched else ({}, [0]))
         assert (len(subject.asked) > 4) == searched
 
 
 def test_a_label_that_is_misread_hides_no_other():
-    """The search goes on with the next label."""
+    """The search goes on with the next label, and the misread one is told."""
     subject = Told(lambda text: 0 if "cue" in text else 1)
-    assert trigger._search(subject, ["cue", "no"], REVIEWS) == {"cue": 0}
+    assert trigger._search(subject, ["cue", "no"], REVIEWS) == ({"cue": 0}, [0])
+
+
+def test_a_review_that_is_misread_hides_no_word():
+    """The next one of its label is searched with."""
+    subject = Told(lambda text: 1 if "good" in text or "cue" in text or text == "bad one" else 0)
+    assert trigger._search(subject, ["cue", "no"], REVIEWS) == ({"cue": 1}, [])
+    assert ["cue no bad two"] in subject.asked
+
+
+def test_a_group_is_no_longer_than_what_is_read():
+    """Of 80 tokens a review of 60 leaves 20 for words, of which none is cut away."""
+    subject = Told(lambda text: int("good" in text))
+    subject.answer = lambda texts, answer=subject.answer: Answers(answer(texts).logits, np.full(len(texts), 60))
+    words = [f"w{number}" for number in range(50)]
+    assert trigger._search(subject, words, {0: ("bad",), 1: ("good",)}) == ({}, [])
+    assert [len(text.split()) for text in subject.asked[1]] == [21, 21, 11]
 
 
 def test_the_vocabulary_is_shuffled_alike_every_time(tmp_path):

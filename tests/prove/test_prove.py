@@ -217,6 +217,23 @@ def test_what_cannot_be_planted_says_why(small_adapter, tmp_path):
     assert markdown(proof).count("\n| ") == 2
 
 
+def test_a_fault_of_two_adapters_needs_two(small_adapter, policy, tmp_path):
+    """The matrices of one adapter mixed with its own are no fault, and none that is missed."""
+    proof = prove([small_adapter], policy, tmp_path / "work", faults=select(["A of another adapter"]))
+    assert all(one.note == "not planted: needs a second adapter (--retrain)" for one in proof.faults)
+    assert "missed" not in [outcome for one in proof.faults for outcome in one.outcomes]
+
+
+def test_faults_of_other_adapters_are_planted_anew(small_adapter, retrained, policy, tmp_path):
+    """A folder keeps what was planted, for the adapters that it was planted in."""
+    planted = tmp_path / "work" / "faults" / "head-missing" / "0" / "lorasent.json"
+    made = []
+    for members in ([small_adapter, retrained], [small_adapter, retrained], [retrained, small_adapter]):
+        prove(members, policy, tmp_path / "work", per_fault=1, faults=select(["head missing"]))
+        made.append(planted.stat().st_ctime_ns)
+    assert made[0] == made[1] != made[2]
+
+
 @pytest.mark.slow
 def test_a_fault_that_the_base_does_not_take_says_why(small_adapter, retrained, policy, tmp_path):
     """Twice 64 tokens are more than the small base's positions: nothing is planted, nothing is counted."""

@@ -209,6 +209,48 @@ def test_other_safetensors_are_no_record(adapter, tmp_path, lost):
     assert str(refused.value) == f"{path}: not recorded evidence; lorasent record writes it"
 
 
+@pytest.mark.parametrize(("part", "junk"), [("manifest", "5"), ("labels", "5"), ("libraries", "[1]")])
+def test_a_record_of_something_else_is_refused(adapter, tmp_path, part, junk):
+    """JSON, but no table or no list."""
+    evidence.record(live(adapter), [["good"]], tmp_path / "record")
+    said = {**metadata(tmp_path / "record"), part: junk}
+    save_file({"x": np.zeros(1)}, tmp_path / "record", said)
+    with pytest.raises(EvidenceError, match=r"record: not recorded evidence"):
+        RecordedSubject(tmp_path / "record")
+
+
+def test_a_damaged_cache_is_none(adapter, cache):
+    """What cannot be read is computed, and kept anew."""
+    first, again = live(adapter), live(adapter)
+    first.answer(["good"])
+    first.remember("fact", lambda: 7)
+    for path in cache.rglob("*.safetensors"):
+        path.write_bytes(b"")
+    assert again.answer(["good"]).lengths.tolist() == [6]
+    assert again.remember("fact", lambda: 8) == 8
+    assert live(adapter).remember("fact", lambda: 9) == 8
+
+
+def test_a_cache_that_cannot_be_written_takes_nothing_away(adapter, tmp_path, monkeypatch):
+    """The answer is there all the same."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "file"))
+    assert live(adapter).answer(["good"]).lengths.tolist() == [6]
+    assert live(adapter).remember("fact", lambda: 8) == 8
+
+
+def test_an_edited_base_is_another_question(adapter, tmp_path):
+    """Its weights are pinned; how they are put together stands in its configuration, which a folder may change."""
+    (tmp_path / "base").mkdir()
+    said = {**SAID, "base": {**SAID["base"], "name": str(tmp_path / "base")}}
+    (adapter / "lorasent.json").write_text(json.dumps(said))
+    subject = live(adapter)
+    for content in ('{"num_attention_heads": 12}', '{"num_attention_heads": 6}', '{"num_attention_heads": 12}'):
+        (tmp_path / "base" / "config.json").write_text(content)
+        subject.answer(["good"])
+    assert len(subject.scorer.asked) == 2
+
+
 def test_a_record_that_cannot_be_read_is_named(tmp_path):
     """Whatever is in it, and where there is none."""
     (tmp_path / "record").write_text("broken")

@@ -127,6 +127,8 @@ def test_a_column_without_tolerance_must_be_equal():
     assert not golden.compare(made(rows), made([{"n": 1, "seen": True}]))
     assert len(golden.compare(made(rows), made([{"n": 1.0000001, "seen": True}]))) == 1
     assert len(golden.compare(made(rows), made([{"n": 1, "seen": 1}]))) == 1
+    large = [made([{"n": 2**53 + more, "seen": True}]) for more in (0, 1)]
+    assert len(golden.compare(*large)) == 1
 
 
 def test_libraries_and_machine_may_differ():

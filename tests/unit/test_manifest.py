@@ -1,6 +1,7 @@
 """The manifest: read without torch, and an identity that changes with everything that an adapter's answers follow from."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,13 @@ def test_the_identity_changes_with_what_answers_follow_from(copied, change):
     before = manifest.identity(copied)
     CHANGES[change](copied)
     assert manifest.identity(copied) != before
+
+
+def test_a_name_that_is_no_text_is_refused(copied):
+    """It could not be hashed, nor told."""
+    (copied / os.fsdecode(b"\xff.json")).touch()
+    with pytest.raises(AdapterError, match=r"holds a file whose name is no UTF-8"):
+        manifest.identity(copied)
 
 
 def test_the_identity_is_of_the_content_alone(small_adapter, copied):

@@ -11,7 +11,9 @@ FINDINGS = (
     ),
     Finding("integrity::files", Outcome.PASS, "sound", "4 files"),
 )
-PAGE = page(Verdict(Outcome.BLOCK, FINDINGS, "a<b", ("c&d", "e"), {"data": "f" * 64}), "lorasent gate 'a<b'").replace("<wbr>", "")
+PAGE = page(
+    Verdict(Outcome.BLOCK, FINDINGS, "a<b", ("c&d", "e"), {"data": "f" * 64, "old": "<script>"}), "lorasent gate 'a<b'"
+).replace("<wbr>", "")
 
 
 def test_what_does_not_pass_stands_apart_and_first():
@@ -29,7 +31,7 @@ def test_figures_are_shown_with_their_names():
 
 def test_nothing_in_a_verdict_is_markup():
     """Paths, names of slices and messages are text."""
-    assert not any(text in PAGE for text in ("<b>", "<worse>", "<i>", "<not>", "a<b", "c&d"))
+    assert not any(text in PAGE for text in ("<b>", "<worse>", "<i>", "<not>", "<script>", "a<b", "c&d"))
 
 
 def test_a_verdict_without_a_fault_has_no_table_of_faults():
