@@ -652,21 +652,24 @@ PROVED = ["whole", "fits", "plain", "encodes", "prove"]
 
 
 def test_answers_are_proved_of_sound_directories(checked):
-    """Of both, of one where both are the same, and of no record."""
+    """Of both, of the baseline where both are the same, and of no record; the baseline's answers first, files before answers."""
     message = "the manifest's answers come out again: alone, in a batch, twice, and merged; and the base's are others"
     same = side()
     assert integrity._answers(same, old(subject=same.subject), Integrity()) == Passed(message)
-    assert checked == [(name, "new") for name in PROVED]
+    assert checked == [(name, "old") for name in PROVED]
     for changes in ({"identity": "other"}, {"manifest": {"probes": 2}}):
         checked.clear()
         before = old()
         vars(before.subject).update(changes)
         integrity._answers(side(), before, Integrity())
-        assert checked == [(name, "new") for name in PROVED] + [(name, "old") for name in PROVED]
-    checked.clear()
-    before.path = None
-    integrity._answers(side(), before, Integrity())
-    assert checked == [(name, "new") for name in PROVED]
+        sound = [(name, one) for one in ("new", "old") for name in PROVED[:-1]]
+        assert checked == [*sound, ("prove", "old"), ("prove", "new")]
+    for identity in ("other", same.subject.identity):
+        checked.clear()
+        before = old(record=True)
+        before.subject.identity = identity
+        integrity._answers(same, before, Integrity())
+        assert checked == [(name, "new") for name in PROVED]
 
 
 # What integrity asks of base and labels
