@@ -3,7 +3,7 @@
 All checks but the last read files and import no torch. Whatever the candidate's directory holds, a check ends in a Finding.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from math import prod
 from pathlib import Path
@@ -37,44 +37,6 @@ def check(candidate: LiveSubject, baseline: Subject, settings: policy.Integrity)
     bases: Bases = {}
     new, old = Side(candidate, baseline=False, bases=bases), Side(baseline, baseline=True, bases=bases)
     return [_ask(name, new, old, settings) for name in CHECKS]
-
-
-def retrains(bank: Sequence[Subject]) -> list[Finding]:
-    """A finding, INVALID, for each baseline behind the first that is no retrain of it: its spread would be no retraining's.
-
-    A retrain has the same base, labels, reviews and recipe, but for the seed; and it is not one that stands there already.
-    """
-    findings: list[Finding] = []
-    met: dict[str, str] = {}
-    for member in bank if len(bank) > 1 else ():
-        apart = [name for name, what in _OF_A_RECIPE.items() if what(member.manifest) != what(bank[0].manifest)]
-        twice = met.setdefault(member.identity, member.name)
-        if twice != member.name:
-            apart = [f"it is {twice} over again"]
-        if apart:
-            message = f"{member.name}: is no retrain of {bank[0].name}: {', '.join(apart)}"
-            advice = "give baselines that differ by their seed alone"
-            findings.append(Finding("baseline", Outcome.INVALID, "baseline", message, advice))
-    return findings
-
-
-def _asked_for(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Its recipe, but for what others judge and where its reviews lay."""
-    recipe = {table: keys for table, keys in manifest["recipe"].items() if isinstance(keys, dict)}
-    return {key: value for key, value in _flat(recipe).items() if key not in ELSEWHERE and not key.startswith("data.")}
-
-
-def _learnt_from(manifest: Mapping[str, Any]) -> list[Any]:
-    data = manifest.get("data", {})
-    return [data.get(split, {}).get("sha256") for split in ("train", "validation")]
-
-
-_OF_A_RECIPE: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "another base": lambda manifest: manifest["base"].get("sha256"),
-    "other labels": lambda manifest: list(manifest["labels"]),
-    "another recipe": _asked_for,
-    "other reviews": _learnt_from,
-}
 
 
 def blocked(path: str | Path, error: Exception) -> Finding:
@@ -238,7 +200,7 @@ def _recipe(new: Side, old: Side, settings: policy.Integrity) -> Passed:
     soundness.configured(new)
     if old.path is not None:
         soundness.configured(old)
-    now, before = (_flat(side.recipe.to_json()) for side in (new, old))
+    now, before = (flat(side.recipe.to_json()) for side in (new, old))
     keys = [key for key in sorted(now.keys() | before.keys()) if key not in ELSEWHERE and not key.startswith("encoding.")]
     declared = {key: (before.get(key), now.get(key)) for key in keys if now.get(key) != before.get(key)}
     for split in ("train", "validation"):
@@ -297,7 +259,8 @@ def _answers(new: Side, old: Side, _: policy.Integrity) -> Passed:
     return Passed("the manifest's answers come out again: alone, in a batch, twice, and merged; and the base's are others")
 
 
-def _flat(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def flat(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A recipe's tables as one, by "table.key"."""
     return {f"{table}.{key}": value for table, keys in tables.items() for key, value in keys.items()}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from lorasent.data import Reviews, read
 from lorasent.errors import AdapterError, BaseModelError, LorasentError, PolicyError
 from lorasent.evidence import LiveSubject, RecordedSubject, Subject, subject
-from lorasent.gate import behaviour, calibration, cost, golden, integrity, quality, trigger
+from lorasent.gate import behaviour, calibration, cost, golden, integrity, quality, retrains, trigger
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
 from lorasent.gate.policy import Data, Policy
 from lorasent.hub import offline
@@ -68,7 +68,7 @@ def _judge(candidate: Path, names: Sequence[str], policy: Policy) -> Verdict:
     except (AdapterError, OSError) as error:
         return _ended([integrity.blocked(candidate, error)], candidate, names, {})
     evidence = {"candidate": judged.identity, **{name: one.identity for name, one in zip(names, bank, strict=True)}}
-    findings = [*integrity.check(judged, bank[0], policy.integrity), *integrity.retrains(bank)]
+    findings = [*integrity.check(judged, bank[0], policy.integrity), *retrains.check(bank)]
     if all(finding.outcome is Outcome.PASS for finding in findings):
         asked = _Questions(judged, bank, policy)
         evidence |= asked.evidence

@@ -13,7 +13,7 @@ from lorasent import golden, hub, metrics, slices
 from lorasent.data import Reviews
 from lorasent.errors import AdapterError, BaseModelError, DataError, GoldenError, PolicyError
 from lorasent.evidence import Answers, RecordedSubject
-from lorasent.gate import behaviour, calibration, cost, integrity, latency, power, quality, statistics, verdict
+from lorasent.gate import behaviour, calibration, cost, integrity, latency, power, quality, retrains, statistics, verdict
 from lorasent.gate import golden as differential
 from lorasent.gate.bank import Retrains, churn
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
@@ -1255,9 +1255,9 @@ def member(name, seed=0, **manifest):
 def test_a_bank_is_of_retrains(other, apart):
     """Whoever differs by more than a seed, or by nothing, has another spread: nothing can be judged by such a bank."""
     first, retrain = member("one"), member("three", 3)
-    assert integrity.retrains([first]) == integrity.retrains([first, retrain]) == []
+    assert retrains.check([first]) == retrains.check([first, retrain]) == []
     message = f"{other.name}: is no retrain of one: {apart}"
-    assert integrity.retrains([first, other, retrain]) == [
+    assert retrains.check([first, other, retrain]) == [
         Finding("baseline", Outcome.INVALID, "baseline", message, "give baselines that differ by their seed alone")
     ]
 

@@ -572,38 +572,45 @@ def test_half_an_adapter_is_not_the_best_one(tmp_path):
     assert not half.exists()
 
 
-def test_what_a_base_cannot_is_no_end_of_a_search(small_recipe, tmp_path, monkeypatch):
-    """A point whose recipe is refused is a trial that counts; the recipe itself must be possible."""
+@pytest.fixture
+def attempts(small_recipe, tmp_path, monkeypatch):
+    """A study, and a function that tries a trial of it whose training is what it is given."""
     recipe = Recipe.read(small_recipe)
     search = searched(recipe, tmp_path, "lora.r")
     search.folder.mkdir()
     tried = begun(search)
+
+    def attempt(train):
+        monkeypatch.setattr(study, "train", train)
+        study._try(search, tried, tried.ask(space.space(recipe, ["lora.r"])), recipe)
+
+    return tried, attempt
+
+
+def test_what_a_base_cannot_is_no_end_of_a_search(attempts):
+    """A point whose recipe is refused is a trial that counts; the recipe itself must be possible."""
+    tried, attempt = attempts
 
     def refuse(*_, **__):
         raise RecipeError("lora.target_modules: no linear layer is called query")
 
-    monkeypatch.setattr(study, "train", refuse)
-    study._try(search, tried, tried.ask(space.space(recipe, ["lora.r"])), recipe)
+    attempt(refuse)
     (trial,) = tried.get_trials()
     assert (trial.state, trial.user_attrs["ended"]) == (TrialState.PRUNED, "impossible")
     tried.enqueue_trial({"lora.r": 2}, user_attrs={claims.FIRST: True})
     with pytest.raises(RecipeError, match="no linear layer"):
-        study._try(search, tried, tried.ask(space.space(recipe, ["lora.r"])), recipe)
+        attempt(refuse)
 
 
-def test_a_trial_that_diverges_after_it_was_given_up_ends_quietly(small_recipe, tmp_path, monkeypatch):
+def test_a_trial_that_diverges_after_it_was_given_up_ends_quietly(attempts):
     """Its worker goes on to the next one."""
-    recipe = Recipe.read(small_recipe)
-    search = searched(recipe, tmp_path, "lora.r")
-    search.folder.mkdir()
-    tried = begun(search)
+    tried, attempt = attempts
 
     def give_up_and_diverge(*_, **__):
         tried.tell(0, state=TrialState.FAIL)
         raise DivergedError("training loss is nan")
 
-    monkeypatch.setattr(study, "train", give_up_and_diverge)
-    study._try(search, tried, tried.ask(space.space(recipe, ["lora.r"])), recipe)
+    attempt(give_up_and_diverge)
     assert [trial.state for trial in tried.trials] == [TrialState.FAIL]
 
 
