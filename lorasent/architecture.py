@@ -23,7 +23,9 @@ ACTIVATIONS = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "gelu_pyt
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer's modules: four linear maps of attention, its norm, two of the feed-forward part, its norm."""
+    """One layer's modules: four linear maps of attention, its norm, two of the feed-forward part, its norm; and what drops in
+    training, of attention's weights, of its output, of the feed-forward part's.
+    """
 
     query: nn.Module
     key: nn.Module
@@ -33,6 +35,9 @@ class Layer:
     inner: nn.Module
     outer: nn.Module
     answered: nn.LayerNorm
+    drop_weights: nn.Module
+    drop_output: nn.Module
+    drop_outer: nn.Module
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def parts(model: Any) -> Parts | None:
         layers = [
             Layer(
                 one.attention.q_lin, one.attention.k_lin, one.attention.v_lin, one.attention.out_lin, one.sa_layer_norm,
-                one.ffn.lin1, one.ffn.lin2, one.output_layer_norm,
+                one.ffn.lin1, one.ffn.lin2, one.output_layer_norm, one.attention.dropout, nn.Identity(), one.ffn.dropout,
             )
             for one in body.transformer.layer
         ]  # fmt: skip
@@ -102,6 +107,7 @@ def parts(model: Any) -> Parts | None:
             Layer(
                 one.attention.self.query, one.attention.self.key, one.attention.self.value, one.attention.output.dense,
                 one.attention.output.LayerNorm, one.intermediate.dense, one.output.dense, one.output.LayerNorm,
+                one.attention.self.dropout, one.attention.output.dropout, one.output.dropout,
             )
             for one in body.encoder.layer
         ]  # fmt: skip

@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,17 +86,16 @@ class Stamps(Listener):
         self.stamps.append(time.perf_counter())
 
 
-def lorasent(subject: Subject, reviews: Reviews) -> list[float]:
-    """lorasent.train with the same LoRA, batch size and optimiser: precision "auto", dropout off."""
+def lorasent(subject: Subject, reviews: Reviews, *, drops: bool = False) -> list[float]:
+    """lorasent.train with the same LoRA, batch size and optimiser: precision "auto"; with the recipe's dropout, or none."""
     stamps = Stamps()
     with tempfile.TemporaryDirectory() as folder:
         chunk = write(Path(folder) / "chunk.parquet", reviews.texts, reviews.labels.tolist())
         held_out = write(Path(folder) / "held_out.parquet", ["good", "bad"], [1, 0])
         changes = {
-            "base.dropout": 0.0,
+            **({} if drops else {"base.dropout": 0.0, "lora.dropout": 0.0}),
             "data.train": str(chunk),
             "data.validation": str(held_out),
-            "lora.dropout": 0.0,
             "training.epochs": 1,
             "training.batch_size": BATCH,
             "training.precision": "auto",
@@ -122,5 +122,6 @@ def seconds_a_review(stamps: list[float]) -> float:
 
 COURSES: dict[str, tuple[Course, str]] = {
     "lorasent": (lorasent, "bf16 where the machine has it, batches of about one length, no dropout"),
+    "lorasent, dropout": (partial(lorasent, drops=True), "the same with the notebook's dropout"),
     "notebook": (notebook, "Trainer, fp32, random batches, dropout 0.1 in base and LoRA"),
 }

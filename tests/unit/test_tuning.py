@@ -65,6 +65,61 @@ def test_loss_and_gradients_are_the_models(prepared, name, targets, variant):
         assert (found[key] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-7, key
 
 
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_what_drops_is_what_the_model_drops(prepared, monkeypatch, name):
+    """With the masks of either's dropout functions of p and the column, and p another for each module, gradients are the model's."""
+    model, encoder, ids = prepared(name, ("query",) if name == "electra" else ("all-linear",), base_dropout=0.1, lora_dropout=0.1)
+    drops = [module for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+    assert len(drops) > 10
+    for place, drop in enumerate(drops):
+        drop.p = 0.1 + 0.5 * place / len(drops)
+
+    def kept(states, p):
+        return ((torch.arange(states.shape[-1]) * round(p * 1e4)) % 7 > 1) / (1 - p)
+
+    def dropped(states, p=0.5, training=True, inplace=False):
+        return states * kept(states, p) if training and p else states
+
+    model.set_attn_implementation("eager")
+    monkeypatch.setattr(torch.nn.functional, "dropout", dropped)
+    monkeypatch.setattr(tuning, "_kept", lambda like, drop: kept(like, drop.p) if isinstance(drop, torch.nn.Dropout) else None)
+    batch = {key: torch.from_numpy(array) for key, array in encoder.pad(ids).items()}
+    loss, expected = gradients(model, lambda: model(**batch).logits)
+    tuner = tuning.build(model, bf16=False)
+    own, found = gradients(model, lambda: tuner.logits(ids))
+    assert own == pytest.approx(loss, abs=1e-6)
+    assert found.keys() == expected.keys()
+    for key, gradient in expected.items():
+        assert (found[key] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-7, key
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_as_much_is_dropped_as_is_asked(share):
+    """Of a million elements a share within five standard deviations is 0, all others 1 / (1 - p): the seed's, and other ones next."""
+    like, drop = torch.empty(1000, 1001), torch.nn.Dropout(share)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first, second = tuning._kept(like, drop), tuning._kept(like, drop)
+        torch.manual_seed(0)
+        assert torch.equal(tuning._kept(like, drop), first)
+    dropped = (first == 0).double().mean().item()
+    assert dropped == pytest.approx(share, abs=5 * (share * (1 - share) / like.numel()) ** 0.5)
+    assert first.unique().tolist() == pytest.approx([0, 1 / (1 - share)])
+    # Columns, rows and draws do not follow each other: of pairs both are dropped as often as by chance.
+    for one, other in ((first[:, 1:], first[:, :-1]), (first[1:], first[:-1]), (first[:, 4:], first[:, :-4]), (first, second)):
+        both = ((one == 0) & (other == 0)).double().mean().item()
+        assert both == pytest.approx(share**2, abs=6 * share * (1 - share) / like.numel() ** 0.5 + 1e-5)
+
+
+def test_who_judges_drops_nothing(prepared):
+    """A model in evaluation answers twice the same, and in training it does not."""
+    model, _, ids = prepared("bert", base_dropout=0.1, lora_dropout=0.1)
+    tuner = tuning.build(model, bf16=False)
+    assert not torch.equal(tuner.logits(ids), tuner.logits(ids))
+    model.eval()
+    assert torch.equal(tuner.logits(ids), tuner.logits(ids))
+
+
 @pytest.mark.skipif(not BF16, reason="oneDNN does not multiply in bf16 here")
 def test_gradients_in_bf16_point_the_same_way():
     """On the embedded base in bf16 the gradient of each layer's matrices has a cosine of 0.98 or more with the float32 one."""
@@ -106,8 +161,6 @@ def test_weights_that_changed_are_seen(prepared):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("bert", {"base_dropout": 0.1}),
-        ("bert", {"lora_dropout": 0.1}),
         ("bert", {"use_dora": True}),
         ("electra", {}),
         *((name, {}) for name in sorted(set(CONFIGS) - KNOWN)),
@@ -115,7 +168,7 @@ def test_weights_that_changed_are_seen(prepared):
     ids=str,
 )
 def test_what_asks_for_the_model_itself_gets_no_tuner(prepared, name, options):
-    """Dropout, DoRA, other architectures, LoRA below the layers (ELECTRA's projection of embeddings) are the model's business."""
+    """DoRA, other architectures, LoRA below the layers (ELECTRA's projection of embeddings) are the model's business."""
     model, _, _ = prepared(name, **options)
     assert tuning.build(model, bf16=False) is None
 
