@@ -3,8 +3,8 @@
     y = x W^T + s (x A^T) B^T        dx = dy W + s (dy B) A,   dA = s (dy B)^T x,   dB = s dy^T (x A^T)        (Hu et al. 2021)
 
 W is frozen: it is packed twice, once for either direction, and has no gradient. Tokens lie as in `engine`; of the last layer only
-what the head reads is computed, in both directions. Where the model drops (states, attention's weights, what LoRA's A reads), so does
-this, as often, by masks of its own.
+what the head reads is computed, in both directions. What the model drops (states, attention's weights, what A reads) is dropped
+here as often, by masks of its own.
 """
 
 from collections.abc import Callable, Sequence

@@ -67,7 +67,7 @@ def test_loss_and_gradients_are_the_models(prepared, name, targets, variant):
 
 @pytest.mark.parametrize("name", sorted(KNOWN))
 def test_what_drops_is_what_the_model_drops(prepared, monkeypatch, name):
-    """With the masks of either's dropout functions of p and the column, and p another for each module, gradients are the model's."""
+    """With masks that follow from p and the column, and p another for each module, every gradient is the model's."""
     model, encoder, ids = prepared(name, ("query",) if name == "electra" else ("all-linear",), base_dropout=0.1, lora_dropout=0.1)
     drops = [module for module in model.modules() if isinstance(module, torch.nn.Dropout)]
     assert len(drops) > 10
@@ -95,7 +95,7 @@ def test_what_drops_is_what_the_model_drops(prepared, monkeypatch, name):
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_as_much_is_dropped_as_is_asked(share):
-    """Of a million elements a share within five standard deviations is 0, all others 1 / (1 - p): the seed's, and other ones next."""
+    """Of a million elements a share within five standard deviations is 0, all others are 1 / (1 - p), by the seed."""
     like, drop = torch.empty(1000, 1001), torch.nn.Dropout(share)
     with torch.random.fork_rng():
         torch.manual_seed(0)
