@@ -13,6 +13,9 @@ from lorasent.encoding import Ids
 from lorasent.recipe import Recipe, Training
 from lorasent.scoring import Prediction
 
+LEARNT = 0.01
+"""Nats by which a validation loss must be below that of a guess to show that anything was learnt."""
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -119,3 +122,8 @@ def ended(epochs: Sequence[Epoch], schedule: Training) -> bool:
 def best_of(epochs: Sequence[Epoch]) -> Epoch:
     """The epoch with the lowest validation loss, the earliest of equals."""
     return min(epochs, key=lambda row: row.validation_loss)
+
+
+def learnt(validation_loss: float, labels: int) -> bool:
+    """Whether a validation loss is below that of a guess among so many labels."""
+    return validation_loss < math.log(labels) - LEARNT

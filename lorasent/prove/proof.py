@@ -4,7 +4,6 @@ Whatever was trained or planted stays in the work folder and whatever was answer
 interrupted goes on where it was.
 """
 
-import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from lorasent.prove import trainings
 from lorasent.prove.bench import Bench
 from lorasent.prove.catalogue import FAULTS, PlantedFault
 from lorasent.recipe import Recipe
+from lorasent.run import learnt
 from lorasent.training import train
 
 BANK = 10
@@ -35,9 +35,6 @@ FAULTY_SEED = 9000
 """Seeds of faulty trainings begin here, out of the way of the twins'."""
 
 LEVEL = 0.95
-
-LEARNT = 0.01
-"""Nats by which a training must better the loss of a guess to have learnt anything."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +147,7 @@ def _twins(first: Path, folder: Path, count: int, say: Callable[[str], None]) ->
         said = read_json(path / MANIFEST)
         if {**said["recipe"], "training": {**said["recipe"]["training"], "seed": 0}} != unseeded:
             raise ProofError(f"{path}: was trained by another recipe than {first}; choose another --work")
-        learnt = said["best"]["validation_loss"] < math.log(len(said["labels"])) - LEARNT
-        (twins if learnt else failed).append(path)
+        (twins if learnt(said["best"]["validation_loss"], len(said["labels"])) else failed).append(path)
     return twins, failed
 
 

@@ -25,7 +25,7 @@ from lorasent import files, machine
 from lorasent.errors import DivergedError, RecipeError, SweepError
 from lorasent.manifest import read_json
 from lorasent.recipe import Recipe
-from lorasent.run import Epoch, Listener, Prepared, read_splits
+from lorasent.run import Epoch, Listener, Prepared, learnt, read_splits
 from lorasent.sweep import claims
 from lorasent.sweep.space import recipe_at, space, start
 from lorasent.sweep.team import POLL, beside
@@ -269,15 +269,21 @@ class _Reporter(Listener):
 
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
-        self.epochs = 0
+        self.epochs = self.labels = 0
 
     def prepared(self, run: Prepared) -> None:
-        self.epochs = run.recipe.training.epochs
+        self.epochs, self.labels = run.recipe.training.epochs, len(run.recipe.base.labels)
 
     def epoch(self, row: Epoch) -> None:
         self.trial.report(row.validation_loss, row.epoch)
-        if row.epoch < self.epochs and claims.FIRST not in self.trial.user_attrs and self.trial.should_prune():
+        if row.epoch < self.epochs and claims.FIRST not in self.trial.user_attrs and (self.trial.should_prune() or self._idle(row)):
             raise optuna.TrialPruned
+
+    def _idle(self, row: Epoch) -> bool:
+        """Whether it has learnt nothing, where the recipe itself had by then: the median of such trials would end nobody."""
+        firsts = [one for one in self.trial.study.get_trials(deepcopy=False) if claims.FIRST in one.user_attrs]
+        theirs = [loss for one in firsts for epoch, loss in one.intermediate_values.items() if epoch <= row.epoch]
+        return learnt(min(theirs, default=np.inf), self.labels) and not learnt(row.validation_loss, self.labels)
 
 
 def _retry_lost(search: Search, study: optuna.Study, first: dict[str, Any]) -> None:

@@ -614,6 +614,20 @@ def test_a_trial_that_diverges_after_it_was_given_up_ends_quietly(attempts):
     assert [trial.state for trial in tried.trials] == [TrialState.FAIL]
 
 
+def ends(tried, recipe, loss, epoch, *, first=False):
+    """Whether another trial of a study ends when it reports that validation loss."""
+    trial = tried.ask()
+    if first:
+        trial.set_user_attr(claims.FIRST, True)
+    reporter = study._Reporter(trial)
+    reporter.prepared(SimpleNamespace(recipe=recipe))
+    try:
+        reporter.epoch(SimpleNamespace(validation_loss=loss, epoch=epoch))
+    except optuna.TrialPruned:
+        return True
+    return False
+
+
 def test_a_trial_that_falls_behind_is_ended(small_recipe, tmp_path):
     """After an epoch that is worse than the median of five that came to their end; never the recipe itself, nor the last epoch."""
     recipe = Recipe.read(small_recipe)
@@ -625,25 +639,26 @@ def test_a_trial_that_falls_behind_is_ended(small_recipe, tmp_path):
             trial.report(loss, epoch)
         tried.tell(trial, loss)
 
-    def ends(loss, epoch, first=False):
-        trial = tried.ask()
-        if first:
-            trial.set_user_attr(claims.FIRST, True)
-        reporter = study._Reporter(trial)
-        reporter.prepared(SimpleNamespace(recipe=recipe))
-        try:
-            reporter.epoch(SimpleNamespace(validation_loss=loss, epoch=epoch))
-        except optuna.TrialPruned:
-            return True
-        return False
-
-    assert ends(0.35, 1)
+    assert ends(tried, recipe, 0.35, 1)
     (behind,) = tried.get_trials(states=[TrialState.RUNNING])
     tried.tell(behind.number, state=TrialState.PRUNED)
     assert "pruned after epoch 1, loss 0.3500 " in outcome.row(tried.trials[-1])
-    assert not ends(0.25, 1)
-    assert not ends(0.35, 3)
-    assert not ends(0.35, 1, first=True)
+    assert not ends(tried, recipe, 0.25, 1)
+    assert not ends(tried, recipe, 0.35, 3)
+    assert not ends(tried, recipe, 0.35, 1, first=True)
+
+
+def test_a_trial_that_learns_nothing_is_ended_where_the_recipe_learns(small_recipe, tmp_path):
+    """Of two labels a guess loses 0.693 nats. Once the recipe itself loses 0.01 less, others must; sooner, nobody is ended."""
+    recipe = Recipe.read(small_recipe)
+    tried = begun(searched(recipe, tmp_path, "lora.r"))
+    assert not ends(tried, recipe, 0.69, 1)
+    assert not ends(tried, recipe, 0.69, 1, first=True)
+    assert not ends(tried, recipe, 0.69, 1)
+    assert not ends(tried, recipe, 0.68, 2, first=True)
+    assert not ends(tried, recipe, 0.69, 1)
+    assert ends(tried, recipe, 0.69, 2)
+    assert not ends(tried, recipe, 0.682, 2)
 
 
 @pytest.mark.slow
