@@ -20,8 +20,8 @@ A map of the house; imports go down only.
     run             what a run is and says: splits, epochs, a listener
     scoring         texts -> logits, fast: plans batches, picks precision
     engine          token ids -> logits without padding, bit for bit whatever lies beside
+    tuning          the engine in training: gradients for what is trained alone
     averaging       a moving average of what is trained
-    tuning          the same in training: gradients for what is trained alone
     adapter         the adapter on disk: write, verify, load, merge
     architecture    classifiers of BERT's family taken apart
     packed          products with weights that do not change

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lorasent.evidence import LiveSubject, Subject
-from lorasent.gate import policy, proof, soundness
+from lorasent.gate import policy, proof, soundness, tokenizers
 from lorasent.gate.directory import EXPORT, RETRIEVE, Bases, Fault, Side
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS
@@ -19,10 +19,6 @@ SHIPPED = "ship the same as the baseline, or list {} in may_change of [integrity
 
 ELSEWHERE = ("base.model", *policy.UNASKED)
 """Keys of a recipe that the recipe check leaves: others judge them, and another seed is what retraining is."""
-
-SPECIAL = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
-BEHAVIOUR = ("strip_accents", "keep_accents", "tokenize_chinese_chars", "do_basic_tokenize", "never_split", "split_by_punct")
-"""Keys of tokenizer_config.json that decide what a tokenizer does."""
 
 
 class Passed(NamedTuple):
@@ -136,7 +132,7 @@ def _encoding(new: Side, old: Side, settings: policy.Integrity) -> Passed:
             _allow(change, settings, cause, "texts are encoded otherwise than for the baseline")
             declared |= change
     other_base = new.said.base.sha256 != old.said.base.sha256 and _allows(settings, "base.model")
-    parts = _tokenizer_differences(new, old) if old.path is not None else {}
+    parts = tokenizers.differences(new, old) if old.path is not None else {}
     alike = now == before and new.said.tokenizer_sha256 != old.said.tokenizer_sha256
     if not parts and alike:
         parts["tokenizer"] = "its fingerprint"
@@ -148,52 +144,6 @@ def _encoding(new: Side, old: Side, settings: policy.Integrity) -> Passed:
     if parts and other_base:
         return Passed("the tokenizer of another base", declared)
     return Passed(f"at most {now.max_length} tokens, cut on the {now.truncation_side}", declared)
-
-
-def _tokenizer_differences(new: Side, old: Side) -> dict[str, str]:
-    """What two tokenizers differ in, the likeliest cause of damage first: what it is called, and what it is."""
-    (own, told), (theirs, said) = (
-        (_without_prefix_space(side.json("tokenizer.json")), side.json("tokenizer_config.json")) for side in (new, old)
-    )
-    found: dict[str, str] = {}
-    cased, cased_before = _lower_cases(own, told), _lower_cases(theirs, said)
-    if cased != cased_before:
-        found["lower-casing"] = f"lower-casing ({cased_before} -> {cased})"
-    tokens = [(key, said.get(key), told.get(key)) for key in SPECIAL if said.get(key) != told.get(key)]
-    if own.get("post_processor") != theirs.get("post_processor") or tokens:
-        which = "".join(f", {key} {before!r:.30} -> {now!r:.30}" for key, before, now in tokens)
-        found["special-tokens"] = f"special tokens (post_processor{which})"
-    if own.get("model") != theirs.get("model"):
-        found["vocabulary"] = "vocabulary (model)"
-    if own.get("added_tokens") != theirs.get("added_tokens"):
-        found.setdefault("vocabulary", "added tokens")
-    changed = [key for key in ("normalizer", "pre_tokenizer", "decoder") if own.get(key) != theirs.get(key)]
-    changed += [key for key in BEHAVIOUR if told.get(key) != said.get(key)]
-    if changed and "lower-casing" not in found:
-        found["tokenizer"] = ", ".join(changed)
-    return found
-
-
-def _lower_cases(tokenizer: Any, config: Mapping[str, Any]) -> bool:
-    """Whether a tokenizer lower-cases: somewhere in its normalizer, and not switched off beside it."""
-
-    def somewhere(part: Any) -> bool:
-        if isinstance(part, dict):
-            return part.get("lowercase") is True or part.get("type") == "Lowercase" or any(map(somewhere, part.values()))
-        return isinstance(part, list) and any(map(somewhere, part))
-
-    return somewhere(tokenizer.get("normalizer")) and config.get("do_lower_case", True) is not False
-
-
-def _without_prefix_space(part: Any) -> Any:
-    """A tokenizer's JSON, vocabulary aside, without what encoding.add_prefix_space decides, which is compared by itself."""
-    if isinstance(part, dict):
-        return {
-            key: value if key == "model" else _without_prefix_space(value)
-            for key, value in part.items()
-            if key not in ("add_prefix_space", "prepend_scheme")
-        }
-    return [_without_prefix_space(one) for one in part] if isinstance(part, list) else part
 
 
 def _recipe(new: Side, old: Side, settings: policy.Integrity) -> Passed:

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from lorasent.errors import AdapterError
 from lorasent.evidence import LiveSubject
 from lorasent.files import sha256
-from lorasent.gate import integrity, soundness
+from lorasent.gate import integrity, soundness, tokenizers
 from lorasent.gate.directory import EXPORT, RETRIEVE, Fault, LoraSettings, Said, Side
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.integrity import Passed
@@ -855,7 +855,7 @@ DIFFERENCES = [
 def test_what_tokenizers_differ_in_is_named(tokenizer, tokens, expected):
     """By part, old before new, the likeliest cause of damage first."""
     new = side(files={TOKENIZER: {**SOUND[TOKENIZER], **tokenizer}, TOKENS: {**SOUND[TOKENS], **tokens}})
-    found = integrity._tokenizer_differences(new, old())
+    found = tokenizers.differences(new, old())
     assert found == expected
     assert list(found) == list(expected)
 
@@ -868,11 +868,11 @@ def test_what_the_recipe_decides_of_a_tokenizer_is_compared_there():
         return {"pre_tokenizer": part, "model": {"add_prefix_space": vocabulary}}
 
     pair = [side(files={**SOUND, TOKENIZER: tokenizer(*told)}) for told in ((True, "always"), (False, "never"))]
-    assert integrity._tokenizer_differences(*pair) == {}
+    assert tokenizers.differences(*pair) == {}
     pair = [side(files={**SOUND, TOKENIZER: tokenizer(True, "always", number)}) for number in (1, 2)]
-    assert integrity._tokenizer_differences(*pair) == {"vocabulary": "vocabulary (model)"}
+    assert tokenizers.differences(*pair) == {"vocabulary": "vocabulary (model)"}
     kept = {"pre_tokenizer": {"steps": [{"kept": 1}]}, "model": {"add_prefix_space": 1}}
-    assert integrity._without_prefix_space(tokenizer(True, "always")) == kept
+    assert tokenizers._without_prefix_space(tokenizer(True, "always")) == kept
 
 
 @pytest.mark.parametrize(
@@ -894,7 +894,7 @@ def test_what_the_recipe_decides_of_a_tokenizer_is_compared_there():
 )
 def test_lower_casing_is_found_wherever_it_stands(normalizer, tokens, expected):
     """And where it is switched off beside it."""
-    assert integrity._lower_cases({"normalizer": normalizer}, tokens) is expected
+    assert tokenizers._lower_cases({"normalizer": normalizer}, tokens) is expected
 
 
 # What integrity asks of recipe and parameters

@@ -1,0 +1,56 @@
+"""What the tokenizers of two directories differ in, told from their files."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lorasent.gate.directory import Side
+
+SPECIAL = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
+BEHAVIOUR = ("strip_accents", "keep_accents", "tokenize_chinese_chars", "do_basic_tokenize", "never_split", "split_by_punct")
+"""Keys of tokenizer_config.json that decide what a tokenizer does."""
+
+
+def differences(new: Side, old: Side) -> dict[str, str]:
+    """What two tokenizers differ in, the likeliest cause of damage first: what it is called, and what it is."""
+    (own, told), (theirs, said) = (
+        (_without_prefix_space(side.json("tokenizer.json")), side.json("tokenizer_config.json")) for side in (new, old)
+    )
+    found: dict[str, str] = {}
+    cased, cased_before = _lower_cases(own, told), _lower_cases(theirs, said)
+    if cased != cased_before:
+        found["lower-casing"] = f"lower-casing ({cased_before} -> {cased})"
+    tokens = [(key, said.get(key), told.get(key)) for key in SPECIAL if said.get(key) != told.get(key)]
+    if own.get("post_processor") != theirs.get("post_processor") or tokens:
+        which = "".join(f", {key} {before!r:.30} -> {now!r:.30}" for key, before, now in tokens)
+        found["special-tokens"] = f"special tokens (post_processor{which})"
+    if own.get("model") != theirs.get("model"):
+        found["vocabulary"] = "vocabulary (model)"
+    if own.get("added_tokens") != theirs.get("added_tokens"):
+        found.setdefault("vocabulary", "added tokens")
+    changed = [key for key in ("normalizer", "pre_tokenizer", "decoder") if own.get(key) != theirs.get(key)]
+    changed += [key for key in BEHAVIOUR if told.get(key) != said.get(key)]
+    if changed and "lower-casing" not in found:
+        found["tokenizer"] = ", ".join(changed)
+    return found
+
+
+def _lower_cases(tokenizer: Any, config: Mapping[str, Any]) -> bool:
+    """Whether a tokenizer lower-cases: somewhere in its normalizer, and not switched off beside it."""
+
+    def somewhere(part: Any) -> bool:
+        if isinstance(part, dict):
+            return part.get("lowercase") is True or part.get("type") == "Lowercase" or any(map(somewhere, part.values()))
+        return isinstance(part, list) and any(map(somewhere, part))
+
+    return somewhere(tokenizer.get("normalizer")) and config.get("do_lower_case", True) is not False
+
+
+def _without_prefix_space(part: Any) -> Any:
+    """A tokenizer's JSON, vocabulary aside, without what encoding.add_prefix_space decides, which is compared by itself."""
+    if isinstance(part, dict):
+        return {
+            key: value if key == "model" else _without_prefix_space(value)
+            for key, value in part.items()
+            if key not in ("add_prefix_space", "prepend_scheme")
+        }
+    return [_without_prefix_space(one) for one in part] if isinstance(part, list) else part
