@@ -108,32 +108,36 @@ class _Linear:
         bias = torch.cat([one.bias for one in frozen]).detach().to(dtype)
         self.forward = packed.pack(weight, bias, USUAL_ROWS)
         self.backward = packed.pack(weight.t().contiguous(), None, USUAL_ROWS)
-        sizes = [one.out_features for one in frozen]
+        ends = np.cumsum([one.out_features for one in frozen]).tolist()
         self.lora = [
-            (module, name, sum(sizes[:place]), sum(sizes[place + 1 :]))
-            for place, module in enumerate(modules)
+            (module, name, end - module.out_features, end)
+            for module, end in zip(modules, ends, strict=True)
             if isinstance(module, LoraLinear)
             for name in module.active_adapters
         ]
+        self.columns = slice(min((start for *_, start, _ in self.lora), default=0), max((end for *_, end in self.lora), default=0))
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         if not self.lora:
             return _product(states, None, None, self)
         downs = [module.lora_A[name].weight.to(self.dtype) for module, name, *_ in self.lora]
+        first, last = self.columns.start, self.columns.stop
         ups = [
-            functional.pad(module.lora_B[name].weight * module.scaling[name], (0, 0, before, behind))
-            for module, name, before, behind in self.lora
+            functional.pad(module.lora_B[name].weight * module.scaling[name], (0, 0, start - first, last - end))
+            for module, name, start, end in self.lora
         ]
         up = torch.cat(ups, dim=1).to(self.dtype)
         drops = [module.lora_dropout[name] for module, name, *_ in self.lora]
         if not any(_share(drop) for drop in drops):
             return _product(states, torch.cat(downs), up, self)
         low = [_dropped(states, drop) @ down.t() for drop, down in zip(drops, downs, strict=True)]
-        return torch.addmm(_product(states, None, None, self), torch.cat(low, dim=1), up.t())
+        found = _product(states, None, None, self)
+        found[:, self.columns].addmm_(torch.cat(low, dim=1), up.t())
+        return found
 
 
 class _Product(torch.autograd.Function):
-    """See this module's head. `down` is A (r, in) and `up` is s B (out, r), or both are None."""
+    """See this module's head. `down` is A (r, in) and `up` is s B, of the columns that LoRA adds to, or both are None."""
 
     @staticmethod
     def forward(
@@ -145,7 +149,8 @@ class _Product(torch.autograd.Function):
             return found
         low = states @ down.t()
         ctx.save_for_backward(states, low, down, up)
-        return found.addmm_(low, up.t())
+        found[:, linear.columns].addmm_(low, up.t())
+        return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -154,10 +159,11 @@ class _Product(torch.autograd.Function):
         if not ctx.saved_tensors:
             return back, None, None, None
         states, low, down, up = ctx.saved_tensors
+        gradient = gradient[:, ctx.linear.columns]
         lower = gradient @ up
         if back is not None:
             back.addmm_(lower, down)
-        return back, lower.t() @ states, gradient.t() @ low, None
+        return back, lower.t() @ states, (low.t() @ gradient).t(), None
 
 
 class _Attention(torch.autograd.Function):

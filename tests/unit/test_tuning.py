@@ -48,9 +48,11 @@ def gradients(model, logits):
     [
         *((name, ("query",), {}) for name in sorted(KNOWN)),
         *((name, ("all-linear",), {}) for name in sorted(KNOWN) if name != "electra"),
+        ("bert", ("value",), {}),
+        ("bert", ("query", "value"), {}),
         ("bert", ("all-linear",), {"use_rslora": True}),
     ],
-    ids=lambda value: value if isinstance(value, str) else next(iter(value), "LoRA"),
+    ids=lambda value: value if isinstance(value, str) else " ".join(value) or "LoRA",
 )
 def test_loss_and_gradients_are_the_models(prepared, name, targets, variant):
     """In float32 every gradient is the model's own to a thousandth of its size, and what has none there has none here."""
