@@ -78,7 +78,7 @@ def test_environment_and_model_are_named_apart(small_adapter, tmp_path, environm
 def test_a_moved_environment_accuses_nobody(small_adapter, retrained, tmp_path, monkeypatch):
     """Where libraries move an activation, the baseline's own answers do not come out again: INVALID, whoever is the candidate."""
     monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(GELUActivation, "forward", lambda _, states: 1.05 * states * torch.sigmoid(1.702 * states))
+    monkeypatch.setattr(GELUActivation, "forward", lambda _, states: 1.5 * states * torch.sigmoid(1.702 * states))
     for candidate in (small_adapter, retrained):
         verdict = judge(candidate, [small_adapter], Policy())
         assert verdict.outcome is Outcome.INVALID, verdict.findings[0]
