@@ -43,6 +43,18 @@ def gradients(model, logits):
     return loss.item(), {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 
 
+def agree(model, encoder, ids):
+    """Loss and gradients of a tuner and of the model itself, on the batch that it would see."""
+    batch = {key: torch.from_numpy(array) for key, array in encoder.pad(ids).items()}
+    loss, expected = gradients(model, lambda: model(**batch).logits)
+    tuner = tuning.build(model, bf16=False)
+    own, found = gradients(model, lambda: tuner.logits(ids))
+    assert own == pytest.approx(loss, abs=1e-6)
+    assert found.keys() == expected.keys()
+    for key, gradient in expected.items():
+        assert (found[key] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-7, key
+
+
 @pytest.mark.parametrize(
     ("name", "targets", "variant"),
     [
@@ -57,14 +69,7 @@ def gradients(model, logits):
 def test_loss_and_gradients_are_the_models(prepared, name, targets, variant):
     """In float32 every gradient is the model's own to a thousandth of its size, and what has none there has none here."""
     model, encoder, ids = prepared(name, targets, **variant)
-    batch = {key: torch.from_numpy(array) for key, array in encoder.pad(ids).items()}
-    loss, expected = gradients(model, lambda: model(**batch).logits)
-    tuner = tuning.build(model, bf16=False)
-    own, found = gradients(model, lambda: tuner.logits(ids))
-    assert own == pytest.approx(loss, abs=1e-6)
-    assert found.keys() == expected.keys()
-    for key, gradient in expected.items():
-        assert (found[key] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-7, key
+    agree(model, encoder, ids)
 
 
 @pytest.mark.parametrize("name", sorted(KNOWN))
@@ -85,14 +90,7 @@ def test_what_drops_is_what_the_model_drops(prepared, monkeypatch, name):
     model.set_attn_implementation("eager")
     monkeypatch.setattr(torch.nn.functional, "dropout", dropped)
     monkeypatch.setattr(tuning, "_kept", lambda like, drop: kept(like, drop.p) if isinstance(drop, torch.nn.Dropout) else None)
-    batch = {key: torch.from_numpy(array) for key, array in encoder.pad(ids).items()}
-    loss, expected = gradients(model, lambda: model(**batch).logits)
-    tuner = tuning.build(model, bf16=False)
-    own, found = gradients(model, lambda: tuner.logits(ids))
-    assert own == pytest.approx(loss, abs=1e-6)
-    assert found.keys() == expected.keys()
-    for key, gradient in expected.items():
-        assert (found[key] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-7, key
+    agree(model, encoder, ids)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
