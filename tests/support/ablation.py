@@ -46,7 +46,6 @@ AUGMENTED = {
     for way, value in {"window": 100, "sentence_dropout": 0.2, "synonyms": 0.2, "typos": 0.02, "markup": 0.2}.items()
 }
 AVERAGED = {"training.epochs": 6, "training.ema_decay": 0.99}
-DROPPED = {"base.dropout": 0.1, "lora.dropout": 0.1}
 EVERY = {"augmentation.share": 1.0}
 CHANGES = (
     Change("none", {}),
@@ -71,10 +70,9 @@ CHANGES = (
     Change("r = 16", {"lora.r": 16, "lora.alpha": 32}),
     Change("learning rate 3e-4", {"training.learning_rate": 3e-4}),
     Change("learning rate 1e-3", {"training.learning_rate": 1e-3}),
-    Change("dropout 0.1, in base and LoRA", DROPPED),
+    Change("dropout 0.1, in base and LoRA", {"base.dropout": 0.1, "lora.dropout": 0.1}),
     Change("8 epochs, stopped early (patience 2)", {"training.epochs": 8, "training.early_stopping_patience": 2}),
     *(Change(f"augmented: {way.partition('.')[2]} {value}", {way: value}) for way, value in AUGMENTED.items()),
-    Change("augmented: window 100, and dropout 0.1", {"augmentation.window": 100, **DROPPED}),
     Change("augmented in all five ways", AUGMENTED),
     Change("every review in all five ways, 6 epochs, moving average 0.99", {**AUGMENTED, **EVERY, **AVERAGED}),
     Change("2,000 reviews", {}, 2_000),
