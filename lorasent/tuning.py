@@ -128,7 +128,7 @@ class _Linear:
         ]
         up = torch.cat(ups, dim=1).to(self.dtype)
         drops = [module.lora_dropout[name] for module, name, *_ in self.lora]
-        if not any(_share(drop) for drop in drops):
+        if not any(_probability(drop) for drop in drops):
             return _product(states, torch.cat(downs), up, self)
         low = [_dropped(states, drop) @ down.t() for drop, down in zip(drops, downs, strict=True)]
         found = _product(states, None, None, self)
@@ -238,8 +238,8 @@ class _Beside:
         return states.view(rows, -1)
 
 
-def _share(drop: nn.Module) -> float:
-    """How much a module drops now."""
+def _probability(drop: nn.Module) -> float:
+    """With which a module drops now."""
     return drop.p if isinstance(drop, nn.Dropout) and drop.training else 0.0
 
 
@@ -254,11 +254,12 @@ def _kept(like: torch.Tensor, drop: nn.Module) -> torch.Tensor | None:
 
     Sixteen random bits decide on each, p is rounded to that; torch's own dropout takes five times as long (on an AMD EPYC).
     """
-    if not (share := _share(drop)):
+    if not (probability := _probability(drop)):
         return None
     drawn = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
     kept = torch.empty(like.shape, dtype=like.dtype)
-    return torch.ge(drawn[: like.numel()].view(like.shape), round(share * 2**16) - 2**15, out=kept).div_(1 - share)
+    least = min(round(probability * 2**16), 2**16 - 1) - 2**15
+    return torch.ge(drawn[: like.numel()].view(like.shape), least, out=kept).div_(1 - probability)
 
 
 _attend: Callable[..., torch.Tensor] = _Attention.apply

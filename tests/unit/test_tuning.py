@@ -111,6 +111,11 @@ def test_as_much_is_dropped_as_is_asked(share):
         assert both == pytest.approx(share**2, abs=6 * share * (1 - share) / like.numel() ** 0.5 + 1e-5)
 
 
+def test_next_to_everything_may_be_dropped():
+    """A probability that rounds to 1 keeps less than one in 10,000, and not all."""
+    assert (tuning._kept(torch.empty(1000, 1000), torch.nn.Dropout(0.999999)) > 0).double().mean() < 1e-4
+
+
 def test_who_judges_drops_nothing(prepared):
     """A model in evaluation answers twice the same, and in training it does not."""
     model, _, ids = prepared("bert", base_dropout=0.1, lora_dropout=0.1)
