@@ -131,10 +131,11 @@ def sweep(
         raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
     from lorasent.progress import bar
     from lorasent.sweep import confirmation, outcome, space, study
+    from lorasent.sweep.search import NAME, Search, kept_in, shown
 
     confirming = confirmation.source(read, data, confirm)
-    kept = storage or study.kept_in(out)
-    search = study.Search(read.to_json(), out, kept, trials, seed, tuple(over or space.NAMES), name or study.NAME)
+    kept = storage or kept_in(out)
+    search = Search(read.to_json(), out, kept, trials, seed, tuple(over or space.NAMES), name or NAME)
     try:
         with bar(console) as progress:
             task = progress.add_task("trials", total=trials)
@@ -161,7 +162,7 @@ def sweep(
                 say=console.print,
             )
     except KeyboardInterrupt:
-        asked = (word.replace(kept, study.shown(kept)) for word in sys.argv[1:])  # a password stays untold
+        asked = (word.replace(kept, shown(kept)) for word in sys.argv[1:])  # a password stays untold
         again = shlex.join(["lorasent", *asked, *([] if resume else ["--resume"])])
         console.print(f"Interrupted. Running trials are lost; go on with: {again}")
         sys.exit(INTERRUPTED)

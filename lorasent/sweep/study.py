@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
@@ -18,91 +17,24 @@ import numpy as np
 import optuna
 from filelock import FileLock
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lorasent import files, machine
 from lorasent.errors import DivergedError, RecipeError, SweepError
-from lorasent.manifest import read_json
 from lorasent.recipe import Recipe
 from lorasent.run import Epoch, Listener, Prepared, learnt, read_splits
 from lorasent.sweep import claims
+from lorasent.sweep.search import OWNER, Search
 from lorasent.sweep.space import recipe_at, space, start
 from lorasent.sweep.team import POLL, beside
 from lorasent.training import train
 
-STUDY = "study.db"
-"""The study in a sweep's folder, where no other storage is named."""
-
-OWNER = "study.json"
-"""Which study the folder is for."""
-
 BEST = "best"
 """The adapter of the best trial, in a sweep's folder."""
-
-NAME = "lorasent"
-"""A study's, where no other is asked for."""
 
 MADE_FOR = "made_for"
 """The study's user attribute that says what it searches."""
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-
-UNPRUNED = 5
-"""Trials that run to their end before any is pruned: what others are held to."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is searched, where; every process gets it whole."""
-
-    recipe: dict[str, Any]
-    out: Path
-    storage: str
-    trials: int
-    seed: int
-    over: tuple[str, ...]
-    name: str = NAME
-    """Of the study, in a database that holds others besides."""
-
-    def open(self, worker: int = 0) -> optuna.Study:
-        """The study, made where there is none. Raises SweepError if the storage is not to be had."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        try:
-            study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)
-        except (ImportError, ValueError, LookupError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise SweepError(f"--storage {shown(self.storage)}: no study can be kept there: {reason}") from None
-        # Every worker, and every one that goes on later, draws its own: one seed would try one recipe again and again.
-        seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)
-        study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(seed[0]))
-        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
-        return study
-
-    @property
-    def place(self) -> str:
-        """Where the study lies, for messages."""
-        return str(self.out) if self.storage == kept_in(self.out) else f"--storage {shown(self.storage)}"
-
-    @property
-    def other(self) -> str:
-        """What to choose for another study."""
-        return "--out" if self.storage == kept_in(self.out) else "--study"
-
-    @property
-    def folder(self) -> Path:
-        """Where trials are trained."""
-        return self.out / "trials"
-
-    @property
-    def lock(self) -> FileLock:
-        """Held while a trial is given out, or the best is changed; a process that dies lets go of it."""
-        return FileLock(self.out / ".lock")
-
-
-def kept_in(out: Path) -> str:
-    """The database of a search's folder."""
-    return f"sqlite:///{(out / STUDY).resolve()}"
 
 
 def run(
@@ -118,7 +50,7 @@ def run(
     first = {name: value for name, value in start(recipe).items() if name in distributions}
     made_for = {"recipe": search.recipe, "data": [split.fingerprint for split in splits[:2]], "over": list(distributions)}
     search.folder.mkdir(parents=True, exist_ok=True)
-    owner = _owner(search)
+    owner = search.owner()
     study = search.open()
     files.write(search.out / OWNER, [files.canonical(owner)])
     found = study.user_attrs.get(MADE_FOR)
@@ -152,16 +84,6 @@ def run(
         won = best(study).number
         _keep(search, study, won, search.folder / str(won))  # its worker may have been killed before it could
     return study
-
-
-def _owner(search: Search) -> dict[str, str | None]:
-    """For which study the folder is to be: trials of two would have the same numbers. Raises SweepError where another has it."""
-    mine = {"storage": None if search.storage == kept_in(search.out) else shown(search.storage), "study": search.name}
-    path = search.out / OWNER
-    if path.is_file() and (found := read_json(path)) != mine:
-        where = found.get("storage") or STUDY
-        raise SweepError(f"{search.out}: holds the trials of the study {found.get('study')} in {where}; choose another --out")
-    return mine
 
 
 def best(study: optuna.Study) -> FrozenTrial:
@@ -291,13 +213,3 @@ def _retry_lost(search: Search, study: optuna.Study, first: dict[str, Any]) -> N
         for trial in claims.lost(study, search.folder):
             claims.give_up(study, trial, first)
             _clear(search, trial.number)
-
-
-def shown(storage: str) -> str:
-    """A database's URL without its password."""
-    try:
-        url = make_url(storage)
-    except (ArgumentError, ValueError):
-        return storage if "@" not in storage else f"{storage.partition(':')[0]}:…"
-    hidden = {key: "***" for key in url.query if "pass" in key.lower()}
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)

@@ -29,6 +29,7 @@ from lorasent.recipe import shipped
 from lorasent.run import read_splits
 from lorasent.sweep import claims, confirmation, outcome, space, study, team
 from lorasent.sweep.confirmation import Confirmation, interval
+from lorasent.sweep.search import NAME, STUDY, Search, kept_in, shown
 
 EMBEDDED = Recipe.read("embedded")
 
@@ -114,7 +115,7 @@ def search(small_recipe, tmp_path):
 
 def searched(recipe, folder, name):
     """A search for one trial over one name, in a folder."""
-    return study.Search(recipe.to_json(), folder, study.kept_in(folder), 1, 0, (name,))
+    return Search(recipe.to_json(), folder, kept_in(folder), 1, 0, (name,))
 
 
 def begun(search):
@@ -138,7 +139,7 @@ def ignore(*_):
 
 def opened(folder):
     """The study of a search's folder."""
-    return optuna.load_study(study_name=study.NAME, storage=f"sqlite:///{folder / study.STUDY}")
+    return optuna.load_study(study_name=NAME, storage=f"sqlite:///{folder / STUDY}")
 
 
 @pytest.mark.slow
@@ -486,14 +487,14 @@ def test_an_interrupted_search_shows_no_password(lorasent, small_recipe, monkeyp
 )
 def test_no_url_shows_a_password(storage):
     """Nor one that is none."""
-    assert "secret" not in study.shown(storage)
-    assert study.shown(storage).startswith("postgresql:")
+    assert "secret" not in shown(storage)
+    assert shown(storage).startswith("postgresql:")
 
 
 @pytest.mark.parametrize("storage", ["sqlite:///x{1}.db", "sqlite:///{a}.db", "postgresql://me:secret@host:port/db"])
 def test_a_storage_that_is_no_url_is_one_line(tmp_path, storage):
     """What Optuna, SQLAlchemy and Python make of it."""
-    search = study.Search(EMBEDDED.to_json(), tmp_path, storage, 1, 0, ("lora.r",))
+    search = Search(EMBEDDED.to_json(), tmp_path, storage, 1, 0, ("lora.r",))
     with pytest.raises(SweepError, match=r"^--storage \S+: no study can be kept there: .+$") as raised:
         search.open()
     assert "secret" not in str(raised.value)
@@ -518,7 +519,7 @@ def test_a_database_holds_several_studies(small_recipe, tmp_path):
     recipe = Recipe.read(small_recipe)
     shared = f"sqlite:///{tmp_path / 'shared.db'}"
     for name in ("one", "other"):
-        search = study.Search(recipe.to_json(), tmp_path / name, shared, 1, 0, ("lora.r",), name)
+        search = Search(recipe.to_json(), tmp_path / name, shared, 1, 0, ("lora.r",), name)
         search.folder.mkdir(parents=True)
         begun(search)
     with pytest.raises(SweepError) as raised:
@@ -532,7 +533,7 @@ def test_a_folder_is_for_one_study(small_recipe, tmp_path):
     """Two would give their trials the same numbers, and each would take the other's for its own."""
     recipe = Recipe.read(small_recipe)
     shared = f"sqlite:///{tmp_path / 'shared.db'}"
-    one, other = (study.Search(recipe.to_json(), tmp_path / "found", shared, 0, 0, ("lora.r",), name) for name in ("one", "other"))
+    one, other = (Search(recipe.to_json(), tmp_path / "found", shared, 0, 0, ("lora.r",), name) for name in ("one", "other"))
     study.run(one, 1, resume=False, say=ignore, note=ignore)
     study.run(one, 1, resume=True, say=ignore, note=ignore)
     with pytest.raises(SweepError, match=r"found: holds the trials of the study one in sqlite:\S+; choose another --out$"):
@@ -552,7 +553,7 @@ def ended(study_, loss):
 def test_the_best_adapter_outlives_its_worker(small_recipe, tmp_path):
     """A worker that is killed before it can put it in its place leaves it to the search."""
     recipe = Recipe.read(small_recipe)
-    search = study.Search(recipe.to_json(), tmp_path, study.kept_in(tmp_path), 1, 0, ("lora.r",))
+    search = Search(recipe.to_json(), tmp_path, kept_in(tmp_path), 1, 0, ("lora.r",))
     search.folder.mkdir()
     tried = begun(search)
     (search.folder / str(ended(tried, 0.5))).mkdir()
@@ -704,7 +705,7 @@ def test_a_search_waits_for_trials_that_run_elsewhere(small_recipe, tmp_path):
 def test_a_killed_worker_costs_its_trial_alone(small_recipe, tmp_path):
     """The search itself goes on to its end: the trial is tried again, by the same values."""
     recipe = Recipe.read(small_recipe, ["training.epochs=1"])
-    search = study.Search(recipe.to_json(), tmp_path, study.kept_in(tmp_path), 2, 0, ("lora.r",))
+    search = Search(recipe.to_json(), tmp_path, kept_in(tmp_path), 2, 0, ("lora.r",))
     with ThreadPoolExecutor(1) as pool:
         going = pool.submit(study.run, search, 2, resume=False, say=ignore, note=ignore)
         while not (claimed := list(tmp_path.glob("trials/*.partial"))):
