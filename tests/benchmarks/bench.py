@@ -1,8 +1,8 @@
 """lorasent beside its peers, in one run on one machine: python -m tests.benchmarks.bench (tox -e bench).
 
 All answer the same real reviews (LORASENT_DATA) with the same threads in one process, in turns: each once a round, beginning with
-another one every round. Then one short review at a time, then training. What was measured goes to golden/benchmarks, and into
-the README; with --out FOLDER, or where some peers only are asked, to a folder alone.
+another one every round. Then one short review at a time, then training. What was measured goes to golden/benchmarks/peers, in the
+place of what was measured on this kind of machine before, and into the README; with --out FOLDER to a folder alone.
 """
 
 import argparse
@@ -229,15 +229,15 @@ def main():
         measured["about"] = {name: PEERS[name][0] for name in asked}
     measured["matrix_rate"] = {"best": rate.best(), "matmul": rate.best("matmul"), "prepacked": rate.best("prepacked")}
     measured["matrix_rates"] = rate.medians
-    out = given.out or GOLDEN / "benchmarks"
+    out = given.out or GOLDEN / "benchmarks" / "peers"
     out.mkdir(parents=True, exist_ok=True)
-    files.write(out / "peers.json", [files.canonical(measured)])
-    plot.peers(measured, out / "peers.svg")
-    page = table.page(measured)
-    say(page)
+    kind = table.kind(measured["machine"])
+    files.write(out / f"{kind}.json", [files.canonical(measured)])
+    plot.peers(measured, out / f"{kind}.svg")
+    say(table.page(measured))
     if not given.out:
         golden.write_manifest(GOLDEN)
-        table.into_readme(Path("README.md"), page)
+        table.into_readme(Path("README.md"), out)
 
 
 if __name__ == "__main__":

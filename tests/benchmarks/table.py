@@ -1,9 +1,18 @@
 """What the peers' benchmark measured, as Markdown; it stands in the README between two marks."""
 
+import json
 import re
 from pathlib import Path
 
 from lorasent import files
+
+KINDS = {"amx": "With AMX", "avx512-bf16": "With AVX-512, without AMX", "no-bf16": "Without bf16"}
+"""Machines whose figures stand beside each other: by what they multiply bf16 matrices with."""
+
+
+def kind(machine) -> str:
+    """Which of KINDS a machine is."""
+    return "amx" if machine["amx"] else "avx512-bf16" if machine["avx512_bf16"] else "no-bf16"
 
 
 def page(measured) -> str:
@@ -11,9 +20,15 @@ def page(measured) -> str:
     return "\n\n".join([_heading(measured), _scoring(measured), _short(measured), _training(measured)]) + "\n"
 
 
-def into_readme(path: Path, text: str) -> None:
-    """Puts the tables between their marks."""
-    between = f"<!-- peers -->\n{text}<!-- end of peers -->"
+def into_readme(path: Path, folder: Path) -> None:
+    """Puts the tables of every kind of machine that a folder has a run of between their marks, each with its plot."""
+    runs = [folder / f"{name}.json" for name in KINDS]
+    pages = [
+        f"{page(json.loads(run.read_bytes()))}\n![Time over lorasent's]({run.with_suffix('.svg').as_posix()})\n"
+        for run in runs
+        if run.is_file()
+    ]
+    between = "<!-- peers -->\n" + "\n".join(pages) + "<!-- end of peers -->"
     found, places = re.subn(r"<!-- peers -->.*<!-- end of peers -->", lambda _: between, path.read_text("utf-8"), flags=re.DOTALL)
     if not places:
         raise SystemExit(f"{path}: has no marks <!-- peers --> and <!-- end of peers --> to put the tables between")
@@ -22,13 +37,12 @@ def into_readme(path: Path, text: str) -> None:
 
 def _heading(measured) -> str:
     scoring, rate, machine, settings = (measured[key] for key in ("scoring", "matrix_rate", "machine", "settings"))
-    bf16 = "AMX" if machine["amx"] else "AVX-512 bf16" if machine["avx512_bf16"] else "no bf16"
     commit = measured["commit"][:12] + (", changed since" if measured["changed_since"] else "")
     return (
-        f"{scoring['reviews']} IMDB test reviews, {scoring['tokens']:,} tokens; DistilBERT's shape, at most 512 tokens; "
-        f"{settings['threads']} threads ({machine['cores']} cores, {bf16}); {settings['rounds']} rounds in turn. Beside them the "
-        f"machine multiplied bf16 matrices at {rate['matmul'] / 1e12:.2f} (torch) and {rate['prepacked'] / 1e12:.2f} (weights laid "
-        f"out beforehand) Tflop/s; the share is of the faster. Commit {commit}."
+        f"**{KINDS[kind(machine)]}.** {scoring['reviews']} IMDB test reviews, {scoring['tokens']:,} tokens; DistilBERT's shape, at "
+        f"most 512 tokens; {settings['threads']} threads on {machine['cores']} cores; {settings['rounds']} rounds in turn. Beside "
+        f"them the machine multiplied bf16 matrices at {rate['matmul'] / 1e12:.2f} (torch) and {rate['prepacked'] / 1e12:.2f} "
+        f"(weights laid out beforehand) Tflop/s; the share is of the faster. Commit {commit}."
     )
 
 

@@ -1,6 +1,10 @@
 """What compares lorasent with its peers compares what it says it compares."""
 
+import json
+import re
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,11 +148,33 @@ def test_a_run_ends_in_figures_a_plot_and_tables(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench", *sizes, "--out", str(tmp_path / "out")])
     bench.main()
     assert "| torch | bf16, sorted |" in capsys.readouterr().out
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["peers.json", "peers.svg"]
+    (measured,) = (tmp_path / "out").glob("*.json")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [measured.name, f"{measured.stem}.svg"]
+
+
+def test_the_page_has_the_tables_of_each_kind_of_machine_between_its_marks(tmp_path):
+    """Of the runs that are published: in the order of KINDS, each with its plot; the rest of the page stays."""
     page = tmp_path / "README.md"
-    page.write_text("before\n<!-- peers -->\nold\n<!-- end of peers -->\nafter\n")
-    table.into_readme(page, "new\n")
-    assert page.read_text() == "before\n<!-- peers -->\nnew\n<!-- end of peers -->\nafter\n"
+    page.write_text("before\n<!-- peers -->\nstale tables\n<!-- end of peers -->\nafter\n")
+    runs = tmp_path / "golden"
+    shutil.copytree("golden/benchmarks/peers", runs)
+    published = json.loads((runs / "amx.json").read_bytes())
+    published["machine"]["amx"] = False
+    (runs / "avx512-bf16.json").write_text(json.dumps(published))
+    table.into_readme(page, runs)
+    text = page.read_text()
+    assert text.startswith("before\n<!-- peers -->\n**With AMX.** ")
+    assert text.endswith(f"![Time over lorasent's]({runs}/avx512-bf16.svg)\n<!-- end of peers -->\nafter\n")
+    assert text.count("\n| lorasent, invariant |") == 4
+    assert "stale tables" not in text
+
+
+def test_the_readme_shows_the_published_runs():
+    """Its tables are those of golden/benchmarks/peers, to the letter."""
+    shown = re.search(r"<!-- peers -->.*<!-- end of peers -->", Path("README.md").read_text("utf-8"), flags=re.DOTALL)
+    runs = [json.loads(run.read_bytes()) for run in sorted(Path("golden/benchmarks/peers").glob("*.json"))]
+    assert runs
+    assert all(table.page(run) in shown[0] for run in runs)
 
 
 @pytest.mark.slow
