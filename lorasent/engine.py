@@ -6,9 +6,9 @@ Reviews lie behind each other in one matrix, so that no linear layer sees paddin
 head reads the first token alone: the last layer asks queries, and everything behind them, of first tokens only. Weights are
 packed once, as oneDNN wants them; biases, GELU and residual sums are fused into the products.
 
-A matrix product's bits may depend on its number of rows, never on a row's place. In fixed shapes, therefore, the logits of a
-review do not depend, bit for bit, on the reviews beside it. Nor may those share a call of attention in float32: its products are
-MKL's, whose bits follow, on AMD, how the memory lies that a thread is given.
+A matrix product's bits may depend on its number of rows, never on a row's place. In shapes that follow from a review's own length,
+therefore, its logits do not depend, bit for bit, on the reviews beside it. Nor may those share a call of attention in float32: its
+products are MKL's, whose bits follow, on AMD, how the memory lies that a thread is given.
 """
 
 import copy
@@ -40,6 +40,10 @@ CAPACITY = ROWS - SPARE
 FEW = 256
 """Rows up to which they come in tiles; beyond, each number of rows that is new costs more than it saves."""
 
+SHORT, SHORT_ROWS = 96, 512
+"""Tokens up to which, where answers are invariant, a review lies in a matrix of so few rows: five fit, and one alone is answered
+sooner."""
+
 HEAD_ROWS = 16
 """First tokens that the end of the last layer, and the head, take at a time."""
 
@@ -58,13 +62,14 @@ class Engine:
         self.masks: dict[int, tuple[torch.Tensor | None, int]] = {}
 
     def logits(self, reviews: Sequence[Ids]) -> NDArray[np.float32]:
-        """Logits (B, L) of reviews of CAPACITY tokens together at most, or of one longer one. Under `inference`."""
+        """Logits (B, L) of reviews of one `capacity`, together no more than it, or of one longer one. Under `inference`."""
         if len(reviews) == 1 and len(reviews[0]) <= FEW and not self.invariant:
             return self._alone(reviews[0])
         order = sorted(range(len(reviews)), key=lambda row: len(reviews[row]))
         lengths = [len(reviews[row]) for row in order]
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        rows = self._rows(max(start - (-length // TILE) * TILE for start, length in zip(starts.tolist(), lengths, strict=True)))
+        needed = max(start - (-length // TILE) * TILE for start, length in zip(starts.tolist(), lengths, strict=True))
+        rows = self._rows(needed, lengths[-1])
         groups = [(length, list(same)) for length, same in groupby(range(len(order)), key=lengths.__getitem__)]
         if self.invariant and self.dtype == torch.float32:
             groups = [(length, [row]) for length, same in groups for row in same]
@@ -106,11 +111,11 @@ class Engine:
         mixed = self._attend((layer.query(first), *layer.key_value(states).chunk(2, dim=1)), length, 1, 1)
         return self.parts.head(layer.rest(mixed, first).float()).numpy()
 
-    def _rows(self, needed: int) -> int:
+    def _rows(self, needed: int, longest: int) -> int:
         if needed > ROWS:
             return -(-needed // 256) * 256
         if self.invariant:
-            return ROWS
+            return SHORT_ROWS if longest <= SHORT else ROWS
         step = TILE if needed <= FEW else 256
         return -(-needed // step) * step
 
@@ -132,6 +137,11 @@ class Engine:
             mask[..., length:] = torch.finfo(self.dtype).min
             self.masks[length] = (None if read == length else mask, read)
         return self.masks[length]
+
+
+def capacity(length: int, *, invariant: bool) -> int:
+    """Tokens of the matrix that a review of so many goes into. Where answers are invariant, its shape follows from that alone."""
+    return SHORT_ROWS - SPARE if invariant and length <= SHORT else CAPACITY
 
 
 def build(model: nn.Module, *, bf16: bool, invariant: bool) -> Engine | None:

@@ -26,7 +26,7 @@ from lorasent.errors import EvidenceError
 if TYPE_CHECKING:
     from lorasent.scoring import Precision, Scorer
 
-SCHEMA = "2"
+SCHEMA = "3"
 
 CACHE_VARIABLE = "LORASENT_CACHE"
 """Environment variable with the cache folder; empty: nothing is cached."""

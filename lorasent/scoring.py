@@ -89,7 +89,7 @@ class Scorer:
         lengths = [len(ids) for ids in encoded]
         if self._engine is not None:
             with torch.inference_mode():
-                for rows in fill(lengths, engine.CAPACITY):
+                for rows in matrices(lengths, invariant=self.invariant):
                     logits[rows] = self._engine.logits([encoded[row] for row in rows])
             return logits
         # No padding, no neighbour. On a GPU, where single reviews would take many times as long, batches stay.
@@ -123,6 +123,16 @@ def load(path: str | Path, precision: Precision = "fp32", *, invariant: bool = F
     """A scorer for the adapter in a directory, verified as `adapter.load` says."""
     loaded = adapter.load(path)
     return Scorer(loaded.model, loaded.encoder, loaded.labels, precision, invariant=invariant)
+
+
+def matrices(lengths: Sequence[int], *, invariant: bool) -> Iterator[list[int]]:
+    """Row numbers by the engine's matrix: reviews of one capacity, in as few as `fill` finds. `lengths` are in tokens."""
+    alike: dict[int, list[int]] = defaultdict(list)
+    for row, length in enumerate(lengths):
+        alike[engine.capacity(length, invariant=invariant)].append(row)
+    for capacity, rows in alike.items():
+        for batch in fill([lengths[row] for row in rows], capacity):
+            yield [rows[place] for place in batch]
 
 
 def fill(lengths: Sequence[int], capacity: int) -> list[list[int]]:

@@ -12,7 +12,7 @@ from lorasent.classifier import answer, build, inference
 from lorasent.data import read
 from lorasent.encoding import Encoder
 from lorasent.recipe import Base, Encoding, Lora
-from lorasent.scoring import Scorer, fill
+from lorasent.scoring import Scorer, fill, matrices
 from tests.support.bases import CONFIGS, LABELS
 
 BF16 = packed.available(torch.device("cpu"), torch.bfloat16)
@@ -61,7 +61,7 @@ def test_the_engine_answers_as_the_model_on_every_machine(trained, monkeypatch, 
     monkeypatch.setattr(engine, "TILE", tile)
     model, encoder = trained("bert")
     scorer, expected = Scorer(model, encoder, LABELS), answer(model, encoder, TEXTS)
-    assert engine.build(model, bf16=False, invariant=False)._rows(3) == tile
+    assert engine.build(model, bf16=False, invariant=False)._rows(3, 3) == tile
     np.testing.assert_allclose(scorer.logits(TEXTS), expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(np.concatenate([scorer.logits([text]) for text in TEXTS]), expected, rtol=0, atol=1e-5)
 
@@ -127,10 +127,11 @@ def test_an_engine_keeps_no_weight_twice(trained):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", KNOWN)
-def test_no_neighbour_moves_a_bit(trained, name, precision):
-    """Invariant answers are the same bits alone, in pairs, all together, and backwards."""
+def test_no_neighbour_moves_a_bit(trained, monkeypatch, name, precision):
+    """Invariant answers are the same bits alone, in pairs, all together, and backwards: of short reviews and of longer ones."""
     if precision == "bf16" and not BF16:
         pytest.skip("oneDNN does not multiply in bf16 here")
+    monkeypatch.setattr(engine, "SHORT", 20)
     model, encoder = trained(name)
     scorer = Scorer(model, encoder, LABELS, precision, invariant=True)
     assert scorer._engine is not None
@@ -141,12 +142,26 @@ def test_no_neighbour_moves_a_bit(trained, name, precision):
         np.testing.assert_array_equal(scorer.logits([TEXTS[row - 1], TEXTS[row]])[1], together[row])
 
 
-def test_invariant_answers_are_computed_in_one_shape(trained):
-    """However few the tokens; a kernel chosen by the number of rows would move their bits. Without the promise few rows do."""
+def test_the_shape_of_an_invariant_answer_follows_from_the_reviews_own_length(trained):
+    """However few the tokens beside it; a kernel chosen by their number would move bits. Without the promise few rows do."""
     model, _ = trained("bert")
     fixed, free = (engine.build(model, bf16=False, invariant=invariant) for invariant in (True, False))
-    assert {fixed._rows(tokens) for tokens in range(1, engine.ROWS + 1)} == {engine.ROWS}
-    assert free._rows(3) == engine.TILE
+    for longest in (1, engine.SHORT, engine.SHORT + 1, 512):
+        room = engine.capacity(longest, invariant=True)
+        assert room + engine.SPARE == (engine.SHORT_ROWS if longest <= engine.SHORT else engine.ROWS)
+        assert {fixed._rows(needed, longest) for needed in range(longest, room + engine.TILE)} == {room + engine.SPARE}
+    assert free._rows(3, 3) == engine.TILE
+
+
+@given(st.lists(st.integers(1, 512), max_size=200), st.booleans())
+def test_a_matrix_holds_reviews_of_one_capacity(lengths, invariant):
+    """Every review is in one matrix, whose capacity is its own, and is not exceeded; where it is not promised there is but one."""
+    found = list(matrices(lengths, invariant=invariant))
+    assert sorted(row for rows in found for row in rows) == list(range(len(lengths)))
+    for rows in found:
+        (capacity,) = {engine.capacity(lengths[row], invariant=invariant) for row in rows}
+        assert sum(lengths[row] for row in rows) <= capacity
+        assert invariant or capacity == engine.CAPACITY
 
 
 @pytest.mark.slow
