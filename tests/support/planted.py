@@ -70,6 +70,13 @@ FAULTS = (
     Fault("so do the engine's", "scoring.py", "logits[rows] = self._engine", "logits[sorted(rows)] = self._engine", ENCODING),
     Fault("keys behind a review's end are seen", "engine.py", "(None if read == length else mask, read)", "(None, read)", ENGINE),
     Fault("few rows are computed in a shape of their own", "engine.py", "if self.invariant:", "if False:", ENGINE),
+    Fault(
+        "short reviews lie among longer ones",
+        "scoring.py",
+        "engine.capacity(length, invariant=invariant)",
+        "engine.CAPACITY",
+        ENGINE,
+    ),
     Fault("the last layer asks of the token behind the first", "engine.py", "first = states[", "first = states[1:][", ENGINE),
     Fault("LoRA's own gradient misses its scaling", "tuning.py", " * module.scaling[name]", "", ENGINE),
     Fault("what is denied is reworded", "augmentation.py", "if match.end() > scope:", "if False:", AUGMENTATION),
