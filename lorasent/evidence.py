@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lorasent.scoring import Precision, Scorer
 
 SCHEMA = "3"
+"""Another one wherever the same question would be answered in other bits."""
 
 CACHE_VARIABLE = "LORASENT_CACHE"
 """Environment variable with the cache folder; empty: nothing is cached."""

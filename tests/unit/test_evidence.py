@@ -133,7 +133,7 @@ def test_a_fact_is_computed_once(adapter):
 
 def test_the_cache_lies_in_the_users_home(monkeypatch, tmp_path):
     """Unless the environment names another folder; under the question's hash, beside others of its first two digits."""
-    key = hashlib.sha256(files.canonical({"schema": "2", "a": 1}).encode()).hexdigest()
+    key = hashlib.sha256(files.canonical({"schema": "3", "a": 1}).encode()).hexdigest()
     rest = Path("evidence") / key[:2] / f"{key}.safetensors"
     assert evidence.cached({"a": 1}) == tmp_path / "cache" / rest
     monkeypatch.delenv("LORASENT_CACHE")
