@@ -115,7 +115,7 @@ class Engine:
         if needed > ROWS:
             return -(-needed // 256) * 256
         if self.invariant:
-            return SHORT_ROWS if longest <= SHORT else ROWS
+            return capacity(longest, invariant=True) + SPARE
         step = TILE if needed <= FEW else 256
         return -(-needed // step) * step
 
