@@ -40,9 +40,10 @@ A map of the house; imports go down only.
     english         sentences, words, and what among them denies, praises, turns round
     settings        TOML tables, every key checked
     hub             whether the hub may be asked
-    files           hashes; files written beside their place and renamed
+    files           hashes; regular files read, files written beside their place and renamed
     machine         what ran: library versions, processor features
     errors          the exception tree
+    text            text from elsewhere: read as people save it, shown so that it does nothing
     lexicon.toml    the words that it knows
     reviews/        the embedded, labelled corpus
     behaviours/     the embedded behavioural cases

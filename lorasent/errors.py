@@ -15,9 +15,14 @@ LorasentError            what was required, what was found, where, what to do; t
 └── SweepError           a search that cannot start or go on
 """
 
+from lorasent.text import MESSAGE, shown
+
 
 class LorasentError(Exception):
     """Bad input or a broken artefact. The message is one line and complete: it is all that the user sees."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(shown(str(message), MESSAGE))  # parts of it may be a stranger's
 
 
 class RecipeError(LorasentError):

@@ -118,6 +118,10 @@ class FolderFile(pytest.File):
         return iter(())
 
 
+class FolderFault(Exception):  # noqa: N818 - what is found, no error
+    """What the folder and its manifest do not agree on."""
+
+
 class FolderItem(pytest.Item):
     """The folder is what its manifest lists, and every golden in it is claimed by a test."""
 
@@ -126,18 +130,18 @@ class FolderItem(pytest.Item):
         self.claimed = claimed
 
     def runtest(self) -> None:
-        """Raises GoldenError with a line for each fault."""
+        """Raises FolderFault with a line for each fault."""
         folder = self.path.parent
         faults = goldens.faults(folder)
         if self.claimed is not None:
             orphans = [name for name in goldens.goldens(folder) if name not in self.claimed]
             faults += [f"{folder.name}/{name}.json: an orphan, no test holds anything to it; remove it" for name in orphans]
         if faults:
-            raise GoldenError("\n".join(faults))
+            raise FolderFault("\n".join(faults))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A golden's fault is its message; anything else keeps its traceback."""
-        return str(excinfo.value) if isinstance(excinfo.value, GoldenError) else super().repr_failure(excinfo, style)
+        return str(excinfo.value) if isinstance(excinfo.value, GoldenError | FolderFault) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Where the item stands in reports."""

@@ -6,6 +6,10 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from lorasent.gate.statistics import holm
+from lorasent.text import MESSAGE, shown
+
+TEXT = 500
+"""Characters of a text among the figures."""
 
 
 class Outcome(StrEnum):
@@ -29,6 +33,21 @@ class Finding:
     advice: str = ""
     """What to do about it; empty on PASS."""
     figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Names, values and paths in it may be a stranger's."""
+        for name in ("check", "cause", "message", "advice"):
+            object.__setattr__(self, name, shown(getattr(self, name), MESSAGE))
+        object.__setattr__(self, "figures", _shown(self.figures))
+
+
+def _shown(figures: Any) -> Any:
+    """Figures with every text in them shortened and escaped."""
+    if isinstance(figures, Mapping):
+        return {shown(str(name)): _shown(value) for name, value in figures.items()}
+    if isinstance(figures, list | tuple):
+        return type(figures)(map(_shown, figures))
+    return shown(figures, TEXT) if isinstance(figures, str) else figures
 
 
 @dataclass(frozen=True)
