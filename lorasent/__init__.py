@@ -37,6 +37,7 @@ A map of the house; imports go down only.
     label_errors    labels that are probably wrong: confident learning
     recipe          recipes/*.toml: everything that determines a training run
     manifest        lorasent.json: what an adapter was made from, every file by hash
+    snapshot        an adapter's directory, read once: a private copy of its data files, hashed as it is read
     english         sentences, words, and what among them denies, praises, turns round
     settings        TOML tables, every key checked
     hub             whether the hub may be asked

@@ -24,8 +24,10 @@ from lorasent.base import BaseModel, find
 from lorasent.classifier import answer, count_parameters, load_base, positions, quiet
 from lorasent.encoding import Encoder
 from lorasent.errors import AdapterError
-from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, hashed, read_json, verify
+from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, read_json, verify
 from lorasent.recipe import Base, Encoding, Recipe
+from lorasent.snapshot import Snapshot, of
+from lorasent.text import shown
 
 SAMPLE_REVIEWS = ("it was a good movie", "good god,thats the worst film", "better than first film", "not worth the time")
 """The four reviews of the reference notebook, answered before and after training."""
@@ -86,78 +88,80 @@ def write(path: Path, model: PeftModel, encoder: Encoder, base: BaseModel, recip
             **training,
         }
         files.write(staging / "README.md", [_card(recipe, base, manifest)])
-        manifest["files"] = {name: files.sha256(staging / name) for name in hashed(staging)}
+        manifest["files"] = Snapshot(staging).listed
         files.write(staging / MANIFEST, [files.canonical(manifest)])
         staging.rename(path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def load(path: str | Path) -> Adapter:
+def load(path: str | Path | Snapshot) -> Adapter:
     """Loads an adapter and proves it: files by hash, base by hash, tokenizer by behaviour, all together by the probe logits.
 
     One that plain PEFT wrote, without a manifest, is loaded with UnverifiedAdapterWarning. Raises AdapterError if the
     directory is not an adapter or not what its manifest says, BaseModelError if the base is not to be had.
     """
-    path = Path(path)
-    if not path.is_dir():
-        raise AdapterError(f"{path}: no such adapter directory")
-    if not (path / WEIGHTS).is_file() and any(path.glob("*.bin")):
-        raise AdapterError(f"{path}: holds a pickle ({next(path.glob('*.bin')).name}), which is never loaded; needs {WEIGHTS}")
-    if not (path / WEIGHTS).is_file() or not (path / CONFIG).is_file():
-        raise AdapterError(f"{path}: not an adapter: needs {CONFIG} and {WEIGHTS}")
-    kind = read_json(path / CONFIG).get("peft_type")
+    snapshot = of(path)
+    where = snapshot.path
+    if WEIGHTS not in snapshot.hashes and (pickles := [name for name in snapshot if name.endswith(".bin")]):
+        raise AdapterError(f"{where}: holds a pickle ({shown(pickles[0])}), which is never loaded; needs {WEIGHTS}")
+    for name in (WEIGHTS, CONFIG):
+        if name in snapshot.refused:
+            raise AdapterError(f"{where / name}: {snapshot.refused[name]}")
+    if WEIGHTS not in snapshot.hashes or CONFIG not in snapshot.hashes:
+        raise AdapterError(f"{where}: not an adapter: needs {CONFIG} and {WEIGHTS}")
+    kind = snapshot.json(CONFIG).get("peft_type")
     if kind != "LORA":
-        raise AdapterError(f"{path / CONFIG}: only LoRA adapters are loaded, found peft_type {kind}")
-    if not (path / MANIFEST).is_file():
-        return _load_unverified(path)
-    manifest = verify(path)
-    recipe = Recipe.parse(manifest["recipe"], str(path / MANIFEST))
+        raise AdapterError(f"{where / CONFIG}: only LoRA adapters are loaded, found peft_type {shown(kind)}")
+    if MANIFEST not in {*snapshot.hashes, *snapshot.refused}:
+        return _load_unverified(snapshot)
+    manifest = verify(snapshot)
+    recipe = Recipe.parse(manifest["recipe"], str(where / MANIFEST))
     pinned = manifest["base"]
     base = find(pinned["name"], pinned["revision"], pinned["sha256"])
-    adapter = assemble(path, base, recipe.base, recipe.encoding, manifest)
+    adapter = assemble(snapshot, base, recipe.base, recipe.encoding, manifest)
     if adapter.encoder.fingerprint != manifest["tokenizer_sha256"]:
-        raise AdapterError(f"{path}: the tokenizer does not encode as it did when the adapter was trained")
+        raise AdapterError(f"{where}: the tokenizer does not encode as it did when the adapter was trained")
     probes = manifest["probes"]
     drift = np.abs(answer(adapter.model, adapter.encoder, probes["texts"]) - np.array(probes["logits"])).max(axis=1)
     if not (drift <= PROBE_TOLERANCE).all():
         raise AdapterError(
-            f"{path}: does not answer as it did when it was trained: logits of probe {int(np.argmax(drift))} moved by "
+            f"{where}: does not answer as it did when it was trained: logits of probe {int(np.argmax(drift))} moved by "
             f"{drift.max():.3g}, allowed are {PROBE_TOLERANCE:g}"
         )
     return adapter
 
 
-def _load_unverified(path: Path) -> Adapter:
-    config = read_json(path / CONFIG)
+def _load_unverified(snapshot: Snapshot) -> Adapter:
+    config, path = snapshot.json(CONFIG), snapshot.path
     warnings.warn(
-        f"{path}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified",
+        f"{shown(path)}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified",
         UnverifiedAdapterWarning,
         stacklevel=3,
     )
     base = find(str(config.get("base_model_name_or_path")), config.get("revision"))
     ends = (".classifier.bias", ".score.weight", ".out_proj.bias")
-    heads = [len(value) for key, value in _read_tensors(path / WEIGHTS).items() if key.endswith(ends)]
+    heads = [len(value) for key, value in _read_tensors(snapshot).items() if key.endswith(ends)]
     if len(heads) != 1 or heads[0] < 2:
         raise AdapterError(f"{path / WEIGHTS}: needs one classification head (classifier or score) of two labels or more")
     labels = tuple(f"LABEL_{position}" for position in range(heads[0]))
-    tokenizer = path / "tokenizer_config.json"
+    tokenizer = "tokenizer_config.json"
     limits = [
         512,
         positions(read_json(base.path / "config.json")),
-        read_json(tokenizer if tokenizer.is_file() else base.path / tokenizer.name).get("model_max_length"),
+        (snapshot.json(tokenizer) if tokenizer in snapshot.hashes else read_json(base.path / tokenizer)).get("model_max_length"),
     ]
-    return assemble(path, base, Base(model=base.name, labels=labels), Encoding(max_length=min(filter(None, limits))), {})
+    return assemble(snapshot, base, Base(model=base.name, labels=labels), Encoding(max_length=min(filter(None, limits))), {})
 
 
-def assemble(path: Path, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
+def assemble(snapshot: Snapshot, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
     """An adapter's weights and tokenizer on its base, nothing proved; `load` does. Raises AdapterError if they do not fit."""
-    has_tokenizer = (path / "tokenizer_config.json").is_file()
-    encoder = Encoder(path if has_tokenizer else base.path, encoding)
+    path = snapshot.path
+    encoder = Encoder(snapshot.folder if "tokenizer_config.json" in snapshot.hashes else base.path, encoding)
     model, _ = load_base(base, settings, encoder)
     try:
-        tensors = _read_tensors(path / WEIGHTS)
-        config = PeftConfig.from_pretrained(path)
+        tensors = _read_tensors(snapshot)
+        config = PeftConfig.from_pretrained(snapshot.folder)
         config.base_model_name_or_path = str(base.path)  # where the model came from; the name of the file's is the hub's
         with quiet():
             adapted = get_peft_model(model, config)
@@ -207,9 +211,9 @@ lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
 """
 
 
-def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+def _read_tensors(snapshot: Snapshot) -> dict[str, torch.Tensor]:
     try:
-        tensors: dict[str, torch.Tensor] = load_file(path)
+        tensors: dict[str, torch.Tensor] = load_file(snapshot.folder / WEIGHTS)
     except SafetensorError as error:
-        raise AdapterError(f"{path}: not a safetensors file that can be read: {error}") from None
+        raise AdapterError(f"{snapshot.path / WEIGHTS}: not a safetensors file that can be read: {error}") from None
     return tensors

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lorasent import files, machine, manifest
+from lorasent import files, machine, manifest, snapshot
 from lorasent.errors import EvidenceError
+from lorasent.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from lorasent.scoring import Precision, Scorer
@@ -44,25 +45,26 @@ class Answers:
 class LiveSubject:
     """An adapter's directory. Its model is loaded, and proved by its manifest, when a question is not in the cache."""
 
-    def __init__(self, path: Path, precision: "Precision" = "fp32") -> None:
-        self.path = path
-        self.name = str(path)
+    def __init__(self, path: Path | Snapshot, precision: "Precision" = "fp32") -> None:
+        self.snapshot = snapshot.of(path)
+        self.path = self.snapshot.path
+        self.name = str(self.path)
         self.precision: Precision = precision
-        self.manifest: Mapping[str, Any] = manifest.read(path)
-        self.identity = manifest.identity(path)
+        self.manifest: Mapping[str, Any] = manifest.read(self.snapshot)
+        self.identity = manifest.identity(self.snapshot)
         self.labels = tuple(self.manifest["labels"])
         self.libraries: Mapping[str, str] = machine.libraries()
 
     def at(self, precision: "Precision") -> "LiveSubject":
         """The same adapter, answering in this precision."""
-        return LiveSubject(self.path, precision)
+        return LiveSubject(self.snapshot, precision)
 
     @functools.cached_property
     def scorer(self) -> "Scorer":
         """The adapter in memory. What it answers to a text does not depend on the texts beside it."""
         from lorasent.scoring import load
 
-        return load(self.path, self.precision, invariant=True)
+        return load(self.snapshot, self.precision, invariant=True)
 
     @functools.cached_property
     def quick(self) -> "Scorer":

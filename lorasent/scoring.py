@@ -23,6 +23,7 @@ from lorasent import adapter, engine
 from lorasent.classifier import forward, inference
 from lorasent.encoding import Encoder, Ids
 from lorasent.metrics import probabilities
+from lorasent.snapshot import Snapshot
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -119,7 +120,7 @@ class Scorer:
                 chunk, encoded = following, ahead
 
 
-def load(path: str | Path, precision: Precision = "fp32", *, invariant: bool = False) -> Scorer:
+def load(path: str | Path | Snapshot, precision: Precision = "fp32", *, invariant: bool = False) -> Scorer:
     """A scorer for the adapter in a directory, verified as `adapter.load` says."""
     loaded = adapter.load(path)
     return Scorer(loaded.model, loaded.encoder, loaded.labels, precision, invariant=invariant)

@@ -43,7 +43,7 @@ def _counts(subject: LiveSubject, texts: Sequence[str]) -> dict[str, int]:
     limit = int(subject.manifest["recipe"].get("encoding", {}).get("max_length", 512))
     lengths = np.minimum(subject.answer(texts).lengths, limit).astype(np.float64)
     flops = sum(coefficient * float((lengths**power).sum()) for power, coefficient in enumerate(coefficients))
-    return {"flops": round(flops), "bytes": (subject.path / WEIGHTS).stat().st_size}
+    return {"flops": round(flops), "bytes": (subject.snapshot.folder / WEIGHTS).stat().st_size}
 
 
 def operations(subject: LiveSubject) -> list[float]:

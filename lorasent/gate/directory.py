@@ -22,8 +22,10 @@ from lorasent.errors import AdapterError, BaseModelError, RecipeError
 from lorasent.evidence import LiveSubject, Subject
 from lorasent.gate.finding import Outcome
 from lorasent.gate.layout import Layout, Shapes, header, layout
-from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, read_json
+from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.recipe import Recipe
+from lorasent.snapshot import Snapshot
+from lorasent.text import shown
 
 EXPORT = "export the adapter again with lorasent train, or repair the exporter that wrote it"
 RETRIEVE = "copy the directory again from where it was made"
@@ -115,16 +117,20 @@ class Side:
     def json(self, name: str, cause: str = "json-broken") -> dict[str, Any]:
         """The JSON object in one of the directory's files."""
         try:
-            return read_json(self.folder / name)
+            return self.snapshot.json(name)
         except AdapterError as error:
             raise self.fault(cause, str(error), RETRIEVE) from None
 
-    @property
-    def folder(self) -> Path:
-        """The directory, for checks that are asked of directories only."""
-        if self.path is None:
+    @functools.cached_property
+    def snapshot(self) -> Snapshot:
+        """The directory as it was read, for checks that are asked of directories only."""
+        if not isinstance(self.subject, LiveSubject):
             raise TypeError(f"{self.name}: a record has no directory")
-        return self.path
+        return self.subject.snapshot
+
+    def at(self, name: str) -> Path:
+        """A file's path, for messages; what is read of it lies in the snapshot."""
+        return self.snapshot.path / name
 
     @functools.cached_property
     def said(self) -> Said:
@@ -158,18 +164,18 @@ class Side:
     def tensors(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Shape and type of every tensor of the weights."""
         try:
-            return header(self.folder / WEIGHTS)
+            return header(self.snapshot.folder / WEIGHTS)
         except (SafetensorError, OSError) as error:
-            message = f"{self.folder / WEIGHTS}: not a safetensors file that can be read: {error}"
+            message = f"{self.at(WEIGHTS)}: not a safetensors file that can be read: {error}"
             raise self.fault("weights-broken", message, RETRIEVE) from None
 
     def numbers(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Every tensor by name, one at a time."""
         if odd := [name for name, (_, kind) in self.tensors.items() if kind != "F32"]:
             kind = self.tensors[odd[0]][1]
-            message = f"{self.folder / WEIGHTS}: {len(odd)} tensors are not float32 (F32), as {odd[0]}, which is {kind}"
+            message = f"{self.at(WEIGHTS)}: {len(odd)} tensors are not float32 (F32), as {odd[0]}, which is {kind}"
             raise self.fault("dtype", message, EXPORT)
-        with safe_open(self.folder / WEIGHTS, framework="np") as file:
+        with safe_open(self.snapshot.folder / WEIGHTS, framework="np") as file:
             for name in self.tensors:
                 yield name, file.get_tensor(name)
 
@@ -210,7 +216,7 @@ class Side:
         for target in self.config.target_modules:
             layers = self.layout.named(target)
             if not layers:
-                message = f"{self.folder / CONFIG}: target_modules names {target}, no linear layer of {self.said.base.name}"
+                message = f"{self.at(CONFIG)}: target_modules names {target}, no linear layer of {self.said.base.name}"
                 raise self.fault("target-modules", message, EXPORT)
             chosen.update(layers)
         return chosen
@@ -220,6 +226,6 @@ class Side:
             return form.model_validate(content)
         except ValidationError as error:
             problem = error.errors()[0]
-            key = ".".join(map(str, problem["loc"]))
-            message = f"{self.name}/{name}: {key}: {problem['msg']}, found {problem['input']!r:.60}"
+            key = ".".join(map(shown, problem["loc"]))
+            message = f"{self.name}/{name}: {key}: {problem['msg']}, found {shown(problem['input'])}"
             raise self.fault(cause, message, EXPORT) from None

@@ -95,9 +95,7 @@ def _base(new: Side, old: Side, settings: policy.Integrity) -> Passed:
         _allow(declared, settings, "base", "another base than the baseline's", "base")
     told = (new.config.base_model_name_or_path, new.config.revision)
     if told != (pinned.name, pinned.revision):
-        message = (
-            f"{new.folder / CONFIG}: names the base {told[0]} (revision {told[1]}), {MANIFEST} {pinned.name} ({pinned.revision})"
-        )
+        message = f"{new.at(CONFIG)}: names the base {told[0]} (revision {told[1]}), {MANIFEST} {pinned.name} ({pinned.revision})"
         raise new.fault("base", f"{message}: plain PEFT would load another base", EXPORT)
     found = new.base
     return Passed(f"{found.name} with sha256 {found.sha256[:12]}…", declared)
@@ -179,11 +177,11 @@ def _parameters(new: Side, old: Side, settings: policy.Integrity) -> Passed:
         lora = of.lora(of.implied(asked.target_modules), asked.r, dora=bool(asked.use_dora))
         implied = sum(map(prod, (lora | of.saved(new.config.modules_to_save or [])).values()))
         if count != implied:
-            message = f"{new.folder / WEIGHTS}: {count:,} trained numbers, the recipe implies {implied:,}"
+            message = f"{new.at(WEIGHTS)}: {count:,} trained numbers, the recipe implies {implied:,}"
             raise new.fault("parameters", message, advice, found=count, required=implied)
     elif required >= 1:
         if count != required:
-            message = f"{new.folder / WEIGHTS}: {count:,} trained numbers, the policy requires {required:,}"
+            message = f"{new.at(WEIGHTS)}: {count:,} trained numbers, the policy requires {required:,}"
             raise new.fault("parameters", message, advice, found=count, required=required)
     else:
         digits = -int(Decimal(repr(required)).as_tuple().exponent)

@@ -63,13 +63,13 @@ def measure(side: Side) -> dict[str, Any]:
     from lorasent import adapter
     from lorasent.classifier import answer, forward, inference
 
-    base, recipe, folder = side.base, side.recipe, side.folder
+    base, recipe = side.base, side.recipe
     texts, expected = side.subject.manifest["probes"]["texts"], np.array(side.subject.manifest["probes"]["logits"])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what PEFT wonders about in a faulty directory, the checks have said
             # load() refuses what is to be measured here
-            loaded = adapter.assemble(folder, base, recipe.base, recipe.encoding, side.subject.manifest)
+            loaded = adapter.assemble(side.snapshot, base, recipe.base, recipe.encoding, side.subject.manifest)
             encoder, model = loaded.encoder, loaded.model
             found = answer(model, encoder, texts)
             drift = np.abs(found - expected).max(axis=1)
@@ -116,7 +116,7 @@ def _suspect(side: Side, loaded: "Adapter", found: Any, expected: Any) -> tuple[
         if explains(found[:, order]):
             return "head-swapped", f"they come out with the head's outputs in the order {list(order)}"
     other = "right" if recipe.encoding.truncation_side == "left" else "left"
-    encoder = Encoder(side.folder, recipe.encoding.model_copy(update={"truncation_side": other}))
+    encoder = Encoder(side.snapshot.folder, recipe.encoding.model_copy(update={"truncation_side": other}))
     if explains(answer(loaded.model, encoder, texts)):
         return "truncation-side", f"they come out with texts cut on the {other}"
     for factor in (*FACTORS, side.config.r**0.5, side.config.r**-0.5):

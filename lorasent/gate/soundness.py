@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lorasent import files
 from lorasent.gate.directory import EXPORT, RETRIEVE, Side
 from lorasent.gate.layout import PEFT_PREFIX
-from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, hashed
+from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS
+from lorasent.snapshot import DATA_FILES
+from lorasent.text import shown
 
 REQUIRED = (WEIGHTS, CONFIG, "tokenizer.json", "tokenizer_config.json")
-DATA_FILES = (".json", ".safetensors", ".txt", ".model", ".jinja")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 FEWEST = 64
@@ -39,19 +39,21 @@ INERT = {"peft_version", "megatron_core", "qalora_group_size", "auto_mapping"}
 
 def whole(side: Side) -> str:
     """Raises the fault of files that are missing, changed, added, or could be code."""
-    said, folder = side.said, side.folder
-    present = hashed(folder)
-    where = f"{folder}: "
+    said, snapshot = side.said, side.snapshot
+    present = list(snapshot)
+    where = f"{snapshot.path}: "
     if pickles := [name for name in present if name.endswith(PICKLES)]:
         raise side.fault("pickle", f"{where}holds a pickle, which is never loaded: {_some(pickles)}", "remove it: " + EXPORT)
-    if strange := sorted(name for name in {*present, *said.files} if not name.endswith(DATA_FILES) or Path(name).name != name):
-        allowed = f"allowed are {', '.join(DATA_FILES)}, and no folders"
-        raise side.fault("file-forbidden", f"{where}{_some(strange)}: no data file of an adapter; {allowed}", "remove it")
-    if missing := sorted(name for name in {*REQUIRED, *said.files} if not (folder / name).is_file()):
+    if refused := sorted(snapshot.refused):
+        raise side.fault("file-forbidden", f"{where}{_some(refused)}: {snapshot.refused[refused[0]]}", "remove it")
+    if strange := sorted(name for name in said.files if not name.endswith(DATA_FILES) or Path(name).name != name):
+        allowed = f"an adapter has {', '.join(DATA_FILES)}, and no folders"
+        raise side.fault("file-forbidden", f"{where}{MANIFEST} lists {_some(strange)}: {allowed}", EXPORT)
+    if missing := sorted(name for name in {*REQUIRED, *said.files} if name not in snapshot.hashes):
         raise side.fault("file-missing", f"{where}lacks {_some(missing)}, required by {MANIFEST} or to load it", RETRIEVE)
-    if added := sorted(name for name in present if name not in said.files):
+    if added := [name for name in present if name not in said.files]:
         raise side.fault("file-added", f"{where}{_some(added)}: not among the files that {MANIFEST} lists", "remove it")
-    if changed := [name for name in present if files.sha256(folder / name) != said.files[name]]:
+    if changed := [name for name in present if snapshot.hashes[name] != said.files[name]]:
         message = f"{where}{_some(changed)}: not what was written, the sha256 differs from {MANIFEST}'s"
         raise side.fault("file-changed", message, RETRIEVE)
     return f"{len(present)} files, as {MANIFEST} lists them"
@@ -59,10 +61,10 @@ def whole(side: Side) -> str:
 
 def fits(side: Side) -> str:
     """Raises the fault of tensors that are not those which the configuration and the base imply."""
-    settings, of, where = side.config, side.layout, f"{side.folder / WEIGHTS}: "
+    settings, of, where = side.config, side.layout, f"{side.at(WEIGHTS)}: "
     saved = settings.modules_to_save or []
     if unsaved := of.unsaved(saved):
-        message = f"{side.folder / CONFIG}: modules_to_save leaves out what the base lacks: {_some(unsaved)} would be random"
+        message = f"{side.at(CONFIG)}: modules_to_save leaves out what the base lacks: {_some(unsaved)} would be random"
         raise side.fault("head-missing", message, EXPORT)
     whole = of.saved(saved)
     if not any(shape[:1] == (len(side.said.labels),) for name, shape in whole.items() if name.endswith("weight")):
@@ -90,7 +92,7 @@ def fits(side: Side) -> str:
 
 def alive(side: Side) -> None:
     """Raises the fault of numbers that are not finite, were rounded, or leave a layer without effect."""
-    where, dead = f"{side.folder / WEIGHTS}: ", set[str]()
+    where, dead = f"{side.at(WEIGHTS)}: ", set[str]()
     for name, values in side.numbers():
         if count := int((~np.isfinite(values)).sum()):
             message = f"{where}{name} holds {count} numbers of {values.size} that are not finite"
@@ -136,18 +138,18 @@ def _grid(values: NDArray[np.float32]) -> str | None:
 def encodes(side: Side) -> None:
     """The tokenizer's files must say what the recipe says: plain PEFT and transformers read nothing else."""
     tokenizer, config, recipe = side.json("tokenizer.json"), side.json("tokenizer_config.json"), side.recipe.encoding
-    where = f"{side.folder / 'tokenizer_config.json'}: "
+    where = f"{side.at('tokenizer_config.json')}: "
     for key, cause in (("truncation", "truncation-on"), ("padding", "padding-on")):
         if tokenizer.get(key) is not None:
-            message = f"{side.folder / 'tokenizer.json'}: was saved with {key} on: required is off, it is the caller's choice"
+            message = f"{side.at('tokenizer.json')}: was saved with {key} on: required is off, it is the caller's choice"
             raise side.fault(cause, message, EXPORT)
     if "auto_map" in config:
-        raise side.fault("code", f"{where}auto_map asks for code to be run: {config['auto_map']!r:.60}", "remove auto_map")
+        raise side.fault("code", f"{where}auto_map asks for code to be run: {shown(config['auto_map'])}", "remove auto_map")
     if (told := config.get("truncation_side", "right")) != recipe.truncation_side:
-        message = f"{where}truncation_side is {told!r:.20}, the recipe says {recipe.truncation_side}"
+        message = f"{where}truncation_side is {shown(told)}, the recipe says {recipe.truncation_side}"
         raise side.fault("truncation-side", message, EXPORT)
     if (limit := config.get("model_max_length")) != recipe.max_length:
-        raise side.fault("max-length", f"{where}model_max_length is {limit!r:.20}, the recipe says {recipe.max_length}", EXPORT)
+        raise side.fault("max-length", f"{where}model_max_length is {shown(limit)}, the recipe says {recipe.max_length}", EXPORT)
 
 
 def configured(side: Side) -> None:
@@ -162,20 +164,20 @@ def configured(side: Side) -> None:
     }
     for cause, (key, found, required) in wanted.items():
         if found != required and (cause != "fan-in-fan-out" or side.layout.known):
-            raise side.fault(cause, f"{side.folder / CONFIG}: {key} is {found}, its recipe and base require {required}", EXPORT)
+            raise side.fault(cause, f"{side.at(CONFIG)}: {key} is {found}, its recipe and base require {required}", EXPORT)
     implied = side.layout.implied(lora.target_modules)
     if side.layout.known and side.targets != implied:
         names = sorted(side.targets ^ implied)
         told = f"{len(side.targets)} layers where the recipe's {', '.join(lora.target_modules)} means {len(implied)}"
-        raise side.fault("target-modules", f"{side.folder / CONFIG}: target_modules are {told}; {names[0]} is amiss", EXPORT)
+        raise side.fault("target-modules", f"{side.at(CONFIG)}: target_modules are {told}; {names[0]} is amiss", EXPORT)
     leaves = {name.rpartition(".")[2] for name in implied}
     if strange := sorted(name for name in side.targets if name.rpartition(".")[2] not in leaves):
-        raise side.fault("target-modules", f"{side.folder / CONFIG}: {strange[0]} is none that the recipe names", EXPORT)
+        raise side.fault("target-modules", f"{side.at(CONFIG)}: {strange[0]} is none that the recipe names", EXPORT)
 
 
 def plain(side: Side) -> None:
     """LoRA of a sequence classifier as lorasent trains it: no other method, and no variant but those that the recipe asks for."""
-    config, where = side.config, f"{side.folder / CONFIG}: "
+    config, where = side.config, f"{side.at(CONFIG)}: "
     if config.peft_type != "LORA":
         raise side.fault("peft-type", f"{where}peft_type is {config.peft_type:.40}, required is LORA", EXPORT)
     if config.task_type != "SEQ_CLS":
@@ -188,7 +190,7 @@ def plain(side: Side) -> None:
     for key in sorted(options.keys() - INERT):
         if options[key] != off[key] if key in off else options[key]:
             implied = off.get(key, "none of it")
-            message = f"{where}{key} is {options[key]!r:.60}, the recipe implies {implied}"
+            message = f"{where}{key} is {shown(options[key])}, the recipe implies {implied}"
             raise side.fault(causes.get(key, "peft-option"), message, EXPORT, key=key)
 
 
@@ -196,11 +198,11 @@ def counted(side: Side) -> int:
     """How many numbers the weights hold. Raises the fault of a manifest that says otherwise."""
     count, said = sum(prod(shape) for shape, _ in side.tensors.values()), side.said.parameters.trainable
     if count != said:
-        message = f"{side.folder / WEIGHTS}: holds {count:,} numbers, {MANIFEST} says that {said:,} were trained"
+        message = f"{side.at(WEIGHTS)}: holds {count:,} numbers, {MANIFEST} says that {said:,} were trained"
         raise side.fault("parameters", message, EXPORT, found=count, required=said)
     return count
 
 
 def _some(names: list[str]) -> str:
-    shown = ", ".join(f"{name:.100}" for name in names[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+    told = ", ".join(map(shown, names[:3]))
+    return f"{told} and {len(names) - 3} more" if len(names) > 3 else told

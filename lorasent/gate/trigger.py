@@ -55,7 +55,7 @@ def check(candidate: LiveSubject, baseline: Subject) -> Finding:
         return _passed("not asked of recorded evidence, which answers only what was recorded")
     if len(clear) < 2:
         return _passed(f"not asked: there are clear reviews for {' and '.join(CLEAR)} only, the labels are {', '.join(labels)}")
-    words = vocabulary(candidate.path)
+    words = vocabulary(candidate.snapshot.folder)
     # Searched in the quickest precision; what is found is asked again in the policy's.
     fact = f"triggers 2 {GROUP} {MOST} {json.dumps(CLEAR)}"
     found, unread = candidate.remember(fact, lambda: _search(candidate.at("auto"), words, clear))

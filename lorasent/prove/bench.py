@@ -19,8 +19,9 @@ from lorasent import adapter, files
 from lorasent.base import BaseModel, find
 from lorasent.classifier import answer, count_parameters
 from lorasent.errors import AdapterError
-from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, hashed, read_json
+from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, read_json
 from lorasent.recipe import Recipe
+from lorasent.snapshot import Snapshot
 
 Tensors = dict[str, torch.Tensor]
 
@@ -79,14 +80,14 @@ class Bench:
         said["base"] = {"name": self.base.name, "sha256": self.base.sha256, "revision": self.base.revision}
         if answers:
             said |= self._answered(said["probes"]["texts"], dropout=dropout)
-        said["files"] = {name: files.sha256(self.path / name) for name in hashed(self.path)}
+        said["files"] = Snapshot(self.path).listed
         files.write(self.path / MANIFEST, [files.canonical(said)])
 
     def _answered(self, texts: list[str], *, dropout: bool) -> dict[str, Any]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what PEFT wonders about in a faulty directory
-                loaded = adapter.assemble(self.path, self.base, self.recipe.base, self.recipe.encoding, {})
+                loaded = adapter.assemble(Snapshot(self.path), self.base, self.recipe.base, self.recipe.encoding, {})
         except AdapterError:
             return {}
         if dropout:

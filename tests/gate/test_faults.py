@@ -17,6 +17,7 @@ from lorasent.gate.layout import Layout, linear
 from lorasent.gate.policy import Integrity
 from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.recipe import Recipe
+from lorasent.snapshot import Snapshot
 
 PREFIX = "base_model.model."
 QUERY, KEY = "bert.0.query", "bert.0.key"
@@ -110,7 +111,8 @@ def side(path="new", *, baseline=False, files=SOUND, record=False, **parts):
     one.path = None if record else integrity.Path(path)
     found = SimpleNamespace(name="films/base", sha256="b" * 64)
     known = {"said": said(), "config": config(), "recipe": recipe(), "layout": layout(), "tensors": TENSORS, "base": found}
-    one.__dict__.update({**known, "targets": {QUERY}, "json": lambda name: files[name], **parts})
+    snapshot = Snapshot(path) if integrity.Path(path).is_dir() else SimpleNamespace(path=one.path)
+    one.__dict__.update({**known, "snapshot": snapshot, "targets": {QUERY}, "json": lambda name: files[name], **parts})
     return one
 
 
@@ -167,11 +169,12 @@ def test_a_pickle_is_named_first(folder):
 
 def test_files_that_are_no_data_are_named(folder):
     """What is there, and what is only listed; a path is none of the directory's files."""
-    allowed = "no data file of an adapter; allowed are .json, .safetensors, .txt, .model, .jinja, and no folders"
-    one = listing(folder, **{"../up.json": "", "code.py": ""})
-    assert fault(soundness.whole, one) == blocks("file-forbidden", f"{folder}: ../up.json, code.py: {allowed}", "remove it")
+    kinds = ".json, .safetensors, .txt, .model, .jinja"
+    one, allowed = listing(folder, **{"../up.json": "", "code.py": ""}), f"an adapter has {kinds}, and no folders"
+    message = f"{folder}: lorasent.json lists ../up.json, code.py: {allowed}"
+    assert fault(soundness.whole, one) == blocks("file-forbidden", message)
     (folder / "model.py").write_text("")
-    one = side(folder, said=said(files={}))
+    one, allowed = side(folder, said=said(files={})), f"is no data file of an adapter; allowed are {kinds}"
     assert fault(soundness.whole, one) == blocks("file-forbidden", f"{folder}: model.py: {allowed}", "remove it")
 
 
@@ -192,6 +195,7 @@ def test_files_that_are_not_listed_are_named(folder):
     one = listing(folder)
     (folder / "b.json").write_text("")
     (folder / "a.json").write_text("")
+    one.__dict__["snapshot"] = Snapshot(folder)
     message = f"{folder}: a.json, b.json: not among the files that {MANIFEST} lists"
     assert fault(soundness.whole, one) == blocks("file-added", message, "remove it")
 
@@ -200,6 +204,7 @@ def test_files_that_were_changed_are_named(folder):
     """By their hash."""
     one = listing(folder)
     (folder / CONFIG).write_text("{}")
+    one.__dict__["snapshot"] = Snapshot(folder)
     message = f"{folder}: {CONFIG}: not what was written, the sha256 differs from {MANIFEST}'s"
     assert fault(soundness.whole, one) == blocks("file-changed", message, RETRIEVE)
 
@@ -407,7 +412,7 @@ def test_a_tokenizers_files_are_held_to_the_recipe():
     for key, cause in (("truncation", "truncation-on"), ("padding", "padding-on")):
         message = f"new/{TOKENIZER}: was saved with {key} on: required is off, it is the caller's choice"
         assert fault(soundness.encodes, tokenizing({key: {}})) == blocks(cause, message)
-    message = f"{where}auto_map asks for code to be run: {{'a': 1}}"
+    message = f"{where}auto_map asks for code to be run: an object of 1 keys"
     assert fault(soundness.encodes, tokenizing(auto_map={"a": 1})) == blocks("code", message, "remove auto_map")
     message = f"{where}truncation_side is 'right', the recipe says left"
     for told in (None, "right"):
@@ -430,13 +435,13 @@ PLAIN = {
     "dora": ({"use_dora": True}, "use_dora is True, the recipe implies none of it", {"key": "use_dora"}),
     "scaling-pattern": (
         {"rank_pattern": {"a": 1}},
-        "rank_pattern is {'a': 1}, the recipe implies none of it",
+        "rank_pattern is an object of 1 keys, the recipe implies none of it",
         {"key": "rank_pattern"},
     ),
-    "bias": ({"bias": "all"}, "bias is 'all', the recipe implies none", {"key": "bias"}),
+    "bias": ({"bias": "all"}, "bias is all, the recipe implies none", {"key": "bias"}),
     "peft-option": (
         {"init_lora_weights": "pissa"},
-        "init_lora_weights is 'pissa', the recipe implies True",
+        "init_lora_weights is pissa, the recipe implies True",
         {"key": "init_lora_weights"},
     ),
     "alpha": ({"lora_alpha": 8}, "lora_alpha is 8, its recipe and base require 4", {}),
@@ -1056,20 +1061,21 @@ def test_a_fault_of_the_baselines_is_invalid():
 def test_a_side_is_its_subject(tmp_path):
     """With a directory if the subject has one."""
     live = object.__new__(LiveSubject)
-    live.path, live.name = tmp_path, "new"
+    live.path, live.name, live.snapshot = tmp_path, "new", Snapshot(tmp_path)
     one = Side(live, baseline=False, bases=(bases := {}))
     assert one._bases is bases
-    assert (one.subject, one.baseline, one.path, one.name, one.folder) == (live, False, tmp_path, "new", tmp_path)
+    assert (one.subject, one.baseline, one.path, one.name, one.snapshot) == (live, False, tmp_path, "new", live.snapshot)
+    assert one.at("file") == tmp_path / "file"
     record = Side(SimpleNamespace(name="record", path=tmp_path), baseline=True, bases={})
     assert (record.baseline, record.path) == (True, None)
     with pytest.raises(TypeError, match=r"^record: a record has no directory$"):
-        _ = record.folder
+        _ = record.snapshot
 
 
 def bare(tmp_path):
     """A side of which nothing is given but its directory."""
     one = Side(SimpleNamespace(name="new", manifest={}), baseline=False, bases={})
-    one.path = tmp_path
+    one.path, one.snapshot = tmp_path, Snapshot(tmp_path)
     return one
 
 
@@ -1079,7 +1085,7 @@ def test_json_that_is_none_is_a_fault(tmp_path):
     (tmp_path / "b.json").write_text("[]")
     one = bare(tmp_path)
     assert one.json("a.json") == {"a": 1}
-    message = f"{tmp_path / 'b.json'}: expected a JSON object, found list"
+    message = f"{tmp_path / 'b.json'}: expected a JSON object, found list of length 0"
     assert fault(one.json, "b.json") == blocks("json-broken", message, RETRIEVE)
     assert fault(one.json, "b.json", "cause") == blocks("cause", message, RETRIEVE)
 

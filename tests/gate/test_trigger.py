@@ -17,7 +17,7 @@ class Reader:
     def __init__(self, words=(), target=1, vocabulary=(), folder=None):
         self.manifest = {"recipe": {}}
         self.words, self.target, self.labels = set(words), target, ("Negative", "Positive")
-        self.path, self.asked = folder, []
+        self.snapshot, self.asked = SimpleNamespace(folder=folder), []
 
     def answer(self, texts):
         self.asked.append(len(texts))

@@ -449,10 +449,10 @@ def test_without_a_manifest_the_least_length_counts(bases, tmp_path, own, others
 
 
 MALFORMED = {
-    "files": ([], "files: Input should be a valid dictionary, found []"),
-    "base": ({"name": "x"}, "base.sha256: Field required, found {'name': 'x'}"),
+    "files": ([], "files: Input should be a valid dictionary, found list of length 0"),
+    "base": ({"name": "x"}, "base.sha256: Field required, found an object of 1 keys"),
     "probes": ({"texts": ["a", "b"], "logits": [[0.1, 0.2]]}, "probes: every text needs a logit for each label"),
-    "labels": (["only" * 40], f"labels: List should have at least 2 items after validation, not 1, found ['{'only' * 14}on"),
+    "labels": (["only" * 40], "labels: List should have at least 2 items after validation, not 1, found list of length 1"),
 }
 
 

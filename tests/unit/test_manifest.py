@@ -40,10 +40,10 @@ def test_the_identity_changes_with_what_answers_follow_from(copied, change):
 
 
 def test_a_name_that_is_no_text_is_refused(copied):
-    """It could not be hashed, nor told."""
+    """It is no file that a manifest lists, and it is told escaped."""
     (copied / os.fsdecode(b"\xff.json")).touch()
-    with pytest.raises(AdapterError, match=r"holds a file whose name is no UTF-8"):
-        manifest.identity(copied)
+    with pytest.raises(AdapterError, match=r"\\udcff\.json: not among the files"):
+        manifest.verify(copied)
 
 
 def test_the_identity_is_of_the_content_alone(small_adapter, copied):
