@@ -414,7 +414,7 @@ def test_a_tokenizers_files_are_held_to_the_recipe():
         assert fault(soundness.encodes, tokenizing({key: {}})) == blocks(cause, message)
     message = f"{where}auto_map asks for code to be run: an object of 1 keys"
     assert fault(soundness.encodes, tokenizing(auto_map={"a": 1})) == blocks("code", message, "remove auto_map")
-    message = f"{where}truncation_side is 'right', the recipe says left"
+    message = f"{where}truncation_side is right, the recipe says left"
     for told in (None, "right"):
         assert fault(soundness.encodes, tokenizing(truncation_side=told)) == blocks("truncation-side", message)
     for told in (None, 512):
