@@ -1,24 +1,41 @@
 """source -> labelled reviews.
 
-A source is `embedded`, a file (.parquet, .jsonl, .csv), a folder (`save_to_disk`, one file a split, or one folder of text files
-a label, as IMDB ships), or the name of a hub data set; `:split` behind it chooses a split. Columns are found by name.
+A source is `embedded`, a file (.parquet, .jsonl, .csv, .tsv, .json; all but Parquet may be gzipped), a folder (`save_to_disk`, one
+file a split, the layout of the hub, or one folder of text files a label, as IMDB ships), or a hub data set (OWNER/NAME, or
+OWNER/NAME/CONFIGURATION); `:split` behind it chooses a split. Columns are found by name, and a label is the same in every format.
 """
 
 import hashlib
 import json
+import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lorasent.errors import DataError
-from lorasent.sources import blocks_of, columns_of
+from lorasent.sources import blocks_of, columns_of, is_embedded
+from lorasent.text import shown
 
 TEXT_COLUMNS = ("text", "review", "sentence")
 LABEL_COLUMNS = ("label", "sentiment")
+"""Where several stand in a source, the first is read."""
+
+POLES = ("negative", "positive")
+"""What the embedded reviews and cases are labelled, in lower case."""
+
+FEWEST = 3
+"""Letters of a name that may stand for all of it."""
+
+NAMED = 20
+"""Rows that a message names."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,11 @@ class Reviews:
     texts: list[str]
     labels: NDArray[np.int64]
     columns: dict[str, list[Any]] = field(default_factory=dict)
+    rows: Sequence[int] = ()
+    """Where they stand in the source, from 1; by default one after the other."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", self.rows or range(1, len(self.texts) + 1))
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -40,6 +62,7 @@ class Reviews:
             texts=[self.texts[row] for row in rows],
             labels=self.labels[list(rows)],
             columns={name: [values[row] for row in rows] for name, values in self.columns.items()},
+            rows=[self.rows[row] for row in rows],
         )
 
     def sample(self, size: int, seed: int, labels: Sequence[str]) -> "Reviews":
@@ -74,42 +97,102 @@ class Reviews:
 
 
 def read(
-    source: str,
+    source: str | os.PathLike[str],
     labels: Sequence[str],
     text_column: str | None = None,
     label_column: str | None = None,
+    *,
+    skip_empty: bool = False,
 ) -> Reviews:
-    """Reads a source whose labels are ids, or names out of `labels` in any case.
+    """Reads a source whose labels are ids, or names that mean one of `labels` (see `label_id`).
 
-    Raises DataError, which names the source, the row (from 1) and what was expected there.
+    With `skip_empty` rows whose text is empty or missing are left out, and named in a warning. Raises DataError, which names the
+    source, the row (from 1) and what was expected there.
     """
+    source = _text_of(source)
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        raise DataError(f"labels: expected a list of names, found {shown(labels)}")
+    if is_embedded(source) and not are_poles(labels):
+        raise DataError(
+            f"{source}: its reviews are Negative and Positive, the labels are {', '.join(map(shown, labels))}: give reviews of "
+            "your own, or name two labels so: base.labels in a recipe, id2label in the configuration of a base or of an adapter"
+        )
     columns = columns_of(source)
     text = _find(columns, text_column, TEXT_COLUMNS, source, "text")
     label = _find(columns, label_column, LABEL_COLUMNS, source, "label")
-    rest = {name: list(values) for name, values in columns.items() if name not in (text, label)}
-    ids = _label_ids(columns[label], labels, f"{source}: column {label}")
-    return Reviews(source, list(check_texts(columns[text], f"{source}: column {text}")), ids, rest)
+    kept = dict(_texts(columns[text], f"{source}: column {text}", skip_empty=skip_empty))
+    ids = _label_ids({row: columns[label][row - 1] for row in kept}, labels, f"{source}: column {label}")
+    rest = {name: [values[row - 1] for row in kept] for name, values in columns.items() if name not in (text, label)}
+    return Reviews(source, list(kept.values()), ids, rest, list(kept))
 
 
-def read_texts(source: str, text_column: str | None = None) -> Iterator[str]:
+def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *, skip_empty: bool = False) -> Iterator[str]:
     """Reads the reviews of a source that need not be labelled, a block at a time: the source may be larger than memory.
 
-    Raises DataError: of the source or its columns at once, of a row when its turn comes.
+    Raises DataError: of the source or its columns at once, of a row when its turn comes. `skip_empty` is as in `read`.
     """
+    source = _text_of(source)
     (text,), blocks = blocks_of(source, lambda found: [_find(found, text_column, TEXT_COLUMNS, source, "text")])
-    return check_texts((value for block in blocks for value in block[text]), f"{source}: column {text}")
+    return check_texts((value for block in blocks for value in block[text]), f"{source}: column {text}", skip_empty=skip_empty)
 
 
-def check_texts(values: Iterable[Any], where: str) -> Iterator[str]:
+def check_texts(values: Iterable[Any], where: str, *, skip_empty: bool = False) -> Iterator[str]:
     """The values, if each is a text that says something and that UTF-8 can write; DataError names the row (from 1) if not."""
+    return (text for _, text in _texts(values, where, skip_empty=skip_empty))
+
+
+def label_id(name: str, labels: Sequence[str]) -> int | None:
+    """The id of the one label that a name means, in any case; None of a name that means none of them, or several.
+
+    It is the label itself; or both mean negative, or positive ("neg" does); or it is the beginning of one label alone.
+    """
+    folded, name = [_folded(label) for label in labels], _folded(name)
+    for alike in (
+        [known == name for known in folded],
+        [_pole(known) == _pole(name) for known in folded],
+        [len(name) >= FEWEST and known.startswith(name) for known in folded],
+    ):
+        if any(alike):
+            return alike.index(True) if sum(alike) == 1 else None
+    return None
+
+
+def are_poles(labels: Sequence[str]) -> bool:
+    """Whether labels are a negative and a positive one, in any order and of any case: what the embedded reviews are read as."""
+    return len(labels) == len(POLES) and {label_id(pole, labels) for pole in POLES} == {0, 1}
+
+
+def _text_of(source: Any) -> str:
+    if not isinstance(found := os.fspath(source) if isinstance(source, os.PathLike) else source, str):
+        raise DataError(f"a source of reviews: expected its name or its path, found {shown(source)}")
+    return found
+
+
+def _texts(values: Iterable[Any], where: str, *, skip_empty: bool) -> Iterator[tuple[int, str]]:
+    """Texts with their rows, from 1."""
+    empty, row = list[int](), 0
     for row, value in enumerate(values, 1):
-        if not isinstance(value, str) or not value.strip():
-            raise DataError(f"{where}, row {row}: expected a text, found {value!r}")
+        if _is_missing(value):
+            if not skip_empty:
+                raise DataError(f"{where}, row {row}: expected a text, found nothing; leave such rows out with --skip-empty")
+            empty.append(row)
+            continue
+        if not isinstance(value, str):
+            raise DataError(f"{where}, row {row}: expected a text, found {shown(value)}")
         try:
             value.encode()
         except UnicodeEncodeError as error:
             raise DataError(f"{where}, row {row}: expected UTF-8, found {value[error.start]!r} in it") from None
-        yield value
+        yield row, value
+    if empty:
+        named = f"{', '.join(map(str, empty[:NAMED]))}{', ...' if len(empty) > NAMED else ''}"
+        if len(empty) == row:
+            raise DataError(f"{where}: each of {row} rows is empty")
+        _log.warning("%s: %d of %d rows left out, which are empty: row %s", shown(where), len(empty), row, named)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and math.isnan(value))
 
 
 def without_overlap(train: Reviews, validation: Reviews) -> Reviews:
@@ -123,41 +206,49 @@ def _normal(text: str) -> str:
 
 
 def _find(columns: Iterable[str], named: str | None, known: Sequence[str], source: str, kind: str) -> str:
-    by_name = {name.casefold(): name for name in columns}
-    wanted = [named] if named else known
+    by_name = {_folded(name): name for name in columns}
+    wanted = [named] if named is not None else known
     for name in wanted:
-        if name.casefold() in by_name:
-            return by_name[name.casefold()]
+        if _folded(name) in by_name:
+            return by_name[_folded(name)]
     raise DataError(
-        f"{source}: no {kind} column: expected {' or '.join(wanted)}, found {', '.join(columns)}; "
+        f"{source}: no {kind} column: expected {' or '.join(wanted)}, found {', '.join(map(shown, columns))}; "
         f"name it with --{kind}-column, or data.{kind}_column in a recipe"
     )
 
 
-def _label_ids(values: Sequence[Any], labels: Sequence[str], where: str) -> NDArray[np.int64]:
-    known: dict[Any, int] = {}
+def _label_ids(cells: Mapping[int, Any], labels: Sequence[str], where: str) -> NDArray[np.int64]:
+    """Ids (N,) of cells by row, from 1."""
+    known: dict[str, int] = {}
     ids = []
-    for row, value in enumerate(values, 1):
-        key = value if isinstance(value, str | int | float) else repr(value)
-        if key not in known:
-            label = _label_id(value, labels)
+    for row, cell in cells.items():
+        # A text of every cell: what a typed file says is what CSV says.
+        text = _folded(str(cell)) if isinstance(cell, str | int | float | Decimal) and not _is_missing(cell) else ""
+        if text not in known:
+            label = _label_of(text, labels)
             if label is None:
-                allowed = f"{', '.join(labels)} or 0 to {len(labels) - 1}"
-                raise DataError(f"{where}, row {row}: unknown label {value!r}; expected {allowed}")
-            known[key] = label
-        ids.append(known[key])
+                allowed = f"{', '.join(map(shown, labels))} or 0 to {len(labels) - 1}"
+                found = "" if _is_missing(cell) else shown(cell)
+                raise DataError(f"{where}, row {row}: unknown label '{found}'; expected {allowed}")
+            known[text] = label
+        ids.append(known[text])
     return np.array(ids, dtype=np.int64)
 
 
-def _label_id(value: Any, labels: Sequence[str]) -> int | None:
-    """An id, an id as text, a label name in any case, or an unambiguous beginning of one ("pos")."""
-    if isinstance(value, str):
-        name = value.strip().casefold()
-        exact = [label for label, known in enumerate(labels) if known.casefold() == name]
-        begins = [label for label, known in enumerate(labels) if len(name) >= 3 and known.casefold().startswith(name)]
-        if exact or len(begins) == 1:
-            return (exact or begins)[0]
-        value = int(name) if name.isascii() and name.isdigit() else math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        return int(value) if isinstance(value, bool) and len(labels) == 2 else None
-    return int(value) if value in range(len(labels)) else None
+def _label_of(text: str, labels: Sequence[str]) -> int | None:
+    """A label's name, its id as any number is written, or, of two labels, false or true; None where name and id contradict."""
+    truth = {"false": 0, "true": 1}.get(text) if len(labels) == 2 else None
+    try:
+        number = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        number = math.nan
+    meant = {label_id(text, labels), truth, int(number) if number in range(len(labels)) else None} - {None}
+    return meant.pop() if len(meant) == 1 else None
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _pole(name: str) -> str:
+    return next((pole for pole in POLES if len(name) >= FEWEST and pole.startswith(name)), name)

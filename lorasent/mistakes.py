@@ -127,8 +127,9 @@ def find(
     wrong = wrong[np.lexsort((wrong, -margin[wrong], -confidence[wrong]))]
 
     def told(row: int) -> dict[str, Any]:
-        line = lines[row] if lines is not None else None
-        return {"row": row + 1, "line": line, "text": reviews.texts[row], "label": scorer.labels[labels[row]]}
+        place = reviews.rows[row]
+        line = lines[place - 1] if lines is not None else None
+        return {"row": place, "line": line, "text": reviews.texts[row], "label": scorer.labels[labels[row]]}
 
     def mistake(row: int) -> Mistake:
         chosen = scorer.labels[decided[row]]
@@ -141,7 +142,8 @@ def find(
         for value, inside in slices.cut(column, reviews, lengths, scorer.encoder.max_length).items():
             if len(inside):
                 worst = wrong[np.isin(wrong, inside)]
-                by_slice.append(_slice(column, value, len(inside), len(worst), worst[:top]))
+                places = tuple(reviews.rows[row] for row in worst[:top].tolist())
+                by_slice.append(_slice(column, value, len(inside), len(worst), places))
                 named.update(worst[:top].tolist())
     worst = wrong[:top]
     words = occlusion.explain(scorer, [reviews.texts[row] for row in worst], decided[worst].tolist(), labels[worst].tolist(), step)
@@ -180,9 +182,9 @@ def _usual(reviews: Reviews) -> list[str]:
     return ["length", "truncated", *(["tags"] if "tags" in reviews.columns else [])]
 
 
-def _slice(column: str, value: str, n: int, mistakes: int, worst: NDArray[np.int64]) -> Slice:
+def _slice(column: str, value: str, n: int, mistakes: int, worst: tuple[int, ...]) -> Slice:
     low, high = _interval(n - mistakes, n)
-    return Slice(column, value, n, 1 - mistakes / n, low, high, mistakes, tuple((worst + 1).tolist()))
+    return Slice(column, value, n, 1 - mistakes / n, low, high, mistakes, worst)
 
 
 @functools.cache

@@ -1,24 +1,42 @@
-"""source -> columns: the embedded corpus, files, folders, and hub data sets, each as columns by name, in blocks of rows."""
+"""source -> columns: the embedded corpus, files, folders, and hub data sets, each as columns by name, in blocks of rows.
 
+Whatever the format, a class label is read by its name, and two columns whose names differ in case alone are refused. A hub data
+set is OWNER/NAME, or OWNER/NAME/CONFIGURATION, with `:SPLIT` behind it; no other split of it is fetched.
+"""
+
+import contextlib
 import csv
+import gzip
 import json
+import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lorasent import hub
-from lorasent.errors import DataError
+from lorasent.errors import DataError, LorasentError
+from lorasent.text import lines, shown
 
-SUFFIXES = (".parquet", ".jsonl", ".csv")
+FORMATS = (".parquet", ".jsonl", ".csv", ".tsv", ".json")
+
+ENDINGS = (*FORMATS, *(f"{ending}.gz" for ending in FORMATS[1:]))
+"""What a file's name ends in, in any case."""
 
 ROWS_PER_BLOCK = 1024
 
 PARQUET_BUFFER = 1 << 20
 """Bytes read at a time: neither the file nor a row group, which may be all of it, is held as it lies on disk."""
 
+EMBEDDED = {"label": ["Negative", "Positive"]}
+"""The names of the embedded corpus's labels."""
+
 Columns = Mapping[str, Sequence[Any]]
+
+Classes = Mapping[str, Sequence[str]]
+"""The names of class labels, by column: a number stands for the name at its place."""
 
 Choice = Callable[[Sequence[str]], Sequence[str]] | None
 """Which of the names found are read; None: all."""
@@ -28,7 +46,7 @@ def columns_of(source: str) -> Columns:
     """The columns of a source, at least one row each; a key that some rows lack is None there. Raises DataError as `blocks_of`."""
     blocks = list(blocks_of(source)[1])
     names = dict.fromkeys(name for block in blocks for name in block)
-    return {name: [value for block in blocks for value in block.get(name) or [None] * _rows(block)] for name in names}
+    return {name: [value for block in blocks for value in block.get(name) or [None] * _length(block)] for name in names}
 
 
 def blocks_of(source: str, choice: Choice = None) -> tuple[list[str], Iterator[Columns]]:
@@ -36,7 +54,7 @@ def blocks_of(source: str, choice: Choice = None) -> tuple[list[str], Iterator[C
 
     Raises DataError, which names the source, and the row where there is one; of a later block when its turn comes.
     """
-    blocks = (block for block in _blocks(source, choice) if _rows(block))
+    blocks = (block for block in _blocks(source, choice) if _length(block))
     first = next(blocks, None)
     if first is None:
         raise DataError(f"{source}: holds no reviews")
@@ -44,23 +62,21 @@ def blocks_of(source: str, choice: Choice = None) -> tuple[list[str], Iterator[C
 
 
 def lines_of(source: str) -> list[int] | None:
-    """The line, from 1, on which each row of a .jsonl or .csv file begins; None of a source without such lines."""
+    """The line, from 1, on which each row begins in a file of rows in lines (JSONL, CSV, TSV); None of any other source."""
     path, split = _parse(source)
-    file = next((file for suffix in SUFFIXES if (file := Path(path) / f"{split}{suffix}").is_file()), Path(path))
-    if path == "embedded" or not file.is_file() or file.suffix == ".parquet":
+    files = [Path(path)] if split is None else _files(Path(path), split)
+    if is_embedded(source) or len(files) != 1 or not files[0].is_file() or not _in_lines(files[0]):
         return None
-    with file.open(encoding="utf-8-sig", newline="" if file.suffix == ".csv" else None) as lines:
-        if file.suffix == ".jsonl":
-            return [number for number, line in enumerate(lines, 1) if line.strip()]
-        begins, ended = [], 0
-        reader = csv.reader(lines)
-        for row in reader:
-            begins += [ended + 1] if row else []
-            ended = reader.line_num
-        return begins[1:]  # the first is the header's
+    with _decoding(files[0]):
+        return [line for line, _ in _rows(files[0])]
 
 
-def _rows(block: Columns) -> int:
+def is_embedded(source: str) -> bool:
+    """Whether a source is a part of the embedded corpus."""
+    return _parse(source)[0] == "embedded"
+
+
+def _length(block: Columns) -> int:
     return len(next(iter(block.values()), ()))
 
 
@@ -73,7 +89,7 @@ def _blocks(source: str, choice: Choice) -> Iterator[Columns]:
             yield from _file(Path(path), split, choice)
         elif Path(path).is_dir():
             yield from _folder(Path(path), split, choice)
-        elif Path(path).suffix in SUFFIXES or path.startswith(("/", ".")):
+        elif _ending(Path(path)) or path.startswith(("/", ".")):
             raise DataError(f"{path}: no such file or folder")
         else:
             yield from _hub(path, split, choice)
@@ -83,10 +99,82 @@ def _blocks(source: str, choice: Choice) -> Iterator[Columns]:
 
 
 def _parse(source: str) -> tuple[str, str | None]:
-    if Path(source).exists():
-        return source, None
+    with contextlib.suppress(OSError):  # of a name that is too long
+        if Path(source).exists():
+            return source, None
     path, colon, split = source.rpartition(":")
     return (path, split) if colon else (source, None)
+
+
+def _ending(path: Path) -> str:
+    return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
+
+
+def _in_lines(path: Path) -> bool:
+    return _ending(path).startswith((".jsonl", ".csv", ".tsv"))
+
+
+@contextlib.contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Whatever a library raises of a broken file becomes a DataError; what has a better place to be told passes."""
+    try:
+        yield
+    except (LorasentError, OSError, UnicodeDecodeError):
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{what} that can be read: {reason}") from None
+
+
+@contextlib.contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """What is no text, or not packed as it says, becomes a DataError."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        found = error.object[error.start]
+        raise DataError(f"{path}: expected UTF-8, found byte {found:#04x}; convert the file, for one with iconv") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: not a gzip file that can be read: {error}") from None
+
+
+def _chosen(found: Iterable[str], where: object, choice: Choice) -> list[str]:
+    """The names that are read, if no two are the same but for case and spaces: which is meant, nobody knows."""
+    names: dict[str, str] = {}
+    for name in found:
+        if (key := name.strip().casefold()) in names:
+            both = f"{shown(names[key])} and {shown(name)}"
+            raise DataError(f"{where}: two columns cannot be told apart, {both}: rename or remove one")
+        names[key] = name
+    return list(choice(list(names.values())) if choice else names.values())
+
+
+def _by_name(block: Columns, classes: Classes) -> Columns:
+    return {name: [_name(value, classes[name]) for value in block[name]] if name in classes else block[name] for name in block}
+
+
+def _name(value: Any, names: Sequence[str]) -> Any:
+    if isinstance(value, list):
+        return [_name(one, names) for one in value]
+    if isinstance(value, str) and value not in names and value.isascii() and value.isdigit():  # CSV has no numbers
+        value = int(value[:9])
+    if isinstance(value, float) and value.is_integer():  # a column of integers with a gap in it
+        value = int(value)
+    if isinstance(value, int):
+        return names[value] if value in range(len(names)) else f"class {value}"
+    return value
+
+
+def _classes(features: Mapping[str, Any]) -> Classes:
+    """The class labels among features as `datasets` writes them down; those in lists too."""
+    found = {}
+    for column, kind in features.items():
+        feature = kind
+        while isinstance(feature, list | dict) and "names" not in feature:
+            feature = feature.get("feature") if isinstance(feature, dict) else next(iter(feature), None)
+        if isinstance(feature, dict) and feature["names"] and feature.get("_type") == "ClassLabel":
+            found[column] = feature["names"]
+    return found
 
 
 def _embedded(split: str | None, choice: Choice) -> Iterator[Columns]:
@@ -94,74 +182,115 @@ def _embedded(split: str | None, choice: Choice) -> Iterator[Columns]:
     names = ("train", "validation", "test")
     if split not in names:
         raise DataError(f"embedded{':' + split if split else ''}: the embedded corpus has the splits {', '.join(names)}")
-    text = (folder / f"{split}.jsonl").read_text("utf-8")
-    return _transpose(map(json.loads, text.splitlines()), choice)
+    rows = map(json.loads, lines((folder / f"{split}.jsonl").read_text("utf-8")))
+    return _transpose(rows, f"embedded:{split}", choice, EMBEDDED)
 
 
-def _file(path: Path, split: str | None, choice: Choice) -> Iterator[Columns]:
+def _file(path: Path, split: str | None, choice: Choice, classes: Classes | None = None) -> Iterator[Columns]:
+    """A file's columns; `classes` are those of its data set's card, a Parquet file may bring its own."""
     if split is not None:
         raise DataError(f"{path}:{split}: a file has no splits; name the file alone")
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
+    if not _ending(path):
+        raise DataError(f"{path}: expected a file that ends in {', '.join(FORMATS)}, which may be packed (.gz) but for Parquet")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty")
-    try:
-        if path.suffix == ".parquet":
-            yield from _parquet(path, choice)
+    with _decoding(path):
+        if _ending(path) == ".parquet":
+            yield from _parquet(path, choice, classes)
         else:
-            yield from _transpose(_jsonl(path) if path.suffix == ".jsonl" else _csv(path), choice)
-    except UnicodeDecodeError as error:
-        found = error.object[error.start]
-        raise DataError(f"{path}: expected UTF-8, found byte {found:#04x}; convert the file, for one with iconv") from None
+            yield from _transpose((row for _, row in _rows(path)), path, choice, classes or {})
 
 
-def _parquet(path: Path, choice: Choice) -> Iterator[Columns]:
-    import pyarrow as pa
+def _parquet(path: Path, choice: Choice, classes: Classes | None) -> Iterator[Columns]:
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False) as file:
-            names = choice(file.schema_arrow.names) if choice else file.schema_arrow.names
-            for batch in file.iter_batches(ROWS_PER_BLOCK, columns=names, use_threads=False):
-                yield {name: batch.column(name).to_pylist() for name in names}
-    except (pa.ArrowException, KeyError) as error:  # KeyError: two columns of one name
-        raise DataError(f"{path}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
+    with (
+        _reading(f"{path}: not a Parquet file"),
+        pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False) as file,
+    ):
+        names = _chosen(file.schema_arrow.names, path, choice)
+        said = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        classes = _classes(said.get("info", {}).get("features", {})) or classes or {}
+        for batch in file.iter_batches(ROWS_PER_BLOCK, columns=names, use_threads=False):
+            block = {}
+            for name in names:
+                with _reading(f"{path}: column {shown(name)}: no values"):
+                    block[name] = batch.column(name).to_pylist()
+            yield _by_name(block, classes)
 
 
-def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}, line {number}: not JSON: {error.msg}") from None
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a file of text, each with the line, from 1, on which it begins; of a JSON array, with its number."""
+    opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+        if _ending(path).startswith((".csv", ".tsv")):
+            yield from _csv(file, path)
+        elif _in_lines(path):
+            yield from _jsonl(file, path)
+        else:
+            text = file.read()
+            yield from _array(text, path) if text.lstrip().startswith("[") else _jsonl(lines(text), path)
+
+
+def _jsonl(file: Iterable[str], path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            row = parsed(line, f"{path}, line {number}")
             if not isinstance(row, dict):
                 raise DataError(f"{path}, line {number}: expected one JSON object a line, found {type(row).__name__}")
-            yield row
+            yield number, row
 
 
-def _csv(path: Path) -> Iterator[dict[str, Any]]:
+def _array(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, row in enumerate(parsed(text, str(path)), 1):
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, item {number}: expected an array of JSON objects, found {type(row).__name__}")
+        yield number, row
+
+
+def parsed(text: str, where: str) -> Any:
+    """JSON in which no object has two keys of one name. Raises DataError, which begins with `where`."""
+
+    def whole(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(row := dict(pairs)) < len(pairs):
+            _chosen((key for key, _ in pairs), where, None)
+        return row
+
+    try:
+        return json.loads(text, object_pairs_hook=whole)
+    except (ValueError, RecursionError) as error:  # of a number of 5,000 digits, and of brackets in brackets in brackets
+        raise DataError(f"{where}: not JSON that can be read: {getattr(error, 'msg', error)}") from None
+
+
+def _csv(file: IO[str], path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Fields are parted by a comma, or by a semicolon or a tab where the header has no comma; in .tsv by a tab."""
     csv.field_size_limit(2**31 - 1)
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
-        try:
-            for row in reader:
-                if None in row:
-                    raise DataError(f"{path}, line {reader.line_num}: more fields than the header names")
-                yield row
-        except csv.Error as error:
-            raise DataError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+    above, first = next(((number, line) for number, line in enumerate(file) if line.strip("\r\n")), (0, ""))
+    parted = "\t" if ".tsv" in _ending(path) else next((sign for sign in ",;\t" if sign in first), ",")
+    reader = csv.reader(chain([first], file), strict=True, delimiter=parted)
+    try:
+        header = _chosen(next(reader, []), path, None)
+        ended = above + reader.line_num
+        for row in reader:
+            if len(row) > len(header):
+                raise DataError(f"{path}, line {above + reader.line_num}: more fields than the header names")
+            if row:
+                yield ended + 1, dict(zip(header, row, strict=False))
+            ended = above + reader.line_num
+    except csv.Error as error:
+        reason, *_ = str(error).split(" - ")  # the rest is advice for a programmer
+        raise DataError(f"{path}, line {above + reader.line_num}: not CSV: {reason}") from None
 
 
-def _transpose(rows: Iterable[Mapping[str, Any]], choice: Choice) -> Iterator[Columns]:
+def _transpose(rows: Iterable[Mapping[str, Any]], where: object, choice: Choice, classes: Classes) -> Iterator[Columns]:
     """Rows -> blocks of columns; a key that some rows of a block lack is None there. The first block decides the choice."""
-    rows, names = iter(rows), None
+    rows, seen, names = iter(rows), dict[str, None](), list[str]()
     while block := list(islice(rows, ROWS_PER_BLOCK)):
-        found = list(dict.fromkeys(name for row in block for name in row))
-        names = (names or choice(found)) if choice else found
-        yield {name: [row.get(name) for row in block] for name in names}
+        found = dict.fromkeys(name for row in block for name in row)
+        seen |= found
+        read = _chosen(seen, where, choice if not names else None)
+        names = names or (read if choice else [])
+        yield _by_name({name: [row.get(name) for row in block] for name in names or found}, classes)
 
 
 def _folder(path: Path, split: str | None, choice: Choice) -> Iterator[Columns]:
@@ -169,67 +298,161 @@ def _folder(path: Path, split: str | None, choice: Choice) -> Iterator[Columns]:
         import datasets
         import pyarrow as pa
 
-        try:
+        with _reading(f"{path}: not a saved data set"):
+            for file in [*path.glob("*.arrow"), *path.glob(f"{split}/*.arrow")][:1]:
+                with pa.memory_map(str(file)) as table:
+                    _chosen(pa.ipc.open_stream(table).schema.names, path, None)
             yield from _split_of(datasets.load_from_disk(str(path)), str(path), split, choice)
-        except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: not a saved data set that can be read: {str(error).splitlines()[0]}") from None
         return
-    files = [path / f"{split}{suffix}" for suffix in SUFFIXES if split and (path / f"{split}{suffix}").is_file()]
-    if files:
-        yield from _file(files[0], None, choice)
+    if split and (files := _files(path, split)):
+        classes = _card(path)
+        for file in files:
+            for block in _file(file, None, choice, classes):
+                names = list(block)
+                yield block
+            choice = (lambda _, names=names: names) if choice else None  # the first shard decides
         return
     root = path / split if split else path
-    texts = sorted(file for file in root.glob("*/*.txt") if file.parent.name != "unsup")
+    texts = sorted(
+        file
+        for file in root.glob("*/*")
+        if file.suffix.lower() == ".txt" and file.parent.name != "unsup" and "." not in (file.parent.name[0], file.name[0])
+    )
     if not texts:
         raise DataError(
             f"{path}{':' + split if split else ''}: expected a saved data set, {split or 'SPLIT'}.parquet (.jsonl, .csv), "
             f"or one folder of .txt files a label in {root}"
         )
     try:
-        yield from _transpose(({"text": file.read_text("utf-8"), "label": file.parent.name} for file in texts), choice)
+        rows = ({"text": file.read_text("utf-8-sig"), "label": file.parent.name} for file in texts)
+        yield from _transpose(rows, root, choice, {})
     except UnicodeDecodeError as error:
         raise DataError(f"{root}: expected UTF-8 text files, found byte {error.object[error.start]:#04x}") from None
+
+
+def _files(path: Path, split: str) -> list[Path]:
+    """The file of a split, or its shards as the hub names them, in a folder or in `data` in it."""
+    named = re.compile(rf"{re.escape(split)}(-\d+-of-(\d+))?(?i:{'|'.join(map(re.escape, ENDINGS))})")
+    folders = [folder for folder in (path, path / "data") if folder.is_dir()]
+    found = {file: match for folder in folders for file in sorted(folder.iterdir()) if (match := named.fullmatch(file.name))}
+    if found and [match[2] and int(match[2]) for match in found.values()] not in ([None], [len(found)] * len(found)):
+        some = ", ".join(file.name for file in list(found)[:5])
+        raise DataError(
+            f"{path}:{split}: expected one file, or every shard of one, found {some}: name one file, or fetch all shards"
+        )
+    return list(found)
+
+
+def _card(path: Path) -> Classes:
+    """The class labels that a data set's card names (README.md, as on the hub), for the folder or one of its configurations."""
+    for home in (path, path.parent):
+        if (home / "README.md").is_file():
+            from datasets.info import DatasetInfosDict
+
+            cards: dict[str, Any] = {}
+            with contextlib.suppress(Exception):  # any project has a README.md; of one that is no card there is nothing to say
+                cards = DatasetInfosDict.from_directory(str(home))
+            card = cards.get(path.name) or next(iter(cards.values()), None)
+            if card and card.features:
+                return _classes(card.features.to_dict())
+    return {}
 
 
 def _hub(name: str, split: str | None, choice: Choice) -> Iterator[Columns]:
     import datasets
 
+    repository, configuration = _repository(name)
     if hub.is_offline():
         return _split_of(_cached(name, split), name, split, choice)
     try:
-        loaded = datasets.load_dataset(name)
+        builder = datasets.load_dataset_builder(repository, configuration)
+        if files := builder.config.data_files:
+            _require(split, files, name)
+            builder = _only(builder, files, str(split))
+        builder.download_and_prepare()
+        loaded = builder.as_dataset()
+    except LorasentError:
+        raise
     except Exception as error:  # the hub client raises its own and other libraries' errors
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{name}: no such file, and not to be had as a hub data set: {reason}") from None
+        reason = " ".join(str(error).splitlines()[:2]) or type(error).__name__  # the second line names the configurations
+        raise DataError(
+            f"{name}: no such file, and not to be had as a hub data set, OWNER/NAME[/CONFIGURATION]:SPLIT: {reason}"
+        ) from None
     return _split_of(loaded, name, split, choice)
 
 
+def _repository(name: str) -> tuple[str, str | None]:
+    """A hub data set's name and, of three parts, its configuration: names have no more than two."""
+    parts = name.split("/")
+    return "/".join(parts[:2]), "/".join(parts[2:]) or None
+
+
+def _only(builder: Any, files: Any, split: str) -> Any:
+    """A builder of the same data set with nothing but one split: `load_dataset` fetches them all, whichever it is asked for."""
+    info = builder.info.copy()
+    info.splits = None  # a builder checks that it finds every split that it knows
+    return type(builder)(
+        dataset_name=builder.dataset_name,
+        config_name=builder.config.name,
+        repo_id=builder.repo_id,
+        hash=builder.hash,
+        base_path=builder.base_path,
+        info=info,
+        data_files=type(files)({split: files[split]}),
+    )
+
+
 def _cached(name: str, split: str | None) -> Any:
-    """A hub data set as an earlier reading left it in the cache; `load_dataset` would ask the hub before it looks there."""
+    """A hub data set as an earlier reading left it in the cache, whole or this split; `load_dataset` would ask the hub first."""
+    from datasets import config
+    from datasets.naming import camelcase_to_snakecase
     from datasets.packaged_modules.cache.cache import Cache
 
+    (repository, configuration), source = _repository(name), f"{name}:{split or 'SPLIT'}"
+    *owner, last = repository.split("/")
+    folder = Path(config.HF_DATASETS_CACHE, "___".join([*owner, camelcase_to_snakecase(last)]))
     try:
-        return Cache(repo_id=name, dataset_name=name.rpartition("/")[2], version="auto", hash="auto").as_dataset()
+        held = _held(folder, configuration, split)
+        if len(held) == 1:
+            *_, config_id, version, hash_ = next(iter(held.values())).parts
+            return Cache(repo_id=repository, dataset_name=last, config_name=config_id, version=version, hash=hash_).as_dataset()
+        reason = f"nothing of it in {config.HF_DATASETS_CACHE}"
     except Exception as error:  # whatever the library raises of a cache that is not whole
-        source, reason = f"{name}:{split or 'SPLIT'}", (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(
-            f"{source}: no such file, and not in the cache of hub data sets ({reason}), and a verdict asks no network: "
-            f"fetch it once, with lorasent evaluate ADAPTER --data {source}, or give a file"
-        ) from None
+        held, reason = {}, (str(error).splitlines() or [type(error).__name__])[0]
+    if held:
+        raise DataError(f"{source}: has several configurations; name one, as in {name}/{next(iter(held))}:{split or 'SPLIT'}")
+    raise DataError(
+        f"{source}: no such file, and not in the cache of hub data sets ({reason}), and a verdict asks no network: "
+        f"fetch it once, with lorasent evaluate ADAPTER --data {source}, or give a file"
+    )
+
+
+def _held(folder: Path, configuration: str | None, split: str | None) -> dict[str, Path]:
+    """The newest reading of each configuration that the cache of a data set holds with the split."""
+    held = {}
+    for file in sorted(folder.glob("*/*/*/dataset_info.json"), key=lambda file: file.stat().st_mtime):
+        said = json.loads(file.read_text("utf-8"))
+        if configuration in (None, said["config_name"]) and (split is None or split in said["splits"]):
+            held[said["config_name"]] = file.parent
+    return held
+
+
+def _require(split: str | None, splits: Iterable[Any], source: str) -> None:
+    names = [str(name) for name in splits]
+    if split not in names:
+        raise DataError(f"{source}: name a split out of {', '.join(names)}, as in {source}:{next(iter(names), 'train')}")
 
 
 def _split_of(loaded: Any, source: str, split: str | None, choice: Choice) -> Iterator[Columns]:
     if isinstance(loaded, dict):
-        if split not in loaded:
-            raise DataError(f"{source}: name a split out of {', '.join(loaded)}, as in {source}:{next(iter(loaded), 'train')}")
+        _require(split, loaded, source)
         loaded = loaded[split]
     elif split is not None:
         raise DataError(f"{source}:{split}: the saved data set has no splits; name the folder alone")
+    names = _chosen(loaded.column_names, source, choice)
     if choice:
-        loaded = loaded.select_columns(choice(loaded.column_names))
-    # A class label is read by its name: another set may number the names the other way round.
-    classes = {name: feature.names for name, feature in loaded.features.items() if hasattr(feature, "names")}
-    for block in loaded.iter(ROWS_PER_BLOCK):
-        for name, names in classes.items():
-            block[name] = [names[value] if value in range(len(names)) else value for value in block[name]]
-        yield block
+        loaded = loaded.select_columns(names)
+    classes = _classes(loaded.features.to_dict())
+    with _reading(f"{source}: no rows"):
+        for block in loaded.iter(ROWS_PER_BLOCK):
+            yield _by_name(block, classes)

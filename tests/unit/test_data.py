@@ -1,7 +1,12 @@
 """Sources: every format gives the same reviews, and bad ones say where."""
 
+import contextlib
 import csv
+import gzip
 import json
+import os
+import subprocess
+import sys
 
 import datasets
 import numpy as np
@@ -9,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets.packaged_modules.json.json import Json
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lorasent.data import Reviews, read, read_texts, without_overlap
+from lorasent.data import Reviews, are_poles, label_id, read, read_texts, without_overlap
 from lorasent.errors import DataError
 from lorasent.hub import offline
 from lorasent.sources import lines_of
+from tests.support.hub import serving
 
 LABELS = ("Negative", "Positive")
 ROWS = [("a fine film", 1), ("a dull film,\nwith a \"quote\" and 'more'", 0), ("größer — 映画 🎬", 1)]
@@ -115,7 +121,7 @@ def test_texts_come_before_a_later_row_is_looked_at(tmp_path, suffix):
     path = write_long(tmp_path / "long", suffix, rows)
     texts = read_texts(str(path))
     assert [next(texts) for _ in range(4321)] == rows[:4321]
-    with pytest.raises(DataError, match=r"column text, row 4322: expected a text, found (None|'')$"):
+    with pytest.raises(DataError, match=r"column text, row 4322: expected a text, found nothing; leave such rows out"):
         next(texts)
 
 
@@ -154,7 +160,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
     """Which of them would be meant, nobody knows."""
     twice = pa.Table.from_arrays([pa.array(TEXTS), pa.array(TEXTS), pa.array(IDS)], names=["text", "text", "label"])
     pq.write_table(twice, tmp_path / "twice.parquet")
-    with pytest.raises(DataError, match=r"twice.parquet: not a Parquet file that can be read: .*exists 2 times"):
+    with pytest.raises(DataError, match=r"twice.parquet: two columns cannot be told apart, text and text: rename or remove one$"):
         read(str(tmp_path / "twice.parquet"), LABELS)
 
 
@@ -212,12 +218,12 @@ BAD = {
     "latin.csv": (b"text,label\ncaf\xe9,1\n", r"expected UTF-8, found byte 0xe9"),
     "latin.jsonl": (b'{"text": "caf\xe9", "label": 1}\n', r"expected UTF-8, found byte 0xe9"),
     "label.csv": (b"text,label\nx,1\ny,2\n", r"column label, row 2: unknown label '2'; expected Negative, Positive or 0 to 1"),
-    "label.jsonl": (b'{"text": "x", "label": 0.5}\n', r"row 1: unknown label 0.5"),
-    "list.jsonl": (b'{"text": "x", "label": [1]}\n', r"row 1: unknown label \[1\]"),
-    "none.jsonl": (b'{"text": "x", "label": null}\n', r"row 1: unknown label None"),
-    "nan.jsonl": (b'{"text": NaN, "label": 1}\n', r"column text, row 1: expected a text, found nan"),
-    "null.jsonl": (b'{"text": "x", "label": 1}\n{"text": null, "label": 1}\n', r"row 2: expected a text, found None"),
-    "empty_text.csv": (b"text,label\n ,1\n", r"row 1: expected a text, found ' '"),
+    "label.jsonl": (b'{"text": "x", "label": 0.5}\n', r"row 1: unknown label '0.5'"),
+    "list.jsonl": (b'{"text": "x", "label": [1]}\n', r"row 1: unknown label 'a list of 1'"),
+    "none.jsonl": (b'{"text": "x", "label": null}\n', r"row 1: unknown label ''"),
+    "nan.jsonl": (b'{"text": NaN, "label": 1}\n', r"column text, row 1: expected a text, found nothing"),
+    "null.jsonl": (b'{"text": "x", "label": 1}\n{"text": null, "label": 1}\n', r"row 2: expected a text, found nothing"),
+    "empty_text.csv": (b"text,label\n ,1\n", r"row 1: expected a text, found nothing"),
     "broken.jsonl": (b'{"text": "x", "label": 1}\n{oops\n', r"line 2: not JSON"),
     "array.jsonl": (b"[1]\n", r"line 1: expected one JSON object a line, found list"),
     "fields.csv": (b"text,label\nx,1,2\n", r"line 2: more fields than the header names"),
@@ -276,7 +282,8 @@ def test_sources_that_are_not_there_say_so(tmp_path):
 def hub_cache(tmp_path, monkeypatch):
     """A cache of hub data sets that holds some-one/films, as the library lays it out; whoever asks the hub fails."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
+    for function in ("load_dataset", "load_dataset_builder"):
+        monkeypatch.setattr(f"datasets.{function}", lambda *_, **__: pytest.fail("the hub was asked"))
     write_jsonl(tmp_path / "reviews.jsonl")
     builder = Json(
         cache_dir=str(tmp_path), dataset_name="films", data_files={"test": [str(tmp_path / "reviews.jsonl")]}, hash="abc"
@@ -336,3 +343,286 @@ def test_other_sources_have_no_lines(tmp_path, monkeypatch):
     (tmp_path / "embedded" / "test.jsonl").write_text('{"text": "a", "label": 0}')
     for source in (tmp_path / "in.parquet", f"{tmp_path}:in", "embedded:test", tmp_path):
         assert lines_of(str(source)) is None
+
+
+@pytest.mark.slow
+def test_of_a_hub_data_set_the_split_that_is_asked_for_is_fetched(tmp_path):
+    """Of the configuration that is named, and nothing else; what was fetched is there offline. What is missing is listed."""
+    features = datasets.Features({"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["pos", "neg"])})
+    card = {}
+    for configuration in ("cola", "sst2"):
+        (tmp_path / "glue" / configuration).mkdir(parents=True)
+        for split in ("train", "validation"):
+            made = datasets.Dataset.from_dict({"sentence": [configuration, split], "label": [0, 1]}, features=features)
+            made.to_parquet(tmp_path / "glue" / configuration / f"{split}-00000-of-00001.parquet")
+            card.setdefault(configuration, []).append({"split": split, "path": f"{configuration}/{split}-*"})
+    card = json.dumps({"configs": [{"config_name": name, "data_files": files} for name, files in card.items()]})
+    (tmp_path / "glue" / "README.md").write_text(f"---\n{card}\n---\n")
+    script = """
+import json
+from lorasent.data import read
+from lorasent.errors import DataError
+from lorasent.hub import offline
+
+def told(source):
+    try:
+        reviews = read(source, ("Negative", "Positive"))
+    except DataError as refused:
+        return str(refused)
+    return [reviews.texts, reviews.labels.tolist()]
+
+found = {source: told(f"nyu-mll/glue{source}") for source in ("/sst2:validation", "/sst2:test", "/mrpc:train", ":train")}
+with offline():
+    found["offline"], found["not fetched"] = told("nyu-mll/glue/sst2:validation"), told("nyu-mll/glue/sst2:train")
+print(json.dumps(found))
+"""
+    with serving(tmp_path / "glue") as (address, fetched):
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+        done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["/sst2:validation"] == found["offline"] == [["sst2", "validation"], [1, 0]]
+    assert {name for name in fetched if name.endswith(".parquet")} == {"validation-00000-of-00001.parquet"}
+    assert found["/sst2:test"] == "nyu-mll/glue/sst2: name a split out of train, validation, as in nyu-mll/glue/sst2:train"
+    assert found["/mrpc:train"].endswith("BuilderConfig 'mrpc' not found. Available: ['cola', 'sst2']")
+    assert found[":train"].endswith("Please pick one among the available configs: ['cola', 'sst2']")
+    assert found["not fetched"].startswith(
+        "nyu-mll/glue/sst2:train: no such file, and not in the cache of hub data sets (nothing of it"
+    )
+    assert found["not fetched"].endswith("with lorasent evaluate ADAPTER --data nyu-mll/glue/sst2:train, or give a file")
+
+
+NAMED = {
+    "as they are": (("Negative", "Positive"), [0, 1]),
+    "the other way round": (("positive", "negative"), [1, 0]),
+    "short": (("pos", "NEG"), [1, 0]),
+    "long": (("Negative review", "Positive review"), [0, 1]),
+}
+
+
+@pytest.mark.parametrize("names", NAMED)
+def test_the_embedded_corpus_is_read_by_name(names):
+    """Whatever the order and the case of an adapter's labels."""
+    labels, ids = NAMED[names]
+    for split in ("train", "validation", "test"):
+        usual, found = read(f"embedded:{split}", LABELS), read(f"embedded:{split}", labels)
+        assert found.texts == usual.texts
+        assert found.labels.tolist() == [ids[label] for label in usual.labels]
+
+
+@pytest.mark.parametrize(
+    "labels", [("LABEL_0", "LABEL_1"), ("negative", "neutral", "positive"), ("a", "b"), ("negative", "nega")], ids=str
+)
+def test_the_embedded_corpus_is_for_two_labels_that_say_so(labels):
+    """By position such labels would be read as anything; the message says how to name them."""
+    with pytest.raises(DataError, match=r"embedded:test: its reviews are Negative and Positive, the labels are .* base.labels"):
+        read("embedded:test", labels)
+    assert not are_poles(labels)
+    assert next(read_texts("embedded:test"))
+
+
+@given(
+    st.permutations(["Negative", "Neutral", "Positive"]), st.sampled_from(["negative", "NEG ", "neutral", "neu", "Positive", "pos"])
+)
+def test_a_name_means_the_same_label_in_any_order(labels, name):
+    """Its place among the labels has no say."""
+    found = label_id(name, labels)
+    assert found is not None
+    assert labels[found].casefold().startswith(name.strip().casefold())
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "meant"),
+    [
+        ("positive", ("neg", "pos"), 1),
+        ("pos", ("Positive", "possibly"), 0),
+        ("label", ("LABEL_0", "LABEL_1"), None),
+        ("ne", ("Negative", "Positive"), None),
+        ("", ("Negative", "Positive"), None),
+        ("good", ("good", "goodish"), 0),
+    ],
+)
+def test_a_name_that_may_be_several_is_none(name, labels, meant):
+    """A label itself comes first, then negative and positive, then what begins so, if one alone does."""
+    assert label_id(name, labels) == meant
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_names_that_are_numbers_are_not_mistaken_for_ids(tmp_path, suffix):
+    """With labels 1 and 0 the cell 1 may be the first or the second: refused."""
+    WRITERS[suffix](tmp_path / f"in.{suffix}")
+    with pytest.raises(DataError, match=r"unknown label '1'; expected 1, 0 or 0 to 1"):
+        read(tmp_path / f"in.{suffix}", ("1", "0"))
+
+
+SAVED = {
+    "reviews.CSV": b"\xef\xbb\xbftext,label\r\na fine film,1\r\n",
+    "reviews.csv": b"\n\ntext,label\na fine film,1\n",
+    "semicolons.csv": b'text;label\n"a fine film";1\n',
+    "tabs.csv": b"text\tlabel\na fine film\t1\n",
+    "reviews.TSV": b"\xef\xbb\xbftext\tlabel\r\na fine film\t1\r\n",
+    "reviews.Jsonl": b'\xef\xbb\xbf{"text": "a fine film", "label": 1}\r\n\r\n',
+    "array.json": b'\xef\xbb\xbf\n[{"text": "a fine film",\n "label": 1}]\n',
+    "lines.JSON": b'{"text": "a fine film", "label": 1}\n',
+    "reviews.csv.gz": gzip.compress(b"\xef\xbb\xbftext,label\na fine film,1\n"),
+    "reviews.jsonl.GZ": gzip.compress(b'{"text": "a fine film", "label": 1}\n'),
+}
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_text_is_read_as_people_save_it(tmp_path, name):
+    """With a byte-order mark, any line end, suffix in any case, field separator and packing; as a file and as a split."""
+    (tmp_path / name).write_bytes(SAVED[name])
+    for source in (tmp_path / name, f"{tmp_path}:{name.partition('.')[0]}"):
+        reviews = read(source, LABELS)
+        assert (reviews.texts, reviews.labels.tolist(), reviews.columns) == (["a fine film"], [1], {})
+
+
+def test_folders_of_texts_are_read_as_people_save_them(tmp_path):
+    """With a byte-order mark and .TXT; what a desktop hides there is no review."""
+    for name, content in {
+        "pos/1.TXT": b"\xef\xbb\xbffine",
+        "neg/2.txt": b"dull",
+        "neg/._2.txt": b"\0",
+        ".cache/3.txt": b"x",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    reviews = read(tmp_path, LABELS)
+    assert (reviews.texts, reviews.labels.tolist()) == (["dull", "fine"], [0, 1])
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv"])
+def test_a_row_ends_with_its_line_alone(tmp_path, suffix):
+    """Other separators of Unicode's, form feeds and a lone carriage return are part of a review, or refused."""
+    parts = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"]
+    texts = [f"one{part}review" for part in parts]
+    if suffix in ("csv", "tsv"):
+        content = "text\n" + "".join(f"{text}\n" for text in texts)
+    else:
+        content = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
+    (tmp_path / f"in.{suffix}").write_bytes(content.encode())
+    assert list(read_texts(tmp_path / f"in.{suffix}")) == texts
+    (tmp_path / f"in.{suffix}").write_bytes(content.replace("\u2028", "\r").encode())
+    with pytest.raises(DataError, match=r"not CSV: new-line character seen in unquoted field|not JSON|one field"):
+        list(read_texts(tmp_path / f"in.{suffix}"))
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_empty_reviews_are_left_out_where_asked(tmp_path, suffix, caplog):
+    """They are counted and named; rows and labels of the others stay together. Without it the message says how."""
+    texts, labels, notes = ["fine", None, "dull", " ", "great"], [1, None, 0, 7, 1], list("abcde")
+    columns, path = {"text": texts, "label": labels, "note": notes}, tmp_path / f"in.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(pa.table(columns), path)
+    elif suffix == "jsonl":
+        path.write_text(
+            "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in zip(*columns.values(), strict=True))
+        )
+    else:
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([columns, *zip(*columns.values(), strict=True)])
+    reviews = read(path, LABELS, skip_empty=True)
+    assert (reviews.texts, reviews.labels.tolist()) == (["fine", "dull", "great"], [1, 0, 1])
+    assert (reviews.columns, list(reviews.rows)) == ({"note": ["a", "c", "e"]}, [1, 3, 5])
+    assert list(reviews.take([2, 1]).rows) == [5, 3]
+    assert list(read_texts(path, skip_empty=True)) == reviews.texts
+    told = f"{path}: column text: 2 of 5 rows left out, which are empty: row 2, 4"
+    assert [one.getMessage() for one in caplog.records] == [told, told]
+    with pytest.raises(DataError, match=r"row 2: expected a text, found nothing; leave such rows out with --skip-empty$"):
+        read(path, LABELS)
+
+
+def test_nothing_but_empty_reviews_is_an_error(tmp_path):
+    """Nothing read is never all that was asked for."""
+    (tmp_path / "in.csv").write_text('text,label\n" ",1\n" ",0\n')
+    with pytest.raises(DataError, match=r"in.csv: column text: each of 2 rows is empty$"):
+        read(tmp_path / "in.csv", LABELS, skip_empty=True)
+
+
+def test_a_split_is_one_file_or_all_its_shards(tmp_path):
+    """Of two files the first is not taken in silence, nor half of the shards for the whole."""
+    write_csv(tmp_path / "test.csv")
+    write_jsonl(tmp_path / "test.JSONL")
+    with pytest.raises(DataError, match=r"test: expected one file, or every shard of one, found test.JSONL, test.csv: name one"):
+        read(f"{tmp_path}:test", LABELS)
+    (tmp_path / "data").mkdir()
+    write_parquet(tmp_path / "data" / "train-00000-of-00002.parquet")
+    with pytest.raises(DataError, match=r"train: expected one file, or every shard of one, found train-00000-of-00002.parquet"):
+        read(f"{tmp_path}:train", LABELS)
+
+
+def days(count):
+    return pa.table({"text": ["x"], "label": [1], "day": pa.array([count], pa.date32())})
+
+
+def test_values_out_of_range_are_named(tmp_path):
+    """A date that no calendar has, in a file and in a saved data set, is one line."""
+    pq.write_table(days(2**31 - 1), tmp_path / "in.parquet")
+    with pytest.raises(DataError, match=r"in.parquet: column day: no values that can be read: [^\n]+\Z"):
+        read(tmp_path / "in.parquet", LABELS)
+    datasets.Dataset(days(2**31 - 1)).save_to_disk(tmp_path / "saved")
+    with pytest.raises(DataError, match=r"saved: no rows that can be read: [^\n]+\Z"):
+        read(tmp_path / "saved", LABELS)
+
+
+HOSTILE = {
+    "a number of 5,000 digits": b'{"text": "x", "label": ' + b"1" * 5000 + b"}",
+    "brackets in brackets": b'{"text": "x", "label": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "two keys of one name": b'{"text": "x", "text": "y", "label": 1}',
+    "two keys inside": b'{"text": "x", "label": 1, "more": {"a": 1, "a": 2}}',
+}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+@pytest.mark.parametrize("fault", HOSTILE)
+def test_json_that_python_trips_over_is_one_line(tmp_path, fault, suffix):
+    """The file, and what is wrong with it."""
+    content = HOSTILE[fault]
+    (tmp_path / f"in.{suffix}").write_bytes(b"[" + content + b"]" if suffix == "json" else content)
+    with pytest.raises(DataError, match=rf"in.{suffix}.*: (not JSON that can be read|two columns cannot be told apart)[^\n]+\Z"):
+        list(read_texts(tmp_path / f"in.{suffix}"))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """The bytes of sound files, by name."""
+    folder = tmp_path_factory.mktemp("sound")
+    for suffix, write in WRITERS.items():
+        write(folder / f"in.{suffix}")
+    (folder / "in.json").write_text(json.dumps([{"text": text, "label": label} for text, label in ROWS]))
+    (folder / "in.csv.gz").write_bytes(gzip.compress((folder / "in.csv").read_bytes()))
+    return {file.name: file.read_bytes() for file in folder.iterdir()}, folder
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.data())
+def test_a_damaged_file_gives_columns_or_one_error(sound, data):
+    """Bytes that are cut, changed or put in between: never a traceback, never more than one line."""
+    files, folder = sound
+    name = data.draw(st.sampled_from(sorted(files)))
+    content = bytearray(files[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content)))
+        content[place : place + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
+    path = folder / f"damaged.{name.partition('.')[2]}"
+    path.write_bytes(content)
+    for reading in (lambda: read(path, LABELS).fingerprint, lambda: list(read_texts(path)), lambda: lines_of(str(path))):
+        with contextlib.suppress(DataError):
+            reading()
+
+
+@pytest.mark.parametrize(
+    ("source", "labels", "message"),
+    [
+        (None, LABELS, "a source of reviews: expected its name or its path, found None"),
+        ("embedded:test", "Positive", "labels: expected a list of names, found Positive"),
+        ("embedded:test", [0, 1], "labels: expected a list of names, found a list of 2"),
+        ("x" * 5000, LABELS, "File name too long"),
+    ],
+    ids=["no source", "one label", "ids for labels", "a name that no file can have"],
+)
+def test_what_is_no_source_is_one_error(source, labels, message):
+    """In Python, too."""
+    with pytest.raises(DataError, match=message):
+        read(source, labels)
