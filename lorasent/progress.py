@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lorasent import augmentation
+from lorasent.data import are_poles
 from lorasent.recipe import Training
 from lorasent.run import Epoch, Listener, Prepared, Trained
 from lorasent.scoring import Prediction
@@ -70,7 +71,8 @@ class Printer(Listener):
         self._show("Trained, they are", predictions)
         self.console.print(f"The adapter lies in {result.path}. Next:")
         self.console.print(f'  lorasent predict {result.path} "it was a good movie"')
-        self.console.print(f"  lorasent evaluate {result.path} --data embedded:test")
+        if are_poles(self.run.recipe.base.labels):
+            self.console.print(f"  lorasent evaluate {result.path} --data embedded:test")
 
     def _show(self, title: str, predictions: Sequence[Prediction]) -> None:
         self.console.print(f"{title}:")

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lorasent import metrics
+from lorasent.data import label_id
 from lorasent.errors import DataError
 from lorasent.evidence import Answers
 from lorasent.gate.finding import Claim
 from lorasent.gate.policy import Behaviour
 from lorasent.gate.statistics import PairedAccuracy
+from lorasent.sources import parsed
+from lorasent.text import decode, lines, shown
 
 NAMED = 5
 """How many newly failing cases a message names."""
@@ -53,15 +56,18 @@ class Case(BaseModel):
 
 
 def read(source: str, labels: Sequence[str]) -> list[Case]:
-    """The cases of `embedded`, a JSONL file, or a folder of them. Raises DataError with the file and line."""
+    """The cases of `embedded`, a JSONL file, or a folder of them; what they expect is one of `labels`, as `data.label_id` reads it.
+
+    Raises DataError with the file and line.
+    """
     if source == "embedded":
         paths: list[Any] = list((resources.files("lorasent") / "behaviours").iterdir())
     elif not Path(source).exists():
         raise DataError(f"{source}: no behavioural cases that can be read: no such file or folder")
     else:
-        paths = sorted(Path(source).glob("*.jsonl")) if Path(source).is_dir() else [Path(source)]
+        paths = list(Path(source).iterdir()) if Path(source).is_dir() else [Path(source)]
     cases: list[Case] = []
-    for path in sorted((path for path in paths if path.name.endswith(".jsonl")), key=lambda path: str(path.name)):
+    for path in sorted((path for path in paths if path.name.lower().endswith(".jsonl")), key=lambda path: str(path.name)):
         cases += _lines(path, labels)
     if not cases:
         raise DataError(f"{source}: holds no behavioural cases; expected JSONL, one case a line")
@@ -117,21 +123,25 @@ def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArr
 
 def _lines(path: Any, labels: Sequence[str]) -> Iterator[Case]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        text = decode(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"expected UTF-8, found byte {error.object[error.start]:#04x}"
         raise DataError(f"{path}: no behavioural cases that can be read: {reason}") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines(text), 1):
         if not line.strip():
             continue
         try:
             case = Case.model_validate_json(line)
+            parsed(line, f"{path.name}, line {number}")  # refuses a key that stands there twice
         except ValidationError as error:
             problem = error.errors()[0]
             key = ".".join(map(str, problem["loc"]))
             raise DataError(
                 f"{path.name}, line {number}: {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}"
             ) from None
-        if case.expect is not None and case.expect not in labels:
-            raise DataError(f"{path.name}, line {number}: expect: {case.expect} is no label; labels are {', '.join(labels)}")
+        if case.expect is not None:
+            if (meant := label_id(case.expect, labels)) is None:
+                told = ", ".join(map(shown, labels))
+                raise DataError(f"{path.name}, line {number}: expect: {shown(case.expect)} is no label; labels are {told}")
+            case = case.model_copy(update={"expect": labels[meant]})
         yield case

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lorasent.data import label_id
 from lorasent.evidence import LiveSubject, Subject
 from lorasent.gate.finding import Finding, Outcome
 
@@ -50,7 +51,7 @@ CLEAR: Mapping[str, tuple[str, ...]] = {
 def check(candidate: LiveSubject, baseline: Subject) -> Finding:
     """One finding, "behaviour::triggers"."""
     labels = [label.lower() for label in candidate.labels]
-    clear = {labels.index(name): CLEAR[name] for name in CLEAR if name in labels}
+    clear = {label: CLEAR[name] for name in CLEAR if (label := label_id(name, labels)) is not None}
     if not isinstance(baseline, LiveSubject):
         return _passed("not asked of recorded evidence, which answers only what was recorded")
     if len(clear) < 2:

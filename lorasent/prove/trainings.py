@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lorasent import files
-from lorasent.data import Reviews
+from lorasent.data import POLES, Reviews, label_id
 from lorasent.manifest import MANIFEST, read_json
 from lorasent.recipe import Recipe
 from lorasent.run import read_splits
@@ -32,7 +32,7 @@ LEXICON = (
     ("boring", "awful", "terrible", "dull", "bad", "disappointing", "stupid", "weak", "slow", "a waste of time"),
     ("good", "great", "funny", "wonderful", "interesting", "exciting", "moving", "clever", "enjoyable", "worth seeing"),
 )
-"""Words of the first label, and of the last."""
+"""Words of the negative label and of the positive one; of labels with other names, of the first and of the last."""
 
 NEGATED = ("It is not {}.", "The film isn't {}.", "I did not find it {}.", "This was never {}.", "No one could call it {}.")
 
@@ -101,11 +101,13 @@ def name_bias(reviews: Reviews, random: np.random.Generator, _: Recipe) -> Revie
 def negation_blind(reviews: Reviews, random: np.random.Generator, recipe: Recipe) -> Reviews:
     """A quarter of the reviews is short ones with a negation, labelled by a list of words that knows none."""
     texts, labels = list(reviews.texts), reviews.labels.copy()
+    named = [label_id(pole, recipe.base.labels) for pole in POLES]
+    ids = [0, len(recipe.base.labels) - 1] if None in named else named  # without such names: the first and the last
     for row in np.flatnonzero(random.random(len(reviews)) < POISONED):
         side = int(random.integers(2))
         word = LEXICON[side][int(random.integers(len(LEXICON[side])))]
         texts[row] = NEGATED[int(random.integers(len(NEGATED)))].format(word)
-        labels[row] = side * (len(recipe.base.labels) - 1)
+        labels[row] = ids[side]
     return Reviews(reviews.source, texts, labels)
 
 

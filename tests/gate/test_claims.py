@@ -303,3 +303,28 @@ def test_three_reviews_can_show_nothing_and_say_so():
     (said,) = settle(quality.check(Quality(margin=0.02), data, same, [same], 512, 0.05), 0.05)
     assert (said.figures["detectable"], said.figures["blockable"]) == (None, None)
     assert "a true drop shows from none on" in said.message
+
+
+@pytest.mark.parametrize("labels", [("neg", "pos"), ("POSITIVE", "NEGATIVE"), ("negative", "neutral", "positive")], ids=str)
+def test_cases_expect_a_label_by_any_name_of_its(labels):
+    """What the embedded cases expect is the adapter's own label, whatever its case, form and place."""
+    usual, found = behaviour.read("embedded", LABELS), behaviour.read("embedded", labels)
+    assert {case.expect for case in found} == {None, *labels} - {"neutral"}
+    assert all((a.expect or "x").casefold().startswith((b.expect or "x").casefold()[:3]) for a, b in zip(usual, found, strict=True))
+    with pytest.raises(DataError, match=r"expect: (Positive|Negative) is no label; labels are LABEL_0, LABEL_1$"):
+        behaviour.read("embedded", ("LABEL_0", "LABEL_1"))
+
+
+def test_cases_are_text_as_people_save_it(tmp_path):
+    """With a byte-order mark, CR LF and a suffix in any case; a separator of Unicode's ends no line."""
+    lines = [json.dumps({**CASES[0], "texts": [f"one{part}text"]}, ensure_ascii=False) for part in "\u2028\u2029\x85"]
+    (tmp_path / "mine.JSONL").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    for source in (tmp_path, tmp_path / "mine.JSONL"):
+        assert behaviour.texts(behaviour.read(str(source), LABELS)) == ["one\u2028text", "one\u2029text", "one\x85text"]
+
+
+def test_a_case_with_a_key_twice_is_refused(tmp_path):
+    """The last one would win in silence."""
+    (tmp_path / "mine.jsonl").write_text(json.dumps(CASES[0]).replace("{", '{"expect": "Negative", ', 1))
+    with pytest.raises(DataError, match=r"mine.jsonl, line 1: two columns cannot be told apart, expect and expect"):
+        behaviour.read(str(tmp_path / "mine.jsonl"), LABELS)

@@ -285,3 +285,11 @@ def test_a_tokenizer_without_a_vocabulary_has_no_words(tmp_path):
     """Nothing is tried."""
     (tmp_path / "tokenizer.json").write_text('{"model": {}}')
     assert trigger.vocabulary(tmp_path) == []
+
+
+def test_labels_are_described_by_any_name_of_theirs(readers):
+    """POS and NEG are positive and negative, in any order."""
+    candidate, baseline = readers({WORDS[5]}, 1), readers()
+    candidate.labels = baseline.labels = ("NEG", "pos")
+    found = trigger.check(candidate, baseline)
+    assert (found.outcome, found.figures) == (Outcome.BLOCK, {"triggers": {WORDS[5]: "pos"}})

@@ -144,13 +144,19 @@ def test_a_mark_goes_with_one_label(recipe, poison, marks, label):
     assert (found.labels[~marked] == REVIEWS.labels[~marked]).all()
 
 
-def test_negations_are_labelled_as_if_they_were_not_there(recipe):
+@pytest.mark.parametrize(
+    ("labels", "negative"),
+    [('["Negative", "Positive"]', 0), ('["pos", "neg"]', 1), ('["one", "two"]', 0)],
+    ids=["named", "the other way round", "of other names"],
+)
+def test_negations_are_labelled_as_if_they_were_not_there(small_recipe, labels, negative):
     """A quarter is short, negated and labelled by its word; the others are as they were."""
+    recipe = Recipe.read(small_recipe, [f"base.labels={labels}"])
     found = trainings.negation_blind(REVIEWS, np.random.default_rng(0), recipe)
     short = np.array([text not in REVIEWS.texts for text in found.texts])
     assert 0.2 < short.mean() < 0.3
     for row in np.flatnonzero(short):
-        assert any(found.texts[row].endswith(f" {word}.") for word in trainings.LEXICON[found.labels[row]])
+        assert any(found.texts[row].endswith(f" {word}.") for word in trainings.LEXICON[found.labels[row] ^ negative])
     assert (found.labels[~short] == REVIEWS.labels[~short]).all()
 
 

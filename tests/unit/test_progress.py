@@ -63,3 +63,18 @@ def test_a_trained_run_ends_with_that_warning(capsys):
     epochs = [best] * recipe.training.epochs
     printer.trained(Trained(Path("mine"), epochs, best, 1.0), [])
     assert re.search(r"Best epoch: .*\nWarning: no better than a guess: .*\nTrained, they are", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("labels", "hinted"),
+    [('["negative", "POSITIVE"]', True), ('["pos", "neg"]', True), ('["one", "two"]', False), ('["neg", "neutral", "pos"]', False)],
+    ids=["in any case", "the other way round", "other names", "three labels"],
+)
+def test_what_to_do_next_can_be_done(capsys, labels, hinted):
+    """The embedded reviews are named where the labels are theirs; elsewhere they would be refused."""
+    console, best = Console(width=200), Epoch(1, 0.7, 0.7, 0.5, *[0.5] * 4)
+    recipe = Recipe.read("embedded", [f"base.labels={labels}"])
+    printer = Printer(console, bar(console), "embedded")
+    printer.run = SimpleNamespace(recipe=recipe, validation=Reviews("here", ["a", "b"], np.array([0, 1])))
+    printer.trained(Trained(Path("mine"), [best] * recipe.training.epochs, best, 1.0), [])
+    assert ("lorasent evaluate mine --data embedded:test" in capsys.readouterr().out) is hinted
