@@ -17,6 +17,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from lorasent import settings
 from lorasent.errors import RecipeError
 from lorasent.settings import Section
+from lorasent.text import decode
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -51,6 +52,13 @@ class Data(Section):
     """Seed of the sample, apart from training's: retraining with another seed must see the same reviews."""
     text_column: str | None = None
     label_column: str | None = None
+    skip_empty: bool | None = None
+    """Whether reviews without a text are left out; else they are an error."""
+
+    @field_validator("skip_empty")
+    @classmethod
+    def _off_is_absent(cls, asked: bool | None) -> bool | None:
+        return asked or None
 
 
 class Encoding(Section):
@@ -202,12 +210,12 @@ def shipped() -> list[str]:
 
 def _locate(name: str | Path) -> tuple[str, str]:
     if str(name) in shipped():
-        return f"recipe {name}", (resources.files("lorasent") / "recipes" / f"{name}.toml").read_text("utf-8")
+        return f"recipe {name}", decode((resources.files("lorasent") / "recipes" / f"{name}.toml").read_bytes())
     path = Path(name)
     if not path.is_file():
         raise RecipeError(f"{name}: no such recipe: give the path of a TOML file or one of {', '.join(shipped())}")
     try:
-        return str(path), path.read_text("utf-8")
+        return str(path), decode(path.read_bytes())
     except UnicodeDecodeError as error:
         raise RecipeError(f"{name}: a recipe is UTF-8 text, found byte {error.object[error.start]:#04x} at {error.start}") from None
 

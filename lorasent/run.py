@@ -86,7 +86,10 @@ class Listener:
 def read_splits(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
     """A recipe's train and validation, and how many reviews of train were left out since validation holds them too."""
     data, labels = recipe.data, recipe.base.labels
-    splits = [read(source, labels, data.text_column, data.label_column) for source in (data.train, data.validation)]
+    splits = [
+        read(source, labels, data.text_column, data.label_column, skip_empty=bool(data.skip_empty))
+        for source in (data.train, data.validation)
+    ]
     if data.sample is not None:
         splits = [split.sample(data.sample, data.seed, labels) for split in splits]
     train = without_overlap(*splits)

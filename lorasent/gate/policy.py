@@ -10,6 +10,7 @@ from lorasent import settings
 from lorasent.errors import PolicyError
 from lorasent.recipe import Recipe
 from lorasent.settings import Section
+from lorasent.text import decode
 
 FAMILIES = ("integrity", "golden", "quality", "behaviour", "calibration", "cost")
 
@@ -28,6 +29,8 @@ class Data(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     text_column: str | None = None
     label_column: str | None = None
+    skip_empty: bool = False
+    """Whether reviews without a text are left out; else they are an error."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
 
 
@@ -127,11 +130,14 @@ class Policy(Section):
     verdict: Verdict = Verdict()
 
     @classmethod
-    def read(cls, path: str | Path, data: str | None = None) -> "Policy":
-        """Reads a policy; `data` replaces its source. Files that it names are looked for beside it first. Raises PolicyError."""
+    def read(cls, path: str | Path, data: str | None = None, *, skip_empty: bool = False) -> "Policy":
+        """Reads a policy; `data` replaces its source, `skip_empty` its key. Files that it names are looked for beside it first.
+
+        Raises PolicyError.
+        """
         path = Path(path)
         try:
-            tables = tomllib.loads(path.read_text("utf-8"))
+            tables = tomllib.loads(decode(path.read_bytes()))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise PolicyError(f"{path}: not valid TOML: {error}") from None
         except OSError as error:
@@ -140,6 +146,8 @@ class Policy(Section):
             _from(path.parent, tables.get(table), key)
         if data is not None and isinstance(tables.setdefault("data", {}), dict):
             tables["data"]["test"] = data
+        if skip_empty and isinstance(tables.get("data"), dict):
+            tables["data"]["skip_empty"] = True
         policy = settings.parse(cls, tables, str(path), PolicyError)
         if not tables.keys() & set(FAMILIES):
             raise PolicyError(

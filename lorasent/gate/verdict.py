@@ -109,7 +109,7 @@ def questions(policy: Policy, labels: Sequence[str]) -> list[list[str]]:
 
 
 def _read(data: Data, labels: Sequence[str]) -> Reviews:
-    reviews = read(data.test, labels, data.text_column, data.label_column)
+    reviews = read(data.test, labels, data.text_column, data.label_column, skip_empty=data.skip_empty)
     return reviews if data.sample is None else reviews.sample(data.sample, data.seed, labels)
 
 

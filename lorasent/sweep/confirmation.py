@@ -87,7 +87,7 @@ def source(recipe: Recipe, data: str | None, seeds: int) -> str | None:
 
 def unknown(recipe: Recipe, data: str) -> tuple[Reviews, int]:
     """The reviews that confirm, and how many of them trained the recipe or chose it. Raises SweepError if all did."""
-    reviews = rest = read(data, recipe.base.labels, **_columns(recipe))
+    reviews = rest = read(data, recipe.base.labels, **_reading(recipe))
     for split in read_splits(recipe)[:2]:
         rest = without_overlap(rest, split)
     if len(reviews) < 2:
@@ -97,8 +97,10 @@ def unknown(recipe: Recipe, data: str) -> tuple[Reviews, int]:
     return reviews, len(reviews) - len(rest)
 
 
-def _columns(recipe: Recipe) -> dict[str, str | None]:
-    return {"text_column": recipe.data.text_column, "label_column": recipe.data.label_column}
+def _reading(recipe: Recipe) -> dict[str, Any]:
+    """How its reviews are read, by the names that `data.read` and a policy have for it."""
+    data = recipe.data
+    return {"text_column": data.text_column, "label_column": data.label_column, "skip_empty": bool(data.skip_empty)}
 
 
 def confirm(
@@ -117,7 +119,7 @@ def confirm(
     changed = tuple(table for table, keys in best.to_json().items() if first.to_json().get(table) != keys)
     policy = Policy.model_validate(
         {
-            "data": {"test": data, "precision": precision, **_columns(first)},
+            "data": {"test": data, "precision": precision, **_reading(first)},
             "integrity": {"may_change": changed},
             "quality": {"margin": MARGIN},
         }

@@ -975,6 +975,14 @@ def test_a_policy_that_cannot_be_read_says_why(tmp_path):
         Policy.read(tmp_path / "gate.toml")
 
 
+def test_a_policy_is_text_as_people_save_it(tmp_path):
+    """With a byte-order mark and CR LF; --skip-empty sets the key of a policy that has data."""
+    (tmp_path / "gate.toml").write_bytes(b"\xef\xbb\xbf[quality]\r\n[data]\r\ntest = 'x'\r\n")
+    assert Policy.read(tmp_path / "gate.toml").data == Data(test="x")
+    assert Policy.read(tmp_path / "gate.toml", skip_empty=True).data == Data(test="x", skip_empty=True)
+    assert Policy.read(written(tmp_path, "[behaviour]"), skip_empty=True).data is None
+
+
 @pytest.mark.parametrize("family", ["integrity", "golden", "behaviour"])
 def test_some_families_need_no_data(tmp_path, family):
     """Each alone is a policy."""

@@ -1,5 +1,7 @@
 """Recipes: what ships, what overrides do, and what is refused."""
 
+from importlib import resources
+
 import pytest
 
 from lorasent.errors import RecipeError
@@ -122,3 +124,16 @@ def test_files_that_are_no_recipe_are_refused(tmp_path):
     path.write_bytes(b"# caf\xe9\n")
     with pytest.raises(RecipeError, match=r"UTF-8 text, found byte 0xe9 at 5"):
         Recipe.read(path)
+
+
+def test_a_recipe_is_text_as_people_save_it(tmp_path):
+    """With a byte-order mark and CR LF it is the same recipe."""
+    text = (resources.files("lorasent") / "recipes" / "embedded.toml").read_text("utf-8")
+    (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert Recipe.read(tmp_path / "mine.toml") == Recipe.read("embedded")
+
+
+def test_reviews_that_are_not_skipped_are_no_part_of_a_recipe():
+    """Off is absent, and so every fingerprint from before there was the key holds."""
+    assert Recipe.read("embedded", ["data.skip_empty=false"]).fingerprint == Recipe.read("embedded").fingerprint
+    assert Recipe.read("embedded", ["data.skip_empty=true"]).fingerprint != Recipe.read("embedded").fingerprint
