@@ -1,12 +1,13 @@
 """The command line. Results go to standard output, everything else to standard error; bad input exits 2 with one line."""
 
+import logging
 import os
 import sys
 
 import typer
 
 from lorasent.cli import judging, scoring, training
-from lorasent.cli.shared import console
+from lorasent.cli.shared import Teller, console
 from lorasent.errors import LorasentError
 
 USAGE_ERROR = 2
@@ -34,6 +35,7 @@ for command in (
 
 def main() -> None:
     """Runs the command line; every error that a user can cause becomes one line and exit code 2."""
+    logging.getLogger("lorasent").handlers = [Teller()]
     try:
         app()
     except LorasentError as error:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lorasent import files
-from lorasent.cli.shared import AdapterPath, console
+from lorasent.cli.shared import AdapterPath, SkipEmptyOption, console
 from lorasent.errors import LorasentError
 
 
@@ -20,6 +20,7 @@ def gate(
     ],
     policy: Annotated[Path, typer.Option(help="The policy.")] = Path("gate.toml"),
     data: Annotated[str | None, typer.Option(help="A source of labelled reviews, instead of the policy's.")] = None,
+    skip_empty: SkipEmptyOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     report: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
 ) -> None:
@@ -28,7 +29,7 @@ def gate(
     from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import judge
 
-    verdict = judge(candidate, baseline, Policy.read(policy, data))
+    verdict = judge(candidate, baseline, Policy.read(policy, data, skip_empty=skip_empty))
     again = shlex.join(["lorasent", *sys.argv[1:]])
     if report is not None:
         files.write(report, [reports.page(verdict, again)])
@@ -45,6 +46,7 @@ def record(
     out: Annotated[Path, typer.Option(help="The file, new.")],
     data: Annotated[str | None, typer.Option(help="A source of labelled reviews, instead of the policy's.")] = None,
     policy: Annotated[Path, typer.Option(help="The policy whose questions are answered.")] = Path("gate.toml"),
+    skip_empty: SkipEmptyOption = False,
 ) -> None:
     """Record an adapter's answers to everything that a policy asks, as a baseline for another machine or other libraries."""
     from lorasent import evidence
@@ -53,7 +55,7 @@ def record(
 
     if out.exists():
         raise LorasentError(f"{out}: exists already; choose another --out or remove it")
-    asked = Policy.read(policy, data)
+    asked = Policy.read(policy, data, skip_empty=skip_empty)
     live = evidence.LiveSubject(adapter, asked.data.precision if asked.data else "fp32")
     evidence.record(live, questions(asked, live.labels), out)
     console.print(f"Written: {out}. Judge against it: lorasent gate CANDIDATE --baseline {out}")

@@ -1,8 +1,10 @@
 """Commands that ask one adapter, or the machine: predict, evaluate, doctor."""
 
+import functools
 import io
 import json
 import os
+import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -13,8 +15,9 @@ import typer
 from rich.console import Console
 
 from lorasent import files
-from lorasent.cli.shared import AdapterPath, PrecisionOption, TextColumnOption, console, load_scorer
+from lorasent.cli.shared import AdapterPath, PrecisionOption, SkipEmptyOption, TextColumnOption, console, load_scorer, write_lines
 from lorasent.errors import DataError, LorasentError
+from lorasent.text import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,19 +36,19 @@ def predict(
     source: Annotated[str | None, typer.Option("--input", help="A source of reviews, labelled or not.")] = None,
     output: Annotated[Path | None, typer.Option(help="File to write instead of standard output.")] = None,
     text_column: TextColumnOption = None,
+    skip_empty: SkipEmptyOption = False,
     precision: PrecisionOption = "fp32",
 ) -> None:
     """Label reviews: one JSON object a line, with text, label and probability."""
     if texts and source:
         raise LorasentError("predict: give reviews as arguments or with --input, not both")
-    reviews = _input(texts, source, text_column)
+    reviews = _input(texts, source, text_column, skip_empty=skip_empty)
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         raise LorasentError(f"--output {output}: expected a file in a directory that exists")
     scorer = load_scorer(adapter, precision)
     lines = (json.dumps(vars(row), ensure_ascii=False) + "\n" for row in scorer.stream(reviews))
     if output is None:
-        sys.stdout.writelines(lines)
-        sys.stdout.flush()
+        write_lines(lines)
         return
     files.write(output, lines)
     console.print(f"Written: {output}")
@@ -64,6 +67,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     text_column: TextColumnOption = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
+    skip_empty: SkipEmptyOption = False,
     precision: PrecisionOption = "fp32",
 ) -> None:
     """Measure an adapter on labelled reviews."""
@@ -74,7 +78,7 @@ def evaluate(
     from lorasent.data import read
     from lorasent.slices import require
 
-    reviews = read(data, scorer.labels, text_column, label_column)
+    reviews = read(data, scorer.labels, text_column, label_column, skip_empty=skip_empty)
     for column in slices or ():
         require(column, reviews)
     logits = scorer.logits(reviews.texts)
@@ -91,27 +95,51 @@ def evaluate(
 
 def doctor() -> None:
     """Say what this machine offers."""
-    import platform
     from importlib import metadata
 
+    libraries = ("lorasent", "torch", "transformers", "peft", "datasets")
+    rows: dict[str, Callable[[], str]] = {name: functools.partial(metadata.version, name) for name in libraries}
+    rows |= {
+        "python": platform.python_version,
+        "processor": _processor,
+        "bf16": _bf16,
+        "gpu": _gpu,
+        "embedded base": _embedded_base,
+        "hub": _ask_hub,
+    }
+    for name, question in rows.items():
+        try:
+            answer = question()
+        except Exception as error:  # doctor reports faults, it does not stop at them
+            answer = f"no: {(str(error).splitlines() or [''])[0] or type(error).__name__}"
+        write_lines([f"{name:<14}{shown(answer, 200)}\n"])
+
+
+def _processor() -> str:
     import torch
 
-    from lorasent.base import find
+    return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _bf16() -> str:
+    import torch
+
     from lorasent.scoring import uses_bf16
 
-    rows = {name: metadata.version(name) for name in ("lorasent", "torch", "transformers", "peft", "datasets")}
-    rows["python"] = platform.python_version()
-    rows["processor"] = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    rows["bf16"] = (
-        "in hardware (precision auto = bf16)"
-        if uses_bf16("auto", torch.device("cpu"))
-        else "not in hardware (precision auto = fp32)"
-    )
-    rows["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    rows["embedded base"] = _tried(lambda: f"{find('embedded').sha256[:12]}… (as pinned)")
-    rows["hub"] = _tried(_ask_hub)
-    for name, value in rows.items():
-        print(f"{name:<14}{value}")
+    there = uses_bf16("auto", torch.device("cpu"))
+    return "in hardware (precision auto = bf16)" if there else "not in hardware (precision auto = fp32)"
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+
+
+def _embedded_base() -> str:
+    from lorasent.base import find
+
+    return f"{find('embedded').sha256[:12]}… (as pinned)"
 
 
 def _mistakes(
@@ -129,13 +157,13 @@ def _mistakes(
         )
 
 
-def _input(texts: list[str] | None, source: str | None, text_column: str | None) -> Iterable[str]:
+def _input(texts: list[str] | None, source: str | None, text_column: str | None, *, skip_empty: bool) -> Iterable[str]:
     from lorasent.data import check_texts, read_texts
 
     if source is not None:
-        return read_texts(source, text_column)
+        return read_texts(source, text_column, skip_empty=skip_empty)
     if texts:
-        return list(check_texts(texts, "arguments"))
+        return list(check_texts(texts, "arguments", skip_empty=skip_empty))
     if sys.stdin.isatty():
         console.print("Reading reviews from standard input, one a line.")
     return _lines()
@@ -159,11 +187,3 @@ def _ask_hub() -> str:
         return "offline (HF_HUB_OFFLINE is set); the cache is used"
     get_session().head(constants.ENDPOINT, timeout=3)
     return f"{constants.ENDPOINT} answers"
-
-
-def _tried(question: Callable[[], str]) -> str:
-    """An answer, or why there is none: doctor reports faults, it does not stop at them."""
-    try:
-        return question()
-    except Exception as error:
-        return f"no: {(str(error).splitlines() or [type(error).__name__])[0]}"

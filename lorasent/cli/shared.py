@@ -1,5 +1,8 @@
 """What all commands share: the console, options of one meaning, a scorer by its directory."""
 
+import logging
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +20,26 @@ console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, em
 
 AdapterPath = Annotated[Path, typer.Argument(metavar="ADAPTER", help="An adapter directory.")]
 TextColumnOption = Annotated[str | None, typer.Option(help="Column of the reviews. [default: text, review or sentence]")]
+SkipEmptyOption = Annotated[
+    bool, typer.Option("--skip-empty", help="Leave out reviews without a text, and name their rows; else they are an error.")
+]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the machine has it in hardware.")]
 RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe's name or the path of a TOML file.")]
+
+
+class Teller(logging.Handler):
+    """Tells what the package has to say beside its results, as a reading that left rows out."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line on standard error."""
+        console.print(record.getMessage())
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Writes lines of JSON to standard output: as UTF-8, whatever the console's encoding is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.writelines(line.encode(errors="backslashreplace") for line in lines)  # a lone surrogate: as JSON escapes it
+    sys.stdout.buffer.flush()
 
 
 def check_precision(precision: str) -> None:

@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from lorasent.cli.shared import INTERRUPTED, PrecisionOption, RecipeArgument, check_precision, console, load_scorer
+from lorasent.cli.shared import (
+    INTERRUPTED,
+    PrecisionOption,
+    RecipeArgument,
+    SkipEmptyOption,
+    check_precision,
+    console,
+    load_scorer,
+    write_lines,
+)
 from lorasent.errors import LorasentError, RecipeError
 
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides a key: lora.r=8")]
@@ -23,6 +32,7 @@ def train(
     validation: Annotated[str | None, typer.Option(help="Source of the reviews that choose the epoch.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
     set_: SetOption = None,
+    skip_empty: SkipEmptyOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
     """Train an adapter from a recipe."""
@@ -32,6 +42,8 @@ def train(
     values: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     if base is not None:
         values["base.revision"] = None  # it pins the recipe's own base
+    if skip_empty:
+        values["data.skip_empty"] = True
     read = Recipe.read(recipe, set_ or [], values)
     out = out or Path("adapters") / Path(recipe).stem
     try:
@@ -80,14 +92,14 @@ def augment(
         train = read_splits(read)[0]
         shown = zip(augmentation.epoch(train.texts, settings, seed, 0), train.labels.tolist(), train.texts, strict=True)
         lines = ({"text": text, "label": labels[label], "original": original} for text, label, original in shown)
-        sys.stdout.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        sys.stdout.flush()
+        write_lines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         return
     from lorasent import preservation
     from lorasent.data import read as read_reviews
 
     scorer = load_scorer(judge, "auto")
-    reviews = read_reviews(data or read.data.validation, scorer.labels, read.data.text_column, read.data.label_column)
+    source, skip_empty = data or read.data.validation, bool(read.data.skip_empty)
+    reviews = read_reviews(source, scorer.labels, read.data.text_column, read.data.label_column, skip_empty=skip_empty)
     found, allowed = preservation.check(scorer, reviews, settings, seed), preservation.MARGIN if margin is None else margin
     print(preservation.table(found, allowed))
     console.print(f"Asked about {len(reviews)} reviews of {reviews.source}.")

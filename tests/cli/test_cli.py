@@ -1,6 +1,8 @@
 """The command line as its user meets it: a process, its output, its exit code."""
 
+import io
 import json
+import platform
 import re
 import shutil
 import signal
@@ -302,7 +304,7 @@ BAD_TRAINING = {
     "unknown label": (["--train", "label.csv"], "label.csv: column label, row 1: unknown label 'meh'; expected Negative, Positive"),
     "one class": (["--train", "one.csv"], "one.csv: training needs reviews of every label, found none labelled Negative"),
     "not UTF-8": (["--train", "latin.csv"], "latin.csv: expected UTF-8, found byte 0xe9"),
-    "NaN text": (["--train", "nan.jsonl"], "nan.jsonl: column text, row 1: expected a text, found nan"),
+    "NaN text": (["--train", "nan.jsonl"], "nan.jsonl: column text, row 1: expected a text, found nothing"),
     "unreachable hub": (["--base", "no-one/nothing"], "no-one/nothing: no such directory, not in the cache, and not to be had"),
     "unreachable data": (["--train", "no-one/nothing:train"], "no-one/nothing: no such file, and not to be had as a hub data set"),
     "output exists": (["--out", "there"], "there: exists already; choose another --out or remove it"),
@@ -396,3 +398,90 @@ def test_usage_errors_exit_2(lorasent):
     """Unknown commands and options are typer's to explain, with the same code."""
     assert lorasent("trian").returncode == 2
     assert lorasent("train", "--nonsense").returncode == 2
+
+
+def test_empty_reviews_are_left_out_and_named(lorasent, small_adapter, tmp_path):
+    """By predict and evaluate, on standard error, with the rows of the source; without the option the error names it."""
+    (tmp_path / "in.csv").write_text('text,label\nfine,0\n" ",1\nfine,1\n')  # one of them is a mistake
+    for command in (["predict", small_adapter, "--input"], ["evaluate", small_adapter, "--json", "--errors", "--data"]):
+        done = lorasent(*command, "in.csv", "--skip-empty")
+        assert done.returncode == 0, done.stderr
+        assert "in.csv: column text: 1 of 3 rows left out, which are empty: row 2\n" in done.stderr
+    found = json.loads(done.stdout)
+    rows = [row for one in found["errors"]["by_slice"] if one["column"] == "truncated" for row in one["worst"]]
+    assert found["n"] == 2
+    assert rows == [one["row"] for one in found["errors"]["worst"]]
+    assert {(one["row"], one["line"]) for one in found["errors"]["worst"]} <= {(1, 2), (3, 4)}
+    one_line(lorasent("evaluate", small_adapter, "--data", "in.csv"), "row 2: expected a text, found nothing; leave such rows out")
+
+
+@pytest.mark.slow
+def test_a_run_and_a_verdict_leave_empty_reviews_out(lorasent, small_recipe, small_adapter, tmp_path):
+    """train and gate, by the option or by the key that a recipe and a policy have for it."""
+    rows = [("fine", 1), ("", 1), ("dull", 0)] * 4
+    (tmp_path / "in.jsonl").write_text(
+        "".join(
+            json.dumps({"text": f"{text} {row}" if text else "", "label": label}) + "\n" for row, (text, label) in enumerate(rows)
+        )
+    )
+    data = ["--train", "in.jsonl", "--validation", "embedded:validation", "--set", "data.sample=8", "--out", "mine"]
+    one_line(lorasent("train", small_recipe, *data), "in.jsonl: column text, row 2: expected a text, found nothing")
+    done = lorasent("train", small_recipe, *data, "--skip-empty")
+    assert done.returncode == 0, done.stderr
+    assert "in.jsonl: column text: 4 of 12 rows left out, which are empty: row 2, 5, 8, 11\n" in done.stderr
+    assert json.loads((tmp_path / "mine" / "lorasent.json").read_text())["recipe"]["data"]["skip_empty"] is True
+    (tmp_path / "gate.toml").write_text('[quality]\n[data]\ntest = "in.jsonl"\n')
+    verdict = ["gate", small_adapter, "--baseline", small_adapter, "--json"]
+    assert lorasent(*verdict).returncode == 4
+    done = lorasent(*verdict, "--skip-empty")
+    assert "4 of 12 rows left out" in done.stderr
+    assert "data" in json.loads(done.stdout)["evidence"]
+
+
+def test_lines_of_json_are_utf_8_whatever_the_console_is(lorasent, small_recipe, small_adapter, tmp_path, monkeypatch):
+    """Here one of ASCII; doctor, too, says all that it knows."""
+    (tmp_path / "in.csv").write_text("text,label\ngrößer 映画,1\ndull,0\n", "utf-8")
+    ways = ["--train", "in.csv", "--set", "data.sample=2", "--set", "augmentation.typos=0.1"]
+    for command in (["predict", small_adapter, "--input", "in.csv"], ["augment", small_recipe, *ways]):
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.FileIO(1, "w", closefd=False), "ascii"))
+        done = lorasent(*command)
+        assert done.returncode == 0, done.stderr
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert "größer 映画" in {row.get("original", row["text"]) for row in rows}
+    assert "embedded base 53aa51172d14… (as pinned)" in lorasent("doctor").stdout
+
+
+@pytest.mark.parametrize("broken", ["metadata", "torch", "scoring", "everything"])
+def test_doctor_tells_each_row_on_its_own(lorasent, monkeypatch, broken):
+    """A package that is missing, or that falls over, costs its own rows."""
+
+    def fall(*_, **__):
+        raise ValueError("fell over\nat length")
+
+    if broken in ("metadata", "everything"):
+        monkeypatch.setattr("importlib.metadata.version", fall)
+    if broken in ("torch", "everything"):
+        monkeypatch.setitem(sys.modules, "torch", None)
+    if broken in ("scoring", "everything"):
+        monkeypatch.setattr("lorasent.base.find", fall)
+        monkeypatch.setattr("lorasent.scoring.uses_bf16", fall)
+    done = lorasent("doctor")
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.split(maxsplit=1) for line in done.stdout.replace("embedded base", "embedded_base").splitlines())
+    assert list(rows) == [
+        "lorasent",
+        "torch",
+        "transformers",
+        "peft",
+        "datasets",
+        "python",
+        "processor",
+        "bf16",
+        "gpu",
+        "embedded_base",
+        "hub",
+    ]
+    assert rows["python"] == platform.python_version()
+    assert (rows["datasets"] == "no: fell over") is (broken in ("metadata", "everything"))
+    assert rows["gpu"].startswith("no: import of torch halted") is (broken in ("torch", "everything"))
+    assert (rows["embedded_base"] == "no: fell over") is (broken in ("scoring", "everything"))
