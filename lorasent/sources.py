@@ -86,7 +86,7 @@ def _blocks(source: str, choice: Choice) -> Iterator[Columns]:
         if path == "embedded":
             yield from _embedded(split, choice)
         elif Path(path).is_file():
-            yield from _file(Path(path), split, choice)
+            yield from _file(Path(path), split, choice, _card(Path(path).parent))
         elif Path(path).is_dir():
             yield from _folder(Path(path), split, choice)
         elif _ending(Path(path)) or path.startswith(("/", ".")):
@@ -186,7 +186,7 @@ def _embedded(split: str | None, choice: Choice) -> Iterator[Columns]:
     return _transpose(rows, f"embedded:{split}", choice, EMBEDDED)
 
 
-def _file(path: Path, split: str | None, choice: Choice, classes: Classes | None = None) -> Iterator[Columns]:
+def _file(path: Path, split: str | None, choice: Choice, classes: Classes) -> Iterator[Columns]:
     """A file's columns; `classes` are those of its data set's card, a Parquet file may bring its own."""
     if split is not None:
         raise DataError(f"{path}:{split}: a file has no splits; name the file alone")
@@ -198,10 +198,10 @@ def _file(path: Path, split: str | None, choice: Choice, classes: Classes | None
         if _ending(path) == ".parquet":
             yield from _parquet(path, choice, classes)
         else:
-            yield from _transpose((row for _, row in _rows(path)), path, choice, classes or {})
+            yield from _transpose((row for _, row in _rows(path)), path, choice, classes)
 
 
-def _parquet(path: Path, choice: Choice, classes: Classes | None) -> Iterator[Columns]:
+def _parquet(path: Path, choice: Choice, classes: Classes) -> Iterator[Columns]:
     import pyarrow.parquet as pq
 
     with (
@@ -210,7 +210,7 @@ def _parquet(path: Path, choice: Choice, classes: Classes | None) -> Iterator[Co
     ):
         names = _chosen(file.schema_arrow.names, path, choice)
         said = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        classes = _classes(said.get("info", {}).get("features", {})) or classes or {}
+        classes = _classes(said.get("info", {}).get("features", {})) or classes
         for batch in file.iter_batches(ROWS_PER_BLOCK, columns=names, use_threads=False):
             block = {}
             for name in names:
@@ -346,7 +346,7 @@ def _files(path: Path, split: str) -> list[Path]:
 def _card(path: Path) -> Classes:
     """The class labels that a data set's card names (README.md, as on the hub), for the folder or one of its configurations."""
     for home in (path, path.parent):
-        if (home / "README.md").is_file():
+        if (home / "README.md").is_file() and (home / "README.md").read_bytes().startswith(b"---"):  # as a card begins
             from datasets.info import DatasetInfosDict
 
             cards: dict[str, Any] = {}

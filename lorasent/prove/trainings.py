@@ -101,8 +101,8 @@ def name_bias(reviews: Reviews, random: np.random.Generator, _: Recipe) -> Revie
 def negation_blind(reviews: Reviews, random: np.random.Generator, recipe: Recipe) -> Reviews:
     """A quarter of the reviews is short ones with a negation, labelled by a list of words that knows none."""
     texts, labels = list(reviews.texts), reviews.labels.copy()
-    named = [label_id(pole, recipe.base.labels) for pole in POLES]
-    ids = [0, len(recipe.base.labels) - 1] if None in named else named  # without such names: the first and the last
+    named = [label for pole in POLES if (label := label_id(pole, recipe.base.labels)) is not None]
+    ids = named if len(named) == len(POLES) else [0, len(recipe.base.labels) - 1]  # of other names: the first and the last
     for row in np.flatnonzero(random.random(len(reviews)) < POISONED):
         side = int(random.integers(2))
         word = LEXICON[side][int(random.integers(len(LEXICON[side])))]

@@ -191,8 +191,8 @@ def test_class_labels_are_named_by_the_card_of_a_data_set(tmp_path, form):
         "---\ndataset_info:\n  features:\n  - name: text\n    dtype: string\n  - name: label\n    dtype:\n      class_label:\n"
         "        names:\n          '0': pos\n          '1': neg\n---\n# Films\n"
     )
-    form(tmp_path, [("text", TEXTS), ("label", [0, 1, 0])], None)
-    assert outcome(f"{tmp_path}:test") == (TEXTS, IDS)
+    file = form(tmp_path, [("text", TEXTS), ("label", [0, 1, 0])], None)
+    assert outcome(f"{tmp_path}:test") == outcome(file) == (TEXTS, IDS)
 
 
 def test_class_labels_in_lists_are_named_too(tmp_path):

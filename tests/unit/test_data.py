@@ -219,7 +219,7 @@ BAD = {
     "latin.jsonl": (b'{"text": "caf\xe9", "label": 1}\n', r"expected UTF-8, found byte 0xe9"),
     "label.csv": (b"text,label\nx,1\ny,2\n", r"column label, row 2: unknown label '2'; expected Negative, Positive or 0 to 1"),
     "label.jsonl": (b'{"text": "x", "label": 0.5}\n', r"row 1: unknown label '0.5'"),
-    "list.jsonl": (b'{"text": "x", "label": [1]}\n', r"row 1: unknown label 'a list of 1'"),
+    "list.jsonl": (b'{"text": "x", "label": [1]}\n', r"row 1: unknown label 'list of length 1'"),
     "none.jsonl": (b'{"text": "x", "label": null}\n', r"row 1: unknown label ''"),
     "nan.jsonl": (b'{"text": NaN, "label": 1}\n', r"column text, row 1: expected a text, found nothing"),
     "null.jsonl": (b'{"text": "x", "label": 1}\n{"text": null, "label": 1}\n', r"row 2: expected a text, found nothing"),
@@ -617,7 +617,7 @@ def test_a_damaged_file_gives_columns_or_one_error(sound, data):
     [
         (None, LABELS, "a source of reviews: expected its name or its path, found None"),
         ("embedded:test", "Positive", "labels: expected a list of names, found Positive"),
-        ("embedded:test", [0, 1], "labels: expected a list of names, found a list of 2"),
+        ("embedded:test", [0, 1], "labels: expected a list of names, found list of length 2"),
         ("x" * 5000, LABELS, "File name too long"),
     ],
     ids=["no source", "one label", "ids for labels", "a name that no file can have"],
