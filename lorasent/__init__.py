@@ -5,6 +5,7 @@ A map of the house; imports go down only.
     cli/            the command line
     pytest_plugin   the pytest face of goldens
     pytest_gate     the pytest face of the gate: a policy is a file of tests
+    pytest_options  options that are added when they are used, where nobody else has them
     progress        how a training run is told on a terminal
     report          a verdict for people: terminal and page
     evaluation      an evaluation for people and as JSON

@@ -380,6 +380,17 @@ def test_a_block_fails_its_check_and_skips_what_was_not_asked(project, small_ada
 
 
 @pytest.mark.slow
+def test_a_bank_that_is_none_fails_the_tests(project, small_adapter):
+    """INVALID belongs to no check of a policy that asks for sound files alone, all of which pass."""
+    (project.path / "gate-i.toml").write_text("[integrity]\n")
+    against = ("--gate-candidate", small_adapter, "--gate-baseline", small_adapter, "--gate-baseline", small_adapter)
+    result = run(project, "gate-i.toml", *against)
+    assert result.ret == 1
+    assert result.parseoutcomes().keys() == {"failed"}
+    result.stdout.fnmatch_lines(["INVALID: *", "*INVALID *baseline*"])
+
+
+@pytest.mark.slow
 def test_data_that_cannot_be_judged_fail_the_tests(project, small_adapter):
     """INVALID is never green, though no test is called after what was missing."""
     result = run(
@@ -393,7 +404,7 @@ def test_a_policy_needs_a_candidate_and_does_not_disturb_other_tests(project):
     """Named without one: one clear error. Not named: the project's own tests run as before."""
     result = run(project, "gate.toml")
     assert result.ret != 0
-    result.stdout.fnmatch_lines(["*gate.toml: a policy needs --candidate DIR and --baseline DIR"])
+    result.stdout.fnmatch_lines(["*gate.toml: a policy needs --gate-candidate=DIR and --gate-baseline=DIR"])
     run(project).assert_outcomes(passed=1)
 
 

@@ -1,0 +1,83 @@
+"""Options of pytest that are added when they are used, where nobody else has them.
+
+pytest refuses two options of one name, and a plugin is asked before any conftest. So lorasent adds no option at first. Once the
+project's own plugins and conftests have added theirs, it adds those of its own that stand in the command line and that nobody
+knows: what would end in "unrecognized arguments" otherwise.
+"""
+
+import inspect
+from collections.abc import Generator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorasent.text import shown
+
+Options = Mapping[str, Mapping[str, Any]]
+"""What `addoption` takes, by the option's name."""
+
+
+def added(config: pytest.Config, parser: pytest.Parser, args: list[str], options: Options) -> Generator[None, Any, Any]:
+    """The wrapper of pytest_load_initial_conftests: afterwards what is used of `options`, and nobody else's, is an option.
+
+    Before that, pytest takes the value in "--gate-baseline DIR" for a test path. Its conftests are not loaded. Raises UsageError
+    where pytest took another project's settings by it.
+    """
+    namespace = config.known_args_namespace
+    paths = namespace.file_or_dir
+    values = [value for _, value in _values(args, options, _unknown(parser, args))]
+    namespace.file_or_dir = [path for path in paths if path not in values]
+    result = yield
+    unknown = _unknown(parser, args)
+    for name, attributes in options.items():
+        if name in unknown or (namespace.help and _is_free(parser, name)):
+            parser.getgroup("lorasent").addoption(name, **attributes)
+    if pairs := _values(args, options, unknown):
+        values = [value for _, value in pairs]
+        _refuse_another_project(config, [path for path in paths if path not in values], pairs)
+    return result
+
+
+def _values(args: Sequence[str], options: Options, unknown: set[str]) -> list[tuple[str, str]]:
+    """Options that nobody else has and their values, where a blank stands between."""
+    ours = {name for name in options.keys() & unknown if options[name].get("action") != "store_true"}
+    return [(word, value) for word, value in pairwise(args) if word in ours]
+
+
+def _unknown(parser: pytest.Parser, args: Sequence[str]) -> set[str]:
+    """The names of options that stand in the command line and that nobody has added."""
+    return {word.partition("=")[0] for word in parser.parse_known_and_unknown_args(args)[1]}
+
+
+def _is_free(parser: pytest.Parser, name: str) -> bool:
+    try:
+        return name in _unknown(parser, [name])
+    except pytest.UsageError:  # somebody's, and it lacks its value
+        return False
+
+
+def _refuse_another_project(config: pytest.Config, paths: Sequence[str], pairs: Sequence[tuple[str, str]]) -> None:
+    """Raises UsageError where the settings are others than those that pytest finds by `paths` alone."""
+    if config.inipath and config.inipath != _settings(config, paths):
+        raise pytest.UsageError(
+            f"pytest took the value of {pairs[0][0]} for a test path, and {shown(config.inipath)} for this project's settings: "
+            f"write {shown(' '.join(map('='.join, pairs)), 1000)}"
+        )
+
+
+def _settings(config: pytest.Config, paths: Sequence[str]) -> Path | None:
+    """The file of settings that pytest finds by `paths`."""
+    from _pytest.config.findpaths import determine_setup
+
+    namespace = config.known_args_namespace
+    arguments: dict[str, Any] = {
+        "inifile": namespace.inifilename,
+        "override_ini": namespace.override_ini,
+        "args": paths,
+        "rootdir_cmd_arg": namespace.rootdir or None,
+        "invocation_dir": config.invocation_params.dir,
+    }
+    parameters = inspect.signature(determine_setup).parameters  # versions of pytest differ
+    return determine_setup(**{name: value for name, value in arguments.items() if name in parameters})[1]
