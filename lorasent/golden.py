@@ -16,8 +16,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from lorasent import files, machine
 from lorasent.errors import GoldenError
+from lorasent.text import shown
 
 MANIFEST = "MANIFEST.json"
+
+KIND = "lorasent goldens"
+"""What a manifest says that it is of."""
 
 SHOWN = 12
 """How many differences are shown side by side; the rest are counted."""
@@ -134,14 +138,14 @@ def describe(name: str, recorded: Golden, differences: Sequence[Difference]) -> 
     moved = [(difference.moved, difference) for difference in differences if difference.moved is not None]
     if moved:
         _, farthest = max(moved, key=lambda pair: pair[0])
-        lines.append(f"farthest: row {farthest.row}, {farthest.column}: {_distance(farthest)}")
+        lines.append(f"farthest: row {farthest.row}, {shown(farthest.column)}: {_distance(farthest)}")
     for difference in differences[:SHOWN]:
         title = "golden"
         if difference.row >= 0:
-            title = f"row {difference.row} ({str(next(iter(recorded.rows[difference.row].values())))[:50]})"
+            title = f"row {difference.row} ({shown(str(next(iter(recorded.rows[difference.row].values())))[:50], 200)})"
         limit = "" if difference.moved is None else f"   {_distance(difference)}"
         lines += [
-            f"{title}, {difference.column}:{limit}",
+            f"{title}, {shown(difference.column)}:{limit}",
             f"  recorded  {_shown(difference.recorded)}",
             f"  found     {_shown(difference.found)}",
         ]
@@ -164,32 +168,51 @@ def goldens(folder: Path) -> list[str]:
 
 
 def write_manifest(folder: Path) -> bool:
-    """Makes MANIFEST.json agree with the folder; whether it had to change."""
-    hashes = _hashes(folder)
-    if (folder / MANIFEST).is_file() and read_manifest(folder) == hashes:
+    """Makes MANIFEST.json agree with the folder; whether it had to change. Raises GoldenError where it is somebody else's."""
+    path, hashes = folder / MANIFEST, _hashes(folder)
+    if path.exists() and read_manifest(folder) == hashes and is_manifest(path):
         return False
-    files.write(folder / MANIFEST, [files.canonical({"files": hashes})])
+    files.write(path, [manifest(hashes)])
     return True
+
+
+def manifest(hashes: Mapping[str, str]) -> str:
+    """MANIFEST.json of these hashes, by path inside the folder."""
+    return files.canonical({"files": hashes, "kind": KIND})
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest of goldens by what it says of itself: other projects have files of that name, too."""
+    try:
+        listed = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(listed, dict) and listed.get("kind") == KIND
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
     """The hashes that MANIFEST.json lists, by path inside the folder. Raises GoldenError."""
     path = folder / MANIFEST
     try:
-        listed: dict[str, str] = json.loads(path.read_bytes())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise GoldenError(f"{path}: missing, or not a manifest of goldens; --update-golden writes it") from None
-    return listed
+        said = json.loads(path.read_bytes())
+        listed: dict[str, str] = said["files"]
+        if said.get("kind", KIND) == KIND and all(len(digest) == 64 for digest in listed.values()):
+            return listed
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise GoldenError(
+        f"{path}: missing, or not a manifest of goldens; where it lies, remove it, and --lorasent-update-golden writes one"
+    )
 
 
 def faults(folder: Path) -> list[str]:
     """What MANIFEST.json and the folder do not agree on, a line each."""
     listed, there = read_manifest(folder), _hashes(folder)
     return [
-        *(f"{folder.name}/{name}: missing, {MANIFEST} lists it" for name in sorted(listed.keys() - there.keys())),
-        *(f"{folder.name}/{name}: {MANIFEST} does not list it" for name in sorted(there.keys() - listed.keys())),
+        *(f"{folder.name}/{shown(name)}: missing, {MANIFEST} lists it" for name in sorted(listed.keys() - there.keys())),
+        *(f"{folder.name}/{shown(name)}: {MANIFEST} does not list it" for name in sorted(there.keys() - listed.keys())),
         *(
-            f"{folder.name}/{name}: not the file that {MANIFEST} lists (another sha256)"
+            f"{folder.name}/{shown(name)}: not the file that {MANIFEST} lists (another sha256)"
             for name in sorted(there.keys() & listed.keys())
             if there[name] != listed[name]
         ),
@@ -222,7 +245,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_shown(item) for item in value)}]"
     text = "nothing" if value is None else str(value)
-    return text if len(text) <= 200 else text[:200] + "…"
+    return shown(text if len(text) <= 200 else text[:200] + "…", 1000)
 
 
 def _first(error: ValidationError) -> str:

@@ -7,46 +7,102 @@
 Missing or different fails. `--update-golden` writes what was found, shows old and new side by side and leaves the run red;
 it is refused where nobody would look: under CI, under xdist, and on a tree with other changes. A golden that no test claims
 fails a run of the whole suite, and so does a file that MANIFEST.json does not list as it is.
+
+A project asks for this by the setting lorasent_golden_folder, or by a MANIFEST.json of goldens in its folder `golden`. In any other
+project nothing of ours is called golden: marker and fixture are lorasent_golden, the option is --lorasent-update-golden.
 """
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lorasent import golden as goldens
 from lorasent.errors import GoldenError
+from lorasent.pytest_options import added
+from lorasent.text import shown
+
+if TYPE_CHECKING:
+    from lorasent.golden import Row
 
 pytest_plugins = ["lorasent.pytest_gate"]
 
-UPDATE = "--update-golden"
+FOLDER = "lorasent_golden_folder"
+"""The setting: the folder of the goldens, from the root directory."""
+
+UPDATE = "--lorasent-update-golden"
+SHORT = "--update-golden"
+OPTION = {
+    "dest": "lorasent_update_golden",
+    "action": "store_true",
+    "help": "write the goldens that are missing or differ, show old and new, leave the run red",
+}
+
+MARKERS = ("lorasent_golden", "golden")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds --update-golden and the setting golden_folder."""
-    parser.getgroup("lorasent").addoption(
-        UPDATE, action="store_true", help="write the goldens that are missing or differ, show old and new, leave the run red"
-    )
-    parser.addini("golden_folder", "folder of the goldens, from the root directory", default="golden")
+    """Adds the setting lorasent_golden_folder."""
+    parser.addini(FOLDER, "folder of the goldens, from the root directory", default="")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Generator[None, Any, Any]:
+    """Adds --lorasent-update-golden; --update-golden where a project asks for goldens."""
+    names = (UPDATE, SHORT) if _is_asked(early_config) else (UPDATE,)
+    return (yield from added(early_config, parser, args, dict.fromkeys(names, OPTION)))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker; refuses an update where nobody would look at it."""
-    config.addinivalue_line("markers", "golden(name): the test holds something to the golden of that name")
-    if config.getoption(UPDATE) and (reason := _refusal(config)):
+    config.addinivalue_line("markers", "lorasent_golden(name): the test holds something to the golden of that name")
+    if _is_asked(config):
+        config.addinivalue_line("markers", "golden(name): the test holds something to the golden of that name")
+        if not any(callable(getattr(plugin, "golden", None)) for plugin in config.pluginmanager.get_plugins()):
+            config.pluginmanager.register(Short(), "lorasent_golden")
+    if is_update(config) and (reason := _refusal(config)):
         raise pytest.UsageError(f"{UPDATE}: refused {reason}")
 
 
+def folder(config: pytest.Config) -> Path:
+    """The folder of a project's goldens."""
+    return config.rootpath / (config.getini(FOLDER) or "golden")
+
+
+def is_update(config: pytest.Config) -> bool:
+    """Whether what is found is written."""
+    return bool(config.getoption("lorasent_update_golden", False))
+
+
+def _is_asked(config: pytest.Config) -> bool:
+    """Whether the project has goldens of ours."""
+    if config.getini(FOLDER) or is_update(config):
+        return True
+    if not (manifest := folder(config) / "MANIFEST.json").is_file():
+        return False
+    from lorasent import golden as goldens
+
+    return goldens.is_manifest(manifest)
+
+
 @pytest.fixture
-def golden(request: pytest.FixtureRequest) -> "Check":
+def lorasent_golden(request: pytest.FixtureRequest) -> "Check":
     """Holds rows to the golden that the test's marker names."""
-    marker = request.node.get_closest_marker("golden")
-    if marker is None or len(marker.args) != 1:
+    marker = next(filter(None, map(request.node.get_closest_marker, MARKERS)), None)
+    if marker is None or len(marker.args) != 1 or not isinstance(marker.args[0], str):
         raise pytest.UsageError('the fixture golden needs a marker that names it: @pytest.mark.golden("predictions/samples")')
-    return Check(_folder(request.config), marker.args[0], update=request.config.getoption(UPDATE))
+    return Check(folder(request.config), marker.args[0], update=is_update(request.config))
+
+
+class Short:
+    """The fixture's short name."""
+
+    @pytest.fixture
+    def golden(self, lorasent_golden: "Check") -> "Check":
+        """Holds rows to the golden that the test's marker names."""
+        return lorasent_golden
 
 
 class Check:
@@ -59,7 +115,7 @@ class Check:
 
     def check(
         self,
-        rows: Sequence[goldens.Row],
+        rows: "Sequence[Row]",
         *,
         about: str,
         producer: Mapping[str, str],
@@ -69,6 +125,8 @@ class Check:
     ) -> None:
         """Fails the test unless `rows` are those recorded, within the tolerance (absolute, by column)."""
         __tracebackhide__ = True
+        from lorasent import golden as goldens
+
         found = goldens.make(rows, about=about, producer=producer, tolerance=tolerance, why=why, seed=seed)
         if not self.path.is_file():
             if not self.update:
@@ -90,23 +148,32 @@ _AFTERWARDS = f"Read the difference, commit it, and run again without {UPDATE}: 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """After an update the manifest agrees with the folder again; if it had to change, the run is red."""
-    folder = _folder(session.config)
-    if session.config.getoption(UPDATE) and folder.is_dir() and goldens.write_manifest(folder):
+    path = folder(session.config)
+    if not is_update(session.config) or not path.is_dir():
+        return
+    from lorasent import golden as goldens
+
+    try:
+        said = f"{path.name}/{goldens.MANIFEST}: written. {_AFTERWARDS}" if goldens.write_manifest(path) else ""
+    except GoldenError as error:
+        said = str(error)
+    if said:
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
         if reporter := session.config.pluginmanager.get_plugin("terminalreporter"):
-            reporter.write_line(f"\n{folder.name}/{goldens.MANIFEST}: written. {_AFTERWARDS}")
+            reporter.write_line(f"\n{said}")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Adds the test of the folder itself, before anything is deselected."""
-    folder = _folder(config)
-    if config.getoption(UPDATE):
+    if is_update(config) or not _is_asked(config):
         return
-    claimed = {marker.args[0] for item in items for marker in item.iter_markers("golden") if marker.args}
-    if not claimed and not (folder / goldens.MANIFEST).is_file():
+    markers = [marker for item in items for name in MARKERS for marker in item.iter_markers(name)]
+    claimed = {marker.args[0] for marker in markers if len(marker.args) == 1 and isinstance(marker.args[0], str)}
+    path = folder(config) / "MANIFEST.json"
+    if not claimed and not path.is_file():
         return
-    collector = FolderFile.from_parent(session, path=folder / goldens.MANIFEST)
+    collector = FolderFile.from_parent(session, path=path)
     items.append(FolderItem.from_parent(collector, name="folder", claimed=claimed if _is_whole(config) else None))
 
 
@@ -131,11 +198,13 @@ class FolderItem(pytest.Item):
 
     def runtest(self) -> None:
         """Raises FolderFault with a line for each fault."""
-        folder = self.path.parent
-        faults = goldens.faults(folder)
+        from lorasent import golden as goldens
+
+        path = self.path.parent
+        faults = goldens.faults(path)
         if self.claimed is not None:
-            orphans = [name for name in goldens.goldens(folder) if name not in self.claimed]
-            faults += [f"{folder.name}/{name}.json: an orphan, no test holds anything to it; remove it" for name in orphans]
+            orphans = [name for name in goldens.goldens(path) if name not in self.claimed]
+            faults += [f"{path.name}/{shown(name)}.json: an orphan, no test holds anything to it; remove it" for name in orphans]
         if faults:
             raise FolderFault("\n".join(faults))
 
@@ -143,13 +212,9 @@ class FolderItem(pytest.Item):
         """A golden's fault is its message; anything else keeps its traceback."""
         return str(excinfo.value) if isinstance(excinfo.value, GoldenError | FolderFault) else super().repr_failure(excinfo, style)
 
-    def reportinfo(self) -> tuple[Path, None, str]:
-        """Where the item stands in reports."""
-        return self.path, None, f"{self.path.parent.name}/{goldens.MANIFEST}"
-
-
-def _folder(config: pytest.Config) -> Path:
-    return Path(config.rootpath / config.getini("golden_folder"))
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the item stands in reports; pytest wants a line where a mark skips it."""
+        return self.path, 0, f"{self.path.parent.name}/{self.path.name}"
 
 
 def _is_whole(config: pytest.Config) -> bool:
@@ -166,13 +231,18 @@ def _refusal(config: pytest.Config) -> str | None:
         return "under CI: an update is looked at by a person"
     if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
         return "under xdist: run without -n"
-    status = subprocess.run(
-        ["git", "status", "--porcelain"],  # noqa: S607 - whatever git the user has
-        cwd=config.rootpath,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        status = subprocess.run(
+            ["git", "status", "--porcelain"],  # noqa: S607 - whatever git the user has
+            cwd=config.rootpath,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        return f"without git ({error.strerror}): an update must stand alone in a difference that can be read"
     if status.returncode != 0:
-        return "outside a git checkout: an update must stand alone in a difference that can be read"
+        said = shown(" ".join(status.stderr.split()), 500)
+        return f"where git shows no difference ({said}): an update must stand alone in a difference that can be read"
     return "on a tree with changes: commit them first, an update stands alone" if status.stdout.strip() else None

@@ -80,7 +80,7 @@ def store(run: Run, folder: Path, goldens: Path) -> Path:
     files.write(path, [run.model_dump_json(indent=1), "\n"])
     if (goldens / golden.MANIFEST).is_file():
         hashes = {**golden.read_manifest(goldens), path.relative_to(goldens).as_posix(): files.sha256(path)}
-        files.write(goldens / golden.MANIFEST, [files.canonical({"files": hashes})])
+        files.write(goldens / golden.MANIFEST, [golden.manifest(hashes)])
     return path
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from lorasent.errors import LorasentError
 from lorasent.gate.latency import Ratio
+from lorasent.pytest_plugin import folder
 
 FOLDER = Path(__file__).parent
 HISTORY = Path("benchmarks") / "history"
@@ -105,7 +106,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     from tests.benchmarks import history, page
 
-    goldens = config.rootpath / config.getini("golden_folder")
+    goldens = folder(config)
     run = history.now(found, config.rootpath)
     terminalreporter.section("benchmarks")
     try:

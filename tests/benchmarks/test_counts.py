@@ -5,6 +5,7 @@ import torch
 
 from lorasent import engine, machine, packed
 from lorasent import golden as goldens
+from lorasent.pytest_plugin import is_update
 from tests.benchmarks import counts
 from tests.support.references import FOLDER, REFERENCE
 
@@ -38,7 +39,7 @@ def test_torch_is_asked_for_no_more_than_before(golden, record, request, monkeyp
     if not packed.available(torch.device("cpu"), torch.bfloat16):
         pytest.skip("counted where oneDNN multiplies in bf16")
     path, today = FOLDER / f"{KERNELS}.json", machine.libraries()
-    if path.is_file() and not request.config.getoption("--update-golden"):
+    if path.is_file() and not is_update(request.config):
         then = goldens.read(path).libraries
         if other := [f"{name} {then[name]}, here is {today[name]}" for name in LIBRARIES if then[name] != today[name]]:
             pytest.skip(f"counted under {' and '.join(other)}")

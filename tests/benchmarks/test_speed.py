@@ -11,6 +11,7 @@ import lorasent
 from lorasent.evidence import LiveSubject
 from lorasent.gate.cost import operations
 from lorasent.gate.latency import ratio
+from lorasent.pytest_plugin import folder
 from lorasent.scoring import uses_bf16
 from lorasent.training import Listener
 from tests.benchmarks import floors
@@ -153,7 +154,7 @@ def recorded_ratio(config, name):
     from tests.benchmarks.plugin import HISTORY
 
     machine = history.kind_of_machine()
-    runs = history.read(config.rootpath / config.getini("golden_folder") / HISTORY)
+    runs = history.read(folder(config) / HISTORY)
     known = [run.ratios[name]["value"] for run in runs if run.machine == machine and name in run.ratios]
     return known[-1] if known else None
 

@@ -280,13 +280,19 @@ def test_a_folder_that_is_not_what_its_manifest_lists_is_said(folder):
     assert golden.faults(folder) == []
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}"], ids=["missing", "not JSON", "a list", "no files"])
+@pytest.mark.parametrize(
+    "content",
+    [None, "{", "[]", "{}", '{"files": {"a": 1}}', '{"files": {"a": "b"}}', '{"files": {}, "kind": "films"}'],
+    ids=["missing", "not JSON", "a list", "no files", "numbers", "no hashes", "another kind"],
+)
 def test_a_manifest_that_is_none_is_named(folder, content):
     """Without a manifest nothing is vouched for."""
     (folder / "MANIFEST.json").unlink()
     if content is not None:
         (folder / "MANIFEST.json").write_text(content)
-    with pytest.raises(GoldenError, match=r"MANIFEST.json: missing, or not a manifest of goldens; --update-golden writes it$"):
+    with pytest.raises(
+        GoldenError, match=r"MANIFEST.json: missing, or not .*, remove it, and --lorasent-update-golden writes one$"
+    ):
         golden.faults(folder)
 
 

@@ -24,7 +24,7 @@ def project(pytester, monkeypatch):
     for key in ("GIT_AUTHOR", "GIT_COMMITTER"):
         monkeypatch.setenv(f"{key}_NAME", "someone")
         monkeypatch.setenv(f"{key}_EMAIL", "someone@example.com")
-    pytester.makeini("[pytest]\ntestpaths = tests\n")
+    pytester.makeini("[pytest]\ntestpaths = tests\nlorasent_golden_folder = golden\n")
     pytester.mkdir("tests")
     pytester.path.joinpath(".gitignore").write_text("__pycache__/\n.pytest_cache/\n*.egg-info/\n")
     write(pytester, 0.25)
@@ -64,7 +64,9 @@ def test_missing_created_passing_changed_updated_passing(project):
     """The whole life: an update leaves the run red, and the next run passes."""
     result = run(project)
     result.assert_outcomes(failed=2)  # the test, and the folder that has no manifest
-    result.stdout.fnmatch_lines(["golden/predictions/films.json: missing; * make it with --update-golden, read it and commit it"])
+    result.stdout.fnmatch_lines(
+        ["golden/predictions/films.json: missing; * make it with --lorasent-update-golden, read it and commit it"]
+    )
 
     result = run(project, "--update-golden")
     result.assert_outcomes(failed=1)
@@ -83,7 +85,7 @@ def test_missing_created_passing_changed_updated_passing(project):
         "  recorded  [[]0.5, 0.25[]]",
         "  found     [[]0.5, 0.75[]]",
     ]
-    result.stdout.fnmatch_lines([*side_by_side, "If the change is meant, record it with --update-golden"])
+    result.stdout.fnmatch_lines([*side_by_side, "If the change is meant, record it with --lorasent-update-golden"])
 
     commit(project)
     result = run(project, "--update-golden")
@@ -151,7 +153,7 @@ def refused(project, reason, *arguments):
     write(project, 0.75)
     result = run(project, "--update-golden", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --update-golden: refused {reason}"])
+    result.stderr.fnmatch_lines([f"ERROR: --lorasent-update-golden: refused {reason}"])
     assert "0.25\n" in (project.path / "golden/predictions/films.json").read_text()
 
 
@@ -174,7 +176,22 @@ def test_an_update_is_refused_on_a_dirty_tree(recorded):
 def test_an_update_is_refused_outside_git(recorded, monkeypatch):
     """There is no difference to read."""
     monkeypatch.setenv("GIT_DIR", str(recorded.path / "nowhere"))
-    refused(recorded, "outside a git checkout: an update must stand alone in a difference that can be read")
+    refused(
+        recorded,
+        "where git shows no difference (fatal: not a git repository: *): an update must stand alone in a difference *",
+    )
+
+
+def test_an_update_is_refused_in_a_checkout_that_git_does_not_trust(recorded, monkeypatch):
+    """Git's own sentence says what to do."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    refused(recorded, "where git shows no difference (fatal: detected dubious ownership in repository at *safe.directory *): *")
+
+
+def test_an_update_is_refused_without_git(recorded, monkeypatch):
+    """One line, no traceback."""
+    monkeypatch.setenv("PATH", str(recorded.path))
+    refused(recorded, "without git (No such file or directory): an update must stand alone in a difference that can be read")
 
 
 @pytest.mark.slow
@@ -196,6 +213,54 @@ def test_the_fixture_needs_its_marker(project):
     result = run(project)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*the fixture golden needs a marker that names it: @pytest.mark.golden(*"])
+
+
+@pytest.mark.parametrize("asked", [(), ("--strict-markers",)], ids=["plain", "strict markers"])
+def test_a_manifest_of_goldens_asks_for_them(recorded, asked):
+    """Without the setting, too; it says of what kind it is."""
+    recorded.makeini("[pytest]\ntestpaths = tests\n")
+    run(recorded, *asked).assert_outcomes(passed=2)
+    path = recorded.path / "golden/MANIFEST.json"
+    path.write_text(json.dumps({"files": json.loads(path.read_text())["files"]}))
+    run(recorded).assert_outcomes(errors=1)  # no fixture golden
+
+
+def test_the_long_names_need_no_setting(project):
+    """What asks for goldens by our name is ours; an update makes the manifest, which asks from then on."""
+    project.makeini("[pytest]\ntestpaths = tests\n")
+    test = project.path / "tests" / "test_films.py"
+    test.write_text(test.read_text().replace("golden", "lorasent_golden"))
+    commit(project)
+    run(project, "--strict-markers").assert_outcomes(failed=1)
+    run(project, "--lorasent-update-golden").assert_outcomes(failed=1)
+    run(project).assert_outcomes(passed=2)
+
+
+def test_the_short_fixture_is_another_plugins_where_it_has_one(recorded):
+    """A plugin's fixture of that name stays; ours has its long one."""
+    (recorded.path / "theirs.py").write_text("import pytest\n\n@pytest.fixture\ndef golden():\n    return 'theirs'\n")
+    more = "\ndef test_theirs(golden):\n    assert golden == 'theirs'\n"
+    write(recorded, 0.25, more)
+    test = recorded.path / "tests" / "test_films.py"
+    test.write_text(
+        test.read_text()
+        .replace("test_films(golden)", "test_films(lorasent_golden)")
+        .replace("golden.check", "lorasent_golden.check")
+    )
+    recorded.syspathinsert()
+    run(recorded, "-p", "theirs").assert_outcomes(passed=3)
+
+
+def test_a_manifest_of_another_kind_is_not_overwritten(recorded):
+    """The update says so, and the run is red."""
+    path = recorded.path / "golden/MANIFEST.json"
+    path.write_text('{"files": {"a": "1"}, "kind": "films"}')
+    commit(recorded)
+    run(recorded).assert_outcomes(passed=1, failed=1)
+    result = run(recorded, "--update-golden")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*MANIFEST.json: missing, or not a manifest of goldens; *"])
+    assert "films" in path.read_text()
 
 
 def test_a_project_without_goldens_is_left_alone(project):
