@@ -165,14 +165,13 @@ def _recipe(new: Side, old: Side, settings: policy.Integrity) -> Passed:
 
 def _parameters(new: Side, old: Side, settings: policy.Integrity) -> Passed:
     count = soundness.counted(new)
-    if old.path is not None:
-        soundness.counted(old)
-    required, total = settings.trainable_parameters, new.said.parameters.total
+    before = None if old.path is None else soundness.counted(old)
+    required = settings.trainable_parameters
     advice = "train with the recipe that the policy was written for, or set trainable_parameters of [integrity]"
     if isinstance(required, str):
         of = new.layout
         if not of.known:
-            return Passed(f"{count:,} trained, as many as the manifest says")
+            return Passed(f"{count:,} trained, as many as the manifest says; of an architecture that lorasent cannot count")
         asked = new.recipe.lora
         lora = of.lora(of.implied(asked.target_modules), asked.r, dora=bool(asked.use_dora))
         implied = sum(map(prod, (lora | of.saved(new.config.modules_to_save or [])).values()))
@@ -183,12 +182,17 @@ def _parameters(new: Side, old: Side, settings: policy.Integrity) -> Passed:
         if count != required:
             message = f"{new.at(WEIGHTS)}: {count:,} trained numbers, the policy requires {required:,}"
             raise new.fault("parameters", message, advice, found=count, required=required)
+    elif not new.layout.known:
+        message = f"{new.name}: all parameters of this architecture are what its manifest says, which is no count"
+        raise Fault("parameters-uncounted", message, "require a number of trained parameters", outcome=Outcome.INVALID)
     else:
-        digits = -int(Decimal(repr(required)).as_tuple().exponent)
+        digits, total = -int(Decimal(repr(required)).as_tuple().exponent), soundness.totalled(new, count)
         if round(count / total, digits) != required:
             message = f"{count:,} of {total:,} parameters trained, {count / total:.{digits + 2}f}, the policy requires {required}"
             raise new.fault("parameters", f"{new.name}: {message}", advice, found=count / total, required=required)
-    return Passed(f"{count:,} of {total:,} trained")
+    if before is not None:
+        soundness.totalled(old, before)
+    return Passed(f"{count:,} of {soundness.totalled(new, count):,} trained")
 
 
 def _answers(new: Side, old: Side, _: policy.Integrity) -> Passed:

@@ -9,6 +9,7 @@ that it lacks are trained and saved whole.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,11 @@ ARCHITECTURES: Mapping[str, tuple[str, Callable[[int, int, Mapping[str, Any]], S
 TRANSPOSED = ("gpt2",)
 """Their linear layers (Conv1D) are stored as (in, out)."""
 
+FLOATS = ("F64", "F32", "F16", "BF16")
+
+BUFFERS = (".attn.bias", ".masked_bias", ".inv_freq")
+"""Ends of tensors that some checkpoints hold, and that are no parameters: GPT-2's masks, rotary frequencies."""
+
 EMBEDDINGS = ("wte", "wpe", "embed_tokens", "relative_attention_bias")
 """Matrices that are no linear layers, beside those whose name ends with "embeddings"."""
 
@@ -100,6 +106,10 @@ class Layout:
     new: frozenset[str]
     known: bool
     transposed: bool
+    backbone: int = 0
+    """Numbers of the base that the classifier takes, those around it aside: every one that may be trained, buffers aside."""
+    embedding: tuple[int, int] = (0, 0)
+    """Shape of the word embeddings, (V, width)."""
 
     def unsaved(self, modules_to_save: Iterable[str]) -> list[str]:
         """New tensors that PEFT would leave at random, were these the modules to save."""
@@ -109,6 +119,14 @@ class Layout:
         """The tensors that are saved whole, by name in the classifier."""
         wanted = [*modules_to_save, *ALWAYS_SAVED]
         return {name: shape for name, shape in self.around.items() if name in self.new or is_inside(name, wanted)}
+
+    def total(self, adapter: int, vocabulary: int = 0) -> int:
+        """All numbers of a classifier whose adapter holds so many: PEFT keeps a frozen copy of what is saved whole.
+
+        Words beyond the embeddings have rows of their own, as the pad token of GPT-2.
+        """
+        rows, width = self.embedding
+        return self.backbone + sum(map(prod, self.around.values())) + adapter + max(vocabulary - rows, 0) * width
 
     def lora(self, modules: Iterable[str], rank: int, *, dora: bool = False) -> Shapes:
         """The LoRA matrices beside some linear layers, and DoRA's magnitudes, by name in the classifier."""
@@ -143,8 +161,12 @@ def layout(base: Path, labels: int, adapter: Mapping[str, tuple[int, ...]]) -> L
     """
     config = json.loads((base / "config.json").read_text("utf-8"))
     checkpoint: Shapes = {}
+    buffers: set[str] = set()
     for file in sorted(base.glob("model*.safetensors")):
-        checkpoint |= {name: shape for name, (shape, _) in header(file).items()}
+        for name, (shape, kind) in header(file).items():
+            checkpoint[name] = shape
+            if kind not in FLOATS or not 0 < len(shape) < 4 or name.endswith(BUFFERS):
+                buffers.add(name)
     kind = str(config.get("model_type"))
     size = next((int(config[key]) for key in ("hidden_size", "dim", "n_embd") if config.get(key)), 0)
     if known := kind in ARCHITECTURES:
@@ -155,19 +177,22 @@ def layout(base: Path, labels: int, adapter: Mapping[str, tuple[int, ...]]) -> L
         prefix = lora[0].partition(".")[0] if lora else ""
         around = {name.removeprefix(PEFT_PREFIX): shape for name, shape in adapter.items() if ".lora_" not in name}
     whole = any(name.startswith(f"{prefix}.") for name in checkpoint)  # saved with a head, or as a backbone alone
-    brought = {name if whole else f"{prefix}.{name}": shape for name, shape in checkpoint.items()}
-    brought |= {name: shape for name, shape in checkpoint.items() if name in around}
+    names = {name: name if whole or name in around else f"{prefix}.{name}" for name in checkpoint}
+    brought = {names[name]: shape for name, shape in checkpoint.items()}
     new = frozenset(name for name, shape in around.items() if brought.get(name) != shape)
     heads = tuple(name for name in around if is_inside(name, ALWAYS_SAVED))
-    layers = {}
+    layers, numbers = {}, 0
     for name, shape in brought.items():
         module, _, leaf = name.rpartition(".")
         # A pooler that is not among the tensors around a known backbone is in the checkpoint, but not in the classifier.
         pooler = known and name.startswith(f"{prefix}.pooler.")
-        inside = name in around or (name.startswith(f"{prefix}.") and not pooler)
+        backbone = name not in around and name.startswith(f"{prefix}.") and not pooler
+        numbers += prod(shape) if backbone and name not in {names[one] for one in buffers} else 0
+        inside = name in around or backbone
         if leaf == "weight" and len(shape) == 2 and inside and not _embeds(module) and name not in new and name not in heads:
             layers[module] = (shape[0], shape[1]) if kind in TRANSPOSED else (shape[1], shape[0])
-    return Layout(layers, around, new, known, kind in TRANSPOSED)
+    words = next((shape for shape in brought.values() if len(shape) == 2 and shape[0] == config.get("vocab_size")), (0, 0))
+    return Layout(layers, around, new, known, kind in TRANSPOSED, numbers, (words[0], words[1]))
 
 
 def header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -203,6 +203,23 @@ def counted(side: Side) -> int:
     return count
 
 
+def totalled(side: Side, count: int) -> int:
+    """How many numbers the classifier has, of which so many are trained. Raises the fault of a manifest that says otherwise.
+
+    Of an architecture that is not known nothing can be counted: what the manifest says.
+    """
+    said = side.said.parameters.total
+    if not side.layout.known:
+        return said
+    added = side.json("tokenizer.json").get("added_tokens")
+    ids = [token.get("id") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    total = side.layout.total(count, max((number + 1 for number in ids if isinstance(number, int)), default=0))
+    if said != total:
+        message = f"{side.name}/{MANIFEST}: says that there are {said:,} parameters, base and weights hold {total:,}"
+        raise side.fault("parameters", message, EXPORT, found=said, required=total)
+    return said
+
+
 def _some(names: list[str]) -> str:
     told = ", ".join(map(shown, names[:3]))
     return f"{told} and {len(names) - 3} more" if len(names) > 3 else told

@@ -81,7 +81,14 @@ def config(**changes):
 
 def layout(**changes):
     """A base of two linear layers, which lacks the classifier."""
-    parts = {"linear": {QUERY: (4, 4), KEY: (4, 4)}, "around": HEAD, "new": frozenset(HEAD), "known": True, "transposed": False}
+    parts = {
+        "linear": {QUERY: (4, 4), KEY: (4, 4)},
+        "around": HEAD,
+        "new": frozenset(HEAD),
+        "known": True,
+        "transposed": False,
+        "backbone": 964,
+    }
     return Layout(**{**parts, **changes})
 
 
@@ -1000,7 +1007,7 @@ def test_the_magnitudes_of_dora_are_counted():
 
 def test_modules_to_save_are_counted():
     """By the configuration; None is none."""
-    of = layout(around={**HEAD, "pooler.bias": (4,)})
+    of = layout(around={**HEAD, "pooler.bias": (4,)}, backbone=960)
     assert integrity._parameters(side(layout=of, config=config(modules_to_save=None)), old(), Integrity()).declared == {}
     found = fault(integrity._parameters, side(layout=of, config=config(modules_to_save=["pooler"])), old(), Integrity())
     assert found[-1] == {"found": 26, "required": 30}
@@ -1009,7 +1016,9 @@ def test_modules_to_save_are_counted():
 def test_of_an_unknown_architecture_the_manifests_count_is_taken():
     """Nothing is implied."""
     one = side(layout=layout(known=False), recipe=recipe(lora__r=3))
-    assert integrity._parameters(one, old(), Integrity()) == Passed("26 trained, as many as the manifest says")
+    assert integrity._parameters(one, old(), Integrity()) == Passed(
+        "26 trained, as many as the manifest says; of an architecture that lorasent cannot count"
+    )
 
 
 @pytest.mark.parametrize("required", [26, 26.0])
@@ -1039,6 +1048,24 @@ def test_a_required_fraction_is_missed(required, share):
     message = f"new: 26 of 1,000 parameters trained, {share}, the policy requires {required}"
     found = fault(integrity._parameters, side(), old(), Integrity(trainable_parameters=required))
     assert found == blocks("parameters", message, ADVICE, found=0.026, required=required)
+
+
+@pytest.mark.parametrize("required", ["recipe", 26, 0.026])
+def test_all_parameters_are_counted_and_not_taken_from_the_manifest(required):
+    """The base's, those around it, and the adapter's; a manifest that says otherwise is at fault, whosever it is."""
+    settings, forged = Integrity(trainable_parameters=required), said(parameters={"total": 52, "trainable": 26})
+    message = "says that there are 52 parameters, base and weights hold 1,000"
+    found = fault(integrity._parameters, side(said=forged), old(), settings)
+    assert found == blocks("parameters", f"new/{MANIFEST}: {message}", EXPORT, found=52, required=1000)
+    found = fault(integrity._parameters, side(), old(said=forged), settings)
+    assert found[:2] == ("baseline-parameters", f"the baseline is faulty: old/{MANIFEST}: {message}")
+
+
+def test_a_fraction_of_what_cannot_be_counted_is_invalid():
+    """Of an unknown architecture all parameters are what a candidate says."""
+    with pytest.raises(Fault, match=r"^new: all parameters of this architecture are what its manifest says") as found:
+        integrity._parameters(side(layout=layout(known=False)), old(), Integrity(trainable_parameters=0.5))
+    assert (found.value.cause, found.value.outcome) == ("parameters-uncounted", Outcome.INVALID)
 
 
 # Sides: what is read, and whose fault it is

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from lorasent.base import find
+from lorasent.classifier import build, count_parameters
+from lorasent.encoding import Encoder
 from lorasent.gate import layout
 from lorasent.gate.layout import Layout, is_inside, linear
+from lorasent.recipe import Base, Encoding, Lora
+from tests.support.bases import LABELS, quick
 
 AROUND = {
     "bert": {"bert.pooler.dense.weight": (8, 8), "bert.pooler.dense.bias": (8,)} | linear("classifier", 3, 8),
@@ -123,7 +128,7 @@ def test_a_backbone_alone_stands_under_the_architectures_prefix(tmp_path):
     write(tmp_path, {"model_type": "distilbert", "dim": 8}, BACKBONE)
     found = layout.layout(tmp_path, 2, {})
     around = linear("pre_classifier", 8, 8) | linear("classifier", 2, 8)
-    assert found == Layout({"distilbert.0.query": (8, 4)}, around, frozenset(around), known=True, transposed=False)
+    assert found == Layout({"distilbert.0.query": (8, 4)}, around, frozenset(around), known=True, transposed=False, backbone=188)
 
 
 def test_a_checkpoint_with_a_head_keeps_its_names(tmp_path):
@@ -177,7 +182,7 @@ def test_a_checkpoint_of_several_files_is_read_whole(tmp_path):
     write(tmp_path, config, {"h.0.other.weight": (8, 8)}, "other.safetensors")
     found = layout.layout(tmp_path, 2, {})
     layers = {"transformer.h.0.c_attn": (8, 24), "transformer.h.0.c_proj": (8, 4)}
-    assert found == Layout(layers, {"score.weight": (2, 8)}, frozenset(["score.weight"]), known=True, transposed=True)
+    assert found == Layout(layers, {"score.weight": (2, 8)}, frozenset(["score.weight"]), known=True, transposed=True, backbone=296)
 
 
 @pytest.mark.parametrize("kind", [None, "unheard-of"])
@@ -192,7 +197,7 @@ def test_of_an_unknown_architecture_the_adapter_tells(tmp_path, kind):
     found = layout.layout(tmp_path, 2, adapter)
     around = {"classifier.weight": (2, 8)}
     layers = {"my.0.query": (8, 4), "my.pooler": (8, 8)}
-    assert found == Layout(layers, around, frozenset(around), known=False, transposed=False)
+    assert found == Layout(layers, around, frozenset(around), known=False, transposed=False, backbone=252)
     found = layout.layout(tmp_path, 2, {"base_model.model.classifier.weight": (2, 8)})
     assert (found.around, found.known) == (around, False)
 
@@ -217,3 +222,24 @@ def test_a_bases_configuration_is_utf_8_whatever_the_locale(tmp_path, monkeypatc
     (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_embd": 8, "by": "Zoë"}', "utf-8")
     monkeypatch.setattr("io.text_encoding", lambda encoding, *_: encoding or "ascii")
     assert layout.layout(tmp_path, 2, {}).around == {"score.weight": (2, 8)}
+
+
+@pytest.mark.parametrize("dora", [False, True], ids=["LoRA", "DoRA"])
+@pytest.mark.parametrize("architecture", quick("bert", "gpt2", "albert"))
+def test_all_parameters_are_counted_from_headers_as_in_memory(bases, architecture, dora):
+    """The base's, the head twice, LoRA's, and the words that a tokenizer has beyond its base (GPT-2's pad token)."""
+    found = find(str(bases(architecture)))
+    encoder = Encoder(found.path, Encoding(max_length=64))
+    settings = Lora(r=2, alpha=4, target_modules=("all-linear",), use_dora=dora or None)
+    counts = count_parameters(build(found, Base(model=str(found.path), labels=LABELS), settings, encoder))
+    assert layout.layout(found.path, 2, {}).total(counts.trainable, len(encoder.tokenizer)) == counts.total
+
+
+def test_buffers_are_no_parameters(tmp_path):
+    """Positions, masks and frequencies, which some checkpoints hold; half precision counts as full."""
+    tensors = {"h.0.ln_1.weight": np.ones(8, np.float16), "h.0.attn.bias": np.ones((1, 1, 9, 9), np.float32)}
+    tensors |= {"h.0.attn.masked_bias": np.float32(0), "rotary.inv_freq": np.ones(4, np.float32)}
+    tensors |= {"position_ids": np.ones((1, 9), np.int64)}
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_embd": 8}')
+    save_file({name: np.asarray(tensor) for name, tensor in tensors.items()}, tmp_path / "model.safetensors")
+    assert layout.layout(tmp_path, 2, {}).backbone == 8
