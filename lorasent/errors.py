@@ -10,6 +10,7 @@ LorasentError            what was required, what was found, where, what to do; t
 │   └── DivergedError    a run whose loss is not finite any more
 ├── GoldenError          a golden that is missing, malformed, or not what its manifest lists
 ├── EvidenceError        recorded evidence that cannot be read, or does not answer what is asked
+│   └── AnswersError     answers that are not finite: nothing follows from them but whose they are
 ├── PolicyError          a policy that cannot be used
 ├── ProofError           a proof that cannot be made of these adapters
 └── SweepError           a search that cannot start or go on
@@ -59,6 +60,12 @@ class GoldenError(LorasentError):
 
 class EvidenceError(LorasentError):
     """Recorded evidence that cannot be read, or does not answer what is asked."""
+
+
+class AnswersError(EvidenceError):
+    """Answers that are not finite. `subject` names whose they are."""
+
+    subject = ""
 
 
 class PolicyError(LorasentError):

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lorasent import files, machine, manifest, snapshot
-from lorasent.errors import EvidenceError
+from lorasent.errors import AnswersError, EvidenceError
 from lorasent.snapshot import Snapshot
+from lorasent.text import shown
 
 if TYPE_CHECKING:
     from lorasent.scoring import Precision, Scorer
@@ -36,10 +38,27 @@ CACHE_VARIABLE = "LORASENT_CACHE"
 
 @dataclass(frozen=True)
 class Answers:
-    """What a subject answers to N texts: `logits` (N, L) in float32, `lengths` (N,) in tokens before anything is cut."""
+    """What a subject answers to N texts: `logits` (N, L) in float32, `lengths` (N,) in tokens before anything is cut.
+
+    Raises AnswersError where logits are not finite: the largest of them would be the first label, whatever was asked.
+    """
 
     logits: NDArray[np.float32]
     lengths: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if count := int((~np.isfinite(self.logits).all(axis=1)).sum()):
+            raise AnswersError(f"answers to {count} of {len(self.logits)} texts are not finite numbers")
+
+
+def _named(subject: "Subject", logits: NDArray[np.float32], lengths: NDArray[np.int64]) -> Answers:
+    """A subject's answers. Raises AnswersError that names it."""
+    try:
+        return Answers(logits, lengths)
+    except AnswersError as error:
+        named = AnswersError(f"{subject.name}: {error}")
+        named.subject = subject.name
+        raise named from None
 
 
 class LiveSubject:
@@ -80,8 +99,8 @@ class LiveSubject:
         asked = {"texts": texts_sha256(texts), "precision": precision, **self._who}
         path = cached(asked)
         if (known := _known(path)) is not None:
-            return Answers(known[0]["logits"], known[0]["lengths"])
-        answers = Answers(self.scorer.logits(texts), self.scorer.encoder.lengths(texts))
+            return _named(self, known[0]["logits"], known[0]["lengths"])
+        answers = _named(self, self.scorer.logits(texts), self.scorer.encoder.lengths(texts))
         _keep(path, {"logits": answers.logits, "lengths": answers.lengths}, asked)
         return answers
 
@@ -103,7 +122,7 @@ class LiveSubject:
 
 
 class RecordedSubject:
-    """A file of recorded answers."""
+    """A file of recorded answers, held as a whole to what `record` writes when it is opened. Raises EvidenceError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -115,8 +134,42 @@ class RecordedSubject:
             self.manifest: Mapping[str, Any] = dict(json.loads(said["manifest"]))
             self.libraries: Mapping[str, str] = dict(json.loads(said["libraries"]))
             self.precision: str = said["precision"]
-        except (KeyError, ValueError, TypeError):
-            raise EvidenceError(f"{path}: not recorded evidence; lorasent record writes it") from None
+            whole = self._is_whole()
+        except (KeyError, ValueError, TypeError, RecursionError):
+            whole = False
+        if not whole:
+            raise EvidenceError(f"{path}: not recorded evidence; lorasent record writes it")
+        for name in self.tensors:
+            self._check(name.partition(".")[0])
+
+    def _is_whole(self) -> bool:
+        """Whether what stands beside the answers is what an adapter says of itself."""
+        tables = (self.manifest.get("recipe"), self.manifest.get("base"))
+        names = [*self.labels, *self.libraries, *self.libraries.values()]
+        return (
+            all(isinstance(table, dict) for table in tables)
+            and all(isinstance(name, str) for name in names)
+            and len(self.labels) == len(set(self.labels)) > 1
+            and self.manifest.get("labels") == list(self.labels)
+        )
+
+    def _check(self, key: str) -> None:
+        """Raises EvidenceError unless the answers to one list of texts, by its hash, are logits for each label and lengths."""
+        logits, lengths = (self.tensors.get(f"{key}.{part}") for part in ("logits", "lengths"))
+        where = f"{self.path}: recorded answers {shown(key, 12)}"
+        if logits is None or lengths is None or not HASH.fullmatch(key):
+            raise EvidenceError(f"{where}: expected logits and lengths under the texts' hash; record it anew (lorasent record)")
+        found, needed = (
+            f"{kinds[0]} {shapes[0]} and {kinds[1]} {shapes[1]}"
+            for kinds, shapes in (
+                ((logits.dtype, lengths.dtype), (logits.shape, lengths.shape)),
+                (("float32", "int64"), ((lengths.size, len(self.labels)), (lengths.size,))),
+            )
+        )
+        if found != needed:
+            raise EvidenceError(f"{where}: logits and lengths are {found}, required are {needed}; record it anew (lorasent record)")
+        if not np.isfinite(logits).all() or (lengths < 0).any():
+            raise EvidenceError(f"{where}: hold logits that are not finite, or lengths below 0; record it anew (lorasent record)")
 
     def answer(self, texts: Sequence[str]) -> Answers:
         """The recorded answers to `texts`. Raises EvidenceError if they were not recorded."""
@@ -125,8 +178,13 @@ class RecordedSubject:
             raise EvidenceError(
                 f"{self.path}: holds no answers to these {len(texts)} texts: record it anew, on the policy's data (lorasent record)"
             )
-        return Answers(self.tensors[f"{key}.logits"], self.tensors[f"{key}.lengths"])
+        if len(self.tensors[f"{key}.lengths"]) != len(texts):
+            held = len(self.tensors[f"{key}.lengths"])
+            raise EvidenceError(f"{self.path}: holds {held} answers to these {len(texts)} texts: record it anew (lorasent record)")
+        return _named(self, self.tensors[f"{key}.logits"], self.tensors[f"{key}.lengths"])
 
+
+HASH = re.compile("[0-9a-f]{64}")
 
 Subject = LiveSubject | RecordedSubject
 """Whom the gate asks. `identity` is a hash of everything that its answers follow from."""
@@ -147,7 +205,10 @@ def subject(path: str | Path, precision: "Precision" = "fp32") -> Subject:
 
 
 def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> None:
-    """Writes a subject's answers to lists of texts, with what they were made by, to a file that serves as a baseline elsewhere."""
+    """Writes a subject's answers to lists of texts, with what they were made by, to a file that serves as a baseline elsewhere.
+
+    Raises AnswersError, and writes nothing, where an answer is not finite.
+    """
     tensors: dict[str, NDArray[Any]] = {}
     for texts in questions:
         answers, key = live.answer(texts), texts_sha256(texts)
@@ -201,7 +262,8 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     try:
         with safe_open(path, framework="np") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError) as error:
+        # NumPy lacks some of the types that such a file may hold, and some shapes.
         raise EvidenceError(f"{path}: not evidence that can be read: {error}") from None
 
 

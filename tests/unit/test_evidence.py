@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from lorasent import evidence, files, machine, manifest
-from lorasent.errors import EvidenceError
+from lorasent.errors import AnswersError, EvidenceError
 from lorasent.evidence import LiveSubject, RecordedSubject
 
 SAID = {
@@ -217,6 +217,87 @@ def test_a_record_of_something_else_is_refused(adapter, tmp_path, part, junk):
     save_file({"x": np.zeros(1)}, tmp_path / "record", said)
     with pytest.raises(EvidenceError, match=r"record: not recorded evidence"):
         RecordedSubject(tmp_path / "record")
+
+
+KEY = evidence.texts_sha256(["good"])
+
+
+def holding(path, logits=((4, -4),), lengths=(6,), said=SAID, **changes):
+    """A record of one text's answers, some of it otherwise than `record` writes it."""
+    given = {"logits": (logits, np.float32), "lengths": (lengths, np.int64)}
+    tensors = {name: value if isinstance(value, np.ndarray) else np.array(value, kind) for name, (value, kind) in given.items()}
+    tensors = {f"{KEY}.{name}": value for name, value in tensors.items() if value.size}
+    parts = {"identity": "i", "labels": said["labels"], "manifest": said, "precision": "fp32", "libraries": {}, **changes}
+    save_file(tensors, path, {name: value if isinstance(value, str) else json.dumps(value) for name, value in parts.items()})
+    return path
+
+
+def test_what_record_writes_is_evidence(tmp_path):
+    """The same, by hand."""
+    found = RecordedSubject(holding(tmp_path / "record"))
+    assert found.answer(["good"]).logits.tolist() == [[4, -4]]
+
+
+UNFIT = {
+    "three columns": {"logits": [[1, 2, 3]]},
+    "one column": {"logits": [[1]]},
+    "one dimension": {"logits": [1, 2]},
+    "fewer rows": {"logits": [[1, 2]], "lengths": [1, 2]},
+    "integers": {"logits": np.ones((1, 2), np.int64)},
+    "double precision": {"logits": np.ones((1, 2), np.float64)},
+    "lengths of another type": {"lengths": np.ones(1, np.float32)},
+    "no lengths": {"lengths": np.ones(0, np.int64)},
+    "no logits": {"logits": np.ones((0, 2), np.float32)},
+    "lengths of two dimensions": {"lengths": [[6]]},
+    "lengths below 0": {"lengths": [-1]},
+    "not a number": {"logits": [[np.nan, 0]]},
+    "infinity": {"logits": [[np.inf, 0]]},
+    "labels of another count": {"labels": ["Negative", "Neutral", "Positive"]},
+    "one label twice": {"labels": ["Positive", "Positive"]},
+    "labels that are numbers": {"labels": [0, 1]},
+    "a manifest without a recipe": {"manifest": {**SAID, "recipe": None}},
+    "a manifest of other labels": {"manifest": {**SAID, "labels": ["Positive", "Negative"]}},
+    "libraries that are no texts": {"libraries": {"torch": 2}},
+    "deep nesting": {"libraries": "[" * 100_000},
+}
+
+
+@pytest.mark.parametrize("fault", UNFIT)
+def test_evidence_that_record_would_not_write_is_refused_as_a_whole(tmp_path, fault):
+    """When it is opened, before a question: one error that names the file, and what is amiss in an answer."""
+    path = holding(tmp_path / "record", **UNFIT[fault])
+    with pytest.raises(
+        EvidenceError, match=rf"^{path}: (not recorded evidence; |recorded answers .*required|recorded answers .*(hold|expected) )"
+    ):
+        RecordedSubject(path)
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "U64", "C64", "BOOL"])
+def test_evidence_of_a_foreign_type_is_refused(tmp_path, kind):
+    """Also where NumPy has no such type."""
+    size = {"BF16": 2, "F8_E4M3": 1, "U64": 8, "C64": 8, "BOOL": 1}[kind]
+    tensor = {"dtype": kind, "shape": [1, 2], "data_offsets": [0, 2 * size]}
+    path = holding(tmp_path / "record")
+    said = json.dumps({f"{KEY}.logits": tensor, "__metadata__": metadata(path)}).encode()
+    path.write_bytes(len(said).to_bytes(8, "little") + said + bytes(2 * size))
+    with pytest.raises(EvidenceError, match=rf"^{path}: "):
+        RecordedSubject(path)
+
+
+def test_evidence_of_other_texts_under_their_hash_is_refused(tmp_path):
+    """As many answers as texts."""
+    path = holding(tmp_path / "record", logits=[[1, 2], [3, 4]], lengths=[5, 6])
+    with pytest.raises(EvidenceError, match=r"holds 2 answers to these 1 texts"):
+        RecordedSubject(path).answer(["good"])
+
+
+def test_answers_that_are_not_finite_are_not_recorded(adapter, tmp_path):
+    """Nothing is written, and whose they are is said."""
+    subject = live(adapter)
+    subject.scorer.logits = lambda _: np.array([[np.nan, 1.0]], np.float32)
+    with pytest.raises(AnswersError, match=rf"^{adapter}: answers to 1 of 1 texts are not finite numbers$"):
+        evidence.record(subject, [["good"]], tmp_path / "record")
+    assert not (tmp_path / "record").exists()
 
 
 def test_a_damaged_cache_is_none(adapter, cache):
