@@ -5,6 +5,7 @@ file a split, the layout of the hub, or one folder of text files a label, as IMD
 OWNER/NAME/CONFIGURATION); `:split` behind it chooses a split. Columns are found by name, and a label is the same in every format.
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -87,7 +88,7 @@ class Reviews:
         if missing:
             raise DataError(f"{self.source}: training needs reviews of every label, found none labelled {' or '.join(missing)}")
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """The sha256 of texts and labels, in order."""
         digest = hashlib.sha256()
@@ -197,11 +198,33 @@ def _is_missing(value: Any) -> bool:
 
 def without_overlap(train: Reviews, validation: Reviews) -> Reviews:
     """`train` less every review that is also in `validation`, whatever its case and spacing."""
-    held_out = {_normal(text) for text in validation.texts}
-    return train.take([row for row, text in enumerate(train.texts) if _normal(text) not in held_out])
+    held_out = {normal(text) for text in validation.texts}
+    return train.take([row for row, text in enumerate(train.texts) if normal(text) not in held_out])
 
 
-def _normal(text: str) -> str:
+def distinct(reviews: Reviews) -> tuple[Reviews, int, int]:
+    """The reviews, each text once whatever its case and spacing; how many repeat one; how many texts, left out, have two labels."""
+    first: dict[str, int] = {}
+    labels: dict[str, set[int]] = {}
+    for row, (text, label) in enumerate(zip(reviews.texts, reviews.labels.tolist(), strict=True)):
+        labels.setdefault(normal(text), set()).add(label)
+        first.setdefault(normal(text), row)
+    rows = [row for text, row in first.items() if len(labels[text]) == 1]
+    whole = len(rows) == len(reviews)
+    return reviews if whole else reviews.take(rows), len(reviews) - len(first), len(first) - len(rows)
+
+
+def trained_on(manifest: Mapping[str, Any], reviews: Reviews) -> str | None:
+    """The part that reviews had in an adapter's training, by their hash or the name of their source: train, validation, or None."""
+    splits, fingerprint = manifest.get("data", {}), reviews.fingerprint
+    for part, data in splits.items() if isinstance(splits, Mapping) else ():
+        if isinstance(data, Mapping) and (data.get("sha256") == fingerprint or data.get("source") == reviews.source):
+            return str(part)
+    return None
+
+
+def normal(text: str) -> str:
+    """A text by which repeats are found: whatever its case and spacing."""
     return " ".join(text.casefold().split())
 
 

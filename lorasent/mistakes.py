@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorasent import label_errors, occlusion, slices
-from lorasent.data import Reviews
+from lorasent.data import Reviews, trained_on
 from lorasent.metrics import probabilities
 from lorasent.occlusion import Step, Word
 from lorasent.scoring import Scorer
@@ -168,14 +168,6 @@ def find(
         scorer.encoder.max_length,
         trained_on(manifest, reviews),
     )
-
-
-def trained_on(manifest: Mapping[str, Any], reviews: Reviews) -> str | None:
-    """The part that reviews had in an adapter's training, by their hash or the name of their source: train, validation, or None."""
-    for part, data in manifest.get("data", {}).items():
-        if data.get("sha256") == reviews.fingerprint or data.get("source") == reviews.source:
-            return str(part)
-    return None
 
 
 def _usual(reviews: Reviews) -> list[str]:
