@@ -1,15 +1,16 @@
 """The policy, gate.toml: which checks, how strict, on what data. A table that is absent asks nothing."""
 
+import os
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from lorasent import settings
 from lorasent.errors import PolicyError
 from lorasent.recipe import Recipe
-from lorasent.settings import Section
 from lorasent.text import decode
 
 FAMILIES = ("integrity", "golden", "quality", "behaviour", "calibration", "cost")
@@ -17,7 +18,17 @@ FAMILIES = ("integrity", "golden", "quality", "behaviour", "calibration", "cost"
 UNASKED = ("base.revision", "base.labels", "training.seed")
 """Keys of a recipe that may_change has no say in: the base's hash is what counts, labels never differ, a seed always may."""
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""What may be lost: below 1, for who may lose all is never blocked."""
+
+MOST_TIMES = 1000
+"""A ratio of costs beyond which a limit limits nothing."""
+
+
+class Section(settings.Section):
+    """A table of a policy: no limit is infinite, or no number."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Data(Section):
@@ -42,6 +53,13 @@ class Integrity(Section):
     may_change: tuple[str, ...] = Field(default=(), strict=False)
     """Declared differences from the baseline that are allowed: keys of the recipe ("lora.r"), or whole tables of it ("lora")."""
     truncation_side: Literal["left", "right"] | None = None
+
+    @field_validator("trainable_parameters")
+    @classmethod
+    def _whole(cls, required: str | float) -> str | float:
+        if isinstance(required, float) and required >= 1 and not required.is_integer():
+            raise ValueError("a whole number of parameters, or a fraction of them below 1")
+        return required
 
     @field_validator("may_change")
     @classmethod
@@ -74,11 +92,18 @@ class Quality(Section):
 
     metric: Literal["accuracy", "f1", "mcc"] = "accuracy"
     margin: Share = 0.02
-    min: Share | None = None
+    min: Annotated[float, Field(gt=0, le=1)] | None = None
     slices: tuple[str, ...] = Field(default=(), strict=False)
     """Columns of the data by whose values it is cut, and "length" (quartiles) and "truncated"."""
     slice_margin: Share | None = None
-    """The drop on a slice that may not ship; absent: twice the margin."""
+    """The drop on a slice that may not ship; absent: twice the margin, at most half way from it to 1."""
+
+    @field_validator("slices")
+    @classmethod
+    def _once(cls, slices: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := [column for column, count in Counter(slices).items() if count > 1]:
+            raise ValueError(f"each column once, not {', '.join(twice)} again")
+        return slices
 
 
 class Behaviour(Section):
@@ -96,25 +121,28 @@ class Behaviour(Section):
 class Calibration(Section):
     """How much worse the probabilities may get: mean paired change, of the Brier score and of the log loss (nats)."""
 
-    max_brier_increase: Annotated[float, Field(ge=0)] = 0.01
-    max_log_loss_increase: Annotated[float, Field(ge=0)] | None = None
+    max_brier_increase: Share = 0.01
+    max_log_loss_increase: Annotated[float, Field(ge=0, lt=100)] | None = None
 
 
 class Cost(Section):
     """How much more the candidate may cost: ratios, candidate over baseline."""
 
-    max_latency_ratio: Annotated[float, Field(gt=1)] | None = None
+    max_latency_ratio: Annotated[float, Field(gt=1, le=MOST_TIMES)] | None = None
     """Above 1: no clock shows that two times are equal."""
-    max_flops_ratio: Annotated[float, Field(ge=1)] = 1.0
-    max_bytes_ratio: Annotated[float, Field(ge=1)] = 1.05
+    max_flops_ratio: Annotated[float, Field(ge=1, le=MOST_TIMES)] = 1.0
+    max_bytes_ratio: Annotated[float, Field(ge=1, le=MOST_TIMES)] = 1.05
 
 
 class Verdict(Section):
     """How an undecided check colours a pytest item. `lorasent gate` exits 3 all the same."""
 
     on_inconclusive: Literal["fail", "warn"] = "fail"
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    """The familywise error rate of everything that may block by chance, and that of each claim which PASS requires."""
+    alpha: Annotated[float, Field(ge=0.001, lt=0.5)] = 0.05
+    """The familywise error rate of everything that may block by chance, and that of each claim which PASS requires.
+
+    At least 0.001: at next to nothing, a check that only blocks never does.
+    """
 
 
 class Policy(Section):
@@ -138,7 +166,7 @@ class Policy(Section):
         path = Path(path)
         try:
             tables = tomllib.loads(decode(path.read_bytes()))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or too deep
             raise PolicyError(f"{path}: not valid TOML: {error}") from None
         except OSError as error:
             raise PolicyError(f"{path}: no policy that can be read: {error.strerror}") from None
@@ -164,5 +192,5 @@ def _from(folder: Path, table: Any, key: str) -> None:
     source = table.get(key) if isinstance(table, dict) else None
     if isinstance(source, str) and source and source.partition(":")[0] != "embedded":
         name, colon, split = source.rpartition(":") if ":" in source else (source, "", "")
-        if (folder / name).exists():
+        if os.path.exists(folder / name):  # noqa: PTH110 - which says no where Path.exists raises, of a name too long or with NUL
             table[key] = f"{folder / name}{colon}{split}"
