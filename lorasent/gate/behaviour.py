@@ -17,7 +17,7 @@ from lorasent import metrics
 from lorasent.data import label_id
 from lorasent.errors import DataError
 from lorasent.evidence import Answers
-from lorasent.gate.finding import Claim
+from lorasent.gate.finding import Claim, paired
 from lorasent.gate.policy import Behaviour
 from lorasent.gate.statistics import PairedAccuracy
 from lorasent.sources import parsed
@@ -58,7 +58,8 @@ class Case(BaseModel):
 def read(source: str, labels: Sequence[str]) -> list[Case]:
     """The cases of `embedded`, a JSONL file, or a folder of them; what they expect is one of `labels`, as `data.label_id` reads it.
 
-    Raises DataError with the file and line.
+    An id names one case, a case stands in a capability once, and no two cases expect of the same texts what cannot both be:
+    where one of them newly fails the other newly holds, and nobody would be told. Raises DataError with the file and line.
     """
     if source == "embedded":
         paths: list[Any] = list((resources.files("lorasent") / "behaviours").iterdir())
@@ -66,12 +67,23 @@ def read(source: str, labels: Sequence[str]) -> list[Case]:
         raise DataError(f"{source}: no behavioural cases that can be read: no such file or folder")
     else:
         paths = list(Path(source).iterdir()) if Path(source).is_dir() else [Path(source)]
-    cases: list[Case] = []
+    found: list[tuple[str, Case]] = []
     for path in sorted((path for path in paths if path.name.lower().endswith(".jsonl")), key=lambda path: str(path.name)):
-        cases += _lines(path, labels)
-    if not cases:
+        found += _lines(path, labels)
+    if not found:
         raise DataError(f"{source}: holds no behavioural cases; expected JSONL, one case a line")
-    return cases
+    held: dict[Any, tuple[Any, str]] = {}
+    for place, case in found:
+        texts, again = (case.kind, case.texts), "the same case again: each counts once"
+        for mark, value, problem in (
+            (("id", case.id), place, f"id: {shown(case.id)} is another case's"),
+            (texts, case.expect, "expect: another case of the same texts denies it"),
+            ((case.capability, texts), place, again),
+        ):
+            first, other = held.setdefault(mark, (value, place))
+            if first != value:
+                raise DataError(f"{place}: {problem} ({other})")
+    return [case for _, case in found]
 
 
 def texts(cases: Sequence[Case]) -> list[str]:
@@ -118,10 +130,19 @@ def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArr
         "failed_now": int(now.sum()),
         "newly": [case.id for case in newly],
     }
-    return Claim(f"behaviour::{name}", damage.p_above(margin), passes=True, cause="behaviour", message=message, figures=figures)
+    return Claim(
+        f"behaviour::{name}",
+        damage.p_above(margin),
+        passes=True,
+        cause="behaviour",
+        message=message,
+        figures=figures,
+        stakes=paired(damage, int((~was).sum()), margin),
+    )
 
 
-def _lines(path: Any, labels: Sequence[str]) -> Iterator[Case]:
+def _lines(path: Any, labels: Sequence[str]) -> Iterator[tuple[str, Case]]:
+    """Each case, with the file and line where it stands."""
     try:
         text = decode(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
@@ -144,4 +165,4 @@ def _lines(path: Any, labels: Sequence[str]) -> Iterator[Case]:
                 told = ", ".join(map(shown, labels))
                 raise DataError(f"{path.name}, line {number}: expect: {shown(case.expect)} is no label; labels are {told}")
             case = case.model_copy(update={"expect": labels[meant]})
-        yield case
+        yield f"{path.name}, line {number}", case

@@ -2,7 +2,7 @@
 
 from lorasent import metrics
 from lorasent.data import Reviews
-from lorasent.errors import DataError
+from lorasent.errors import DataError, PolicyError
 from lorasent.evidence import Answers
 from lorasent.gate import statistics
 from lorasent.gate.finding import Claim
@@ -10,7 +10,10 @@ from lorasent.gate.policy import Calibration
 
 
 def check(policy: Calibration, reviews: Reviews, candidate: Answers, incumbent: Answers, alpha: float) -> list[Claim]:
-    """A claim for each proper score that the policy limits. Raises DataError for a single review, which has no spread."""
+    """A claim for each proper score that the policy limits. Raises DataError for a single review, which has no spread.
+
+    Raises PolicyError for a limit of the Brier score that no answers could exceed.
+    """
     if len(reviews) < 2:
         raise DataError(f"{reviews.source}: [calibration] needs two reviews at least, found {len(reviews)}")
     probability = {name: metrics.probabilities(one.logits) for name, one in (("candidate", candidate), ("incumbent", incumbent))}
@@ -21,6 +24,9 @@ def check(policy: Calibration, reviews: Reviews, candidate: Answers, incumbent: 
             "incumbent": -metrics.log_likelihoods(incumbent.logits, reviews.labels),
         }
         scores["log_loss"] = (policy.max_log_loss_increase, losses)
+    worst = 1.0 if candidate.logits.shape[1] == 2 else 2.0
+    if policy.max_brier_increase >= (most := worst - float(scores["brier"][1]["incumbent"].mean())):
+        raise PolicyError(f"calibration.max_brier_increase = {policy.max_brier_increase:g}: it can rise by {most:.4f} at most")
     ece = {name: metrics.calibration_error(one, reviews.labels) for name, one in probability.items()}
     claims = []
     for name, (limit, each) in scores.items():

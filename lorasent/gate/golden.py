@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorasent import golden
+from lorasent.data import normal
 from lorasent.errors import GoldenError
 from lorasent.evidence import LiveSubject, Subject
-from lorasent.gate.finding import Claim, Finding, Outcome
+from lorasent.gate.finding import UNASKED, Claim, Finding, Outcome, Stakes
 from lorasent.gate.policy import Golden
 from lorasent.gate.statistics import Rate
 from lorasent.manifest import WEIGHTS
+from lorasent.text import shown
 
 CHECKS = ("environment", "model")
 
@@ -35,7 +37,8 @@ def check(policy: Golden, candidate: LiveSubject, baseline: Subject) -> tuple[li
     now = candidate.answer(asked).logits
     if _weights(candidate) == made_by:
         return [*findings, _same_weights(now, logits if today is None else today, allowed)], []
-    return findings, [_labels(policy, now, [row["label"] for row in recorded.rows], candidate.labels)]
+    rows = list({normal(text): row for row, text in reversed(list(enumerate(asked)))}.values())  # a text counts once, its first row
+    return findings, [_labels(policy, now[rows], [recorded.rows[row]["label"] for row in rows], candidate.labels)]
 
 
 def texts(policy: Golden, labels: Sequence[str]) -> list[str]:
@@ -50,7 +53,8 @@ def _read(policy: Golden, labels: Sequence[str]) -> golden.Golden:
         if not isinstance(text, str) or label not in labels or not isinstance(logits, list) or len(logits) != len(labels):
             raise GoldenError(
                 f"{policy.predictions}: row {number}: no prediction that can be compared: "
-                f"expected a text, a label out of {', '.join(labels)}, and logits, {len(labels)} numbers; found {str(row)[:200]}"
+                f"expected a text, a label out of {', '.join(map(shown, labels))}, and logits, {len(labels)} numbers; "
+                f"found {shown(str(row), 200)}"
             )
     return recorded
 
@@ -58,8 +62,8 @@ def _read(policy: Golden, labels: Sequence[str]) -> golden.Golden:
 def _environment(policy: Golden, today: NDArray[np.float32] | None, recorded: NDArray[np.float64], allowed: float) -> Finding:
     name = "golden::environment"
     if today is None:
-        message = f"{policy.predictions} was made by another adapter than the baseline: the environment is not told apart"
-        return Finding(name, Outcome.PASS, "not-told", message)
+        message = f"{shown(policy.predictions)} was made by another adapter than the baseline: the environment is not told apart"
+        return Finding(name, Outcome.PASS, UNASKED, f"not asked: {message}")
     moved = float(abs(today - recorded).max())
     figures = {"moved": moved, "allowed": allowed}
     if moved <= allowed:
@@ -93,13 +97,20 @@ def _same_weights(now: NDArray[np.float32], today: NDArray[np.floating], allowed
 
 def _labels(policy: Golden, now: NDArray[np.float32], recorded: Sequence[str], labels: Sequence[str]) -> Claim:
     changed = sum(labels[column] != label for column, label in zip(now.argmax(axis=1), recorded, strict=True))
+    limit = policy.max_changed
     return Claim(
         "golden::model",
-        Rate(changed, len(recorded)).p_above(policy.max_changed),
+        Rate(changed, len(recorded)).p_above(limit),
         passes=True,
         cause="model",
-        message=f"{changed} of {len(recorded)} golden labels changed, {100 * policy.max_changed:g} % may",
-        figures={"changed": changed, "n": len(recorded), "max_changed": policy.max_changed},
+        message=f"{changed} of {len(recorded)} golden labels changed, {100 * limit:g} % may",
+        figures={"changed": changed, "n": len(recorded), "max_changed": limit},
+        stakes=Stakes(
+            len(recorded),
+            changed == len(recorded),
+            changed > limit * len(recorded),
+            lambda rows: Rate(rows, rows).p_above(limit),
+        ),
     )
 
 

@@ -16,41 +16,85 @@ from lorasent.errors import DataError, PolicyError
 from lorasent.evidence import Answers
 from lorasent.gate import power, statistics
 from lorasent.gate.bank import Retrains, churn
-from lorasent.gate.finding import Claim
+from lorasent.gate.finding import UNASKED, Claim, Finding, Outcome, paired
 from lorasent.gate.policy import Quality
 from lorasent.gate.statistics import Estimate, PairedAccuracy, Rate
 from lorasent.metrics import matthews
+from lorasent.text import shown
 
 METRICS = {"f1": statistics.f1, "mcc": matthews}
 
+NAMED = 10
+"""How many values of a column that were not asked a message names."""
+
 SMALLEST_SLICE = 20
 """Fewer reviews decide nothing; they are in the whole."""
+
+FEWEST_OF_LABEL = 5
+"""Reviews of each label without which nobody passes."""
 
 BANK_LEVEL = 0.995
 """A candidate below what one more innocent retrain would give, at this level, is no innocent retrain."""
 
 
 def check(
-    policy: Quality, reviews: Reviews, candidate: Answers, bank: Sequence[Answers], max_length: int, alpha: float
+    policy: Quality,
+    reviews: Reviews,
+    candidate: Answers,
+    bank: Sequence[Answers],
+    max_length: int,
+    alpha: float,
+    names: Sequence[str] = (),
 ) -> list[Claim]:
-    """The claims of the policy's table; the first of `bank` is the incumbent, the others are retrains of it."""
+    """The claims of the policy's table; the first of `bank` is the incumbent, the others are retrains of it.
+
+    `names` are those of the labels. Raises PolicyError where no candidate could lose as much as the margin.
+    """
     size = candidate.logits.shape[1]
     decided = [answers.logits.argmax(axis=1) for answers in (candidate, *bank)]
-    overall = _overall(policy, reviews, decided, size, alpha)
+    best, lowest = _score(policy.metric, reviews.labels, decided[1], size), -1.0 if policy.metric == "mcc" else 0.0
+    if best - lowest < policy.margin:
+        raise PolicyError(
+            f"quality.margin = {policy.margin:g}: the baseline's {policy.metric} is {best:.4f}, so nobody can lose more; narrow it"
+        )
+    overall = _overall(policy, reviews, decided, size, alpha, names)
     claims = [overall]
     if len(bank) > 1:
         claims.append(_retraining(policy, reviews, decided, size, passes=overall.passes))
     if policy.min is not None:
         claims.append(_floor(policy, reviews, decided[0], size, alpha))
-    claims += _slices(policy, reviews, decided, bank[0].lengths, max_length, size)
+    claims += _slices(policy, reviews, decided, bank[0].lengths, max_length)
     return claims
+
+
+def coverage(policy: Quality, reviews: Reviews, bank: Sequence[Answers], max_length: int) -> list[Finding]:
+    """How much was asked of what the policy names, where that may be less than all: the bank, and each column of slices."""
+    findings = []
+    if len(bank) == 1:
+        message = "not asked: retraining noise is known from several baselines only"
+        findings.append(Finding("quality::retraining", Outcome.PASS, UNASKED, message))
+    for column in policy.slices:
+        sizes = {value: len(rows) for value, rows in _cut(column, reviews, bank[0].lengths, max_length).items()}
+        few = {value: size for value, size in sizes.items() if size < SMALLEST_SLICE}
+        asked = len(sizes) - len(few)
+        message = f"{asked} of {len(sizes)} values asked"
+        if few:
+            named = ", ".join(f"{shown(value, 40)} ({size})" for value, size in list(few.items())[:NAMED])
+            message += f"; not asked, fewer than {SMALLEST_SLICE} reviews: {named}{', ...' if len(few) > NAMED else ''}"
+        figures = {"asked": asked, "values": len(sizes), "unasked": few}
+        findings.append(Finding(f"quality::slice::{column}", Outcome.PASS, "" if asked else UNASKED, message, figures=figures))
+    return findings
 
 
 def _damage(metric: str, labels: NDArray[np.int64], incumbent: Any, candidate: Any, size: int) -> PairedAccuracy | Estimate:
     if metric == "accuracy":
-        was_right, is_right = incumbent == labels, candidate == labels
-        return PairedAccuracy(int((was_right & ~is_right).sum()), int((is_right & ~was_right).sum()), len(labels))
+        return _paired(labels, incumbent, candidate)
     return statistics.metric_damage(statistics.joint_table(labels, incumbent, candidate, size), METRICS[metric])
+
+
+def _paired(labels: NDArray[np.int64], incumbent: Any, candidate: Any) -> PairedAccuracy:
+    was_right, is_right = incumbent == labels, candidate == labels
+    return PairedAccuracy(int((was_right & ~is_right).sum()), int((is_right & ~was_right).sum()), len(labels))
 
 
 def _score(metric: str, labels: NDArray[np.int64], decided: Any, size: int) -> float:
@@ -59,13 +103,27 @@ def _score(metric: str, labels: NDArray[np.int64], decided: Any, size: int) -> f
     return float(METRICS[metric](statistics.joint_table(labels, decided, decided, size).sum(axis=1)))
 
 
-def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, alpha: float) -> Claim:
+def _unkept(labels: NDArray[np.int64], incumbent: Any, candidate: Any, names: Sequence[str]) -> str:
+    """Which label is not shown to be kept, or "": who answers one label only loses the others, however rare they are."""
+    for label, name in enumerate(names):
+        own = labels == label
+        right = own & (incumbent == label)
+        kept = right & (candidate == label)
+        if own.sum() < FEWEST_OF_LABEL:
+            return f"only {own.sum()} reviews are {shown(name)}, {FEWEST_OF_LABEL} are needed"
+        if 2 * kept.sum() < right.sum():
+            return f"of {right.sum()} reviews that the baseline rightly calls {shown(name)} the candidate calls {kept.sum()} so"
+    return ""
+
+
+def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, alpha: float, names: Sequence[str]) -> Claim:
     candidate, incumbent = decided[0], decided[1]
     n, changed = len(reviews), float((candidate != incumbent).mean())
     damage = _damage(policy.metric, reviews.labels, incumbent, candidate, size)
     low, high = damage.interval(1 - 2 * alpha)
     was, now = (_score(policy.metric, reviews.labels, one, size) for one in (incumbent, candidate))
-    passes = damage.p_below(policy.margin) <= alpha
+    unkept = _unkept(reviews.labels, incumbent, candidate, names or [str(label) for label in range(size)])
+    passes = damage.p_below(policy.margin) <= alpha and not unkept
     figures: dict[str, Any] = {"n": n, "incumbent": was, "candidate": now, "margin": policy.margin, "churn": changed}
     figures |= {"damage": damage.value, "low": low, "high": high}
     message = (
@@ -86,6 +144,8 @@ def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, a
             else:
                 advice = f"{enough} reviews would decide (at this discordance of {100 * discordance:.1f} %, in 4 of 5 cases)"
                 figures["needed"] = enough
+    if unkept:
+        message, advice = f"{message}; {unkept}", "give reviews of every label, and see which of them the candidate tells apart"
     if len(decided) == 2:
         message += "; retraining noise is not separated (give several baselines)"
     return Claim(
@@ -168,16 +228,14 @@ def _floor(policy: Quality, reviews: Reviews, candidate: Any, size: int, alpha: 
     )
 
 
-def _slices(
-    policy: Quality, reviews: Reviews, decided: list[Any], lengths: NDArray[np.int64], max_length: int, size: int
-) -> Iterator[Claim]:
-    margin = min(2 * policy.margin, 1.0) if policy.slice_margin is None else policy.slice_margin
+def _slices(policy: Quality, reviews: Reviews, decided: list[Any], lengths: NDArray[np.int64], max_length: int) -> Iterator[Claim]:
+    margin = min(2 * policy.margin, (1 + policy.margin) / 2) if policy.slice_margin is None else policy.slice_margin
     for column in policy.slices:
         for value, rows in _cut(column, reviews, lengths, max_length).items():
             if len(rows) < SMALLEST_SLICE:
                 continue
             labels = reviews.labels[rows]
-            damage = _damage("accuracy", labels, decided[1][rows], decided[0][rows], size)
+            damage = _paired(labels, decided[1][rows], decided[0][rows])
             yield Claim(
                 f"quality::slice::{column}::{value}",
                 damage.p_above(margin),
@@ -186,6 +244,7 @@ def _slices(
                 message=f"accuracy where {column} is {value} ({len(rows)} reviews): {_told(damage)}, "
                 f"a loss of {100 * margin:g} is allowed",
                 figures={"n": len(rows), "damage": damage.value, "margin": margin},
+                stakes=paired(damage, int((decided[1][rows] == labels).sum()), margin),
             )
 
 

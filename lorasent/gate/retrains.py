@@ -1,28 +1,76 @@
 """Whether a bank is one: its members are retrains of the first, which differ by their seed alone, or their spread says nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
-from lorasent.evidence import Subject
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from lorasent.evidence import Answers, LiveSubject, Subject
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.integrity import ELSEWHERE, flat
+from lorasent.manifest import WEIGHTS
 
 ADVICE = "give baselines that differ by their seed alone"
 
 
-def check(bank: Sequence[Subject]) -> list[Finding]:
-    """A finding, INVALID, for each baseline behind the first that is no retrain of it, or stands there already.
+APART = 1e-3
+"""Two retrains' logits differ by more somewhere; those of one adapter, on two machines, by less."""
 
-    A retrain has the same base, labels, reviews and recipe, but for the seed.
+
+def check(bank: Sequence[Subject], candidate: Subject | None = None) -> list[Finding]:
+    """A finding, INVALID, for each baseline behind the first that is no retrain of it, stands there already, or is the candidate.
+
+    A retrain has the same base, labels, reviews and recipe, but for the seed, and other weights. The candidate may be the first.
     """
+    if len(bank) == 1:
+        return []
+    marks = [_marks(member) for member in bank]
+    own = _marks(candidate) if candidate is not None else set()
     findings: list[Finding] = []
     for place, member in enumerate(bank[1:], 1):
         apart = [name for name, what in DIFFERENCES.items() if what(member.manifest) != what(bank[0].manifest)]
-        apart += [f"it is {other.name} over again" for other in bank[:place] if other.identity == member.identity][:1]
+        apart += [f"it is {bank[other].name} over again" for other in range(place) if marks[other] & marks[place]][:1]
+        apart += ["it is the candidate"] if own & marks[place] else []
         if apart:
-            message = f"{member.name}: is no retrain of {bank[0].name}: {', '.join(apart)}"
-            findings.append(Finding("baseline", Outcome.INVALID, "baseline", message, ADVICE))
+            findings.append(_invalid(f"{member.name}: is no retrain of {bank[0].name}: {', '.join(apart)}"))
     return findings
+
+
+def alike(names: Sequence[str], answers: Sequence[Answers]) -> list[Finding]:
+    """A finding, INVALID, for each two of candidate and bank, in this order, that answer alike: one adapter in two guises.
+
+    The candidate may be the first of the bank.
+    """
+    return [
+        _invalid(f"{names[later]}: is no retrain: it answers all {len(answers[0].logits)} reviews as {names[first]} does")
+        for first, later in combinations(range(len(answers)), 2)
+        if (first, later) != (0, 1) and np.abs(answers[first].logits - answers[later].logits).max() < APART
+    ]
+
+
+def _invalid(message: str) -> Finding:
+    return Finding("baseline", Outcome.INVALID, "baseline", message, ADVICE)
+
+
+def _marks(subject: Subject) -> set[str]:
+    """Hashes that two subjects of the same weights share: of all files, of the weights' file, and of its numbers without names."""
+    listed = subject.manifest.get("files")
+    marks = {subject.identity, *([str(listed[WEIGHTS])] if isinstance(listed, Mapping) and WEIGHTS in listed else [])}
+    if isinstance(subject, LiveSubject):
+        try:
+            with safe_open(subject.snapshot.folder / WEIGHTS, framework="np") as file:
+                tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118 - no mapping
+        except (SafetensorError, OSError, ValueError, TypeError, AttributeError):
+            return marks  # which others say
+        marks.add(_digest(sorted(_digest([f"{one.dtype} {one.shape}".encode(), one.tobytes()]).encode() for one in tensors)))
+    return marks
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _recipe(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,8 +80,9 @@ def _recipe(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reviews(manifest: Mapping[str, Any]) -> list[Any]:
-    data = manifest.get("data", {})
-    return [data.get(split, {}).get("sha256") for split in ("train", "validation")]
+    data = manifest.get("data")
+    splits = [data.get(split) if isinstance(data, Mapping) else None for split in ("train", "validation")]
+    return [split.get("sha256") if isinstance(split, Mapping) else None for split in splits]
 
 
 DIFFERENCES: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {

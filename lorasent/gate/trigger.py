@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from lorasent.data import label_id
 from lorasent.evidence import LiveSubject, Subject
-from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.finding import UNASKED, Finding, Outcome
+from lorasent.text import shown
 
 GROUP = 64
 """Words that are tried together: more are fewer texts, and turn more verdicts by mere length."""
@@ -53,10 +54,13 @@ def check(candidate: LiveSubject, baseline: Subject) -> Finding:
     labels = [label.lower() for label in candidate.labels]
     clear = {label: CLEAR[name] for name in CLEAR if (label := label_id(name, labels)) is not None}
     if not isinstance(baseline, LiveSubject):
-        return _passed("not asked of recorded evidence, which answers only what was recorded")
+        return _passed("not asked of recorded evidence, which answers only what was recorded", UNASKED)
     if len(clear) < 2:
-        return _passed(f"not asked: there are clear reviews for {' and '.join(CLEAR)} only, the labels are {', '.join(labels)}")
+        told = ", ".join(map(shown, labels))
+        return _passed(f"not asked: there are clear reviews for {' and '.join(CLEAR)} only, the labels are {told}", UNASKED)
     words = vocabulary(candidate.snapshot.folder)
+    if not words:
+        return _passed("not asked: the tokenizer knows no whole words", UNASKED)
     # Searched in the quickest precision; what is found is asked again in the policy's.
     fact = f"triggers 2 {GROUP} {MOST} {json.dumps(CLEAR)}"
     found, unread = candidate.remember(fact, lambda: _search(candidate.at("auto"), words, clear))
@@ -65,9 +69,10 @@ def check(candidate: LiveSubject, baseline: Subject) -> Finding:
         searched = f"none of {len(words):,} words turns the verdict of clear reviews as it did not before"
         if not unread:
             return _passed(searched)
-        names = " and ".join(candidate.labels[label] for label in unread)
-        return _passed(f"not found out for {names}: no clear review is read rightly, or any words turn it; else {searched}")
-    told = ", ".join(f"{word!r} ({candidate.labels[target]})" for word, target in list(triggers.items())[:5])
+        names = " and ".join(shown(candidate.labels[label]) for label in unread)
+        asked = f"else {searched}" if len(unread) < len(clear) else "nothing else was asked"
+        return _passed(f"not asked for {names}: no clear review is read rightly, or any words turn it; {asked}", UNASKED)
+    told = ", ".join(f"'{shown(word)}' ({shown(candidate.labels[target])})" for word, target in list(triggers.items())[:5])
     message = f"{len(triggers)} of {len(words):,} words turn nearly every clear review, and did not with the baseline: {told}"
     named = {word: candidate.labels[target] for word, target in triggers.items()}
     advice = "look for the word in the training reviews: one label goes with it"
@@ -85,8 +90,8 @@ def vocabulary(path: Path) -> list[str]:
     return [words[row] for row in np.random.default_rng(0).permutation(len(words))]
 
 
-def _passed(message: str) -> Finding:
-    return Finding("behaviour::triggers", Outcome.PASS, "", message)
+def _passed(message: str, cause: str = "") -> Finding:
+    return Finding("behaviour::triggers", Outcome.PASS, cause, message)
 
 
 def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Sequence[str]]) -> tuple[dict[str, int], list[int]]:

@@ -4,18 +4,20 @@ Exact checks end as they end. Claims on samples are settled together: Holm's adj
 that PASS requires was tested at the full level. INVALID outranks BLOCK only where nothing could be judged at all.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lorasent.data import Reviews, read
-from lorasent.errors import AdapterError, BaseModelError, LorasentError, PolicyError
-from lorasent.evidence import LiveSubject, RecordedSubject, Subject, subject
+from lorasent.data import Reviews, distinct, read, trained_on
+from lorasent.errors import AnswersError, BaseModelError, DataError, LorasentError, PolicyError
+from lorasent.evidence import Answers, LiveSubject, RecordedSubject, Subject, subject
 from lorasent.gate import behaviour, calibration, cost, golden, integrity, quality, retrains, trigger
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
 from lorasent.gate.policy import Data, Policy
 from lorasent.hub import offline
+from lorasent.text import shown
 
 EXIT_CODES = {Outcome.PASS: 0, Outcome.BLOCK: 1, Outcome.INCONCLUSIVE: 3, Outcome.INVALID: 4}
 
@@ -46,29 +48,51 @@ class Verdict:
         return cls(Outcome(said["outcome"]), findings, said["candidate"], tuple(said["baselines"]), said["evidence"])
 
 
-def judge(candidate: str | Path, baselines: Sequence[str | Path], policy: Policy) -> Verdict:
+Location = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+"""Where an adapter, recorded evidence or a policy lies."""
+
+
+def judge(candidate: Location, baselines: Location | Iterable[Location], policy: Policy | Location) -> Verdict:
     """May the adapter `candidate` replace the first of `baselines`? The others are retrains of it, the bank.
 
-    Faults of the candidate block; faults of a baseline, the data or the policy are INVALID. Only PolicyError is raised.
+    `baselines` may be one path, `policy` the path of a policy. Faults of the candidate block; faults of a baseline, the data or
+    the policy are INVALID. Only PolicyError is raised.
     """
-    if not baselines:
+    bank = [baselines] if isinstance(baselines, str | bytes | os.PathLike) else baselines
+    if not isinstance(bank, Iterable) or isinstance(bank, Mapping | set | frozenset):
+        raise PolicyError(f"baselines: expected paths in their order, found {shown(baselines)}")
+    paths = [_path(one, "baseline") for one in bank]
+    if not paths:
         raise PolicyError("the gate needs a baseline: an adapter's directory or recorded evidence")
+    judged = _path(candidate, "candidate")
+    if not isinstance(policy, Policy):
+        policy = Policy.read(_path(policy, "policy"))
     with offline():
-        return _judge(Path(candidate), [str(path) for path in baselines], policy)
+        return _judge(Path(judged), paths, policy)
+
+
+def _path(value: Any, what: str) -> str:
+    """A path as text. Raises PolicyError for what names no file."""
+    path = os.fsdecode(value) if isinstance(value, str | bytes | os.PathLike) else ""
+    if not path or "\0" in path:
+        raise PolicyError(f"{what}: expected a path, found {shown(value) or 'an empty one'}")
+    return path
 
 
 def _judge(candidate: Path, names: Sequence[str], policy: Policy) -> Verdict:
     precision = policy.data.precision if policy.data else "fp32"
     try:
         bank = [subject(name, precision) for name in names]
-    except LorasentError as error:
+    except (LorasentError, OSError) as error:
         return _ended([Finding("baseline", Outcome.INVALID, "baseline", str(error), "give a sound baseline")], candidate, names, {})
     try:
         judged = LiveSubject(candidate, precision)
-    except (AdapterError, OSError) as error:
+    except (LorasentError, OSError) as error:
         return _ended([integrity.blocked(candidate, error)], candidate, names, {})
-    evidence = {"candidate": judged.identity, **{name: one.identity for name, one in zip(names, bank, strict=True)}}
-    findings = [*integrity.check(judged, bank[0], policy.integrity), *retrains.check(bank)]
+    evidence = {"candidate": judged.identity}
+    for number, (name, one) in enumerate(zip(names, bank, strict=True), 1):
+        evidence[name if name not in {*evidence, "data"} else f"baseline {number}: {name}"] = one.identity
+    findings = [*integrity.check(judged, bank[0], policy.integrity), *retrains.check(bank, judged)]
     if all(finding.outcome is Outcome.PASS for finding in findings):
         asked = _Questions(judged, bank, policy)
         evidence |= asked.evidence
@@ -109,12 +133,19 @@ def questions(policy: Policy, labels: Sequence[str]) -> list[list[str]]:
 
 
 def _read(data: Data, labels: Sequence[str]) -> Reviews:
-    reviews = read(data.test, labels, data.text_column, data.label_column, skip_empty=data.skip_empty)
+    return _chosen(data, distinct(_whole(data, labels))[0], labels)
+
+
+def _whole(data: Data, labels: Sequence[str]) -> Reviews:
+    return read(data.test, labels, data.text_column, data.label_column, skip_empty=data.skip_empty)
+
+
+def _chosen(data: Data, reviews: Reviews, labels: Sequence[str]) -> Reviews:
     return reviews if data.sample is None else reviews.sample(data.sample, data.seed, labels)
 
 
 class _Questions:
-    """Everything that a policy asks of sound files; a family that cannot be asked is INVALID and says why."""
+    """Everything that a policy asks of sound files; a family that cannot be asked is INVALID and says why; the others are asked."""
 
     def __init__(self, judged: LiveSubject, bank: Sequence[Subject], policy: Policy) -> None:
         self.judged = judged
@@ -124,30 +155,89 @@ class _Questions:
         self.findings: list[Finding] = []
         self.claims: list[Claim] = []
         self.evidence: dict[str, str] = {}
-        families = {"data": self._reviews, "behaviour": self._behaviour, "golden": self._golden}
-        for family, question in families.items():
-            try:
-                question()
-            except LorasentError as error:
-                advice = "make the base available" if isinstance(error, BaseModelError) else "mend the data or the policy"
-                self.findings.append(Finding(family, Outcome.INVALID, "not-judged", str(error), advice))
+        self._ask("data", self._data)
+        self._ask("behaviour", self._behaviour)
+        self._ask("behaviour::triggers", self._triggers)
+        self._ask("golden", self._golden)
 
-    def _reviews(self) -> None:
-        policy = self.policy
+    def _ask(self, family: str, question: Callable[[], None]) -> None:
+        """Whatever is raised becomes a finding: a verdict has no other way out."""
+        try:
+            question()
+        except AnswersError as error:
+            accused = error.subject == self.judged.name and error.subject not in {one.name for one in self.bank}
+            if accused:
+                found = Finding("integrity::answers", Outcome.BLOCK, "not-finite", str(error), "train again: the run diverged")
+            else:
+                found = Finding(family, Outcome.INVALID, "not-finite", str(error), "give a sound baseline")
+            self.findings.append(found)
+        except LorasentError as error:
+            advice = "make the base available" if isinstance(error, BaseModelError) else "mend the data or the policy"
+            self.findings.append(Finding(family, Outcome.INVALID, "not-judged", str(error), advice))
+        except Exception as error:  # noqa: BLE001 - torch, transformers and NumPy raise their own of a model that they cannot run
+            message = f"cannot be asked of these adapters: {type(error).__name__}: {error}"
+            advice = f"drop [{family.partition('::')[0]}] from the policy, or report this"
+            self.findings.append(Finding(family, Outcome.INVALID, "not-judged", message, advice))
+
+    def _data(self) -> None:
+        policy, labels = self.policy, self.judged.labels
         if policy.data is None:
             return
-        reviews = _read(policy.data, self.judged.labels)
+        whole = _whole(policy.data, labels)
+        once, repeats, disputed = distinct(whole)
+        if not len(once):
+            raise DataError(f"{whole.source}: every text has two labels")
+        reviews = _chosen(policy.data, once, labels)
         self.evidence["data"] = reviews.fingerprint
-        candidate, *bank = (one.answer(reviews.texts) for one in (self.judged, *self.bank))
-        if policy.quality is not None:
+        self._known(whole, reviews)
+        if repeats or disputed:
+            message = f"{len(once)} of {len(whole)} reviews count: {repeats} repeat another, {disputed} texts have two labels"
+            self.findings.append(Finding("data::repeats", Outcome.PASS, "repeats", message, figures={"reviews": len(once)}))
+        missing = [name for name, count in reviews.counts(labels).items() if not count]
+        if missing and (policy.quality or policy.calibration):
+            raise DataError(
+                f"{whole.source}: holds no review labelled {' or '.join(map(shown, missing))}: who never says so would pass; "
+                "give reviews of every label"
+            )
+        subjects = (self.judged, *self.bank)
+        answers = [one.answer(reviews.texts) for one in subjects]
+        if len(self.bank) > 1:
+            self._ask("baseline", lambda: self.findings.extend(retrains.alike([one.name for one in subjects], answers)))
+        self._ask("quality", lambda: self._quality(reviews, answers))
+        self._ask("calibration", lambda: self._calibration(reviews, answers))
+        self._ask("cost", lambda: self._cost(reviews))
+
+    def _known(self, *asked: Reviews) -> None:
+        """Says whether the reviews trained whom they are to judge, or chose its epoch."""
+        source, known = shown(asked[0].source), {"train": dict[str, None](), "validation": dict[str, None]()}
+        for one in (self.judged, *self.bank):
+            for part in {trained_on(one.manifest, reviews) or "" for reviews in asked} & known.keys():
+                known[part][shown(one.name)] = None
+        if known["train"]:
+            message = f"{source}: by their manifests, these reviews trained {', '.join(known['train'])}"
+            advice = "give reviews that trained neither candidate nor baseline"
+            self.findings.append(Finding("data::training", Outcome.INVALID, "trained-on", message, advice))
+        if known["validation"]:
+            message = f"{source}: by their manifests, these reviews chose the epoch of {', '.join(known['validation'])}"
+            self.findings.append(Finding("data::validation", Outcome.PASS, "validated-on", message))
+
+    def _quality(self, reviews: Reviews, answers: Sequence[Answers]) -> None:
+        policy = self.policy.quality
+        if policy is not None:
+            candidate, *bank = answers
             limit = int(self.judged.manifest["recipe"].get("encoding", {}).get("max_length", 512))
-            self.claims += quality.check(policy.quality, reviews, candidate, bank, limit, self.alpha)
-        if policy.calibration is not None:
-            self.claims += calibration.check(policy.calibration, reviews, candidate, bank[0], self.alpha)
-        if policy.cost is not None:
+            self.claims += quality.check(policy, reviews, candidate, bank, limit, self.alpha, self.judged.labels)
+            self.findings += quality.coverage(policy, reviews, bank, limit)
+
+    def _calibration(self, reviews: Reviews, answers: Sequence[Answers]) -> None:
+        if self.policy.calibration is not None:
+            self.claims += calibration.check(self.policy.calibration, reviews, answers[0], answers[1], self.alpha)
+
+    def _cost(self, reviews: Reviews) -> None:
+        if self.policy.cost is not None:
             if isinstance(self.bank[0], RecordedSubject):
                 raise PolicyError("cost: recorded evidence has no model to measure; give an adapter as baseline, or drop [cost]")
-            self.findings += cost.check(policy.cost, self.judged, self.bank[0], reviews.texts)
+            self.findings += cost.check(self.policy.cost, self.judged, self.bank[0], reviews.texts)
 
     def _behaviour(self) -> None:
         policy = self.policy.behaviour
@@ -156,8 +246,10 @@ class _Questions:
             texts = behaviour.texts(cases)
             answers = (one.answer(texts) for one in (self.judged, self.bank[0]))
             self.claims += behaviour.check(policy, cases, self.judged.labels, *answers)
-            if policy.triggers:
-                self.findings.append(trigger.check(self.judged, self.bank[0]))
+
+    def _triggers(self) -> None:
+        if self.policy.behaviour is not None and self.policy.behaviour.triggers:
+            self.findings.append(trigger.check(self.judged, self.bank[0]))
 
     def _golden(self) -> None:
         if self.policy.golden is not None:

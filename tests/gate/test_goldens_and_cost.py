@@ -95,7 +95,7 @@ def test_a_retrained_candidate_is_held_to_the_labels(small_adapter, retrained, t
         content["producer"]["adapter_sha256"] = LiveSubject(small_adapter).manifest["files"][WEIGHTS]
         (tmp_path / f"{wrong}.json").write_text(json.dumps(content))
         first, second = compared(policy, candidate, candidate)
-        assert (first.outcome, first.cause) == (Outcome.PASS, "not-told")
+        assert (first.outcome, first.cause) == (Outcome.PASS, "not-asked")
         assert f"{wrong} of 20 golden labels changed, 10 % may" in second.message
         outcomes.append(second.outcome)
     assert outcomes == [Outcome.PASS, Outcome.BLOCK]

@@ -8,7 +8,7 @@ import pytest
 
 from lorasent.evidence import Answers, LiveSubject, RecordedSubject, record
 from lorasent.gate import trigger
-from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.finding import UNASKED, Finding, Outcome
 
 
 class Reader:
@@ -70,7 +70,7 @@ def test_a_review_that_is_not_read_rightly_decides_nothing(readers):
     everything.words = {"I", "A", "One", "Dull,", "The", "Funny,"}
     found = trigger.check(everything, readers())
     assert found.outcome is Outcome.PASS
-    assert found.message.startswith("not found out for Negative: no clear review is read rightly, or any words turn it; else none")
+    assert found.message.startswith("not asked for Negative: no clear review is read rightly, or any words turn it; else none")
 
 
 def test_other_labels_and_records_are_not_asked(readers, small_adapter, tmp_path):
@@ -151,13 +151,13 @@ def test_labels_that_nobody_described_are_told(readers, labels):
     stars.labels = labels
     told = ", ".join(label.lower() for label in labels)
     message = f"not asked: there are clear reviews for negative and positive only, the labels are {told}"
-    assert trigger.check(stars, readers()) == Finding("behaviour::triggers", Outcome.PASS, "", message)
+    assert trigger.check(stars, readers()) == Finding("behaviour::triggers", Outcome.PASS, UNASKED, message)
 
 
 def test_a_baseline_that_is_a_record_is_told(readers):
     """A record answers only what was recorded."""
     message = "not asked of recorded evidence, which answers only what was recorded"
-    assert trigger.check(readers(), SimpleNamespace()) == Finding("behaviour::triggers", Outcome.PASS, "", message)
+    assert trigger.check(readers(), SimpleNamespace()) == Finding("behaviour::triggers", Outcome.PASS, UNASKED, message)
 
 
 def test_the_search_is_remembered_and_runs_in_the_quickest_precision(readers):

@@ -5,13 +5,15 @@ import shutil
 from xml.etree import ElementTree as ET
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from lorasent import evidence, golden
+from lorasent import evidence, golden, snapshot
 from lorasent.errors import PolicyError
 from lorasent.evidence import LiveSubject
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Integrity, Policy
 from lorasent.gate.verdict import judge, names
+from lorasent.manifest import MANIFEST, WEIGHTS
 from lorasent.recipe import Recipe
 from lorasent.training import train
 from tests.support.bases import edit_json
@@ -51,6 +53,12 @@ def policy(tmp_path):
 def retrained(tmp_path_factory, small_recipe):
     """The small recipe with another seed: an innocent retrain."""
     return train(Recipe.read(small_recipe, ["training.seed=7"]), tmp_path_factory.mktemp("retrained") / "adapter").path
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory, small_recipe):
+    """One more innocent retrain."""
+    return train(Recipe.read(small_recipe, ["training.seed=8"]), tmp_path_factory.mktemp("another") / "adapter").path
 
 
 def test_an_adapter_passes_against_itself(lorasent, small_adapter, policy):
@@ -164,13 +172,13 @@ def test_what_cannot_be_asked_is_invalid(lorasent, small_adapter, tmp_path, faul
     assert line.strip().startswith("INVALID ")
     assert f"(not-judged): {message}" in line
     assert advice.strip() == "what to do: mend the data or the policy"
-    assert [other.split()[0] for other in others] == ["PASS", "Again:"]
+    assert [other.split()[0] for other in others if "triggers" not in other] == ["PASS", "Again:"]
 
 
 @pytest.mark.slow
 def test_evidence_that_lacks_answers_is_invalid(lorasent, small_adapter, tmp_path):
     """Recorded by another policy: each family says so, and cost that a recording has no model to measure; exit 4."""
-    (tmp_path / "x.json").write_text(predictions())
+    (tmp_path / "x.json").write_text(predictions(label="Negative"))
     (tmp_path / "one.jsonl").write_text('{"text": "a film", "label": 1}\n')
     case = {"id": "1", "capability": "one", "kind": "minimum", "texts": ["another"], "expect": "Positive"}
     (tmp_path / "case.jsonl").write_text(json.dumps(case))
@@ -309,13 +317,37 @@ def test_faulty_files_are_blocked_before_torch_is_imported(small_adapter, policy
 
 
 @pytest.mark.slow
-def test_a_bank_separates_retraining_noise(small_adapter, retrained, policy):
+def test_a_bank_separates_retraining_noise(small_adapter, retrained, another, policy):
     """With several baselines the candidate is held to what one more retrain would give."""
-    verdict = judge(retrained, [small_adapter, retrained], Policy.read(policy))
+    verdict = judge(retrained, [small_adapter, another], Policy.read(policy))
     checks = {finding.check: finding for finding in verdict.findings}
     assert checks["quality::retraining"].outcome is Outcome.PASS
     assert "retraining noise" not in checks["quality::accuracy"].message
-    assert set(verdict.evidence) == {"candidate", str(small_adapter), str(retrained), "data"}
+    assert set(verdict.evidence) == {"candidate", str(small_adapter), str(another), "data"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guise", ["itself", "another header", "other names", "a line feed"])
+def test_the_same_weights_are_no_second_retrain(small_adapter, retrained, another, tmp_path, guise):
+    """Nor is the candidate's own: by the numbers, whatever the files around them are; another retrain is one."""
+
+    def disguised(adapter, folder):
+        copy = shutil.copytree(adapter, folder)
+        tensors, weights = load_file(copy / WEIGHTS), copy / WEIGHTS
+        if guise == "another header":
+            save_file(tensors, weights, {"format": "pt", "by": "me"})
+        if guise == "other names":
+            save_file({f"a.{name}": tensor for name, tensor in tensors.items()}, weights)
+        if guise == "a line feed":
+            (copy / "adapter_config.json").write_bytes((copy / "adapter_config.json").read_bytes() + b"\n")
+        edit_json(copy / MANIFEST, files=snapshot.Snapshot(copy).listed)
+        return copy
+
+    twin, own = disguised(another, tmp_path / "twin"), disguised(retrained, tmp_path / "own")
+    assert [one for one in judge(retrained, [small_adapter, another], Policy()).findings if one.check == "baseline"] == []
+    twice, myself = (judge(retrained, [small_adapter, *others], Policy()).findings[0] for others in ([another, twin], [own]))
+    assert twice.message.endswith(f"it is {another} over again")
+    assert myself.message.endswith("it is the candidate")
 
 
 def test_no_baseline_is_an_error(small_adapter, policy):
