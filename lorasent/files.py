@@ -4,13 +4,28 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from lorasent.errors import LorasentError
+from lorasent.text import shown
+
+STREAMS = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}
+OPEN_FILE = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
+"""Paths that name what this process has open, by its number."""
+
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+
+
+def path_of(value: object, what: str, failure: type[LorasentError]) -> Path:
+    """The path that a caller gave as a str or a Path. Raises `failure`, which says `what` was expected, for anything else."""
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes) or "\0" in str(value) or not str(value):
+        raise failure(f"expected {what} as a str or a Path, found {shown(value)!r} ({type(value).__name__})")
+    return Path(value)
 
 
 def sha256(path: Path) -> str:
@@ -38,24 +53,33 @@ def open_regular(path: Path, limit: int) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
+def unwritable(path: Path) -> str | None:
+    """Why `write` would fail there, in words; None where nothing speaks against it."""
+    if _descriptor(path) is not None:
+        return None if path.exists() else "no such file is open"
+    target = Path(os.path.realpath(path))
+    places = [path] if path.exists() and not path.is_file() else [target.parent, *([path] if path.exists() else [])]
+    denied = [place for place in places if not os.access(place, os.W_OK)]
+    return f"no permission to write {denied[0]}" if denied else None
+
+
 def write(path: Path, lines: Iterable[str]) -> None:
-    """Writes text as UTF-8, as `write_bytes` does."""
-    write_bytes(path, (line.encode() for line in lines))
+    """Writes text as UTF-8, as `write_bytes` does. A lone surrogate, as in a name that is not UTF-8, is written as its escape."""
+    write_bytes(path, (line.encode(errors="backslashreplace") for line in lines))
 
 
 def write_bytes(path: Path, parts: Iterable[bytes]) -> None:
     """Writes bytes, whole or not at all: beside their place, and renamed into it.
 
     A link stays one, its target is written. A file that is there keeps its mode and its owner. What is no regular file (a device,
-    a FIFO) is written in place.
+    a FIFO) is written in place, and so is an open file (/dev/stdout, /dev/fd/N), from where it is.
     """
+    number = _descriptor(path)
+    if number is not None or (path.exists() and not path.is_file()):
+        with os.fdopen(os.dup(number), "wb") if number is not None else path.open("wb") as file:
+            file.writelines(parts)
+        return
     path = Path(os.path.realpath(path))
-    with contextlib.suppress(FileNotFoundError):
-        there = path.stat()
-        if not stat.S_ISREG(there.st_mode):
-            with path.open("wb") as file:
-                file.writelines(parts)
-            return
     # Containers that share a folder may share process numbers.
     staging = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
@@ -66,6 +90,12 @@ def write_bytes(path: Path, parts: Iterable[bytes]) -> None:
         staging.replace(path)
     finally:
         staging.unlink(missing_ok=True)
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file that a path names, which opening it by that name would truncate; None of other paths."""
+    found = OPEN_FILE.fullmatch(STREAMS.get(str(path), str(path)))
+    return int(found[1]) if found else None
 
 
 def _as_before(staging: Path, there: os.stat_result) -> None:
