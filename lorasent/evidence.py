@@ -97,20 +97,22 @@ class LiveSubject:
         # What "auto" is depends on the machine, and machines may share a cache.
         precision = f"auto: {machine.bf16()}" if self.precision == "auto" else self.precision
         asked = {"texts": texts_sha256(texts), "precision": precision, **self._who}
-        path = cached(asked)
-        if (known := _known(path)) is not None:
-            return _named(self, known[0]["logits"], known[0]["lengths"])
+        path, shapes = cached(asked), {"logits": (len(texts), len(self.labels)), "lengths": (len(texts),)}
+        if (known := _known(path, asked)) is not None and {name: one.shape for name, one in known[0].items()} == shapes:
+            return _named(self, known[0]["logits"].astype(np.float32), known[0]["lengths"].astype(np.int64))
         answers = _named(self, self.scorer.logits(texts), self.scorer.encoder.lengths(texts))
         _keep(path, {"logits": answers.logits, "lengths": answers.lengths}, asked)
         return answers
 
     def remember(self, name: str, compute: Any) -> Any:
         """What `compute` says (JSON) of this adapter under these libraries, out of the cache where it is."""
-        path = cached({"fact": name, **self._who})
-        if (known := _known(path)) is not None:
-            return json.loads(known[1]["fact"])
+        asked = {"fact": name, **self._who}
+        path = cached(asked)
+        if (known := _known(path, asked)) is not None:
+            with contextlib.suppress(KeyError, ValueError):
+                return json.loads(known[1]["answer"])
         fact = compute()
-        _keep(path, {"nothing": np.zeros(0)}, {"fact": json.dumps(fact)})
+        _keep(path, {"nothing": np.zeros(0)}, {**asked, "answer": json.dumps(fact)})
         return fact
 
     @property
@@ -233,28 +235,35 @@ def texts_sha256(texts: Sequence[str]) -> str:
 
 
 def cached(question: Mapping[str, Any]) -> Path | None:
-    """Where the answer to a question lies or will lie, or None where nothing is cached."""
-    folder = os.environ.get(CACHE_VARIABLE, str(Path.home() / ".cache" / "lorasent"))
-    if not folder:
+    """Where the answer to a question lies or will lie, or None where nothing is cached: not wanted, or no home to be found."""
+    named = os.environ.get(CACHE_VARIABLE, str(Path("~", ".cache", "lorasent")))
+    try:
+        folder = Path(named).expanduser()
+    except RuntimeError:
+        return None
+    if not named:
         return None
     key = hashlib.sha256(files.canonical({"schema": SCHEMA, **question}).encode()).hexdigest()
-    return Path(folder) / "evidence" / key[:2] / f"{key}.safetensors"
+    return folder / "evidence" / key[:2] / f"{key}.safetensors"
 
 
-def _known(path: Path | None) -> tuple[dict[str, NDArray[Any]], dict[str, str]] | None:
-    """What the cache holds there; an entry that cannot be read is none, and is written anew."""
-    if path is None or not path.is_file():
-        return None
+def _known(path: Path | None, question: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, str]] | None:
+    """What the cache holds there, if that answers the question; anything else is none, and is written anew."""
     try:
-        return _read(path)
-    except EvidenceError:
+        if path is None or not path.is_file():
+            return None
+        tensors, said = _read(path)
+    except (EvidenceError, OSError):
         return None
+    return (tensors, said) if _written(question).items() <= said.items() else None
 
 
 def _keep(path: Path | None, tensors: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) -> None:
     """Puts an answer into the cache, if that can be written: a verdict does not hang on it."""
     if path is not None:
         with contextlib.suppress(OSError):
+            if not path.is_file():
+                path.unlink(missing_ok=True)  # a FIFO would be written in place, and wait for its reader
             _write(path, tensors, said)
 
 
@@ -268,6 +277,9 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 
 
 def _write(path: Path, tensors: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) -> None:
-    metadata = {key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in said.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(path, [save(dict(tensors), metadata)])
+    files.write_bytes(path, [save(dict(tensors), _written(said))])
+
+
+def _written(said: Mapping[str, Any]) -> dict[str, str]:
+    return {key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in said.items()}

@@ -127,8 +127,9 @@ def test_a_fact_is_computed_once(adapter):
         assert subject.remember("one", lambda: computed.append(1) or {"a": [1.5, None]}) == {"a": [1.5, None]}
     assert computed == [1]
     assert subject.remember("two", lambda: "other") == "other"
-    path = evidence.cached({"identity": subject.identity, "fact": "one", "libraries": machine.libraries()})
-    assert metadata(path) == {"fact": '{"a": [1.5, null]}'}
+    asked = {"identity": subject.identity, "fact": "one", "libraries": machine.libraries()}
+    said = metadata(evidence.cached(asked))
+    assert {**said, "libraries": json.loads(said["libraries"])} == {**asked, "answer": '{"a": [1.5, null]}'}
 
 
 def test_the_cache_lies_in_the_users_home(monkeypatch, tmp_path):
