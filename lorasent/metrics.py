@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lorasent.errors import MetricError
+from lorasent.text import shown
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -58,7 +59,7 @@ def decide(predictions: ArrayLike) -> Ints:
     One-dimensional or one-column predictions are flattened and rounded (0.5 goes to 0: ties to even); of several columns
     the largest wins, the first of equals. Raises MetricError on NaN, on no predictions and on more than two dimensions.
     """
-    array = np.asarray(predictions, dtype=np.float64)
+    array = _array(predictions, "predictions", np.float64)
     if array.ndim not in (1, 2) or array.size == 0:
         raise MetricError(f"predictions must have shape (N,), (N, 1) or (N, L) with N > 0, found {array.shape}")
     if np.isnan(array).any():
@@ -140,8 +141,10 @@ def by_label(counts: Ints) -> tuple[Floats, Floats, Floats]:
 
 
 def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figures:
-    """All figures of logits (N, L) against labels (N,), for labels called `names` (L of them)."""
+    """All figures of logits (N, L) against labels (N,), for labels called `names` (L of them). Raises MetricError."""
     array = _logits(logits)
+    if isinstance(names, str) or not hasattr(names, "__len__"):
+        raise MetricError(f"expected a list of label names, found {shown(names)} ({type(names).__name__})")
     if array.shape[1] != len(names):
         raise MetricError(f"logits have {array.shape[1]} columns for {len(names)} labels ({', '.join(names)})")
     gold = _labels(labels, len(array), len(names))
@@ -175,8 +178,15 @@ def _ratio(part: Ints, whole: Ints) -> Floats:
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
+def _array(values: ArrayLike, what: str, kind: type | None = None) -> NDArray[Any]:
+    try:
+        return np.asarray(values, dtype=kind)
+    except (TypeError, ValueError) as error:
+        raise MetricError(f"{what} must be an array of numbers: {error}") from None
+
+
 def _logits(logits: ArrayLike) -> Floats:
-    array = np.asarray(logits, dtype=np.float64)
+    array = _array(logits, "logits", np.float64)
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] < 2:
         raise MetricError(f"logits must have shape (N, L) with N > 0 and L > 1, found {array.shape}")
     if not np.isfinite(array).all():
@@ -186,7 +196,7 @@ def _logits(logits: ArrayLike) -> Floats:
 
 
 def _labels(labels: ArrayLike, expected: int, size: int | None = None) -> Ints:
-    array = np.asarray(labels)
+    array = _array(labels, "labels")
     if array.shape != (expected,):
         raise MetricError(f"{expected} predictions need labels of shape ({expected},), found {array.shape}")
     if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from lorasent import settings
+from lorasent import files, settings
 from lorasent.errors import RecipeError
 from lorasent.settings import Section
-from lorasent.text import decode
+from lorasent.text import decode, shown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -170,6 +170,10 @@ class Recipe(Section):
         `values` replace keys ("table.key": value; None removes the key), then `overrides` ("table.key=value", the value in
         TOML) do, in order. Raises RecipeError with the file, the key, what was found and what is allowed.
         """
+        files.path_of(name, "a shipped recipe's name or the path of a TOML file", RecipeError)
+        overrides = [overrides] if isinstance(overrides, str) or not isinstance(overrides, Iterable) else list(overrides)
+        if strangers := [one for one in overrides if not isinstance(one, str)]:
+            raise RecipeError(f"overrides: expected texts, TABLE.KEY=VALUE, found {shown(strangers[0])}")
         origin, text = _locate(name)
         try:
             tables: dict[str, Any] = tomllib.loads(text)

@@ -8,22 +8,24 @@ import contextlib
 import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lorasent import adapter, engine
+from lorasent import adapter, engine, files
 from lorasent.classifier import forward, inference
 from lorasent.encoding import Encoder, Ids
+from lorasent.errors import AdapterError, DataError, LorasentError
 from lorasent.metrics import probabilities
 from lorasent.snapshot import Snapshot
+from lorasent.text import shown
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -69,16 +71,19 @@ class Scorer:
         self.invariant = invariant
 
     def logits(self, texts: Iterable[str]) -> NDArray[np.float32]:
-        """Logits (N, L) in input order. Texts are taken in chunks of bounded size, so any iterable will do."""
+        """Logits (N, L) in input order. Texts are taken in chunks of bounded size, so any iterable will do.
+
+        An empty text is answered. Raises DataError for what is not a list of texts, or for a row (from 1), when its turn comes.
+        """
         none = np.zeros((0, len(self.labels)), np.float32)
         return np.concatenate([none, *(self.score(encoded) for _, encoded in self._encoded(texts))])
 
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
-        """A prediction for each text, in input order."""
+        """A prediction for each text, in input order. Raises DataError as `logits` does."""
         return list(self.stream(texts))
 
     def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
-        """Predictions one by one, in input order, with no more than two chunks of texts in memory."""
+        """Predictions one by one, in input order, with no more than two chunks of texts in memory. Raises DataError as `logits`."""
         for chunk, encoded in self._encoded(texts):
             for text, row in zip(chunk, probabilities(self.score(encoded)), strict=True):
                 best = int(row.argmax())
@@ -106,7 +111,7 @@ class Scorer:
 
     def _encoded(self, texts: Iterable[str]) -> Iterator[tuple[list[str], list[Ids]]]:
         """Chunks of texts with their token ids; the next one is encoded while this one is scored."""
-        chunks = _chunks(texts)
+        chunks = _chunks(_checked(texts))
         chunk = next(chunks, [])
         if len(chunk) < TEXTS_PER_CHUNK:
             if chunk:
@@ -121,8 +126,9 @@ class Scorer:
 
 
 def load(path: str | Path | Snapshot, precision: Precision = "fp32", *, invariant: bool = False) -> Scorer:
-    """A scorer for the adapter in a directory, verified as `adapter.load` says."""
-    loaded = adapter.load(path)
+    """A scorer for the adapter in a directory, verified as `adapter.load` says. Raises LorasentError for an unknown precision."""
+    uses_bf16(precision, torch.device("cpu"))
+    loaded = adapter.load(path if isinstance(path, Snapshot) else files.path_of(path, "an adapter's directory", AdapterError))
     return Scorer(loaded.model, loaded.encoder, loaded.labels, precision, invariant=invariant)
 
 
@@ -178,7 +184,12 @@ def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def uses_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether a precision means bf16 on a device: "auto" takes it where that multiplies bf16 matrices in hardware."""
+    """Whether a precision means bf16 on a device: "auto" takes it where that multiplies bf16 matrices in hardware.
+
+    Raises LorasentError for an unknown precision.
+    """
+    if precision not in get_args(Precision):
+        raise LorasentError(f"precision {shown(precision)}: allowed are {', '.join(get_args(Precision))}")
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
@@ -188,6 +199,25 @@ def uses_bf16(precision: Precision, device: torch.device) -> bool:
 
 def _autocast(model: nn.Module, bf16: bool) -> contextlib.AbstractContextManager[object]:
     return torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+def _checked(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, each checked when its turn comes. A text is no list of letters, a table no list of its columns' names."""
+    unordered = isinstance(texts, str | bytes | Mapping | set | frozenset) or getattr(texts, "ndim", 1) != 1
+    if unordered or not isinstance(texts, Iterable):
+        found = "one text" if isinstance(texts, str) else type(texts).__name__
+        raise DataError(f"expected a list of texts, found {found}" + ("; give [text]" if isinstance(texts, str) else ""))
+    return map(_text, itertools.count(1), texts)
+
+
+def _text(row: int, text: object) -> str:
+    if not isinstance(text, str):
+        raise DataError(f"texts, row {row}: expected a text, found {shown(text)} ({type(text).__name__})")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"texts, row {row}: expected UTF-8, found {text[error.start]} in it") from None
+    return text
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

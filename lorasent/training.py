@@ -6,6 +6,7 @@ was killed and resumed.
 
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -32,14 +33,16 @@ CLAIM = "run.json"
 """The file in a run's directory that says what the run was made for."""
 
 
-def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Listener | None = None) -> Trained:
-    """Trains an adapter and writes it to the directory `out`, which must not exist.
+def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, listener: Listener | None = None) -> Trained:
+    """Trains an adapter by a recipe, a shipped one's name or a TOML file's path, and writes it to the directory `out`, which must
+    not exist.
 
     `resume` goes on after the last whole epoch of an interrupted run of the same recipe on the same data, and gives the
     adapter that the uninterrupted run would have given. Raises a LorasentError; an interrupted run stays resumable.
     """
-    out, listener = Path(out), listener or Listener()
-    if out.exists():
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
+    out, listener = files.path_of(out, "the adapter's directory", TrainingError), listener or Listener()
+    if os.path.lexists(out):
         raise TrainingError(f"{out}: exists already; choose another --out or remove it")
     run_path = out.with_name(out.name + ".partial")
     if not resume and any(run_path.glob(f"checkpoint-*/{COMPLETE}")):
@@ -90,7 +93,7 @@ def train(recipe: Recipe, out: str | Path, *, resume: bool = False, listener: Li
 
 def _foreign(run_path: Path) -> bool:
     """Whether something lies there that no run has claimed; one that was killed at once leaves nothing, or half a claim."""
-    if (run_path / CLAIM).is_file() or not run_path.exists():
+    if (run_path / CLAIM).is_file() or not os.path.lexists(run_path):
         return False
     return not run_path.is_dir() or any(not path.name.startswith(f".{CLAIM}.") for path in run_path.iterdir())
 
