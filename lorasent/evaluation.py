@@ -17,6 +17,7 @@ from lorasent import metrics
 from lorasent.metrics import Bin, Figures, Ints
 from lorasent.mistakes import Found, Mistake, Mistakes, Slice
 from lorasent.occlusion import Word
+from lorasent.text import shown
 
 WIDTH = 100
 """Columns of a terminal that are used at most, and all of them elsewhere."""
@@ -29,6 +30,9 @@ WORDS = 6
 
 SPACE, LONG = re.compile(r"\s+"), 24
 """What stands between words, and how long a word is cut nowhere."""
+
+COMMAND = re.compile(r":(?=:)|#(?=#?\[)")
+"""What commands of a workflow log begin with."""
 
 NAME = 32
 """Characters of a slice's or a label's name that are shown."""
@@ -87,10 +91,12 @@ def _figures(found: Evaluation) -> Iterator[RenderableType]:
     figures = found.figures.to_json()
     average = figures.pop("average")
     for name, value in figures.items():
-        note = f"  ({average})" if name in ("precision", "recall", "f1") else ""
+        note = f"  ({_named(average)})" if name in ("precision", "recall", "f1") else ""
         yield f"{name:<10}{value:>8}{note}" if name == "n" else f"{name:<10}{value:>8.4f}{note}"
     yield from _table(("label", "precision", "recall", "f1", "n"), found.by_label())
-    yield from _table(("label, decided as", *found.labels), zip(found.labels, *found.confusion.T.tolist(), strict=True))
+    yield from _table(
+        ("label, decided as", *map(_named, found.labels)), zip(found.labels, *found.confusion.T.tolist(), strict=True)
+    )
     bins = ((f"{low:.3f} to {high:.3f}", *rest) for low, high, *rest in found.reliability)
     yield from _table(("confidence", "n", "mean", "accuracy"), bins)
 
@@ -125,7 +131,7 @@ def _mistakes(found: Mistakes, n: int, width: int) -> Iterator[RenderableType]:
 def doubt(found: Mistakes) -> str:
     """The warning that is due where the adapter knows the reviews."""
     return (
-        f"Warning: the adapter's manifest names these as its {found.trained_on} reviews. "
+        f"Warning: the adapter's manifest names these as its {_named(found.trained_on)} reviews. "
         "What it has seen it hardly doubts: take others to look for label errors."
     )
 
@@ -150,10 +156,10 @@ def _slice(one: Slice) -> tuple[object, ...]:
 
 def _mistake(one: Mistake, max_length: int) -> Iterator[RenderableType]:
     cut = f" cut to {max_length}" if one.tokens > max_length else ""
-    decided = f"decided {one.decided} {one.confidence:.3f} by a margin of {one.margin:.2f}"
-    yield Text("\n" + _printable(f"{_place(one)}: {one.label}, {decided}; {one.tokens} tokens{cut}"))
+    decided = f"decided {_named(one.decided)} {one.confidence:.3f} by a margin of {one.margin:.2f}"
+    yield Text(f"\n{_place(one)}: {_named(one.label)}, {decided}; {one.tokens} tokens{cut}")
     words = [word for word in one.words[:WORDS] if word.delta > max(0, one.words[0].delta * FAINT)]
-    carried = ", ".join(f"{word.word} {word.delta:+.2f}" for word in words) or "no single word"
+    carried = ", ".join(f"{_named(word.word)} {word.delta:+.2f}" for word in words) or "no single word"
     for line in (_end(one, TAIL, words), Text(f"carried by {carried}", "dim")):
         yield Padding(line, (0, 0, 0, 2), expand=False)
 
@@ -167,15 +173,20 @@ def _end(one: Found, size: int, words: Sequence[Word] = ()) -> Text:
     begin = max(0, len(one.text) - size)
     if begin and (gap := SPACE.search(one.text, begin - 1, begin + LONG)):
         begin = gap.end()
-    shown = Text(_printable(one.text[begin:]))
+    end = Text(_printable(one.text[begin:]))
     for word in words:
-        shown.stylize("bold red", max(0, word.start - begin), max(0, word.end - begin))
-    return Text("…").append_text(shown) if begin else shown
+        end.stylize("bold red", max(0, word.start - begin), max(0, word.end - begin))
+    return Text("…").append_text(end) if begin else end
 
 
-def _printable(text: str) -> str:
-    """What a data file says, without what a terminal would obey."""
-    return "".join(char if char.isprintable() else " " for char in text)
+def _named(name: object) -> str:
+    """A label, a word or the name of a slice: an adapter and a data file may say anything."""
+    return shown(str(name), NAME)
+
+
+def _printable(review: str) -> str:
+    """A review, character by character, without what a terminal or a workflow log would obey wherever the line is broken."""
+    return COMMAND.sub(" ", "".join(char if char.isprintable() else " " for char in review))
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], width: int = WIDTH) -> Iterator[RenderableType]:
@@ -183,18 +194,18 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], width: int = 
     columns = list(zip(*rows, strict=True))
     if not columns:
         return
-    table, shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=""), []
+    table, told = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=""), []
     for head, cells in zip(heads, columns, strict=True):
         if isinstance(cells[0], Found):
-            shown.append([_end(cell, max(20, width - 1)) for cell in cells])
+            told.append([_end(cell, max(20, width - 1)) for cell in cells])
             widest = None
         else:
-            shown.append([Text(f"{cell:.4f}" if isinstance(cell, float) else _printable(str(cell))) for cell in cells])
-            widest = min(NAME, max(cell_len(head), *(cell.cell_len for cell in shown[-1])))
+            told.append([Text(f"{cell:.4f}" if isinstance(cell, float) else _named(cell)) for cell in cells])
+            widest = min(NAME, max(cell_len(head), *(cell.cell_len for cell in told[-1])))
             width -= widest + 2
         side: Literal["left", "right"] = "left" if isinstance(cells[0], str | Found) else "right"
         table.add_column(head, justify=side, no_wrap=True, overflow="ellipsis", min_width=widest, max_width=widest)
-    for line in zip(*shown, strict=True):
+    for line in zip(*told, strict=True):
         table.add_row(*line)
     yield ""
     yield table

@@ -11,6 +11,7 @@ from lorasent.data import are_poles
 from lorasent.recipe import Training
 from lorasent.run import Epoch, Listener, Prepared, Trained
 from lorasent.scoring import Prediction
+from lorasent.text import MESSAGE, shown
 
 TRIED = 200
 """Training reviews among which an example of what augmentation does is looked for."""
@@ -40,7 +41,7 @@ class Printer(Listener):
         self.run = run
         self.console.print(f"Training {run.out} by recipe {self.recipe}")
         for line in _describe(run):
-            self.console.print(line)
+            self.console.print(shown(line, MESSAGE))
         self.task = self.progress.add_task("training", total=run.steps)
 
     def untrained(self, predictions: list[Prediction]) -> None:
@@ -67,7 +68,7 @@ class Printer(Listener):
             f"accuracy {best.accuracy:.4f}); trained in {result.seconds:.0f} s"
         )
         if guess := _guessing(best, self.run.validation.counts(self.run.recipe.base.labels)):
-            self.console.print(guess)
+            self.console.print(shown(guess, MESSAGE))
         self._show("Trained, they are", predictions)
         self.console.print(f"The adapter lies in {result.path}. Next:")
         self.console.print(f'  lorasent predict {result.path} "it was a good movie"')
@@ -77,7 +78,7 @@ class Printer(Listener):
     def _show(self, title: str, predictions: Sequence[Prediction]) -> None:
         self.console.print(f"{title}:")
         for row in predictions:
-            self.console.print(f"  {row.label:<10}{row.probability:>7.4f}  {row.text}")
+            self.console.print(f"  {shown(row.label):<10}{row.probability:>7.4f}  {row.text}")
 
 
 def _describe(run: Prepared) -> Iterator[str]:

@@ -52,7 +52,7 @@ def test_a_review_is_text():
 def test_a_slices_name_is_text():
     """It comes from a data file, too."""
     lines = shown("dull", tag="\x1b[2J[bold]\u202eup")
-    assert "tags  [2J[bold] up" in lines
+    assert r"tags \x1b[2J[bold]\u202eup" in lines
     assert "\x1b" not in lines
 
 
