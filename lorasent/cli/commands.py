@@ -1,19 +1,25 @@
-"""The command line. Results go to standard output, everything else to standard error; bad input exits 2 with one line."""
+"""The commands, as typer knows them."""
 
+import itertools
 import logging
-import os
-import sys
+import re
+from typing import Annotated
 
 import typer
 
-from lorasent.cli import judging, scoring, training
-from lorasent.cli.shared import Teller, console
+from lorasent.cli import DEBUG, ending, judging, scoring, training
+from lorasent.cli.shared import Teller
 from lorasent.errors import LorasentError
 
-USAGE_ERROR = 2
+CODES = (
+    "Exit codes: 0 done (gate: PASS; augment --judge: labels hold), 1 gate: BLOCK, or augment --judge: labels break, and nothing "
+    "else, 2 bad usage or input, 3 INCONCLUSIVE or too few reviews, 4 INVALID, 70 internal error, 74 output that could not be "
+    "written, 130 interrupted, 141 standard output closed by its reader."
+)
 
 app = typer.Typer(
     help="May this LoRA adapter replace that one? Trains, scores and judges adapted sentiment classifiers.",
+    epilog=CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -30,24 +36,29 @@ for command in (
     training.sweep,
     scoring.doctor,
 ):
-    app.command()(command)
+    app.command(epilog=f"{DEBUG} shows the traceback of an error.")(command)
 
 
-def main() -> None:
-    """Runs the command line; every error that a user can cause becomes one line and exit code 2."""
+@app.callback()
+def options(
+    *,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand behind the command, too.")] = False,
+) -> None:
+    """Options of all commands; `main` has taken this one away."""
+    del debug
+
+
+def run(arguments: list[str]) -> int:
+    """Runs a command; its exit code. typer explains wrong usage."""
     logging.getLogger("lorasent").handlers = [Teller()]
+    for number, (before, argument) in enumerate(itertools.pairwise(["", *arguments]), 1):
+        review = arguments[0] == "predict" and number > 2 and not before.startswith("-")  # which the data's rules are for
+        if re.fullmatch(r"--[\w-]+=", argument) or not (argument or review):
+            raise LorasentError(f"argument {number} ({argument or 'an empty text'}): expected a value; is a variable not set?")
     try:
-        app()
-    except LorasentError as error:
-        _fail(str(error))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}")
-
-
-def _fail(message: str) -> None:
-    console.print(f"lorasent: {message}")
-    sys.exit(USAGE_ERROR)
+        return app(arguments, standalone_mode=False) or 0
+    except Exception as error:
+        if not hasattr(error, "show"):
+            raise
+        error.show()  # typer's own, whose classes have no public name
+        return ending.USAGE_ERROR

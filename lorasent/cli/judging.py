@@ -1,6 +1,5 @@
 """Commands of the gate: gate, record, prove."""
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -9,8 +8,10 @@ from typing import Annotated
 import typer
 
 from lorasent import files
-from lorasent.cli.shared import AdapterPath, SkipEmptyOption, console
-from lorasent.errors import LorasentError
+from lorasent.cli import ending
+from lorasent.cli.shared import AdapterPath, SkipEmptyOption, console, require_folder, require_writable
+from lorasent.errors import LorasentError, PolicyError
+from lorasent.text import MESSAGE, shown
 
 
 def gate(
@@ -23,22 +24,35 @@ def gate(
     skip_empty: SkipEmptyOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     report: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
-) -> None:
-    """Judge whether a candidate may replace a baseline. Exits 0 PASS, 1 BLOCK, 2 bad input, 3 INCONCLUSIVE, 4 INVALID."""
+) -> int:
+    """Judge whether a candidate may replace a baseline.
+
+    Exits 0 PASS, 1 BLOCK and for nothing else, 2 bad input, 3 INCONCLUSIVE, 4 INVALID, 70 and above where there is no verdict, or a
+    PASS that could not be written.
+    """
     from lorasent import report as reports
     from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import judge
 
-    verdict = judge(candidate, baseline, Policy.read(policy, data, skip_empty=skip_empty))
-    again = shlex.join(["lorasent", *sys.argv[1:]])
+    judged_by = Policy.read(policy, data, skip_empty=skip_empty)
     if report is not None:
-        files.write(report, [reports.page(verdict, again)])
+        require_writable("--report", report, policy, data, *baseline)
+    try:
+        verdict = judge(candidate, baseline, judged_by)
+    except PolicyError:
+        raise
+    except (LorasentError, OSError) as error:  # neither bad usage nor a verdict
+        raise RuntimeError(f"no verdict: {error}") from error
+    again = shown(shlex.join(["lorasent", *sys.argv[1:]]), MESSAGE)
+    code = ending.told(verdict.exit_code, ending.line(verdict.to_json()) if as_json else reports.text(verdict, again) + "\n")
+    if report is not None:
+        try:
+            files.write(report, [reports.page(verdict, again)])
+        except OSError as error:
+            ending.say(f"--report {report}: cannot be written: {error.strerror}")
+            return code or ending.NOT_WRITTEN
         console.print(f"Written: {report}")
-    if as_json:
-        print(json.dumps(verdict.to_json()))
-    else:
-        print(reports.text(verdict, again))
-    sys.exit(verdict.exit_code)
+    return code
 
 
 def record(
@@ -55,6 +69,7 @@ def record(
 
     if out.exists():
         raise LorasentError(f"{out}: exists already; choose another --out or remove it")
+    require_writable("--out", out)
     asked = Policy.read(policy, data, skip_empty=skip_empty)
     live = evidence.LiveSubject(adapter, asked.data.precision if asked.data else "fp32")
     evidence.record(live, questions(asked, live.labels), out)
@@ -81,8 +96,11 @@ def prove(
     from lorasent.prove.table import text
 
     judged_by, faults = Policy.read(policy, data), select(fault)
+    require_folder("--work", work)
+    if out is not None:
+        require_writable("--out", out, policy, data, *baseline)
     proof = run(baseline, judged_by, work, retrain=retrain, per_fault=per_fault, faults=faults, say=console.print)
     if out is not None:
         files.write(out, [files.canonical(proof.to_json())])
         console.print(f"Written: {out}")
-    print(json.dumps(proof.to_json()) if as_json else text(proof))
+    ending.write([ending.line(proof.to_json()) if as_json else text(proof) + "\n"])

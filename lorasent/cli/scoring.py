@@ -2,7 +2,6 @@
 
 import functools
 import io
-import json
 import os
 import platform
 import sys
@@ -15,7 +14,16 @@ import typer
 from rich.console import Console
 
 from lorasent import files
-from lorasent.cli.shared import AdapterPath, PrecisionOption, SkipEmptyOption, TextColumnOption, console, load_scorer, write_lines
+from lorasent.cli import ending
+from lorasent.cli.shared import (
+    AdapterPath,
+    PrecisionOption,
+    SkipEmptyOption,
+    TextColumnOption,
+    console,
+    load_scorer,
+    require_writable,
+)
 from lorasent.errors import DataError, LorasentError
 from lorasent.text import shown
 
@@ -43,14 +51,13 @@ def predict(
     if texts and source:
         raise LorasentError("predict: give reviews as arguments or with --input, not both")
     reviews = _input(texts, source, text_column, skip_empty=skip_empty)
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        raise LorasentError(f"--output {output}: expected a file in a directory that exists")
-    scorer = load_scorer(adapter, precision)
-    lines = (json.dumps(vars(row), ensure_ascii=False) + "\n" for row in scorer.stream(reviews))
+    if output is not None:
+        require_writable("--output", output, source)
+    rows = map(vars, load_scorer(adapter, precision).stream(reviews))
     if output is None:
-        write_lines(lines)
+        ending.write_lines(rows)
         return
-    files.write(output, lines)
+    files.write(output, map(ending.line, rows))
     console.print(f"Written: {output}")
 
 
@@ -86,11 +93,14 @@ def evaluate(
     if errors:
         found = replace(found, mistakes=_mistakes(adapter, scorer, reviews, logits, slices or (), top or 10))
     if as_json:
-        print(json.dumps({"adapter": str(adapter), "data": data, "data_sha256": reviews.fingerprint, **found.to_json()}))
+        ending.write_lines([{"adapter": str(adapter), "data": data, "data_sha256": reviews.fingerprint, **found.to_json()}])
         if found.mistakes and found.mistakes.trained_on:
             console.print(evaluation.doubt(found.mistakes))
     else:
-        evaluation.tell(found, Console(highlight=False, markup=False, emoji=False))
+        terminal = Console(highlight=False, markup=False, emoji=False)
+        with terminal.capture() as told:
+            evaluation.tell(found, terminal)
+        ending.write([told.get()])
 
 
 def doctor() -> None:
@@ -112,7 +122,7 @@ def doctor() -> None:
             answer = question()
         except Exception as error:  # doctor reports faults, it does not stop at them
             answer = f"no: {(str(error).splitlines() or [''])[0] or type(error).__name__}"
-        write_lines([f"{name:<14}{shown(answer, 200)}\n"])
+        ending.write([f"{name:<14}{shown(answer, 200)}\n"])
 
 
 def _processor() -> str:
@@ -177,6 +187,8 @@ def _lines() -> Iterator[str]:
                 yield line.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: expected UTF-8, found byte {error.object[error.start]:#04x}") from None
+    except OSError as error:
+        raise DataError(f"standard input: cannot be read: {error.strerror}") from None
 
 
 def _ask_hub() -> str:

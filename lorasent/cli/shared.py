@@ -1,22 +1,35 @@
 """What all commands share: the console, options of one meaning, a scorer by its directory."""
 
+import contextlib
 import logging
-import sys
-from collections.abc import Iterable
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from lorasent import files
 from lorasent.errors import LorasentError
 
 if TYPE_CHECKING:
     from lorasent.scoring import Scorer
 
-INTERRUPTED = 130
 
-console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+class Messages(Console):
+    """Standard error: a message that cannot be written ends nothing, and rich's own answer would be to exit 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Says nothing any more."""
+        self.quiet = True
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Prints, unless standard error cannot be written."""
+        with contextlib.suppress(OSError):
+            super().print(*objects, **how)
+
+
+console = Messages(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 AdapterPath = Annotated[Path, typer.Argument(metavar="ADAPTER", help="An adapter directory.")]
 TextColumnOption = Annotated[str | None, typer.Option(help="Column of the reviews. [default: text, review or sentence]")]
@@ -35,17 +48,28 @@ class Teller(logging.Handler):
         console.print(record.getMessage())
 
 
-def write_lines(lines: Iterable[str]) -> None:
-    """Writes lines of JSON to standard output: as UTF-8, whatever the console's encoding is."""
-    sys.stdout.flush()
-    sys.stdout.buffer.writelines(line.encode(errors="backslashreplace") for line in lines)  # a lone surrogate: as JSON escapes it
-    sys.stdout.buffer.flush()
-
-
 def check_precision(precision: str) -> None:
     """Raises LorasentError unless it is one."""
     if precision not in ("auto", "fp32", "bf16"):
         raise LorasentError(f"--precision {precision}: allowed are auto, fp32, bf16")
+
+
+def require_writable(option: str, path: Path, *inputs: str | Path | None) -> None:
+    """Raises LorasentError unless a file can be written there that is none of the inputs: before the work, not after it."""
+    if str(path) == "-":
+        raise LorasentError(f"{option} -: expected a file; a file of that name is ./-, standard output is /dev/stdout")
+    if path.is_dir() or not Path(os.path.realpath(path)).parent.is_dir():
+        raise LorasentError(f"{option} {path}: expected a file in a directory that exists")
+    if path.is_file() and any(Path(one).exists() and path.samefile(one) for one in inputs if one is not None):
+        raise LorasentError(f"{option} {path}: is read by this command; choose another file")
+    if reason := files.unwritable(path):
+        raise LorasentError(f"{option} {path}: cannot be written: {reason}")
+
+
+def require_folder(option: str, path: Path) -> None:
+    """Raises LorasentError unless a folder is there, or nothing."""
+    if os.path.lexists(path) and not path.is_dir():
+        raise LorasentError(f"{option} {path}: expected a directory, or a new one")
 
 
 def load_scorer(adapter: Path, precision: str) -> "Scorer":

@@ -1,6 +1,5 @@
 """Commands that train: train, augment, sweep."""
 
-import json
 import shlex
 import sys
 from importlib.util import find_spec
@@ -9,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
+from lorasent.cli import ending
 from lorasent.cli.shared import (
-    INTERRUPTED,
     PrecisionOption,
     RecipeArgument,
     SkipEmptyOption,
     check_precision,
     console,
     load_scorer,
-    write_lines,
+    require_folder,
 )
 from lorasent.errors import LorasentError, RecipeError
 
@@ -34,7 +33,7 @@ def train(
     set_: SetOption = None,
     skip_empty: SkipEmptyOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-) -> None:
+) -> int:
     """Train an adapter from a recipe."""
     from lorasent.recipe import Recipe
 
@@ -56,7 +55,8 @@ def train(
         again = shlex.join(["lorasent", *sys.argv[1:], *([] if resume else ["--resume"])])
         begun = out.with_name(out.name + ".partial").exists()
         console.print(f"Interrupted. Go on after the last whole epoch with: {again}" if begun else "Interrupted.")
-        sys.exit(INTERRUPTED)
+        return ending.INTERRUPTED
+    return 0
 
 
 def augment(
@@ -70,7 +70,7 @@ def augment(
     margin: Annotated[
         float | None, typer.Option(min=0, max=1, help="The accuracy, as a share, that changed reviews may lose. [default: 0.02]")
     ] = None,
-) -> None:
+) -> int:
     """Show the training reviews as the first epoch sees them, a JSON object a line, or ask an adapter whether their labels hold.
 
     With --judge, exits 0 where the labels hold under every way, 1 where they break, 3 where the reviews are too few to tell.
@@ -91,9 +91,8 @@ def augment(
 
         train = read_splits(read)[0]
         shown = zip(augmentation.epoch(train.texts, settings, seed, 0), train.labels.tolist(), train.texts, strict=True)
-        lines = ({"text": text, "label": labels[label], "original": original} for text, label, original in shown)
-        write_lines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        return
+        ending.write_lines({"text": text, "label": labels[label], "original": original} for text, label, original in shown)
+        return 0
     from lorasent import preservation
     from lorasent.data import read as read_reviews
 
@@ -101,10 +100,9 @@ def augment(
     source, skip_empty = data or read.data.validation, bool(read.data.skip_empty)
     reviews = read_reviews(source, scorer.labels, read.data.text_column, read.data.label_column, skip_empty=skip_empty)
     found, allowed = preservation.check(scorer, reviews, settings, seed), preservation.MARGIN if margin is None else margin
-    print(preservation.table(found, allowed))
     console.print(f"Asked about {len(reviews)} reviews of {reviews.source}.")
     verdicts = {one.holds(allowed) for one in found}
-    sys.exit(1 if False in verdicts else 3 if None in verdicts else 0)
+    return ending.told(1 if False in verdicts else 3 if None in verdicts else 0, preservation.table(found, allowed) + "\n")
 
 
 def sweep(
@@ -132,12 +130,13 @@ def sweep(
     precision: PrecisionOption = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search; the recipe has its own.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search, alone or beside others.")] = False,
-) -> None:
+) -> int:
     """Search for a better recipe, and ask whether it is one."""
     from lorasent.recipe import Recipe
 
     read = Recipe.read(recipe, set_ or [])
     out = out or Path("sweeps") / (name or Path(recipe).stem)
+    require_folder("--out", out)
     check_precision(precision)
     if missing := [name for name in ("optuna", "matplotlib", "tomli_w") if find_spec(name) is None]:
         raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
@@ -157,9 +156,8 @@ def sweep(
                 progress.update(task, completed=done)
 
             found = study.run(search, workers, resume=resume, say=say, note=console.print)
-        for line in outcome.table(found):
-            print(line)
         confirmed, written = None, outcome.write(found, read, out, None)
+        ending.write(f"{line}\n" for line in outcome.table(found))
         best = space.recipe_at(read, study.best(found).params)
         if confirming is not None and best != read:
             console.print("Is it better? Both recipes again, with fresh seeds:")
@@ -177,11 +175,11 @@ def sweep(
         asked = (word.replace(kept, shown(kept)) for word in sys.argv[1:])  # a password stays untold
         again = shlex.join(["lorasent", *asked, *([] if resume else ["--resume"])])
         console.print(f"Interrupted. Running trials are lost; go on with: {again}")
-        sys.exit(INTERRUPTED)
-    for line in outcome.conclusion(confirmed, same=best == read):
-        print(line)
+        return ending.INTERRUPTED
     written = outcome.write(found, read, out, confirmed) if confirmed else written
+    ending.write(f"{line}\n" for line in outcome.conclusion(confirmed, same=best == read))
     for path in written:
         console.print(f"Written: {path}")
     if confirmed is None or confirmed.word != "worse":
         console.print(f"Next:\n  lorasent train {out / outcome.RECIPE}")
+    return 0
