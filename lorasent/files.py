@@ -59,7 +59,7 @@ def unwritable(path: Path) -> str | None:
         return None if path.exists() else "no such file is open"
     target = Path(os.path.realpath(path))
     places = [path] if path.exists() and not path.is_file() else [target.parent, *([path] if path.exists() else [])]
-    denied = [place for place in places if not os.access(place, os.W_OK)]
+    denied = [place for place in places if not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids)]
     return f"no permission to write {denied[0]}" if denied else None
 
 

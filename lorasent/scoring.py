@@ -212,7 +212,7 @@ def _checked(texts: Iterable[str]) -> Iterator[str]:
 
 def _text(row: int, text: object) -> str:
     if not isinstance(text, str):
-        raise DataError(f"texts, row {row}: expected a text, found {shown(text)} ({type(text).__name__})")
+        raise DataError(f"texts, row {row}: expected a text, found {shown(text)}")
     try:
         text.encode()
     except UnicodeEncodeError as error:

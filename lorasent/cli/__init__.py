@@ -18,7 +18,8 @@ DEBUG = "--debug"
 def main() -> None:
     """Runs the command line and leaves with an exit code of `ending`; an error becomes one line."""
     ending.prepare()
-    sys.exit(ending.told(_run(sys.argv[1:])))
+    with ending.signals():
+        sys.exit(ending.told(_run(sys.argv[1:])))
 
 
 def _run(arguments: list[str]) -> int:
@@ -42,6 +43,8 @@ def _told(error: BaseException) -> int:
     """Says what went wrong in one line; the exit code."""
     if isinstance(error, BrokenPipeError) or (isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)):
         return ending.CLOSED_PIPE
+    if isinstance(error, ending.Ended):
+        return error.code
     if isinstance(error, LorasentError):
         ending.say(str(error))
         return ending.USAGE_ERROR

@@ -5,8 +5,10 @@ import io
 import itertools
 import json
 import os
+import signal
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lorasent.text import MESSAGE, shown
@@ -39,6 +41,31 @@ def prepare() -> None:
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[None]:
+    """Ends the command by an exception where a signal would kill it: private copies of adapters are removed on the way."""
+
+    def end(number: int, _: object) -> None:
+        raise Ended(128 + number)
+
+    ours = threading.current_thread() is threading.main_thread()  # no other may listen
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    caught = [number for number in known if ours and signal.getsignal(number) is signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
+class Ended(SystemExit):
+    """A signal, as an exception; its code is 128 and the signal's number."""
+
+    code: int
 
 
 def write(parts: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -313,11 +314,80 @@ def test_a_damaged_cache_is_none(adapter, cache):
     assert live(adapter).remember("fact", lambda: 9) == 8
 
 
-def test_a_cache_that_cannot_be_written_takes_nothing_away(adapter, tmp_path, monkeypatch):
+CACHES = {
+    "a file": "{}/adapter/lorasent.json",
+    "below a device": "/dev/null/cache",
+    "a name too long": "/" + "x" * 5000,
+    "in nobody's home": "~no-such-user-here/cache",
+    "a link to itself": "{}/loop",
+}
+
+
+@pytest.mark.parametrize("place", CACHES)
+def test_a_cache_that_cannot_be_used_takes_nothing_away(adapter, tmp_path, monkeypatch, place):
     """The answer is there all the same."""
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "file"))
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv("LORASENT_CACHE", CACHES[place].format(tmp_path))
     assert live(adapter).answer(["good"]).lengths.tolist() == [6]
+    assert live(adapter).remember("fact", lambda: 8) == 8
+
+
+def test_without_a_home_nothing_is_kept(adapter, monkeypatch):
+    """A container's user need not have one, nor an entry among the users: the answer is there all the same."""
+    monkeypatch.delenv("LORASENT_CACHE")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    assert evidence.cached({"a": 1}) is None
+    assert live(adapter).answer(["good"]).lengths.tolist() == [6]
+
+
+def test_a_cache_may_lie_in_the_home(tmp_path, monkeypatch):
+    """As it is written where no shell reads it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LORASENT_CACHE", "~/mine")
+    assert evidence.cached({"a": 1}).is_relative_to(tmp_path / "mine")
+
+
+def entries(cache):
+    """The files of a cache."""
+    return list(cache.rglob("*.safetensors"))
+
+
+STRANGE = {
+    "another's answers": lambda path, other: path.write_bytes(other.read_bytes()),
+    "other tensors": lambda path, _: save_file({"x": np.zeros(1)}, path, metadata(path)),
+    "too few rows": lambda path, _: save_file(
+        {"logits": np.zeros((1, 2), np.float32), "lengths": np.zeros(1, np.int64)}, path, metadata(path)
+    ),
+    "too many labels": lambda path, _: save_file(
+        {"logits": np.zeros((2, 3), np.float32), "lengths": np.zeros(2, np.int64)}, path, metadata(path)
+    ),
+    "nothing said": lambda path, _: save_file({"logits": np.zeros((2, 2), np.float32), "lengths": np.zeros(2, np.int64)}, path),
+    "a FIFO": lambda path, _: (path.unlink(), os.mkfifo(path)),
+    "a folder": lambda path, _: (path.unlink(), path.mkdir()),
+    "a link to nothing": lambda path, _: (path.unlink(), path.symlink_to("nowhere")),
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_what_does_not_answer_the_question_is_no_answer(adapter, cache, strange):
+    """Whatever lies in the cache under the question's name: it is computed, and nothing hangs."""
+    live(adapter).answer(["a", "b"])
+    (other,) = entries(cache)
+    live(adapter).answer(["good", "a"])
+    (path,) = set(entries(cache)) - {other}
+    STRANGE[strange](path, other)
+    for _ in range(2):
+        assert live(adapter).answer(["good", "a"]).logits.tolist() == [[4, -4], [1, -1]]
+
+
+@pytest.mark.parametrize("said", [{"answer": "{"}, {}, {"fact": "another", "answer": "7"}], ids=["broken", "none", "another"])
+def test_a_fact_that_is_none_is_computed(adapter, cache, said):
+    """Broken JSON, none, or the answer to another question."""
+    live(adapter).remember("fact", lambda: 5)
+    (path,) = entries(cache)
+    kept = {key: value for key, value in metadata(path).items() if key != "answer"}
+    save_file({"nothing": np.zeros(0)}, path, kept | said)
     assert live(adapter).remember("fact", lambda: 8) == 8
 
 

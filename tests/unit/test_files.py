@@ -1,9 +1,11 @@
 """Files: hashes, canonical JSON, and writing that leaves all or nothing."""
 
 import hashlib
+import json
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +99,51 @@ def test_only_regular_files_of_a_bounded_size_are_opened(tmp_path, make, reason)
     make(tmp_path / "file")
     with pytest.raises(OSError, match=reason):
         files.open_regular(tmp_path / "file", 4)
+
+
+@pytest.mark.parametrize("path", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_an_open_file_is_written_where_it_is(tmp_path, path):
+    """Not over what stands in it already: as /dev/stdout behind >>, or a process of the shell's."""
+    with (tmp_path / "log").open("ab") as log:
+        log.write(b"before ")
+        log.flush()
+        files.write(Path(path.format(log.fileno())), ["new"])
+        log.write(b" after")
+    assert (tmp_path / "log").read_text() == "before new after"
+    read, write = os.pipe()
+    files.write(Path(path.format(write)), ["new"])
+    assert os.read(read, 100) == b"new"
+
+
+def test_a_name_that_is_not_utf8_is_written_as_an_escape(tmp_path):
+    """As JSON and Python escape it; JSON reads it back."""
+    files.write(tmp_path / "file", [files.canonical({"name": "caf\udce9"})])
+    assert json.loads((tmp_path / "file").read_text("utf-8")) == {"name": "caf\udce9"}
+
+
+@pytest.fixture
+def stranger():
+    """Nobody's rights, which root has not given up."""
+    if os.geteuid():
+        yield
+    else:
+        os.seteuid(65534)
+        yield
+        os.seteuid(0)
+
+
+def test_what_cannot_be_written_is_known(tmp_path, request):
+    """A file or a folder that one may not write, and a file that is not open; what can be written has no reason."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name in ("folder/new", "file", "null", "new"):
+        assert files.unwritable(tmp_path / name) is None
+    assert files.unwritable(Path("/dev/fd/987")) == "no such file is open"
+    (tmp_path / "file").chmod(0o444)
+    (tmp_path / "folder").chmod(0o555)
+    for place in [tmp_path, *tmp_path.parents][:-2]:
+        place.chmod(place.stat().st_mode | 0o011)
+    request.getfixturevalue("stranger")
+    assert files.unwritable(tmp_path / "file").startswith("no permission to write ")
+    assert files.unwritable(tmp_path / "folder" / "new") == f"no permission to write {tmp_path / 'folder'}"

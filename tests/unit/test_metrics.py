@@ -201,6 +201,31 @@ def test_what_no_figure_comes_of_is_refused(call, message):
         call()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([["a", "b"]], [0], ("N", "P")), "logits must be an array of numbers: "),
+        (([[1.0, 2.0], [1.0]], [0, 1], ("N", "P")), "logits must be an array of numbers: "),
+        ((None, [0], ("N", "P")), "logits must have shape"),
+        (([[1.0, 2.0]], [[0], [1, 2]], ("N", "P")), "labels must be an array of numbers: "),
+        (([[1.0, 2.0]], ["Positive"], ("N", "P")), "labels must be ids, found values of type"),
+        (([[1.0, 2.0]], [0], "NP"), "expected a list of label names, found NP (str)"),
+        (([[1.0, 2.0]], [0], None), "expected a list of label names, found None (NoneType)"),
+        (([[1.0, 2.0]], [0], 2), "expected a list of label names, found 2 (int)"),
+    ],
+    ids=["words", "rows of two lengths", "nothing", "labels of two lengths", "named labels", "one name", "no names", "a number"],
+)
+def test_what_is_no_evaluation_is_one_clear_error(arguments, message):
+    """Whatever is given for logits, labels and names."""
+    with pytest.raises(MetricError, match=f"^{re.escape(message)}"):
+        metrics.evaluate(*arguments)
+
+
+def test_lists_are_arrays():
+    """Plain lists of numbers will do."""
+    assert metrics.evaluate([[1, 2], [2, 1]], [1, 1], ["N", "P"]).accuracy == 0.5
+
+
 def test_the_first_bin_begins_at_zero():
     """Twenty labels alike are each 0.05 sure: with another review at 0.1 they stand in the first two of fifteen bins, apart."""
     alike, surer = np.full(20, 0.05), np.full(20, 0.9 / 19)

@@ -137,3 +137,25 @@ def test_reviews_that_are_not_skipped_are_no_part_of_a_recipe():
     """Off is absent, and so every fingerprint from before there was the key holds."""
     assert Recipe.read("embedded", ["data.skip_empty=false"]).fingerprint == Recipe.read("embedded").fingerprint
     assert Recipe.read("embedded", ["data.skip_empty=true"]).fingerprint != Recipe.read("embedded").fingerprint
+
+
+@pytest.mark.parametrize("name", [None, 7, b"embedded", "", "a\0b", ["embedded"]], ids=repr)
+def test_a_recipes_name_is_a_text_or_a_path(name):
+    """Anything else is one clear error."""
+    with pytest.raises(RecipeError, match=r"^expected a shipped recipe's name or the path of a TOML file as a str or a Path, "):
+        Recipe.read(name)
+
+
+def test_overrides_are_texts():
+    """One is taken as one; what is none is refused."""
+    assert Recipe.read("embedded", "lora.r=3") == Recipe.read("embedded", ["lora.r=3"])
+    for overrides in (7, [7], [None], {"lora.r": 3}.values()):
+        with pytest.raises(RecipeError, match=r"^overrides: expected texts, TABLE.KEY=VALUE, found "):
+            Recipe.read("embedded", overrides)
+
+
+def test_a_path_beside_us_is_no_shipped_name(tmp_path, monkeypatch):
+    """./embedded is a file of that name, which need not be there."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match=r"^./embedded: no such recipe"):
+        Recipe.read("./embedded")

@@ -1,5 +1,7 @@
 """Scoring: plans that waste nothing, and answers that are those of one review by itself."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from lorasent import scoring
 from lorasent.classifier import answer
 from lorasent.data import read
+from lorasent.errors import DataError, LorasentError
 from lorasent.scoring import TOKENS_PER_BATCH, load, plan_batches
 
 
@@ -74,3 +77,57 @@ def test_a_gpu_answers_alike(small_adapter):
     expected = scorer.logits(texts)
     on_gpu = scoring.Scorer(scorer.model.to("cuda"), scorer.encoder, scorer.labels)
     np.testing.assert_allclose(on_gpu.logits(texts), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("Top.", "expected a list of texts, found one text; give [text]"),
+        (b"Top.", "expected a list of texts, found bytes"),
+        ({"text": ["Top."]}, "expected a list of texts, found dict"),
+        ({"Top."}, "expected a list of texts, found set"),
+        (np.array([["Top.", "Positive"]]), "expected a list of texts, found ndarray"),
+        (np.array("Top."), "expected a list of texts, found ndarray"),
+        (None, "expected a list of texts, found NoneType"),
+        (7, "expected a list of texts, found int"),
+        (["Top.", None], "texts, row 2: expected a text, found None"),
+        (["Top.", float("nan")], "texts, row 2: expected a text, found nan"),
+        ([["Top."]], "texts, row 1: expected a text, found list of length 1"),
+        ([{"text": "Top."}], "texts, row 1: expected a text, found an object of 1 keys"),
+        (["caf\udce9"], r"texts, row 1: expected UTF-8, found \udce9 in it"),
+    ],
+    ids=[
+        *("one text", "bytes", "columns", "a set", "a table", "no dimension", "nothing", "a number"),
+        *("a row of nothing", "a row of NaN", "a row of lists", "a row of objects", "a lone surrogate"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(small_adapter, texts, message):
+    """By each way to ask: one text is no list of letters, a table no list of its columns."""
+    scorer = load(small_adapter)
+    for ask in (scorer.predict, scorer.logits, lambda texts: list(scorer.stream(texts))):
+        with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+            ask(texts)
+
+
+def test_texts_are_checked_when_their_turn_comes(small_adapter, monkeypatch):
+    """A generator is not read ahead by more than two chunks; what came before the fault is answered."""
+    monkeypatch.setattr(scoring, "TEXTS_PER_CHUNK", 2)
+    answered = []
+    with pytest.raises(DataError, match=r"texts, row 7: expected a text, found None"):
+        answered += iter(load(small_adapter).stream(iter(["a", "b", "c", "d", "e", "f", None])))
+    assert [row.text for row in answered] == ["a", "b", "c", "d"]
+    assert [row.text for row in load(small_adapter).predict(np.array(["a", "b"]))] == ["a", "b"]
+
+
+@pytest.mark.parametrize("path", [None, 7, b"adapter", "", "a\0b", ["adapter"]], ids=repr)
+def test_an_adapters_path_is_a_text_or_a_path(path):
+    """Anything else is one clear error."""
+    with pytest.raises(LorasentError, match=r"^expected an adapter's directory as a str or a Path, found "):
+        load(path)
+
+
+@pytest.mark.parametrize("precision", ["fp8", "FP32", None, 16])
+def test_a_precision_is_one_of_three(small_adapter, precision):
+    """What is misspelt is not taken for fp32."""
+    with pytest.raises(LorasentError, match=rf"^precision {precision}: allowed are auto, fp32, bf16$"):
+        load(small_adapter, precision)

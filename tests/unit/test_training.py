@@ -355,6 +355,36 @@ def test_what_cannot_start_is_refused(small_recipe, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["one.jsonl"]
 
 
+@pytest.mark.parametrize("given", ["imdb-bert", "mine.toml", Path("mine.toml")], ids=["shipped name", "path as text", "path"])
+def test_a_recipe_may_be_named(small_recipe, tmp_path, monkeypatch, given):
+    """Whatever `Recipe.read` takes."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(small_recipe, "mine.toml")
+    asked = []
+    monkeypatch.setattr("lorasent.training.read_splits", lambda recipe: [asked.append(recipe), {}["enough"]])
+    with pytest.raises(KeyError, match="enough"):
+        train(given, "new")
+    assert asked == [Recipe.read(given)]
+
+
+@pytest.mark.parametrize("given", [None, 7, b"new", "", ["new"]], ids=repr)
+def test_a_directory_is_a_text_or_a_path(small_recipe, given):
+    """Anything else is one clear error."""
+    with pytest.raises(TrainingError, match=r"^expected the adapter's directory as a str or a Path, found "):
+        train(small_recipe, given)
+
+
+@pytest.mark.parametrize("name", ["new", "new.partial"])
+def test_a_link_to_nothing_is_something(small_recipe, tmp_path, name):
+    """The adapter could not take its place, after the whole run."""
+    (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(
+        TrainingError, match=rf"{name}: (exists already|is needed for the run and holds something else); choose another"
+    ):
+        train(small_recipe, tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_the_listener_hears_everything_in_order(small_recipe, tmp_path):
     """Prepared, untrained, steps and epochs, trained; overlap with validation is counted and removed."""
     train_file = tmp_path / "train.jsonl"
