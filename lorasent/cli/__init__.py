@@ -19,7 +19,10 @@ def main() -> None:
     """Runs the command line and leaves with an exit code of `ending`; an error becomes one line."""
     ending.prepare()
     with ending.signals():
-        sys.exit(ending.told(_run(sys.argv[1:])))
+        code = ending.told(_run(sys.argv[1:]))
+    with ending.messages():
+        pass  # what libraries left in its buffer is written, or given up
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
@@ -35,7 +38,8 @@ def _run(arguments: list[str]) -> int:
         return ending.INTERRUPTED
     except BaseException as error:  # libraries in Rust panic with one that is no Exception, and some call sys.exit
         if DEBUG in options:
-            traceback.print_exc()
+            with ending.messages():
+                traceback.print_exc()
         return _told(error)
 
 
@@ -50,7 +54,7 @@ def _told(error: BaseException) -> int:
         return ending.USAGE_ERROR
     if isinstance(error, OSError):
         if not error.filename:
-            ending.discard()  # it may be standard output that failed
+            ending.discard(sys.stdout)  # it may be standard output that failed
         ending.say(f"{error.filename or 'reading or writing failed'}: {error.strerror or error}")
         return ending.USAGE_ERROR if error.filename else ending.NOT_WRITTEN
     ending.say(f"internal error: {type(error).__name__}: {error}; run again with {DEBUG} for a traceback")

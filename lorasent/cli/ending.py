@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from lorasent.text import MESSAGE, shown
 
@@ -74,7 +74,7 @@ def write(parts: Iterable[str]) -> None:
         try:
             sys.stdout.flush() if part is None else sys.stdout.write(part)
         except OSError:
-            discard()
+            discard(sys.stdout)
             raise
 
 
@@ -105,14 +105,24 @@ def told(code: int, verdict: str = "") -> int:
 
 def say(message: str) -> None:
     """Writes one line to standard error, if that can be written."""
-    with contextlib.suppress(OSError):
+    with messages():
         print(f"lorasent: {shown(message, MESSAGE)}", file=sys.stderr, flush=True)
 
 
-def discard() -> None:
-    """Makes standard output lead nowhere: the interpreter would write what is left in the buffer at its end, and exit with 120."""
+@contextlib.contextmanager
+def messages() -> Iterator[None]:
+    """What is written to standard error within ends nothing where it cannot be."""
+    try:
+        yield
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Makes a stream lead nowhere: the interpreter would write what is left in the buffer at its end, and exit with 120."""
     with contextlib.suppress(OSError):
-        _reopen(sys.stdout.fileno(), os.O_WRONLY)
+        _reopen(stream.fileno(), os.O_WRONLY)
 
 
 def _reopen(number: int, flags: int) -> None:

@@ -1,6 +1,5 @@
 """What all commands share: the console, options of one meaning, a scorer by its directory."""
 
-import contextlib
 import logging
 import os
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 
 from lorasent import files
+from lorasent.cli import ending
 from lorasent.errors import LorasentError
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ class Messages(Console):
     """Standard error: a message that cannot be written ends nothing, and rich's own answer would be to exit 1."""
 
     def on_broken_pipe(self) -> None:
-        """Says nothing any more."""
-        self.quiet = True
+        """Raises BrokenPipeError, which is caught as any other."""
+        raise BrokenPipeError
 
     def print(self, *objects: Any, **how: Any) -> None:
         """Prints, unless standard error cannot be written."""
-        with contextlib.suppress(OSError):
+        with ending.messages():
             super().print(*objects, **how)
 
 

@@ -211,15 +211,18 @@ def test_help_that_is_lost_is_told(judged, redirected, code):
     assert done.stderr.decode().count("\n") == (code == ending.NOT_WRITTEN), done.stderr
 
 
-def test_a_broken_library_is_one_line(judged, tmp_path):
-    """Also where the command line itself is made of it."""
+@pytest.mark.parametrize(("redirected", "said"), [("", True), ("2>/dev/full", False)], ids=["standard error", "full disk"])
+@pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["plain", "debug"])
+def test_a_broken_library_has_its_code_and_one_line(judged, tmp_path, redirected, said, debug):
+    """Also where the command line itself is made of it, and where nothing can be said."""
     (tmp_path / "typer.py").write_text("raise ImportError('typer is broken')")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = start(judged, ["gate", "a", "--baseline", "b"], env={"PYTHONPATH": path})
+    done = start(judged, ["gate", "a", "--baseline", "b", *debug], redirected, env={"PYTHONPATH": path})
     assert done.returncode == ending.INTERNAL_ERROR
-    assert done.stderr.decode() == (
-        "lorasent: internal error: ImportError: typer is broken; run again with --debug for a traceback\n"
-    )
+    lines = done.stderr.decode().splitlines()
+    message = "lorasent: internal error: ImportError: typer is broken; run again with --debug for a traceback"
+    assert lines[-1:] == [message] * said
+    assert (len(lines) > 1) == (said and bool(debug))
 
 
 @pytest.mark.slow
@@ -361,6 +364,17 @@ def test_a_page_that_cannot_be_written_takes_no_verdict_away(lorasent, judged, c
     assert done.returncode == code
     assert done.stdout.startswith(f"{candidate}: ")
     assert done.stderr == "lorasent: --report /dev/full: cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("output", ["/dev/full", "closed"], ids=["full disk", "closed pipe"])
+def test_messages_that_are_lost_change_nothing(lorasent, judged, tmp_path, monkeypatch, output):
+    """Standard error is for the rest: the verdict is told, the page written."""
+    number = closed_pipe() if output == "closed" else os.open(output, os.O_WRONLY)
+    with open(number, "w", encoding="utf-8", buffering=1) as stream:  # noqa: PTH123 - a number
+        monkeypatch.setattr("sys.stderr", stream)
+        done = lorasent(*sides(judged, "PASS"), "--report", tmp_path / "page.html")
+    assert (done.returncode, done.stdout.split(":")[0]) == (0, "PASS")
+    assert (tmp_path / "page.html").is_file()
 
 
 def test_what_an_adapter_says_reaches_no_terminal(lorasent, judged, tmp_path):

@@ -12,6 +12,7 @@ from lorasent.data import Reviews
 from lorasent.progress import Printer, _guessing, _stopped, bar
 from lorasent.recipe import Recipe, Training
 from lorasent.run import Epoch, Trained
+from lorasent.scoring import Prediction
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,16 @@ def test_a_training_that_never_left_a_guess_is_told(accuracy, counts, told):
     """Right no more often than the most frequent label of the validation reviews."""
     said = _guessing(Epoch(1, 0.7, 0.7, accuracy, *[0.5] * 4), counts)
     assert (said is None) if told is None else (told in said and "learning_rate" in said)
+
+
+def test_labels_are_shown_escaped(capsys):
+    """A recipe may be a stranger's."""
+    console = Console(width=200, soft_wrap=True)
+    printer = Printer(console, bar(console), "embedded")
+    printer.run = SimpleNamespace(recipe=Recipe.read("embedded"), validation=Reviews("here", ["a"], np.array([0])))
+    best = Epoch(1, 0.7, 0.7, 0.5, *[0.5] * 4)
+    printer.trained(Trained(Path("mine"), [best], best, 1.0), [Prediction("a film", "\x1b[2J\n::error::x", 0.5)])
+    assert "\n  \\x1b[2J\\n\\x3a:error::x 0.5000  a film\n" in capsys.readouterr().out
 
 
 def test_a_trained_run_ends_with_that_warning(capsys):
