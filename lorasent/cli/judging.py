@@ -51,7 +51,7 @@ def gate(
         except OSError as error:
             ending.say(f"--report {report}: cannot be written: {error.strerror}")
             return code or ending.NOT_WRITTEN
-        console.print(f"Written: {report}")
+        console.print(shown(f"Written: {report}", MESSAGE))
     return code
 
 
@@ -73,7 +73,7 @@ def record(
     asked = Policy.read(policy, data, skip_empty=skip_empty)
     live = evidence.LiveSubject(adapter, asked.data.precision if asked.data else "fp32")
     evidence.record(live, questions(asked, live.labels), out)
-    console.print(f"Written: {out}. Judge against it: lorasent gate CANDIDATE --baseline {out}")
+    console.print(shown(f"Written: {out}. Judge against it: lorasent gate CANDIDATE --baseline {out}", MESSAGE))
 
 
 def prove(
@@ -102,5 +102,5 @@ def prove(
     proof = run(baseline, judged_by, work, retrain=retrain, per_fault=per_fault, faults=faults, say=console.print)
     if out is not None:
         files.write(out, [files.canonical(proof.to_json())])
-        console.print(f"Written: {out}")
+        console.print(shown(f"Written: {out}", MESSAGE))
     ending.write([ending.line(proof.to_json()) if as_json else text(proof) + "\n"])

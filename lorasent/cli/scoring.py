@@ -25,7 +25,7 @@ from lorasent.cli.shared import (
     require_writable,
 )
 from lorasent.errors import DataError, LorasentError
-from lorasent.text import shown
+from lorasent.text import MESSAGE, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ def predict(
         ending.write_lines(rows)
         return
     files.write(output, map(ending.line, rows))
-    console.print(f"Written: {output}")
+    console.print(shown(f"Written: {output}", MESSAGE))
 
 
 def evaluate(

@@ -99,10 +99,10 @@ def test_a_verdicts_exit_code_holds_wherever_it_is_written(judged, verdict, outp
 @pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["table", "json"])
 def test_a_name_that_is_not_utf8_is_shown_escaped(lorasent, judged, tmp_path, as_json):
     """On standard output, in the page and as JSON; the verdict is the verdict."""
-    done = lorasent(*map(os.fspath, sides(judged, "PASS", "caf\udce9")), *as_json, "--report", "page.html")
-    assert (done.returncode, done.stderr) == (0, "Written: page.html\n")
+    done = lorasent(*map(os.fspath, sides(judged, "PASS", "caf\udce9")), *as_json, "--report", "page\n.html")
+    assert (done.returncode, done.stderr) == (0, "Written: page\\n.html\n")
     assert r"caf\udce9-PASS" in done.stdout
-    assert r"caf\udce9-PASS" in (tmp_path / "page.html").read_text("utf-8")
+    assert r"caf\udce9-PASS" in (tmp_path / "page\n.html").read_text("utf-8")
 
 
 RAISED = {
