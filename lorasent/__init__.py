@@ -24,6 +24,7 @@ A map of the house; imports go down only.
     tuning          the engine in training: gradients for what is trained alone
     averaging       a moving average of what is trained
     adapter         the adapter on disk: write, verify, load, merge
+    bare            an adapter without a manifest: what its trainer computed, as far as its files say
     architecture    classifiers of BERT's family taken apart
     packed          products with weights that do not change
     classifier      base + head + LoRA in memory: build, count parameters

@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from lorasent import files, machine
+from lorasent import bare, files, machine
 from lorasent.base import BaseModel, find
-from lorasent.classifier import answer, count_parameters, load_base, positions, quiet
+from lorasent.classifier import answer, count_parameters, load_base, quiet
 from lorasent.encoding import Encoder
 from lorasent.errors import AdapterError
 from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, read_json, verify
@@ -114,7 +114,7 @@ def load(path: str | Path | Snapshot) -> Adapter:
     if kind != "LORA":
         raise AdapterError(f"{where / CONFIG}: only LoRA adapters are loaded, found peft_type {shown(kind)}")
     if MANIFEST not in {*snapshot.hashes, *snapshot.refused}:
-        return _load_unverified(snapshot)
+        return _load_bare(snapshot)
     manifest = verify(snapshot)
     recipe = Recipe.parse(manifest["recipe"], str(where / MANIFEST))
     pinned = manifest["base"]
@@ -132,43 +132,50 @@ def load(path: str | Path | Snapshot) -> Adapter:
     return adapter
 
 
-def _load_unverified(snapshot: Snapshot) -> Adapter:
-    config, path = snapshot.json(CONFIG), snapshot.path
+def _load_bare(snapshot: Snapshot) -> Adapter:
+    """An adapter without a manifest, as `bare` says."""
+    path = snapshot.path
+    found = bare.read(snapshot, _read_tensors(snapshot))
+    adapter = _assemble(snapshot, found.base, found.settings, found.encoder, {}, found.rows)
+    bare.check(adapter.model, adapter.encoder, PROBES, path)
     warnings.warn(
-        f"{shown(path)}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified",
+        f"{shown(path)}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified; "
+        f"taken are {found.taken}",
         UnverifiedAdapterWarning,
         stacklevel=3,
     )
-    base = find(str(config.get("base_model_name_or_path")), config.get("revision"))
-    ends = (".classifier.bias", ".score.weight", ".out_proj.bias")
-    heads = [len(value) for key, value in _read_tensors(snapshot).items() if key.endswith(ends)]
-    if len(heads) != 1 or heads[0] < 2:
-        raise AdapterError(f"{path / WEIGHTS}: needs one classification head (classifier or score) of two labels or more")
-    labels = tuple(f"LABEL_{position}" for position in range(heads[0]))
-    tokenizer = "tokenizer_config.json"
-    limits = [
-        512,
-        positions(read_json(base.path / "config.json")),
-        (snapshot.json(tokenizer) if tokenizer in snapshot.hashes else read_json(base.path / tokenizer)).get("model_max_length"),
-    ]
-    return assemble(snapshot, base, Base(model=base.name, labels=labels), Encoding(max_length=min(filter(None, limits))), {})
+    return adapter
 
 
 def assemble(snapshot: Snapshot, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
     """An adapter's weights and tokenizer on its base, nothing proved; `load` does. Raises AdapterError if they do not fit."""
-    path = snapshot.path
     encoder = Encoder(snapshot.folder if "tokenizer_config.json" in snapshot.hashes else base.path, encoding)
-    model, _ = load_base(base, settings, encoder)
+    return _assemble(snapshot, base, settings, encoder, manifest)
+
+
+def _assemble(
+    snapshot: Snapshot, base: BaseModel, settings: Base, encoder: Encoder, manifest: Mapping[str, Any], rows: int | None = None
+) -> Adapter:
+    path = snapshot.path
+    model, random = load_base(base, settings, encoder, rows)
     try:
         tensors = _read_tensors(snapshot)
         config = PeftConfig.from_pretrained(snapshot.folder)
         config.base_model_name_or_path = str(base.path)  # where the model came from; the name of the file's is the hub's
         with quiet():
             adapted = get_peft_model(model, config)
-        wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
-        if tensors.keys() != wanted:
-            missing, extra = sorted(wanted - tensors.keys()), sorted(tensors.keys() - wanted)
+        # PEFT saves the embeddings where their number was changed, or where they are trained.
+        state = adapted.state_dict()
+        known = [get_peft_model_state_dict(adapted, state, save_embedding_layers=saved).keys() for saved in (False, True)]
+        if tensors.keys() not in known:
+            missing, extra = sorted(known[0] - tensors.keys()), sorted(tensors.keys() - known[0])
             raise AdapterError(f"{path / WEIGHTS}: lacks {missing[:3] or 'nothing'}, holds unexpected {extra[:3] or 'nothing'}")
+        if lost := sorted(random - {name.removeprefix(bare.PREFIX) for name in tensors}):
+            raise AdapterError(
+                f"{path / WEIGHTS}: neither it nor the base {base.name} holds {', '.join(lost[:3])}"
+                f"{f' and {len(lost) - 3} more' if len(lost) > 3 else ''}: they would be random at every load; "
+                "train with modules_to_save naming their modules"
+            )
         set_peft_model_state_dict(adapted, tensors)
     except (ValueError, TypeError, RuntimeError) as error:
         raise AdapterError(f"{path}: cannot be loaded onto {base.name}: {str(error).splitlines()[0]}") from None

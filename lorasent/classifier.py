@@ -10,7 +10,7 @@ with the LoRA matrices; PEFT by itself knows only `classifier` and `score`.
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from lorasent.base import BaseModel
@@ -60,8 +60,8 @@ def build(base: BaseModel, settings: Base, lora: Lora, encoder: Encoder) -> Peft
 
     Draws from torch's global random state: seed it before. Raises BaseModelError or RecipeError.
     """
-    model, new = load_base(base, settings, encoder)
-    return adapt(model, lora, new)
+    model, missing = load_base(base, settings, encoder)
+    return adapt(model, lora, _new_modules(model, missing))
 
 
 def adapt(model: PreTrainedModel, lora: Lora, new: Sequence[str]) -> PeftModel:
@@ -82,8 +82,11 @@ def adapt(model: PreTrainedModel, lora: Lora, new: Sequence[str]) -> PeftModel:
         return get_peft_model(model, config)
 
 
-def load_base(base: BaseModel, settings: Base, encoder: Encoder) -> tuple[PreTrainedModel, list[str]]:
-    """The base as a sequence classifier, and the names of its modules that the checkpoint did not bring."""
+def load_base(base: BaseModel, settings: Base, encoder: Encoder, rows: int | None = None) -> tuple[PreTrainedModel, set[str]]:
+    """The base as a sequence classifier, and the names of its parameters that the checkpoint did not bring: they are random.
+
+    `rows` are those of the embeddings, where they are not the base's own.
+    """
     overrides = {} if settings.dropout is None else _dropouts(base, settings.dropout)
     try:
         with quiet():
@@ -102,21 +105,26 @@ def load_base(base: BaseModel, settings: Base, encoder: Encoder) -> tuple[PreTra
             )
     except (OSError, ValueError, KeyError) as error:
         raise BaseModelError(f"{base.name}: cannot be loaded as a classifier: {str(error).splitlines()[0]}") from None
-    limit = positions(model.config.to_dict())
+    limit = positions(model.config)
     if limit is not None and encoder.max_length > limit:
         raise BaseModelError(f"encoding.max_length = {encoder.max_length}: {base.name} holds {limit} positions")
-    missing = set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]}
+    missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])} & dict(model.named_parameters()).keys()
+    if rows is not None:
+        with quiet():
+            model.resize_token_embeddings(rows, mean_resizing=False)
     if len(encoder.tokenizer) > model.get_input_embeddings().num_embeddings:
         _grow_embeddings(model, len(encoder.tokenizer))
     model.config.pad_token_id = encoder.pad_id
-    return model, _new_modules(model, missing)
+    return model, missing
 
 
-def positions(config: Mapping[str, Any]) -> int | None:
+def positions(config: PreTrainedConfig) -> int | None:
     """How many tokens a base has room for, by its configuration; None where that does not say."""
-    limit: int | None = config.get("max_position_embeddings")
-    if limit is not None and any(family in config.get("model_type", "") for family in PADDED):
-        return limit - int(config.get("pad_token_id", 1)) - 1
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    if limit is None or limit < 1:
+        return None
+    if any(family in config.model_type for family in PADDED):
+        return limit - int(config.pad_token_id) - 1
     return limit
 
 
@@ -200,7 +208,6 @@ def _new_modules(model: nn.Module, missing: set[str]) -> list[str]:
         if name and not inside and parameters and missing.issuperset(parameters):
             found.append(name)
     stray = [key for key in missing if not any(key.startswith(f"{name}.") for name in found)]
-    stray = [key for key in stray if key in dict(model.named_parameters())]
     if stray:
         raise BaseModelError(f"the base's checkpoint lacks {', '.join(sorted(stray)[:3])}: part of a layer cannot be trained anew")
     return found

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 
 from lorasent.errors import BaseModelError
 from lorasent.recipe import Encoding
+from lorasent.text import shown
 
 Ids = NDArray[np.int64]
 
@@ -34,26 +35,31 @@ class Encoder:
     """
 
     def __init__(self, path: Path, encoding: Encoding) -> None:
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(
-                path,
-                truncation_side=encoding.truncation_side,
-                padding_side="right",
-                add_prefix_space=encoding.add_prefix_space,
-                trust_remote_code=False,
-            )
-        except (OSError, ValueError, ImportError) as error:
-            raise BaseModelError(f"{path}: holds no tokenizer that can be loaded: {str(error).splitlines()[0]}") from None
-        if not self.tokenizer.is_fast:
-            raise BaseModelError(f"{path}: needs a fast tokenizer (tokenizer.json), found {type(self.tokenizer).__name__}")
-        limit = self.tokenizer.model_max_length
+        tokenizer = open_tokenizer(
+            path,
+            truncation_side=encoding.truncation_side,
+            padding_side="right",
+            add_prefix_space=encoding.add_prefix_space,
+        )
+        limit = tokenizer.model_max_length
         if encoding.max_length > limit:
             raise BaseModelError(f"encoding.max_length = {encoding.max_length}: the tokenizer in {path} allows at most {limit}")
-        if self.tokenizer.pad_token_id is None:
-            self.tokenizer.add_special_tokens({"pad_token": "[PAD]"})
-        self.tokenizer.model_max_length = encoding.max_length
-        self.max_length = encoding.max_length
-        self.pad_id: int = self.tokenizer.pad_token_id
+        self._take(tokenizer, encoding.max_length)
+
+    @classmethod
+    def of(cls, tokenizer: Any, max_length: int, pad_id: int | None = None) -> "Encoder":
+        """An encoder with a tokenizer as it is; padded with `pad_id`, or with the tokenizer's pad token."""
+        encoder = cls.__new__(cls)
+        encoder._take(tokenizer, max_length, pad_id)  # noqa: SLF001  # it is one
+        return encoder
+
+    def _take(self, tokenizer: Any, max_length: int, pad_id: int | None = None) -> None:
+        if tokenizer.pad_token_id is None and pad_id is None:
+            tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+        tokenizer.model_max_length = max_length
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.pad_id: int = tokenizer.pad_token_id if pad_id is None else pad_id
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """Token ids of each text, special tokens included, at most `max_length` long, unpadded.
@@ -104,3 +110,17 @@ class Encoder:
             "pad": self.pad_id,
         }
         return hashlib.sha256(json.dumps(behaviour, sort_keys=True).encode()).hexdigest()
+
+
+def open_tokenizer(path: Path, **options: Any) -> Any:
+    """The fast tokenizer in a directory, as it was saved but for `options`. Raises BaseModelError."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise BaseModelError(f"{path}: holds no tokenizer that can be loaded: {str(error).splitlines()[0]}") from None
+    if not tokenizer.is_fast:
+        raise BaseModelError(f"{path}: needs a fast tokenizer (tokenizer.json), found {type(tokenizer).__name__}")
+    limit = tokenizer.model_max_length
+    if not isinstance(limit, int | float) or not limit >= 1:
+        raise BaseModelError(f"{path / 'tokenizer_config.json'}: model_max_length must be a number of tokens, found {shown(limit)}")
+    return tokenizer

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -101,9 +101,20 @@ class Scorer:
         # No padding, no neighbour. On a GPU, where single reviews would take many times as long, batches stay.
         alone = self.invariant and self.device.type == "cpu"
         with inference(self.model), _autocast(self.model, self.bf16):
-            for rows in ([row] for row in range(len(encoded))) if alone else plan_batches(lengths):
+            for rows in ([row] for row in range(len(encoded))) if alone else self._batches(encoded):
                 logits[rows] = forward(self.model, self.encoder.pad([encoded[row] for row in rows]))
         return logits
+
+    def _batches(self, encoded: Sequence[Ids]) -> Iterator[list[int]]:
+        """Row numbers by batch. An encoder-decoder (BART, T5) reads at a text's last end token, and a batch has as many in each."""
+        config: Any = getattr(self.model, "config", None)
+        end = config.eos_token_id if getattr(config, "is_encoder_decoder", False) else None
+        alike: dict[int, list[int]] = defaultdict(list)
+        for row, ids in enumerate(encoded):
+            alike[0 if end is None else int((ids == end).sum())].append(row)
+        for rows in alike.values():
+            for batch in plan_batches([len(encoded[row]) for row in rows]):
+                yield [rows[place] for place in batch]
 
     @functools.cached_property
     def _engine(self) -> engine.Engine | None:

@@ -15,10 +15,11 @@ from lorasent.adapter import PROBES, UnverifiedAdapterWarning, load
 from lorasent.base import find
 from lorasent.classifier import answer, build
 from lorasent.encoding import Encoder
-from lorasent.errors import AdapterError, BaseModelError, RecipeError
+from lorasent.errors import AdapterError, BaseModelError, LorasentError, RecipeError
 from lorasent.files import sha256
 from lorasent.manifest import identity
 from lorasent.recipe import Encoding, Recipe
+from lorasent.snapshot import Snapshot
 from tests.support.bases import LABELS, edit_json, edit_tensors, make_hub_cache, quick
 
 TEXTS = ["it was a good movie", "not worth the time"]
@@ -371,7 +372,11 @@ def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter)
     """An adapter of plain PEFT's is loaded; the warning says what cannot be verified."""
     (copied / "lorasent.json").unlink()
     (copied / "training_args.bin").write_bytes(b"a pickle that trainers leave beside their weights; nobody reads it")
-    message = f"{copied}: no lorasent.json: files, base weights, tokenizer, truncation side, labels and answers cannot be verified"
+    message = (
+        f"{copied}: no lorasent.json: files, base weights, tokenizer, truncation side, labels and answers cannot be verified; "
+        "taken are labels LABEL_0, LABEL_1 (no configuration names them), the tokenizer of the adapter, "
+        "texts cut on the left to 64 tokens, one label a text"
+    )
     with pytest.warns(UnverifiedAdapterWarning, match=exactly(message)):
         plain = load(copied)
     assert (plain.labels, plain.manifest) == (("LABEL_0", "LABEL_1"), {})
@@ -394,14 +399,19 @@ def shorten_head(tensors):
         tensors[name] = tensors[name][:1].clone()
 
 
-@pytest.mark.parametrize("fault", ["drop_head", "shorten_head"])
-@pytest.mark.filterwarnings("ignore::lorasent.adapter.UnverifiedAdapterWarning")
-def test_without_a_manifest_a_head_is_needed(copied, fault):
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("drop_head", "lacks ['base_model.model.classifier.bias', 'base_model.model.classifier.weight'], holds unexpected nothing"),
+        ("shorten_head", "its head has one output (a regression); needs two labels or more"),
+    ],
+    ids=["no head", "one output"],
+)
+def test_without_a_manifest_a_head_is_needed(copied, fault, message):
     """Weights without a head, or with one of a single output, are no classifier."""
     (copied / "lorasent.json").unlink()
     edit_tensors(copied / "adapter_model.safetensors", globals()[fault])
-    needs = "needs one classification head (classifier or score) of two labels or more"
-    with pytest.raises(AdapterError, match=exactly(f"{copied / 'adapter_model.safetensors'}: {needs}")):
+    with pytest.raises(AdapterError, match=exactly(f"{copied / 'adapter_model.safetensors'}: {message}")):
         load(copied)
 
 
@@ -412,40 +422,145 @@ def lengthen(path):
     edit_tensors(path / "model.safetensors", lambda tensors: tensors.update({name: tensors[name][:60].repeat(10, 1)}))
 
 
+def cut_at(length, side="Right"):
+    """What a tokenizer's last call leaves in tokenizer.json."""
+    return {"direction": side, "max_length": length, "strategy": "LongestFirst", "stride": 0}
+
+
+@pytest.fixture
+def bare(bases, tmp_path):
+    """An adapter without a manifest, and its base, whose tokenizers can be edited."""
+    base = shutil.copytree(bases("bert"), tmp_path / "base")
+    path = write_untrained(tmp_path / "adapter", base)
+    (path / "lorasent.json").unlink()
+    return base, path
+
+
 @pytest.mark.parametrize(
-    ("own", "others", "expected"),
+    ("limit", "last", "positions", "expected"),
     [
-        ({"model_max_length": 32}, {}, 32),
-        ({"model_max_length": 1000}, {}, 64),
-        ({"model_max_length": None}, {}, 64),
-        (None, {"model_max_length": 40}, 40),
-        ({"model_max_length": 1000}, None, 512),
+        (32, None, 64, (32, "left")),
+        (1000, None, 64, (64, "left")),
+        (None, None, 64, (64, "left")),
+        (1000, None, 600, (600, "left")),
+        (64, cut_at(16), 64, (16, "left")),
+        (None, cut_at(16), 64, (16, "left")),
+        (32, cut_at(64), 64, (64, "left")),
+        ("unsaid", cut_at(16), 64, (16, "right")),
     ],
     ids=[
         "the tokenizer allows less",
         "the base holds less",
         "the tokenizer does not say",
-        "the base's tokenizer, where it has none",
-        "512 at most",
+        "the base holds more",
+        "the trainer's call",
+        "the trainer's call alone",
+        "the trainer's call was longer",
+        "the side of the trainer's call",
     ],
 )
 @pytest.mark.filterwarnings("ignore::lorasent.adapter.UnverifiedAdapterWarning")
-def test_without_a_manifest_the_least_length_counts(bases, tmp_path, own, others, expected):
-    """As many tokens as tokenizer and base both allow, and 512 at most, cut on the left."""
-    base = shutil.copytree(bases("bert"), tmp_path / "base")
-    if others is None:
+def test_without_a_manifest_texts_are_cut_as_saved(bare, limit, last, positions, expected):
+    """As the trainer's last call cut, which tokenizer.json keeps; else to what tokenizer and base allow, no less."""
+    base, path = bare
+    if positions == 600:
         lengthen(base)
-    path = write_untrained(tmp_path / "adapter", base)
-    (path / "lorasent.json").unlink()
-    if own is None:
-        for file in path.glob("*token*"):
-            file.unlink()
-        edit_json(base / "tokenizer_config.json", **others)
-    else:
-        edit_json(path / "tokenizer_config.json", **own)
+    edit_json(path / "tokenizer_config.json", model_max_length=64 if limit == "unsaid" else limit)
+    if limit == "unsaid":
+        config = json.loads((path / "tokenizer_config.json").read_text())
+        (path / "tokenizer_config.json").write_text(json.dumps({key: config[key] for key in config if key != "truncation_side"}))
+    edit_json(path / "tokenizer.json", truncation=last)
     encoder = load(path).encoder
-    assert encoder.max_length == expected
-    assert encoder.fingerprint == Encoder(path if own else base, Encoding(max_length=expected)).fingerprint
+    assert (encoder.max_length, encoder.tokenizer.truncation_side) == expected
+    assert max(map(len, encoder.encode(["a film " * 1000]))) == encoder.max_length
+
+
+def test_without_a_tokenizer_the_bases_is_taken(bare):
+    """As it is, and the warning says so."""
+    base, path = bare
+    for file in path.glob("*token*"):
+        file.unlink()
+    edit_json(base / "tokenizer_config.json", model_max_length=40, truncation_side="right")
+    edit_json(base / "tokenizer.json", truncation=cut_at(16))  # transformers does not heed it, and no trainer left it
+    told = f"the tokenizer of the base {base}, texts cut on the right to 40 tokens"
+    with pytest.warns(UnverifiedAdapterWarning, match=re.escape(told)):
+        encoder = load(path).encoder
+    assert encoder.fingerprint == Encoder(base, Encoding(max_length=40, truncation_side="right")).fingerprint
+
+
+def cut_alike(base, path):
+    """tokenizer.json cuts as the base's does: nobody may have called it."""
+    for folder in (base, path):
+        edit_json(folder / "tokenizer.json", truncation=cut_at(16))
+
+
+def cut_beyond(base, path):
+    """A call for more than the base holds."""
+    edit_json(path / "tokenizer.json", truncation=cut_at(65))
+
+
+def lose_the_configuration(base, path):
+    """tokenizer.json alone."""
+    (path / "tokenizer_config.json").unlink()
+
+
+def leave_a_pointer(base, path):
+    """A checkout without Git LFS."""
+    (path / "tokenizer.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+
+
+def link_out(base, path):
+    """A tokenizer that is not in the directory."""
+    (path / "tokenizer.json").unlink()
+    (path / "tokenizer.json").symlink_to(base / "tokenizer.json")
+
+
+def write_a_length_in_words(base, path):
+    """A length that is no number."""
+    edit_json(path / "tokenizer_config.json", model_max_length="long")
+
+
+def add_a_token(base, path):
+    """A token beside the pad token that nobody has an embedding of."""
+    content = json.loads((path / "tokenizer.json").read_text())
+    new = {**content["added_tokens"][0], "id": max(content["model"]["vocab"].values()) + 1, "content": "[NEW]"}
+    edit_json(path / "tokenizer.json", added_tokens=[*content["added_tokens"], new])
+
+
+def end_with_padding(base, path):
+    """Texts end with the tokenizer's pad token, which is not the model's."""
+    edit_json(path / "tokenizer_config.json", pad_token="[SEP]")  # noqa: S106
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (cut_alike, r"tokenizer.json: cuts to 16 tokens, as the base's does, tokenizer_config.json to 64: write the length"),
+        (cut_beyond, r"tokenizer.json: cuts to 65 tokens, .* holds 64 positions"),
+        (lose_the_configuration, r"tokenizer.json: a tokenizer without tokenizer_config.json; save it whole"),
+        (leave_a_pointer, r"tokenizer.json: a pointer of Git LFS in place of the file; run git lfs pull"),
+        (link_out, r"tokenizer.json: is a link out of the directory"),
+        (write_a_length_in_words, r"tokenizer_config.json: model_max_length must be a number of tokens, found long"),
+        (add_a_token, r"neither adapter nor base holds an embedding of the token \[NEW\]"),
+        (end_with_padding, r"texts end with a pad token \(3 or 0\): nothing says which token is read"),
+    ],
+)
+def test_without_a_manifest_a_tokenizer_that_leaves_it_open_is_refused(bare, fault, message):
+    """What the trainer read is not known for sure, and the file that leaves it open is named."""
+    fault(*bare)
+    with pytest.raises(LorasentError, match=message):
+        load(bare[1])
+
+
+def test_with_a_manifest_nothing_may_be_random_either(bases, tmp_path):
+    """A tensor that the base has lost since, and the adapter does not bring, is named."""
+    base = shutil.copytree(bases("bert"), tmp_path / "base")
+    path = write_untrained(tmp_path / "adapter", base)
+    lost = "encoder.layer.0.attention.self.query.weight"
+    edit_tensors(base / "model.safetensors", lambda tensors: tensors.pop(lost))
+    recipe = Recipe.parse(json.loads((path / "lorasent.json").read_text())["recipe"], "manifest")
+    with pytest.raises(AdapterError, match=rf"neither it nor the base .* holds bert.{lost}: they would be random at every load"):
+        adapter.assemble(Snapshot(path), find(str(base)), recipe.base, recipe.encoding, {})
 
 
 MALFORMED = {
@@ -560,10 +675,7 @@ def test_other_kinds_of_adapter_and_broken_weights_are_refused(copied):
         load(copied)
     edit_json(copied / "adapter_config.json", peft_type="LORA")
     (copied / "adapter_model.safetensors").write_bytes(b"broken")
-    with (
-        pytest.warns(UnverifiedAdapterWarning, match=r"no lorasent.json"),
-        pytest.raises(AdapterError, match=r"not a safetensors file that can be read"),
-    ):
+    with pytest.raises(AdapterError, match=r"not a safetensors file that can be read"):
         load(copied)
 
 

@@ -344,8 +344,7 @@ def test_more_than_two_labels_work(bases):
 @pytest.mark.parametrize("name", ["bert", "roberta"])
 def test_a_base_has_room_for_so_many_tokens(bases, name):
     """RoBERTa's positions begin behind its pad token's: of 66 they hold 64. More than a base holds is refused."""
-    config = CONFIGS[name].to_dict()
-    assert positions(config) == 64
+    assert positions(CONFIGS[name]) == 64
     base = find(str(bases(name)))
     build(base, Base(model=base.name, labels=LABELS), LORA, Encoder(base.path, Encoding(max_length=64)))
     with pytest.raises(BaseModelError, match=r"^encoding.max_length = 65: .* holds 64 positions$"):
