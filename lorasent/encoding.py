@@ -116,8 +116,9 @@ def open_tokenizer(path: Path, **options: Any) -> Any:
     """The fast tokenizer in a directory, as it was saved but for `options`. Raises BaseModelError."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **options)
-    except (OSError, ValueError, ImportError) as error:
-        raise BaseModelError(f"{path}: holds no tokenizer that can be loaded: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # the tokenizers library raises no narrower one
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BaseModelError(f"{path}: holds no tokenizer that can be loaded: {reason}") from None
     if not tokenizer.is_fast:
         raise BaseModelError(f"{path}: needs a fast tokenizer (tokenizer.json), found {type(tokenizer).__name__}")
     limit = tokenizer.model_max_length

@@ -20,7 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lorasent.adapter import UnverifiedAdapterWarning
 from lorasent.classifier import _new_modules, quiet
-from lorasent.errors import AdapterError
+from lorasent.errors import AdapterError, LorasentError
 from lorasent.scoring import load
 from tests.support.bases import CONFIGS, edit_json
 
@@ -128,15 +128,18 @@ def linear_layers(model, new):
     return [name for name in names if not any(name.startswith(head) for head in (*new, "classifier", "score", "pre_classifier"))]
 
 
-def train(base, out, cut=None, side=None, grow=False, whole=False, save=None, labels=2, head=None, **lora):
+def train(
+    base, out, cut=None, grow=False, whole=False, save=None, labels=2, head=None, padding=True, keep=True, opened=None, **lora
+):
     """A script as people write it: three steps on CPU, adapter and tokenizer saved. What its memory answers, and what was random.
 
-    `cut` and `side` are of its truncation; with `grow` it adds a pad token; with `whole` it saves all that is new.
+    It cuts to `cut` tokens, opens its tokenizer with the options `opened`, saves it with `keep`; with `grow` it adds a pad token;
+    with `whole` it saves all that is new; `save` is of the embeddings.
     """
     with warnings.catch_warnings(), quiet(), torch.random.fork_rng():
         warnings.simplefilter("ignore")  # PEFT's and transformers' own
         torch.manual_seed(1)
-        tokenizer = AutoTokenizer.from_pretrained(base, **({"truncation_side": side} if side else {}))
+        tokenizer = AutoTokenizer.from_pretrained(base, **(opened or {}))
         options = {"truncation": True, "return_tensors": "pt"} | ({"max_length": cut} if cut else {})
         kind = AutoModelForSequenceClassification
         model, report = kind.from_pretrained(base, output_loading_info=True, ignore_mismatched_sizes=True, num_labels=labels)
@@ -155,7 +158,7 @@ def train(base, out, cut=None, side=None, grow=False, whole=False, save=None, la
         optimizer = torch.optim.AdamW([one for one in adapted.parameters() if one.requires_grad], lr=1e-2)
         adapted.train()
         for _ in range(3):
-            logits = adapted(**tokenizer(TEXTS[:3], padding=True, **options)).logits
+            logits = adapted(**tokenizer(TEXTS[:3], padding=padding, **options)).logits
             torch.nn.functional.cross_entropy(logits, torch.tensor([1, 0, 0])).backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -163,7 +166,8 @@ def train(base, out, cut=None, side=None, grow=False, whole=False, save=None, la
         with torch.no_grad():
             expected = np.concatenate([adapted(**tokenizer(text, **options)).logits.numpy() for text in TEXTS])
         adapted.save_pretrained(out, **({"save_embedding_layers": save} if save is not None else {}))
-        tokenizer.save_pretrained(out)
+        if keep:
+            tokenizer.save_pretrained(out)
     saved = {name.removeprefix("base_model.model.") for name in load_file(out / "adapter_model.safetensors")}
     return expected, sorted(missing - saved)
 
@@ -199,7 +203,7 @@ def test_pefts_default_is_computed_or_refused(bases, tmp_path, architecture):
 def test_what_saves_all_that_is_new_is_computed(bases, tmp_path, architecture):
     """The head saved whole, cut on the left at the tokenizer's own length, one token more than the base: equal logits."""
     base = make(bases, tmp_path / "base", architecture)
-    expected, lost = train(base, tmp_path / "out", side="left", grow=True, whole=True)
+    expected, lost = train(base, tmp_path / "out", grow=True, whole=True, opened={"truncation_side": "left"})
     assert not lost
     agree_or_refuse(architecture, tmp_path / "out", expected, lost)
 
@@ -214,6 +218,35 @@ def test_a_base_saved_from_a_masked_language_model(bases, tmp_path, architecture
     expected, lost = train(base, tmp_path / "out")
     assert bool(lost) == (architecture not in ("roberta", "modernbert"))
     agree_or_refuse(architecture, tmp_path / "out", expected, lost)
+
+
+TOKENIZERS = {
+    "as its base's": {},
+    "a space before": {"opened": {"add_prefix_space": True}},
+    "padded on the left": {"opened": {"padding_side": "left"}},
+    "padded to its length": {"padding": "max_length", "cut": 40},
+    "a length of its own": {"opened": {"model_max_length": 24}},
+    "cut on the left by its call": {"opened": {"truncation_side": "left"}, "cut": 24},
+    "not saved": {"keep": False},
+}
+"""How a trainer may have read, as options of `train`."""
+
+
+@pytest.mark.parametrize("architecture", ["roberta", pytest.param("gpt2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("reads", TOKENIZERS)
+def test_texts_are_read_as_the_trainer_read_them(bases, tmp_path, architecture, reads):
+    """Byte-level tokenizers, in which a first word's space makes another token."""
+    expected, lost = train(make(bases, tmp_path / "base", architecture), tmp_path / "out", **TOKENIZERS[reads])
+    assert not lost
+    np.testing.assert_allclose(answers(tmp_path / "out"), expected, rtol=0, atol=1e-5)
+
+
+def test_a_base_of_less_precision_is_told(plain):
+    """Answers are in float32, whatever the base's weights are in."""
+    base, out = plain
+    edit_json(base / "config.json", dtype="bfloat16")
+    with pytest.warns(UnverifiedAdapterWarning, match=r"weights in float32 where the base has bfloat16$"):
+        load(out)
 
 
 COMPUTED = {
@@ -345,9 +378,8 @@ NAMES = {"0": "bad", "1": "good"}
         ({"0": "0", "1": "1"}, None, ("LABEL_0", "LABEL_1"), "no configuration names them"),
         ({"0": "good", "1": "Good"}, None, ("LABEL_0", "LABEL_1"), "no configuration names them"),
         ({"0": 0, "1": None}, None, ("LABEL_0", "LABEL_1"), "no configuration names them"),
-        (NAMES, [1], ("bad", "good"), "the base's configuration"),
     ],
-    ids=["the base", "beside", "beside by default", "another number", "numbers", "alike", "no text", "no table"],
+    ids=["the base", "beside", "beside by default", "another number", "numbers", "alike", "no text"],
 )
 def test_labels_have_the_names_of_a_configuration(plain, base_says, beside_says, labels, told):
     """Of the one beside the adapter, or else the base's: where it names just so many. The warning says whose they are."""
@@ -358,6 +390,17 @@ def test_labels_have_the_names_of_a_configuration(plain, base_says, beside_says,
         edit_json(out / "config.json", id2label=beside_says)
     with pytest.warns(UnverifiedAdapterWarning, match=rf"taken are labels {', '.join(labels)} \({told}\)"):
         assert load(out).labels == labels
+
+
+@pytest.mark.parametrize("where", ["the base", "the adapter"])
+def test_a_configuration_that_is_none_is_refused(plain, where):
+    """Names of labels that are no table: transformers cannot read it."""
+    base, out = plain
+    if where == "the adapter":
+        shutil.copy(base / "config.json", out)
+    edit_json((base if where == "the base" else out) / "config.json", id2label=[1])
+    with pytest.raises(LorasentError, match=r"(cannot be loaded as a classifier|holds no tokenizer that can be loaded): "):
+        load(out)
 
 
 def test_labels_are_as_many_as_the_head_has(bases, tmp_path):
