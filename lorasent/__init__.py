@@ -31,7 +31,7 @@ A map of the house; imports go down only.
     augmentation    training reviews told otherwise, their labels as they are
     encoding        tokenizer, pad token, left truncation, padding
     slices          reviews by length, truncation and columns
-    base            the frozen encoder: found, pinned by hash
+    base            the frozen encoder: found, pinned by hash, loaded from a clean copy
     data            source -> labelled reviews
     sources         source -> columns: files, folders, hub data sets
     golden          a recorded result that must come out again
@@ -39,6 +39,7 @@ A map of the house; imports go down only.
     label_errors    labels that are probably wrong: confident learning
     recipe          recipes/*.toml: everything that determines a training run
     manifest        lorasent.json: what an adapter was made from, every file by hash
+    configuration   a base's config.json: what of it is used, and what two of them differ in
     snapshot        an adapter's directory, read once: a private copy of its data files, hashed as it is read
     english         sentences, words, and what among them denies, praises, turns round
     settings        TOML tables, every key checked

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from lorasent import bare, files, machine
+from lorasent import bare, configuration, files, machine
 from lorasent.base import BaseModel, find
 from lorasent.classifier import answer, count_parameters, load_base, quiet
 from lorasent.encoding import Encoder
@@ -79,9 +79,10 @@ def write(path: Path, model: PeftModel, encoder: Encoder, base: BaseModel, recip
             "schema_version": 1,
             "recipe": recipe.to_json(),
             "recipe_sha256": recipe.fingerprint,
-            "base": {"name": base.name, "sha256": base.sha256, "revision": base.revision},
+            "base": {"name": base.name, "sha256": base.sha256, "revision": base.revision, "config": dict(base.config)},
             "labels": list(recipe.base.labels),
             "tokenizer_sha256": encoder.fingerprint,
+            "tokenizer_parts": encoder.parts,
             "parameters": {"total": parameters.total, "trainable": parameters.trainable, "in_use": parameters.in_use},
             "probes": {"texts": list(PROBES), "logits": answer(model, encoder, PROBES).astype(np.float64).round(6).tolist()},
             "libraries": machine.libraries(),
@@ -118,7 +119,12 @@ def load(path: str | Path | Snapshot) -> Adapter:
     manifest = verify(snapshot)
     recipe = Recipe.parse(manifest["recipe"], str(where / MANIFEST))
     pinned = manifest["base"]
-    base = find(pinned["name"], pinned["revision"], pinned["sha256"])
+    base = find(pinned["name"], pinned["revision"], pinned["sha256"], where.absolute().parent)
+    if pinned.get("config") and (changed := configuration.differences(base.config, pinned["config"])):
+        raise AdapterError(
+            f"{where}: its base {shown(base.name)} has another configuration than when the adapter was trained: "
+            f"{configuration.summary(changed)}; set the base's config.json right"
+        )
     adapter = assemble(snapshot, base, recipe.base, recipe.encoding, manifest)
     if adapter.encoder.fingerprint != manifest["tokenizer_sha256"]:
         raise AdapterError(f"{where}: the tokenizer does not encode as it did when the adapter was trained")
@@ -149,7 +155,8 @@ def _load_bare(snapshot: Snapshot) -> Adapter:
 
 def assemble(snapshot: Snapshot, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
     """An adapter's weights and tokenizer on its base, nothing proved; `load` does. Raises AdapterError if they do not fit."""
-    encoder = Encoder(snapshot.folder if "tokenizer_config.json" in snapshot.hashes else base.path, encoding)
+    own = "tokenizer_config.json" in snapshot.hashes
+    encoder = Encoder(snapshot.folder, encoding, snapshot.path) if own else Encoder(base.path, encoding, base.name)
     return _assemble(snapshot, base, settings, encoder, manifest)
 
 

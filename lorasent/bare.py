@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
 from lorasent.base import BaseModel, find
-from lorasent.classifier import answer, forward, inference, positions, quiet
+from lorasent.classifier import answer, forward, inference, positions, quiet, require_usable
 from lorasent.encoding import Encoder, open_tokenizer
 from lorasent.errors import AdapterError, BaseModelError
 from lorasent.manifest import CONFIG, WEIGHTS
@@ -86,13 +86,11 @@ def read(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor]) -> Bare:
             f"{where}: names no base (base_model_name_or_path is {shown(name)}); write the name or directory of one there"
         )
     base = find(name, adapter.get("revision"))
-    try:
-        config = AutoConfig.from_pretrained(base.path, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BaseModelError(f"{base.name}: cannot be loaded as a classifier: {str(error).splitlines()[0]}") from None
+    require_usable(base)
+    config = AutoConfig.from_pretrained(base.path, trust_remote_code=False)
     said = read_json(base.path / "config.json")
     beside = snapshot.json("config.json") if "config.json" in snapshot.hashes else {}
-    _check_configurations(said, beside, base.path / "config.json", snapshot.path / "config.json")
+    _check_configurations(said, beside, Path(base.name) / "config.json", snapshot.path / "config.json")
     outline = _outline(config, base, 2)
     trained = adapter.get("auto_mapping")
     if isinstance(trained, dict) and trained.get("base_model_class") not in (None, type(outline).__name__):
@@ -217,7 +215,7 @@ def _encoder(snapshot: Snapshot, base: BaseModel, config: PreTrainedConfig, mode
             raise AdapterError(f"{where / name}: a pointer of Git LFS in place of the file; run git lfs pull")
         if name in snapshot.hashes and not owned:
             raise AdapterError(f"{where / name}: a tokenizer without {TOKENIZER}; save it whole, with its save_pretrained")
-    tokenizer = open_tokenizer(snapshot.folder if owned else base.path)
+    tokenizer = open_tokenizer(snapshot.folder, where) if owned else open_tokenizer(base.path, base.name)
     room = positions(config)
     limit = min(tokenizer.model_max_length, room or tokenizer.model_max_length)
     last = (tokenizer.backend_tokenizer.truncation or {}).get("max_length") if owned else None
@@ -232,7 +230,7 @@ def _encoder(snapshot: Snapshot, base: BaseModel, config: PreTrainedConfig, mode
         limit = last
     pads = model_pad, tokenizer.pad_token_id
     known = isinstance(model_pad, int) and 0 <= model_pad < config.get_text_config().vocab_size
-    encoder = Encoder.of(tokenizer, int(min(limit, 10 * UNLIMITED)), model_pad if known else None)
+    encoder = Encoder.of(tokenizer, int(min(limit, 10 * UNLIMITED)), where if owned else base.name, model_pad if known else None)
     if pads[0] != pads[1] and encoder.encode(["a film"])[0][-1] in pads:
         raise AdapterError(
             f"{where}: texts end with a pad token ({shown(pads[1])} or {shown(pads[0])}): nothing says which token is read"

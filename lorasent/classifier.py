@@ -12,20 +12,24 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors import safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from lorasent.base import BaseModel
+from lorasent.configuration import is_dropout, require_fit
 from lorasent.encoding import Encoder
 from lorasent.errors import BaseModelError, RecipeError
 from lorasent.recipe import Base, Lora
+from lorasent.text import shown
 
 QUERY_NAMES = ("query", "q_lin", "query_proj", "q_proj", "Wqkv", "c_attn")
 """What architectures call the query projection: BERT's family, DistilBERT, DeBERTa, Llama's family, ModernBERT, GPT-2."""
@@ -87,9 +91,10 @@ def load_base(base: BaseModel, settings: Base, encoder: Encoder, rows: int | Non
 
     `rows` are those of the embeddings, where they are not the base's own.
     """
-    overrides = {} if settings.dropout is None else _dropouts(base, settings.dropout)
+    require_usable(base)
     try:
         with quiet():
+            overrides = {} if settings.dropout is None else _dropouts(base, settings.dropout)
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 base.path,
                 num_labels=len(settings.labels),
@@ -103,12 +108,18 @@ def load_base(base: BaseModel, settings: Base, encoder: Encoder, rows: int | Non
                 output_loading_info=True,
                 **overrides,
             )
-    except (OSError, ValueError, KeyError) as error:
-        raise BaseModelError(f"{base.name}: cannot be loaded as a classifier: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # noqa: BLE001 - a configuration is a stranger's, and makes transformers and torch raise anything
+        raise _unusable(base, error) from None
+    strange = [key for key, *_, shape in report["mismatched_keys"] if tuple(shape)[:1] != (len(settings.labels),)]
+    if strange:
+        raise BaseModelError(f"{base.name}: its config.json gives {strange[0]} another shape than it has in the checkpoint")
     limit = positions(model.config)
     if limit is not None and encoder.max_length > limit:
         raise BaseModelError(f"encoding.max_length = {encoder.max_length}: {base.name} holds {limit} positions")
     missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])} & dict(model.named_parameters()).keys()
+    backbone = {name for name, _ in model.named_parameters() if name.startswith(f"{model.base_model_prefix}.")}
+    if backbone and missing >= backbone:
+        raise BaseModelError(f"{base.name}: its checkpoint holds nothing of a {model.config.model_type}, as its config.json says")
     if rows is not None:
         with quiet():
             model.resize_token_embeddings(rows, mean_resizing=False)
@@ -118,13 +129,29 @@ def load_base(base: BaseModel, settings: Base, encoder: Encoder, rows: int | Non
     return model, missing
 
 
+def require_usable(base: BaseModel) -> None:
+    """Raises BaseModelError unless a base's configuration describes a classifier that its checkpoint may be of."""
+    try:
+        with quiet():
+            require_fit(base.path, _shapes(base.path))
+    except Exception as error:  # noqa: BLE001 - as in load_base
+        raise _unusable(base, error) from None
+
+
+def _unusable(base: BaseModel, error: Exception) -> BaseModelError:
+    reason = shown(" ".join(str(error).split()) or type(error).__name__, 300).replace(str(base.path), base.name)
+    return BaseModelError(f"{base.name}: cannot be loaded as a classifier: {reason}")
+
+
 def positions(config: PreTrainedConfig) -> int | None:
     """How many tokens a base has room for, by its configuration; None where that does not say."""
     limit: int | None = getattr(config, "max_position_embeddings", None)
     if limit is None or limit < 1:
         return None
     if any(family in config.model_type for family in PADDED):
-        return limit - int(config.pad_token_id) - 1
+        if not isinstance(config.pad_token_id, int):
+            raise BaseModelError("config.json: pad_token_id is missing, the token behind whose id positions begin")
+        return limit - config.pad_token_id - 1
     return limit
 
 
@@ -186,8 +213,15 @@ def quiet() -> Iterator[None]:
 def _dropouts(base: BaseModel, probability: float) -> dict[str, float]:
     """Every dropout that the base's configuration names, set to one probability."""
     config: dict[str, Any] = AutoConfig.from_pretrained(base.path, trust_remote_code=False).to_dict()
-    names = [key for key, value in config.items() if ("dropout" in key or key.endswith("pdrop")) and isinstance(value, float | int)]
+    names = [key for key, value in config.items() if is_dropout(key) and isinstance(value, float | int)]
     return dict.fromkeys(names, probability)
+
+
+def _shapes(path: Path) -> Iterator[tuple[int, ...]]:
+    """The shapes of a checkpoint's tensors."""
+    for file in sorted(path.glob("model*.safetensors")):
+        with safe_open(file, framework="pt") as opened:
+            yield from (tuple(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118 - no mapping
 
 
 def _grow_embeddings(model: PreTrainedModel, size: int) -> None:

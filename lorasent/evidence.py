@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lorasent import files, machine, manifest, snapshot
-from lorasent.errors import AnswersError, EvidenceError
+from lorasent import files, hub, machine, manifest, snapshot
+from lorasent.base import find
+from lorasent.errors import AnswersError, BaseModelError, EvidenceError
 from lorasent.snapshot import Snapshot
 from lorasent.text import shown
 
@@ -117,9 +118,11 @@ class LiveSubject:
 
     @property
     def _who(self) -> dict[str, Any]:
-        """What an answer follows from beside the question. A base of the hub is pinned; one in a folder may be edited."""
-        base = Path(self.manifest["base"]["name"]) / "config.json"
-        edited = {"base_config": files.sha256(base)} if base.is_file() else {}
+        """What an answer follows from beside the question: the base's weights are pinned, its other files may be edited."""
+        pinned, edited = self.manifest["base"], {}
+        with contextlib.suppress(BaseModelError), hub.offline():  # whoever needs the base says that it is not here
+            base = find(pinned["name"], pinned["revision"], pinned["sha256"], self.path.absolute().parent)
+            edited = {"base": base.content}
         return {"identity": self.identity, "libraries": self.libraries, **edited}
 
 

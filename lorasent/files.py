@@ -8,8 +8,9 @@ import re
 import secrets
 import stat
 from collections.abc import Iterable, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lorasent.errors import LorasentError
 from lorasent.text import shown
@@ -39,7 +40,7 @@ def canonical(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def open_regular(path: Path, limit: int) -> IO[bytes]:
+def open_regular(path: Path, limit: int) -> BufferedReader:
     """Opens a regular file of at most `limit` bytes; anything else is an OSError: a FIFO would hang, a device never ends."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     found, reason = os.fstat(descriptor), ""

@@ -22,6 +22,8 @@ class _Pinned(Schema):
     name: str
     sha256: str
     revision: str | None
+    config: dict[str, Any] | None = None
+    """The base's configuration; manifests that an older lorasent wrote have none."""
 
 
 class _Probes(Schema):

@@ -118,11 +118,11 @@ def of(path: "str | Path | Snapshot") -> Snapshot:
     return path if isinstance(path, Snapshot) else Snapshot(path)
 
 
-def read_json(path: Path, name: Path | None = None) -> dict[str, Any]:
-    """The JSON object in a file, which messages call `name`. Raises AdapterError if there is none."""
+def read_json(path: Path, name: Path | None = None, limit: int = MOST_BYTES["tokenizer.json"]) -> dict[str, Any]:
+    """The JSON object in a file of at most `limit` bytes, which messages call `name`. Raises AdapterError if there is none."""
     name = name or path
     try:
-        with open_regular(path, max(MOST_BYTES["tokenizer.json"], MOST)) as file:
+        with open_regular(path, limit) as file:
             content = json.loads(file.read())
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # NaN and half characters could not be hashed
     except FileNotFoundError:

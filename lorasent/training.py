@@ -54,7 +54,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
 
     reviews, validation, removed = read_splits(recipe)
     base = find(recipe.base.model, recipe.base.revision)
-    encoder = Encoder(base.path, recipe.encoding)
+    encoder = Encoder(base.path, recipe.encoding, base.name)
     set_seed(recipe.training.seed)
     model = build(base, recipe.base, recipe.lora, encoder)
     if not resume:

@@ -109,6 +109,7 @@ def lorasent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setenv("LORASENT_BASE", "")  # --base adds to it
     # The hub's client tries five times and waits 23 seconds in all; here it tries as often and does not wait.
     unhurried = SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
     monkeypatch.setattr("huggingface_hub.utils._http.time", unhurried)

@@ -9,7 +9,7 @@ import typer
 
 from lorasent import files
 from lorasent.cli import ending
-from lorasent.cli.shared import AdapterPath, SkipEmptyOption, console, require_folder, require_writable
+from lorasent.cli.shared import AdapterPath, BaseOption, SkipEmptyOption, console, require_folder, require_writable
 from lorasent.errors import LorasentError, PolicyError
 from lorasent.text import MESSAGE, shown
 
@@ -24,6 +24,7 @@ def gate(
     skip_empty: SkipEmptyOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     report: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    base: BaseOption = None,
 ) -> int:
     """Judge whether a candidate may replace a baseline.
 
@@ -31,9 +32,11 @@ def gate(
     PASS that could not be written.
     """
     from lorasent import report as reports
+    from lorasent.base import look_in
     from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import judge
 
+    look_in(base)
     judged_by = Policy.read(policy, data, skip_empty=skip_empty)
     if report is not None:
         require_writable("--report", report, policy, data, *baseline)
@@ -61,15 +64,18 @@ def record(
     data: Annotated[str | None, typer.Option(help="A source of labelled reviews, instead of the policy's.")] = None,
     policy: Annotated[Path, typer.Option(help="The policy whose questions are answered.")] = Path("gate.toml"),
     skip_empty: SkipEmptyOption = False,
+    base: BaseOption = None,
 ) -> None:
     """Record an adapter's answers to everything that a policy asks, as a baseline for another machine or other libraries."""
     from lorasent import evidence
+    from lorasent.base import look_in
     from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import questions
 
     if out.exists():
         raise LorasentError(f"{out}: exists already; choose another --out or remove it")
     require_writable("--out", out)
+    look_in(base)
     asked = Policy.read(policy, data, skip_empty=skip_empty)
     live = evidence.LiveSubject(adapter, asked.data.precision if asked.data else "fp32")
     evidence.record(live, questions(asked, live.labels), out)

@@ -17,6 +17,7 @@ from lorasent import files
 from lorasent.cli import ending
 from lorasent.cli.shared import (
     AdapterPath,
+    BaseOption,
     PrecisionOption,
     SkipEmptyOption,
     TextColumnOption,
@@ -46,6 +47,7 @@ def predict(
     text_column: TextColumnOption = None,
     skip_empty: SkipEmptyOption = False,
     precision: PrecisionOption = "fp32",
+    base: BaseOption = None,
 ) -> None:
     """Label reviews: one JSON object a line, with text, label and probability."""
     if texts and source:
@@ -53,7 +55,7 @@ def predict(
     reviews = _input(texts, source, text_column, skip_empty=skip_empty)
     if output is not None:
         require_writable("--output", output, source)
-    rows = map(vars, load_scorer(adapter, precision).stream(reviews))
+    rows = map(vars, load_scorer(adapter, precision, base).stream(reviews))
     if output is None:
         ending.write_lines(rows)
         return
@@ -76,11 +78,12 @@ def evaluate(
     label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
     skip_empty: SkipEmptyOption = False,
     precision: PrecisionOption = "fp32",
+    base: BaseOption = None,
 ) -> None:
     """Measure an adapter on labelled reviews."""
     if not errors and (slices or top is not None):
         raise LorasentError(f"evaluate: --{'slice' if slices else 'top'} says how mistakes are told; add --errors")
-    scorer = load_scorer(adapter, precision)
+    scorer = load_scorer(adapter, precision, base)
     from lorasent import evaluation
     from lorasent.data import read
     from lorasent.slices import require

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,9 @@ SkipEmptyOption = Annotated[
     bool, typer.Option("--skip-empty", help="Leave out reviews without a text, and name their rows; else they are an error.")
 ]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the machine has it in hardware.")]
+BaseOption = Annotated[
+    list[Path] | None, typer.Option(metavar="DIR", help="Where a base that was moved lies now, or bases do; also LORASENT_BASE.")
+]
 RecipeArgument = Annotated[str, typer.Argument(help="A shipped recipe's name or the path of a TOML file.")]
 
 
@@ -72,9 +76,12 @@ def require_folder(option: str, path: Path) -> None:
         raise LorasentError(f"{option} {path}: expected a directory, or a new one")
 
 
-def load_scorer(adapter: Path, precision: str) -> "Scorer":
-    """The scorer of an adapter's directory, in a precision. Raises LorasentError."""
+def load_scorer(adapter: Path, precision: str, bases: Iterable[Path] | None = None) -> "Scorer":
+    """The scorer of an adapter's directory, in a precision; its base may lie in one of `bases`. Raises LorasentError."""
     check_precision(precision)
+    from lorasent.base import look_in
     from lorasent.scoring import load
+
+    look_in(bases)
 
     return load(adapter, precision)  # type: ignore[arg-type]

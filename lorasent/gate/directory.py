@@ -43,6 +43,7 @@ class _Pinned(Schema):
     name: str
     sha256: str
     revision: str | None = None
+    config: dict[str, Any] | None = None
 
 
 class _Parameters(Schema):
@@ -65,6 +66,8 @@ class Said(Schema):
     labels: list[str]
     tokenizer_sha256: str
     files: dict[str, str]
+    tokenizer_parts: dict[str, str] | None = None
+    libraries: dict[str, str] = {}
     parameters: _Parameters
     data: dict[str, _Split] = {}
 
@@ -94,7 +97,7 @@ class LoraSettings(Schema):
 
 Form = TypeVar("Form", bound=Schema)
 
-Bases = dict[tuple[str, str | None, str], BaseModel | BaseModelError]
+Bases = dict[tuple[str, str | None, str, Path | None], BaseModel | BaseModelError]
 """What was looked for, and what was found: hashing a base takes most of a check's time."""
 
 
@@ -183,7 +186,8 @@ class Side:
     def base(self) -> BaseModel:
         """The base that the manifest pins. Not to be had: INVALID, whosever it is; had, with other weights: a fault."""
         pinned = self.said.base
-        key = (pinned.name, pinned.revision, pinned.sha256)
+        beside = self.path.absolute().parent if self.path else None
+        key = (pinned.name, pinned.revision, pinned.sha256, beside)
         if key not in self._bases:
             try:
                 self._bases[key] = find(*key)

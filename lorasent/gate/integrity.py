@@ -9,6 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lorasent.configuration import differences, summary
 from lorasent.evidence import LiveSubject, Subject
 from lorasent.gate import policy, proof, soundness, tokenizers
 from lorasent.gate.directory import EXPORT, RETRIEVE, Bases, Fault, Side
@@ -19,6 +20,10 @@ SHIPPED = "ship the same as the baseline, or list {} in may_change of [integrity
 
 ELSEWHERE = ("base.model", *policy.UNASKED)
 """Keys of a recipe that the recipe check leaves: others judge them, and another seed is what retraining is."""
+
+
+PREFIXED = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+"""Parts of a tokenizer that follow encoding.add_prefix_space, which is compared by itself, as are these parts in tokenizer.json."""
 
 
 class Passed(NamedTuple):
@@ -93,12 +98,26 @@ def _base(new: Side, old: Side, settings: policy.Integrity) -> Passed:
     if pinned.sha256 != before.sha256:
         declared["base.model"] = (f"{before.name} {before.sha256[:12]}", f"{pinned.name} {pinned.sha256[:12]}")
         _allow(declared, settings, "base", "another base than the baseline's", "base")
+    for side in (old, new):  # what a baseline that is on the same base lacks is no fault of the candidate's
+        if side.said.base.config and side.path is not None and (amiss := differences(side.base.config, side.said.base.config)):
+            message = f"{side.name}: its base {side.said.base.name} was configured otherwise when the adapter was trained"
+            advice = "set the base's config.json right, or train anew"
+            raise side.fault("base-config", f"{message}: {summary(amiss)}", advice)
     told = (new.config.base_model_name_or_path, new.config.revision)
     if told != (pinned.name, pinned.revision):
         message = f"{new.at(CONFIG)}: names the base {told[0]} (revision {told[1]}), {MANIFEST} {pinned.name} ({pinned.revision})"
         raise new.fault("base", f"{message}: plain PEFT would load another base", EXPORT)
-    found = new.base
-    return Passed(f"{found.name} with sha256 {found.sha256[:12]}…", declared)
+    found, theirs = new.base, old.base.config if old.path is not None else before.config
+    message = f"{found.name} with sha256 {found.sha256[:12]}…"
+    if pinned.sha256 != before.sha256:
+        return Passed(message, declared)
+    if theirs is None:
+        return Passed(f"{message}; not compared: the record does not say how its base was configured")
+    if other := differences(found.config, theirs):
+        change = {f"base.{key}": values for key, values in other.items()}
+        _allow(change, settings, "base-config", "the base has the baseline's weights and another configuration", "base")
+        declared |= change
+    return Passed(message, declared)
 
 
 def _labels(new: Side, old: Side, _: policy.Integrity) -> Passed:
@@ -116,9 +135,10 @@ def _labels(new: Side, old: Side, _: policy.Integrity) -> Passed:
 
 
 def _encoding(new: Side, old: Side, settings: policy.Integrity) -> Passed:
-    soundness.encodes(new)
-    if old.path is not None:
-        soundness.encodes(old)
+    for side in (new, old):
+        if side.path is not None:
+            soundness.encodes(side)
+            tokenizers.require_own(side)
     now, before = new.recipe.encoding, old.recipe.encoding
     if settings.truncation_side not in (None, now.truncation_side):
         message = f"encoding.truncation_side is {now.truncation_side}, the policy requires {settings.truncation_side}"
@@ -195,7 +215,7 @@ def _parameters(new: Side, old: Side, settings: policy.Integrity) -> Passed:
     return Passed(f"{count:,} of {soundness.totalled(new, count):,} trained")
 
 
-def _answers(new: Side, old: Side, _: policy.Integrity) -> Passed:
+def _answers(new: Side, old: Side, settings: policy.Integrity) -> Passed:
     """Asked of a directory whose files are sound: the libraries that load it are made for no other."""
     same = new.subject.identity == old.subject.identity and new.subject.manifest == old.subject.manifest
     directories = [side for side in (new, old) if side.path is not None]
@@ -205,10 +225,38 @@ def _answers(new: Side, old: Side, _: policy.Integrity) -> Passed:
         soundness.fits(side)
         soundness.plain(side)
         soundness.encodes(side)
+        tokenizers.require_own(side)
     # The baseline first: where its own answers do not come out again, libraries or machine moved, and nobody is accused.
-    for side in reversed(sides):
-        proof.prove(side)
-    return Passed("the manifest's answers come out again: alone, in a batch, twice, and merged; and the base's are others")
+    facts = {side.baseline: proof.prove(side) for side in reversed(sides)}
+    message = "the manifest's answers come out again: alone, in a batch, twice, and merged; and the base's are others"
+    if same:
+        return Passed(message)
+    before = facts[True]["parts"] if old.path is not None else _recorded_parts(new, old)
+    if before is None:
+        return Passed(f"{message}; not compared: the tokenizer as data, which the record does not say for these libraries")
+    return Passed(message, _built(facts[False]["parts"], before, new, old, settings))
+
+
+def _recorded_parts(new: Side, old: Side) -> Mapping[str, str] | None:
+    """What a record's manifest says of its tokenizer's parts, if the same libraries made it as make the candidate's now."""
+    versions = [
+        (libraries.get("tokenizers"), libraries.get("transformers")) for libraries in (old.said.libraries, new.subject.libraries)
+    ]
+    return old.said.tokenizer_parts if versions[0] == versions[1] else None
+
+
+def _built(
+    now: Mapping[str, str], before: Mapping[str, str], new: Side, old: Side, settings: policy.Integrity
+) -> dict[str, tuple[Any, Any]]:
+    """The parts in which two tokenizers differ as they were built, if the policy allows that; the Fault, if not."""
+    parts = [name for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name)]
+    if new.recipe.encoding.add_prefix_space != old.recipe.encoding.add_prefix_space:
+        parts = [name for name in parts if name not in PREFIXED]
+    if not parts or new.said.base.sha256 != old.said.base.sha256:  # another base, which is judged by itself, brings its own
+        return {}
+    change = {"encoding.tokenizer": ("the baseline's", f"another {', '.join(parts)}")}
+    _allow(change, settings, "tokenizer", "the tokenizer that transformers makes of the files is not the baseline's")
+    return change
 
 
 def flat(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

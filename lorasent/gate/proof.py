@@ -26,18 +26,27 @@ MOST_LABELS = 5
 """Up to so many labels, every order of them is tried."""
 
 
-def prove(side: Side) -> None:
-    """Raises the fault of an adapter that does not answer as its manifest says, or not in the same way whatever the way."""
+def prove(side: Side) -> dict[str, Any]:
+    """Raises the fault of an adapter that does not answer as its manifest says, or not in the same way whatever the way.
+
+    Returns what `measure` says of it.
+    """
     assert isinstance(side.subject, LiveSubject)
     probes, said = side.subject.manifest["probes"], side.said
     digest = hashlib.sha256(json.dumps([probes, said.tokenizer_sha256]).encode()).hexdigest()
-    facts = side.subject.remember(f"proof {digest}", lambda: measure(side))  # the identity leaves out what the probes said
+    # The identity leaves out what the probes said.
+    facts: dict[str, Any] = side.subject.remember(f"proof, tokenizer's parts {digest}", lambda: measure(side))
     tolerance, where = facts["tolerance"], f"{side.name}: "
     if facts["tokenizer"] != said.tokenizer_sha256:
         message = f"{where}the tokenizer encodes otherwise than when the adapter was trained"
         raise side.fault(
             "tokenizer", f"{message}: fingerprint {facts['tokenizer'][:12]}…, not {said.tokenizer_sha256[:12]}…", EXPORT
         )
+    if facts["rebuilt"]:
+        message = (
+            f"{where}transformers builds a tokenizer that is not tokenizer.json's, it differs in {', '.join(facts['rebuilt'])}"
+        )
+        raise side.fault("tokenizer-files", message, "make the files beside tokenizer.json agree with it: " + EXPORT)
     if not facts["drift"] <= tolerance:
         cause, why = facts["suspect"]
         message = (
@@ -56,6 +65,7 @@ def prove(side: Side) -> None:
             f"{where}without LoRA the answers move by {facts['lora']:.3g}, required is a move: nothing but the head is adapted"
         )
         raise side.fault("adapter-inert", message, "train again: LoRA learned nothing, or was not saved", drift=facts["lora"])
+    return facts
 
 
 def measure(side: Side) -> dict[str, Any]:
@@ -78,6 +88,8 @@ def measure(side: Side) -> dict[str, Any]:
             facts: dict[str, Any] = {
                 "tolerance": adapter.PROBE_TOLERANCE,
                 "tokenizer": encoder.fingerprint,
+                "parts": encoder.parts,
+                "rebuilt": encoder.changed_since(side.snapshot.folder / "tokenizer.json"),
                 "drift": float(drift.max()),
                 "probe": int(drift.argmax()),
                 "twice": _largest(answer(model, encoder, texts) - found),
@@ -116,7 +128,7 @@ def _suspect(side: Side, loaded: "Adapter", found: Any, expected: Any) -> tuple[
         if explains(found[:, order]):
             return "head-swapped", f"they come out with the head's outputs in the order {list(order)}"
     other = "right" if recipe.encoding.truncation_side == "left" else "left"
-    encoder = Encoder(side.snapshot.folder, recipe.encoding.model_copy(update={"truncation_side": other}))
+    encoder = Encoder(side.snapshot.folder, recipe.encoding.model_copy(update={"truncation_side": other}), side.name)
     if explains(answer(loaded.model, encoder, texts)):
         return "truncation-side", f"they come out with texts cut on the {other}"
     for factor in (*FACTORS, side.config.r**0.5, side.config.r**-0.5):

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lorasent.gate.directory import Side
+from lorasent.configuration import TOKENIZER_CONFIG, names_files, without_prefix_space
+from lorasent.gate.directory import EXPORT, Side
+from lorasent.text import shown
 
 SPECIAL = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
 BEHAVIOUR = ("strip_accents", "keep_accents", "tokenize_chinese_chars", "do_basic_tokenize", "never_split", "split_by_punct")
@@ -13,7 +15,7 @@ BEHAVIOUR = ("strip_accents", "keep_accents", "tokenize_chinese_chars", "do_basi
 def differences(new: Side, old: Side) -> dict[str, str]:
     """What two tokenizers differ in, the likeliest cause of damage first: what it is called, and what it is."""
     (own, told), (theirs, said) = (
-        (_without_prefix_space(side.json("tokenizer.json")), side.json("tokenizer_config.json")) for side in (new, old)
+        (without_prefix_space(side.json("tokenizer.json")), side.json("tokenizer_config.json")) for side in (new, old)
     )
     found: dict[str, str] = {}
     cased, cased_before = _lower_cases(own, told), _lower_cases(theirs, said)
@@ -34,6 +36,14 @@ def differences(new: Side, old: Side) -> dict[str, str]:
     return found
 
 
+def require_own(side: Side) -> None:
+    """Raises the fault of a tokenizer's configuration that says what else the tokenizer is made of."""
+    if names := names_files(side.json(TOKENIZER_CONFIG)):
+        where, told = side.at(TOKENIZER_CONFIG), ", ".join(map(shown, names[:3]))
+        advice = f"remove it, or keep the files as tokenizer.json: {EXPORT}"
+        raise side.fault("tokenizer-files", f"{where}: {told} would make the tokenizer of other files than these", advice)
+
+
 def _lower_cases(tokenizer: Any, config: Mapping[str, Any]) -> bool:
     """Whether a tokenizer lower-cases: somewhere in its normalizer, and not switched off beside it."""
 
@@ -43,14 +53,3 @@ def _lower_cases(tokenizer: Any, config: Mapping[str, Any]) -> bool:
         return isinstance(part, list) and any(map(somewhere, part))
 
     return somewhere(tokenizer.get("normalizer")) and config.get("do_lower_case", True) is not False
-
-
-def _without_prefix_space(part: Any) -> Any:
-    """A tokenizer's JSON, vocabulary aside, without what encoding.add_prefix_space decides, which is compared by itself."""
-    if isinstance(part, dict):
-        return {
-            key: value if key == "model" else _without_prefix_space(value)
-            for key, value in part.items()
-            if key not in ("add_prefix_space", "prepend_scheme")
-        }
-    return [_without_prefix_space(one) for one in part] if isinstance(part, list) else part

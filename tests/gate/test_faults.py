@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from lorasent.configuration import without_prefix_space
 from lorasent.errors import AdapterError
 from lorasent.evidence import LiveSubject
 from lorasent.files import sha256
@@ -113,10 +114,10 @@ SOUND = {
 
 def side(path="new", *, baseline=False, files=SOUND, record=False, **parts):
     """One side of which every part is given; as a record it has no directory."""
-    subject = SimpleNamespace(name=str(path), identity="identity", manifest={"probes": 1})
+    subject = SimpleNamespace(name=str(path), identity="identity", manifest={"probes": 1}, libraries={"tokenizers": "1"})
     one = Side(subject, baseline=baseline, bases={})
     one.path = None if record else integrity.Path(path)
-    found = SimpleNamespace(name="films/base", sha256="b" * 64)
+    found = SimpleNamespace(name="films/base", sha256="b" * 64, config={"model_type": "bert", "hidden_act": "gelu"})
     known = {"said": said(), "config": config(), "recipe": recipe(), "layout": layout(), "tensors": TENSORS, "base": found}
     snapshot = Snapshot(path) if integrity.Path(path).is_dir() else SimpleNamespace(path=one.path)
     one.__dict__.update({**known, "snapshot": snapshot, "targets": {QUERY}, "json": lambda name: files[name], **parts})
@@ -622,8 +623,12 @@ def checked(monkeypatch):
             return 26 if name == "counted" else f"{name} {one.name}"
 
         monkeypatch.setattr(soundness, name, ask)
-    monkeypatch.setattr(integrity.proof, "prove", lambda one: asked.append(("prove", one.name)))
+    monkeypatch.setattr(integrity.proof, "prove", lambda one: asked.append(("prove", one.name)) or {"parts": PARTS})
     return asked
+
+
+PARTS = {"model": "a", "normalizer": "b", "special tokens": "c"}
+"""What a tokenizer is made of, by hash."""
 
 
 ASKED = {
@@ -684,6 +689,34 @@ def test_answers_are_proved_of_sound_directories(checked):
         assert checked == [(name, "new") for name in PROVED]
 
 
+def test_tokenizers_that_are_made_otherwise_block(checked, monkeypatch):
+    """The parts are named; the policy may allow it, and another base brings its own; a record is compared where it can be."""
+    made = {"new": {**PARTS, "normalizer": "x", "model": "y"}, "old": PARTS}
+    monkeypatch.setattr(integrity.proof, "prove", lambda one: {"parts": made[one.name]})
+    new = side()
+    new.subject.identity = "other"
+    change = {"encoding.tokenizer": ("the baseline's", "another model, normalizer")}
+    message = (
+        "the tokenizer that transformers makes of the files is not the baseline's: "
+        "encoding.tokenizer the baseline's -> another model, normalizer; may_change is []"
+    )
+    expected = blocks("tokenizer", message, integrity.SHIPPED.format('"encoding.tokenizer"'), differences=change)
+    pinned = said(tokenizer_parts=PARTS, libraries={"tokenizers": "1"})
+    for before in (old(), old(record=True, said=pinned)):
+        assert fault(integrity._answers, new, before, Integrity()) == expected
+        assert integrity._answers(new, before, Integrity(may_change=("encoding",))).declared == change
+    for unpinned in (said(), said(tokenizer_parts=PARTS, libraries={"tokenizers": "2"})):
+        passed = integrity._answers(new, old(record=True, said=unpinned), Integrity())
+        assert passed.message.endswith("; not compared: the tokenizer as data, which the record does not say for these libraries")
+    moved = side(said=other_base())
+    moved.subject.identity = "other"
+    assert not integrity._answers(moved, old(), Integrity(may_change=("base",))).declared
+    spaced = side(recipe=recipe(encoding__add_prefix_space=False))
+    spaced.subject.identity = "other"
+    made["new"] = {**PARTS, "normalizer": "x"}
+    assert not integrity._answers(spaced, old(), Integrity()).declared
+
+
 # What integrity asks of base and labels
 
 
@@ -695,6 +728,40 @@ def other_base(**changes):
 def test_the_same_base_passes():
     """It is named with its hash."""
     assert integrity._base(side(), old(), Integrity()) == Passed("films/base with sha256 bbbbbbbbbbbb…")
+
+
+def configured(**changes):
+    """A base that is configured otherwise."""
+    config = {"model_type": "bert", "hidden_act": "gelu", **changes}
+    return SimpleNamespace(name="films/base", sha256="b" * 64, config=config)
+
+
+def test_a_base_that_is_configured_otherwise_must_be_allowed():
+    """Its weights are the same, its answers are not; what no answer follows from may differ, and a record may not say."""
+    change = {"base.hidden_act": ("gelu", "relu")}
+    message = "the base has the baseline's weights and another configuration: base.hidden_act gelu -> relu; may_change is []"
+    expected = blocks("base-config", message, integrity.SHIPPED.format("base"), differences=change)
+    new = side(base=configured(hidden_act="relu"))
+    pinned = said(base={**said().base.model_dump(), "config": configured().config})
+    for before in (old(), old(record=True, said=pinned)):
+        assert fault(integrity._base, new, before, Integrity()) == expected
+        assert integrity._base(new, before, Integrity(may_change=("base",))).declared == change
+    harmless = side(base=configured(hidden_dropout_prob=0.5, transformers_version="4.0.0"))
+    assert not integrity._base(harmless, old(), Integrity()).declared
+    passed = integrity._base(new, old(record=True), Integrity())
+    assert passed.message.endswith("; not compared: the record does not say how its base was configured")
+
+
+def test_a_base_that_was_reconfigured_after_training_is_a_fault():
+    """Of the side whose manifest says otherwise, the baseline first."""
+    pinned = said(base={**said().base.model_dump(), "config": configured(hidden_act="relu").config})
+    message = "its base films/base was configured otherwise when the adapter was trained: hidden_act relu -> gelu"
+    advice = "set the base's config.json right, or train anew"
+    found = fault(integrity._base, side(said=pinned), old(), Integrity())
+    assert found == blocks("base-config", f"new: {message}", advice)
+    found = fault(integrity._base, side(said=pinned), old(said=pinned), Integrity())
+    expected = ("baseline-base-config", f"the baseline is faulty: old: {message}", advice, Outcome.INVALID, {})
+    assert found == expected
 
 
 def test_another_base_must_be_allowed():
@@ -884,7 +951,7 @@ def test_what_the_recipe_decides_of_a_tokenizer_is_compared_there():
     pair = [side(files={**SOUND, TOKENIZER: tokenizer(True, "always", number)}) for number in (1, 2)]
     assert tokenizers.differences(*pair) == {"vocabulary": "vocabulary (model)"}
     kept = {"pre_tokenizer": {"steps": [{"kept": 1}]}, "model": {"add_prefix_space": 1}}
-    assert tokenizers._without_prefix_space(tokenizer(True, "always")) == kept
+    assert without_prefix_space(tokenizer(True, "always")) == kept
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,10 @@ def test_the_manifest_holds_what_its_adapter_is_proved_by(bases, tmp_path):
         "schema_version": 1,
         "recipe": recipe.to_json(),
         "recipe_sha256": recipe.fingerprint,
-        "base": {"name": base.name, "sha256": base.sha256, "revision": None},
+        "base": {"name": base.name, "sha256": base.sha256, "revision": None, "config": base.config},
         "labels": ["Negative", "Positive"],
         "tokenizer_sha256": Encoder(base.path, recipe.encoding).fingerprint,
+        "tokenizer_parts": Encoder(base.path, recipe.encoding).parts,
         "parameters": {
             "total": sum(size for _, size in parameters),
             "trainable": sum(size for name, size in parameters if "lora_" in name or "modules_to_save" in name),

@@ -1,5 +1,6 @@
 """Encoding by example: the side that is cut, the pad token, the prefix space, the fingerprint, and what is refused."""
 
+import json
 import re
 import shutil
 
@@ -12,7 +13,7 @@ from lorasent.data import read
 from lorasent.encoding import Encoder
 from lorasent.errors import BaseModelError
 from lorasent.recipe import Encoding
-from tests.support.bases import edit_json, tokenizer_of
+from tests.support.bases import CONFIGS, edit_json, tokenizer_of
 
 
 def test_the_side_is_ours_whatever_the_tokenizers_file_says(bases, tmp_path):
@@ -149,3 +150,90 @@ def test_a_text_without_tokens_is_a_pad_token_of_no_characters(bases):
     encoder = Encoder(bases("gpt2"), Encoding(max_length=8))
     ids, spans = encoder.locate("")
     assert (ids.tolist(), spans.tolist()) == ([encoder.pad_id], [[0, 0]])
+
+
+def test_a_normalizer_that_multiplies_a_text_is_refused(bases, tmp_path):
+    """Twelve replacements of a letter by ten make ten to the twelfth of one; a tokenizer's own replace one by one or two."""
+    base = shutil.copytree(bases("bert"), tmp_path / "base")
+    content = json.loads((base / "tokenizer.json").read_text())
+    tenfold = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
+    content["normalizer"] = {"type": "Sequence", "normalizers": [tenfold] * 12}
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    edit_json(base / "tokenizer_config.json", tokenizer_class="TokenizersBackend")
+    with pytest.raises(BaseModelError, match=r"its normalizer replaces one character by up to 1,000,000,000,000, expected 100"):
+        Encoder(base, Encoding(max_length=16))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("space", [True, False], ids=["space", "none"])
+def test_a_tokenizer_that_is_saved_is_made_again(bases, tmp_path, name, space):
+    """Of its tokenizer.json alone, and of all its files: each part is the same, for every kind of tokenizer."""
+    encoder = Encoder(bases(name), Encoding(max_length=16, add_prefix_space=space))
+    encoder.save(tmp_path)
+    again = Encoder(tmp_path, Encoding(max_length=16, add_prefix_space=space))
+    assert again.parts == encoder.parts
+    assert again.changed_since(tmp_path / "tokenizer.json") == []
+
+
+def replaced(**parts):
+    """Parts of a tokenizer.json put in another's place."""
+    return lambda content: content.update(parts)
+
+
+def numbered(content):
+    content["model"] = {"type": "WordLevel", "vocab": {"[UNK]": 0, "a": 4_000_000_000}, "unk_token": "[UNK]"}
+
+
+SPECIAL = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}] * 100
+HOSTILE = {
+    "ids": (numbered, "its vocabulary numbers tokens beyond 16,777,216"),
+    "specials": (
+        replaced(
+            post_processor={
+                "type": "TemplateProcessing",
+                "single": [{"Sequence": {"id": "A", "type_id": 0}}, *SPECIAL],
+                "pair": [],
+                "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]}},
+            }
+        ),
+        "tokens of a text that is cut at 16",
+    ),
+    "no-unknown": (
+        replaced(model={"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "[UNK]"}),
+        "Missing [UNK] token",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_tokenizer_that_cannot_be_used_is_one_line(bases, tmp_path, change, message):
+    """It is tried before it is asked: what would take memory, time or a traceback later is said at once."""
+    base = shutil.copytree(bases("bert"), tmp_path / "base")
+    content = json.loads((base / "tokenizer.json").read_text())
+    change(content)
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    edit_json(base / "tokenizer_config.json", tokenizer_class="TokenizersBackend")
+    with pytest.raises(BaseModelError, match=rf"^{base}: holds no tokenizer that can be loaded: .*{re.escape(message)}"):
+        Encoder(base, Encoding(max_length=16))
+
+
+def test_a_tokenizer_that_asks_for_more_than_texts_is_refused(bases, tmp_path):
+    """LayoutLM's wants boxes."""
+    base = shutil.copytree(bases("bert"), tmp_path / "base")
+    edit_json(base / "tokenizer_config.json", tokenizer_class="LayoutLMv3Tokenizer")
+    with pytest.raises(
+        BaseModelError, match=r"holds no tokenizer that can be loaded: You must provide corresponding bounding boxes"
+    ):
+        Encoder(base, Encoding(max_length=16))
+
+
+def test_a_pattern_that_is_too_costly_is_one_line(bases, tmp_path, capfd):
+    """Rust panics in the middle of a text, which is no Exception of Python's."""
+    base = shutil.copytree(bases("bert"), tmp_path / "base")
+    content = json.loads((base / "tokenizer.json").read_text())
+    content["normalizer"] = {"type": "Replace", "pattern": {"Regex": "(x+x+)+y"}, "content": "z"}
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    edit_json(base / "tokenizer_config.json", tokenizer_class="TokenizersBackend")
+    encoder = Encoder(base, Encoding(max_length=16))
+    with pytest.raises(BaseModelError, match=r"^the tokenizer cannot read a text: Onig: Regex search error"):
+        encoder.encode(["x" * 3000])

@@ -394,7 +394,9 @@ def test_a_fact_that_is_none_is_computed(adapter, cache, said):
 def test_an_edited_base_is_another_question(adapter, tmp_path):
     """Its weights are pinned; how they are put together stands in its configuration, which a folder may change."""
     (tmp_path / "base").mkdir()
-    said = {**SAID, "base": {**SAID["base"], "name": str(tmp_path / "base")}}
+    (tmp_path / "base" / "model.safetensors").write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    said = {**SAID, "base": {**SAID["base"], "name": str(tmp_path / "base"), "sha256": sha256}}
     (adapter / "lorasent.json").write_text(json.dumps(said))
     subject = live(adapter)
     for content in ('{"num_attention_heads": 12}', '{"num_attention_heads": 6}', '{"num_attention_heads": 12}'):
