@@ -44,6 +44,7 @@ A map of the house; imports go down only.
     english         sentences, words, and what among them denies, praises, turns round
     settings        TOML tables, every key checked
     hub             whether the hub may be asked
+    weights         safetensors files: their headers, held to bounds
     files           hashes; regular files read, files written beside their place and renamed
     machine         what ran: library versions, processor features
     errors          the exception tree

@@ -5,9 +5,11 @@ into it, so that a directory of that name is whole or not there. Only safetensor
 """
 
 import os
+import re
 import shutil
+import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +17,20 @@ from typing import Any
 import numpy as np
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
-from lorasent import bare, configuration, files, machine
+from lorasent import bare, configuration, files, machine, weights
 from lorasent.base import BaseModel, find
 from lorasent.classifier import answer, count_parameters, load_base, quiet
 from lorasent.encoding import Encoder
-from lorasent.errors import AdapterError
+from lorasent.errors import AdapterError, foreign
 from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, read_json, verify
 from lorasent.recipe import Base, Encoding, Recipe
 from lorasent.snapshot import Snapshot, of
-from lorasent.text import shown
+from lorasent.text import MESSAGE, shown
 
 SAMPLE_REVIEWS = ("it was a good movie", "good god,thats the worst film", "better than first film", "not worth the time")
 """The four reviews of the reference notebook, answered before and after training."""
@@ -41,6 +44,12 @@ PROBES = (
 
 PROBE_TOLERANCE = 1e-4
 """Logits of other machines and thread counts differ by about 1e-5 in float32; a fault moves them by 1e-2 and more."""
+
+
+REPETITION = re.compile(r"[*+{]|(?<![*+}?(])\?")
+MOST_REPETITIONS = 5
+ENDLESS = re.compile(r"\)[*+{]")
+"""A repetition in a pattern; how many of them are searched for; and one of a group, which may repeat something itself."""
 
 
 class UnverifiedAdapterWarning(UserWarning):
@@ -73,7 +82,10 @@ def write(path: Path, model: PeftModel, encoder: Encoder, base: BaseModel, recip
     staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _save_peft(model, base, staging)
-        encoder.save(staging)
+        with tempfile.TemporaryDirectory() as folder:  # tokenizers cannot write under a name that is not UTF-8
+            encoder.save(Path(folder))
+            for file in Path(folder).iterdir():
+                shutil.copyfile(file, staging / file.name)
         parameters = count_parameters(model)
         manifest = {
             "schema_version": 1,
@@ -89,6 +101,7 @@ def write(path: Path, model: PeftModel, encoder: Encoder, base: BaseModel, recip
             **training,
         }
         files.write(staging / "README.md", [_card(recipe, base, manifest)])
+        files.write(staging / files.ATTRIBUTES, [files.AS_WRITTEN])
         manifest["files"] = Snapshot(staging).listed
         files.write(staging / MANIFEST, [files.canonical(manifest)])
         staging.rename(path)
@@ -103,14 +116,15 @@ def load(path: str | Path | Snapshot) -> Adapter:
     directory is not an adapter or not what its manifest says, BaseModelError if the base is not to be had.
     """
     snapshot = of(path)
+    with quiet(), foreign(lambda reason: AdapterError(f"{snapshot.path}: cannot be loaded: {reason}")):
+        return _load(snapshot)
+
+
+def _load(snapshot: Snapshot) -> Adapter:
     where = snapshot.path
     if WEIGHTS not in snapshot.hashes and (pickles := [name for name in snapshot if name.endswith(".bin")]):
         raise AdapterError(f"{where}: holds a pickle ({shown(pickles[0])}), which is never loaded; needs {WEIGHTS}")
-    for name in (WEIGHTS, CONFIG):
-        if name in snapshot.refused:
-            raise AdapterError(f"{where / name}: {snapshot.refused[name]}")
-    if WEIGHTS not in snapshot.hashes or CONFIG not in snapshot.hashes:
-        raise AdapterError(f"{where}: not an adapter: needs {CONFIG} and {WEIGHTS}")
+    snapshot.require(CONFIG, WEIGHTS)
     kind = snapshot.json(CONFIG).get("peft_type")
     if kind != "LORA":
         raise AdapterError(f"{where / CONFIG}: only LoRA adapters are loaded, found peft_type {shown(kind)}")
@@ -118,6 +132,9 @@ def load(path: str | Path | Snapshot) -> Adapter:
         return _load_bare(snapshot)
     manifest = verify(snapshot)
     recipe = Recipe.parse(manifest["recipe"], str(where / MANIFEST))
+    if tuple(manifest["labels"]) != recipe.base.labels:
+        told, trained = (_some(labels) for labels in (manifest["labels"], recipe.base.labels))
+        raise AdapterError(f"{where / MANIFEST}: labels are {told}, its recipe trained {trained}")
     pinned = manifest["base"]
     base = find(pinned["name"], pinned["revision"], pinned["sha256"], where.absolute().parent)
     if pinned.get("config") and (changed := configuration.differences(base.config, pinned["config"])):
@@ -145,10 +162,13 @@ def _load_bare(snapshot: Snapshot) -> Adapter:
     adapter = _assemble(snapshot, found.base, found.settings, found.encoder, {}, found.rows)
     bare.check(adapter.model, adapter.encoder, PROBES, path)
     warnings.warn(
-        f"{shown(path)}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified; "
-        f"taken are {found.taken}",
+        shown(
+            f"{path}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified; "
+            f"taken are {found.taken}",
+            MESSAGE,
+        ),
         UnverifiedAdapterWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     return adapter
 
@@ -165,9 +185,12 @@ def _assemble(
 ) -> Adapter:
     path = snapshot.path
     model, random = load_base(base, settings, encoder, rows)
-    try:
-        tensors = _read_tensors(snapshot)
-        config = PeftConfig.from_pretrained(snapshot.folder)
+    with foreign(lambda reason: AdapterError(f"{path}: cannot be loaded onto {base.name}: {reason}")):
+        tensors = _read_tensors(snapshot, base)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of keys that PEFT does not know, which may say anything
+            config = PeftConfig.from_pretrained(snapshot.folder)
+        _require_bounded(config, model, path / CONFIG)
         config.base_model_name_or_path = str(base.path)  # where the model came from; the name of the file's is the hub's
         with quiet():
             adapted = get_peft_model(model, config)
@@ -176,16 +199,13 @@ def _assemble(
         known = [get_peft_model_state_dict(adapted, state, save_embedding_layers=saved).keys() for saved in (False, True)]
         if tensors.keys() not in known:
             missing, extra = sorted(known[0] - tensors.keys()), sorted(tensors.keys() - known[0])
-            raise AdapterError(f"{path / WEIGHTS}: lacks {missing[:3] or 'nothing'}, holds unexpected {extra[:3] or 'nothing'}")
+            raise AdapterError(f"{path / WEIGHTS}: lacks {_some(missing)}, holds unexpected {_some(extra)}")
         if lost := sorted(random - {name.removeprefix(bare.PREFIX) for name in tensors}):
             raise AdapterError(
-                f"{path / WEIGHTS}: neither it nor the base {base.name} holds {', '.join(lost[:3])}"
-                f"{f' and {len(lost) - 3} more' if len(lost) > 3 else ''}: they would be random at every load; "
+                f"{path / WEIGHTS}: neither it nor the base {base.name} holds {_some(lost)}: they would be random at every load; "
                 "train with modules_to_save naming their modules"
             )
         set_peft_model_state_dict(adapted, tensors)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise AdapterError(f"{path}: cannot be loaded onto {base.name}: {str(error).splitlines()[0]}") from None
     adapted.eval()
     return Adapter(adapted, encoder, settings.labels, manifest)
 
@@ -225,9 +245,34 @@ lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
 """
 
 
-def _read_tensors(snapshot: Snapshot) -> dict[str, torch.Tensor]:
-    try:
+def _read_tensors(snapshot: Snapshot, base: BaseModel | None = None) -> dict[str, torch.Tensor]:
+    """The weights; held to the size of a base and to finite numbers where there is one. Until then no number is read."""
+    where = snapshot.path / WEIGHTS
+    with foreign(lambda reason: AdapterError(f"{where}: not a safetensors file that can be read: {reason}")):
+        weights.bounded(snapshot.folder / WEIGHTS, base.path) if base else weights.header(snapshot.folder / WEIGHTS)
         tensors: dict[str, torch.Tensor] = load_file(snapshot.folder / WEIGHTS)
-    except SafetensorError as error:
-        raise AdapterError(f"{snapshot.path / WEIGHTS}: not a safetensors file that can be read: {error}") from None
+    if base and (odd := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]):
+        raise AdapterError(f"{where}: {_some(odd)}: holds numbers that are not finite; train again, the run diverged")
     return tensors
+
+
+def _require_bounded(config: Any, model: PreTrainedModel, where: Path) -> None:
+    """Raises AdapterError for a configuration that could make PEFT take memory or time without end.
+
+    Its patterns are searched in the names of modules: repetitions inside one another, and many side by side, take ages.
+    """
+    widest = max(max(module.weight.shape) for module in model.modules() if isinstance(module, nn.Linear | Conv1D))
+    ranks = [config.r, *(config.rank_pattern or {}).values()]
+    if large := [rank for rank in ranks if rank > widest]:
+        raise AdapterError(f"{where}: r is {shown(large[0])}, layers of this base are at most {widest} wide")
+    if config.layer_replication:
+        raise AdapterError(f"{where}: layer_replication asks for another base than the one that is named")
+    listed = [one for one in (config.target_modules, config.exclude_modules, config.layers_pattern) if isinstance(one, str)]
+    for pattern in (*listed, *(config.rank_pattern or {}), *(config.alpha_pattern or {})):
+        if len(REPETITION.findall(pattern)) > MOST_REPETITIONS or ENDLESS.search(pattern):
+            raise AdapterError(f"{where}: the pattern {shown(pattern)} may be searched for ages; name modules instead")
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first three names."""
+    return (", ".join(map(shown, names[:3])) or "nothing") + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -211,8 +211,6 @@ def _encoder(snapshot: Snapshot, base: BaseModel, config: PreTrainedConfig, mode
     for name in TOKENIZER_FILES:
         if name in snapshot.refused:
             raise AdapterError(f"{where / name}: {snapshot.refused[name]}")
-        if name in snapshot.pointers:
-            raise AdapterError(f"{where / name}: a pointer of Git LFS in place of the file; run git lfs pull")
         if name in snapshot.hashes and not owned:
             raise AdapterError(f"{where / name}: a tokenizer without {TOKENIZER}; save it whole, with its save_pretrained")
     tokenizer = open_tokenizer(snapshot.folder, where) if owned else open_tokenizer(base.path, base.name)

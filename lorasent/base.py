@@ -215,7 +215,7 @@ def _sha256(path: Path) -> str:
             key = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
             if key in _hashes:
                 return _hashes[key]
-            _require_content(file.read(len(snapshot.POINTER)), path)
+            _require_content(file.read(max(map(len, snapshot.POINTERS))), path)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -236,8 +236,9 @@ def _content(path: Path) -> bytes:
 
 
 def _require_content(start: bytes, path: Path) -> None:
-    if start.startswith(snapshot.POINTER):
-        raise BaseModelError(f"{shown(path)}: is a pointer of Git LFS in place of the file: run git lfs pull where the base lies")
+    for begin, (whose, _, command) in snapshot.POINTERS.items():
+        if start.startswith(begin):
+            raise BaseModelError(f"{shown(path)}: is a pointer of {whose} in place of the file: run {command} where the base lies")
 
 
 def _index(path: Path, weights: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ LorasentError            what was required, what was found, where, what to do; t
 ├── DataError            a source that cannot be read as labelled reviews
 ├── MetricError          logits and labels that no figure can be computed from
 ├── AdapterError         an adapter directory that is missing, incomplete, or not what its manifest says
+│   └── NotFetchedError  an adapter directory in which pointers (of Git LFS, of git-annex) lie in the place of files
 ├── TrainingError        a run that cannot start, go on, or be resumed
 │   └── DivergedError    a run whose loss is not finite any more
 ├── GoldenError          a golden that is missing, malformed, or not what its manifest lists
@@ -15,6 +16,9 @@ LorasentError            what was required, what was found, where, what to do; t
 ├── ProofError           a proof that cannot be made of these adapters
 └── SweepError           a search that cannot start or go on
 """
+
+import contextlib
+from collections.abc import Callable, Iterator
 
 from lorasent.text import MESSAGE, shown
 
@@ -43,7 +47,22 @@ class MetricError(LorasentError):
 
 
 class AdapterError(LorasentError):
-    """An adapter directory that is missing, incomplete, or not what its manifest says."""
+    """An adapter directory that is missing, incomplete, or not what its manifest says.
+
+    `cause` is a stable word for it where there is one ("manifest-missing").
+    """
+
+    def __init__(self, message: object, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class NotFetchedError(AdapterError):
+    """An adapter directory in which pointers lie in the place of files; `advice` says how to fetch them."""
+
+    def __init__(self, message: object, cause: str, advice: str) -> None:
+        super().__init__(f"{message}: {advice}", cause)
+        self.advice = advice
 
 
 class TrainingError(LorasentError):
@@ -78,3 +97,29 @@ class ProofError(LorasentError):
 
 class SweepError(LorasentError):
     """A search that cannot start or go on."""
+
+
+@contextlib.contextmanager
+def foreign(failure: Callable[[str], Exception]) -> Iterator[None]:
+    """Whatever libraries raise over a stranger's files inside becomes what `failure` makes of one line about it.
+
+    Errors of ours, a lack of memory, and what ends the process pass.
+    """
+    try:
+        yield
+    except (LorasentError, MemoryError):
+        raise
+    except BaseException as error:
+        if not is_foreign(error):
+            raise
+        raise failure(first_line(error)) from error
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether an exception is a library's: an Exception, or a panic in Rust, which is none."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, or its kind."""
+    return shown((str(error).strip().splitlines() or [type(error).__name__])[0], 500)

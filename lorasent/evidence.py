@@ -23,7 +23,7 @@ from safetensors.numpy import save
 
 from lorasent import files, hub, machine, manifest, snapshot
 from lorasent.base import find
-from lorasent.errors import AnswersError, BaseModelError, EvidenceError
+from lorasent.errors import AdapterError, AnswersError, BaseModelError, EvidenceError, foreign
 from lorasent.snapshot import Snapshot
 from lorasent.text import shown
 
@@ -70,8 +70,9 @@ class LiveSubject:
         self.path = self.snapshot.path
         self.name = str(self.path)
         self.precision: Precision = precision
-        self.manifest: Mapping[str, Any] = manifest.read(self.snapshot)
-        self.identity = manifest.identity(self.snapshot)
+        with foreign(lambda reason: AdapterError(f"{self.path}: no manifest that can be read: {reason}")):
+            self.manifest: Mapping[str, Any] = manifest.read(self.snapshot)
+            self.identity = manifest.identity(self.snapshot)
         self.labels = tuple(self.manifest["labels"])
         self.libraries: Mapping[str, str] = machine.libraries()
 

@@ -21,6 +21,15 @@ OPEN_FILE = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 
+ATTRIBUTES, AS_WRITTEN = ".gitattributes", "* -text\n"
+"""The file beside what is known by its hash, and what it tells git: to convert no line endings, whatever core.autocrlf says."""
+
+CONVERTED = (
+    "its line endings are not those that were written (CR LF for LF): "
+    f"put {AS_WRITTEN.strip()!r} into {ATTRIBUTES} beside it, and check it out again"
+)
+"""What is wrong with a file of which `is_converted` is true."""
+
 
 def path_of(value: object, what: str, failure: type[LorasentError]) -> Path:
     """The path that a caller gave as a str or a Path. Raises `failure`, which says `what` was expected, for anything else."""
@@ -33,6 +42,12 @@ def sha256(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_converted(path: Path, digest: str | None) -> bool:
+    """Whether a file has this sha256 with LF in the place of every CR LF: git converts them where core.autocrlf is on."""
+    content = path.read_bytes()
+    return b"\r\n" in content and hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest() == digest
 
 
 def canonical(content: Mapping[str, Any]) -> str:

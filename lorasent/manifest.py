@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel as Schema
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from lorasent import files
 from lorasent.errors import AdapterError
@@ -18,17 +18,36 @@ from lorasent.text import shown
 __all__ = ["CONFIG", "MANIFEST", "WEIGHTS", "identity", "read", "read_json", "verify"]
 
 
+Name = Annotated[str, Field(max_length=200)]
+"""A label."""
+
+
 class _Pinned(Schema):
-    name: str
+    name: Annotated[str, Field(max_length=4096)]
     sha256: str
     revision: str | None
     config: dict[str, Any] | None = None
     """The base's configuration; manifests that an older lorasent wrote have none."""
 
+    @field_validator("name")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if not name:
+            raise ValueError("names no base")
+        return name
+
 
 class _Probes(Schema):
-    texts: Annotated[list[str], Field(min_length=1)]
+    """What is answered whenever the adapter is loaded: bounded, so that loading is."""
+
+    texts: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(min_length=1, max_length=50)]
     logits: list[list[float]]
+
+
+class _Split(Schema):
+    source: str
+    sha256: str
+    reviews: int
 
 
 class _Manifest(Schema):
@@ -37,10 +56,11 @@ class _Manifest(Schema):
     schema_version: Literal[1]
     recipe: dict[str, Any]
     base: _Pinned
-    labels: Annotated[list[str], Field(min_length=2)]
+    labels: Annotated[list[Name], Field(min_length=2, max_length=10_000)]
     tokenizer_sha256: str
     probes: _Probes
     files: dict[str, str]
+    data: dict[str, _Split] = {}
 
     @model_validator(mode="after")
     def _answers_every_probe(self) -> "_Manifest":
@@ -52,13 +72,14 @@ class _Manifest(Schema):
 def read(path: Path | Snapshot) -> dict[str, Any]:
     """The manifest of an adapter's directory. Raises AdapterError, which names the key that is not as it must be."""
     snapshot = of(path)
+    snapshot.require(MANIFEST)
     manifest = snapshot.json(MANIFEST)
     try:
         _Manifest.model_validate(manifest)
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(shown, problem["loc"]))
-        raise AdapterError(f"{snapshot.path / MANIFEST}: {key}: {problem['msg']}, found {shown(problem['input'])}") from None
+        raise AdapterError(f"{snapshot.path / MANIFEST}: {key}: {shown(problem['msg'])}, found {shown(problem['input'])}") from None
     return manifest
 
 
@@ -77,6 +98,8 @@ def verify(path: Path | Snapshot) -> dict[str, Any]:
         if name not in snapshot.hashes:
             raise AdapterError(f"{where}: missing, the manifest lists it")
         if snapshot.hashes[name] != listed.get(name):
+            if snapshot.is_converted(name, listed.get(name)):
+                raise AdapterError(f"{where}: {files.CONVERTED}", "line-endings")
             raise AdapterError(f"{where}: not the file that was written (sha256 differs from the manifest's)")
     if added := [name for name in snapshot if name not in listed]:
         raise AdapterError(f"{snapshot.path / shown(added[0])}: not among the files that the manifest lists; remove it")

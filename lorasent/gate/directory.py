@@ -15,17 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel as Schema
 from pydantic import ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from lorasent.base import BaseModel, find
 from lorasent.errors import AdapterError, BaseModelError, RecipeError
 from lorasent.evidence import LiveSubject, Subject
 from lorasent.gate.finding import Outcome
-from lorasent.gate.layout import Layout, Shapes, header, layout
+from lorasent.gate.layout import Layout, Shapes, layout
 from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.recipe import Recipe
 from lorasent.snapshot import Snapshot
 from lorasent.text import shown
+from lorasent.weights import ALWAYS, bounded, header
 
 EXPORT = "export the adapter again with lorasent train, or repair the exporter that wrote it"
 RETRIEVE = "copy the directory again from where it was made"
@@ -168,17 +169,23 @@ class Side:
         """Shape and type of every tensor of the weights."""
         try:
             return header(self.snapshot.folder / WEIGHTS)
-        except (SafetensorError, OSError) as error:
-            message = f"{self.at(WEIGHTS)}: not a safetensors file that can be read: {error}"
+        except (ValueError, OSError) as error:
+            message = f"{self.at(WEIGHTS)}: not a safetensors file that can be read: {shown(error, 300)}"
             raise self.fault("weights-broken", message, RETRIEVE) from None
 
     def numbers(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Every tensor by name, one at a time."""
         if odd := [name for name, (_, kind) in self.tensors.items() if kind != "F32"]:
             kind = self.tensors[odd[0]][1]
-            message = f"{self.at(WEIGHTS)}: {len(odd)} tensors are not float32 (F32), as {odd[0]}, which is {kind}"
+            message = f"{self.at(WEIGHTS)}: {len(odd)} tensors are not float32 (F32), as {shown(odd[0])}, which is {kind}"
             raise self.fault("dtype", message, EXPORT)
-        with safe_open(self.snapshot.folder / WEIGHTS, framework="np") as file:
+        file_of_all = self.snapshot.folder / WEIGHTS
+        if file_of_all.stat().st_size > ALWAYS:
+            try:
+                bounded(file_of_all, self.base.path)
+            except ValueError as error:
+                raise self.fault("weights-large", f"{self.at(WEIGHTS)}: {error}", EXPORT) from None
+        with safe_open(file_of_all, framework="np") as file:
             for name in self.tensors:
                 yield name, file.get_tensor(name)
 
@@ -198,7 +205,7 @@ class Side:
             return found
         raise Fault(
             "base-unavailable",
-            f"{self.name}: its base {pinned.name} with sha256 {pinned.sha256[:12]}… is not to be had here: {found}",
+            f"{self.name}: its base {shown(pinned.name)} with sha256 {pinned.sha256[:12]}… is not to be had here: {found}",
             "make the base available (lorasent doctor shows what is), or set the manifest right",
             outcome=Outcome.INVALID,
         )
@@ -209,8 +216,8 @@ class Side:
         shapes: Shapes = {name: shape for name, (shape, _) in self.tensors.items()}
         try:
             return layout(self.base.path, len(self.said.labels), shapes)
-        except (OSError, ValueError, SafetensorError) as error:
-            message = f"{self.base.path}: no base that can be read: {error}"
+        except (OSError, ValueError) as error:
+            message = f"{self.base.path}: no base that can be read: {shown(error, 500)}"
             raise Fault("base-broken", message, "fetch the base again", outcome=Outcome.INVALID) from None
 
     @functools.cached_property
@@ -220,7 +227,9 @@ class Side:
         for target in self.config.target_modules:
             layers = self.layout.named(target)
             if not layers:
-                message = f"{self.at(CONFIG)}: target_modules names {target}, no linear layer of {self.said.base.name}"
+                message = (
+                    f"{self.at(CONFIG)}: target_modules names {shown(target)}, no linear layer of {shown(self.said.base.name)}"
+                )
                 raise self.fault("target-modules", message, EXPORT)
             chosen.update(layers)
         return chosen
@@ -231,5 +240,5 @@ class Side:
         except ValidationError as error:
             problem = error.errors()[0]
             key = ".".join(map(shown, problem["loc"]))
-            message = f"{self.name}/{name}: {key}: {problem['msg']}, found {shown(problem['input'])}"
+            message = f"{self.name}/{name}: {key}: {shown(problem['msg'])}, found {shown(problem['input'])}"
             raise self.fault(cause, message, EXPORT) from None

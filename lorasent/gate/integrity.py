@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lorasent.configuration import differences, summary
+from lorasent.errors import AdapterError, LorasentError, NotFetchedError, first_line, is_foreign
 from lorasent.evidence import LiveSubject, Subject
 from lorasent.gate import policy, proof, soundness, tokenizers
 from lorasent.gate.directory import EXPORT, RETRIEVE, Bases, Fault, Side
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS
+from lorasent.text import shown
 
 SHIPPED = "ship the same as the baseline, or list {} in may_change of [integrity]"
 
@@ -24,6 +26,9 @@ ELSEWHERE = ("base.model", *policy.UNASKED)
 
 PREFIXED = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 """Parts of a tokenizer that follow encoding.add_prefix_space, which is compared by itself, as are these parts in tokenizer.json."""
+
+MOST_CHARACTERS = 300
+"""Of a recipe's value that is told whole."""
 
 
 class Passed(NamedTuple):
@@ -40,18 +45,24 @@ def check(candidate: LiveSubject, baseline: Subject, settings: policy.Integrity)
     return [_ask(name, new, old, settings) for name in CHECKS]
 
 
-def blocked(path: str | Path, error: Exception) -> Finding:
-    """The finding about a candidate that cannot even be opened, and what opening it raised."""
-    path = Path(path)
-    cause = "manifest-broken"
-    if not path.is_dir():
-        cause = "directory-missing"
-    elif not (path / MANIFEST).is_file():
-        cause = "manifest-missing"
-    elif isinstance(error, OSError):
-        cause = "file-unreadable"
+def blocked(path: str | Path, error: BaseException) -> Finding:
+    """The finding about a candidate that cannot even be opened, and what opening it raised.
+
+    It is INVALID where the fault is not the candidate's: its files were not fetched, or we could not copy them.
+    """
+    if isinstance(error, NotFetchedError):
+        return not_fetched("integrity::files", error)
+    ours = isinstance(error, LorasentError) and not isinstance(error, AdapterError)
+    other = "file-unreadable" if isinstance(error, OSError) else "manifest-broken"
+    cause = getattr(error, "cause", "") or ("not-opened" if ours else other)
     advice = f"give the directory of an adapter that lorasent train wrote, with its {MANIFEST}"
-    return Finding("integrity::files", Outcome.BLOCK, cause, f"{path}: cannot be opened as an adapter: {error}", advice)
+    message = f"{shown(path, 500)}: cannot be opened as an adapter: {shown(error, 1000)}"
+    return Finding("integrity::files", Outcome.INVALID if ours else Outcome.BLOCK, cause, message, "" if ours else advice)
+
+
+def not_fetched(check: str, error: NotFetchedError) -> Finding:
+    """The one finding about a directory in which pointers lie in the place of files: nobody is accused."""
+    return Finding(check, Outcome.INVALID, error.cause, str(error), error.advice)
 
 
 def _ask(name: str, new: Side, old: Side, settings: policy.Integrity) -> Finding:
@@ -60,13 +71,30 @@ def _ask(name: str, new: Side, old: Side, settings: policy.Integrity) -> Finding
         passed = _QUESTIONS[name](new, old, settings)
     except Fault as fault:
         return Finding(check_name, fault.outcome, fault.cause, fault.message, fault.advice, fault.figures)
-    except RecursionError:
-        message = f"{new.name}: JSON that is nested too deeply to be compared"
-        return Finding(check_name, Outcome.BLOCK, "json-broken", message, RETRIEVE)
+    except BaseException as error:
+        if isinstance(error, MemoryError) or not is_foreign(error):
+            raise
+        side = old if _fails(name, old, settings) else new
+        message = f"{side.name}: cannot be checked: {type(error).__name__}: {first_line(error)}"
+        broken = side.fault("broken", message, RETRIEVE)
+        return Finding(check_name, broken.outcome, broken.cause, broken.message, broken.advice)
     if not passed.declared:
         return Finding(check_name, Outcome.PASS, "sound", passed.message)
     message = f"{passed.message}; declared and allowed by may_change: {_differences(passed.declared)}"
     return Finding(check_name, Outcome.PASS, "declared", message, figures={"declared": dict(passed.declared)})
+
+
+def _fails(name: str, old: Side, settings: policy.Integrity) -> bool:
+    """Whether a check cannot be asked of a baseline's directory by itself: then it is not the candidate that is faulty."""
+    if old.path is None:
+        return False
+    try:
+        _QUESTIONS[name](old, old, settings)
+    except BaseException as error:
+        if isinstance(error, MemoryError) or not is_foreign(error):
+            raise
+        return True
+    return False
 
 
 def _files(new: Side, old: Side, _: policy.Integrity) -> Passed:
@@ -96,7 +124,7 @@ def _base(new: Side, old: Side, settings: policy.Integrity) -> Passed:
     pinned, before = new.said.base, old.said.base
     declared: dict[str, tuple[Any, Any]] = {}
     if pinned.sha256 != before.sha256:
-        declared["base.model"] = (f"{before.name} {before.sha256[:12]}", f"{pinned.name} {pinned.sha256[:12]}")
+        declared["base.model"] = (f"{shown(before.name)} {before.sha256[:12]}", f"{shown(pinned.name)} {pinned.sha256[:12]}")
         _allow(declared, settings, "base", "another base than the baseline's", "base")
     for side in (old, new):  # what a baseline that is on the same base lacks is no fault of the candidate's
         if side.said.base.config and side.path is not None and (amiss := differences(side.base.config, side.said.base.config)):
@@ -104,11 +132,16 @@ def _base(new: Side, old: Side, settings: policy.Integrity) -> Passed:
             advice = "set the base's config.json right, or train anew"
             raise side.fault("base-config", f"{message}: {summary(amiss)}", advice)
     told = (new.config.base_model_name_or_path, new.config.revision)
+    if not told[0]:
+        told_as, pinned_as = "empty" if told[0] == "" else "null", shown(pinned.name)
+        message = f"{new.at(CONFIG)}: names no base: base_model_name_or_path is {told_as}, {MANIFEST} names {pinned_as}"
+        raise new.fault("base", message, EXPORT)
     if told != (pinned.name, pinned.revision):
-        message = f"{new.at(CONFIG)}: names the base {told[0]} (revision {told[1]}), {MANIFEST} {pinned.name} ({pinned.revision})"
+        name, revision, pinned_as, pinned_at = map(shown, (*told, pinned.name, pinned.revision))
+        message = f"{new.at(CONFIG)}: names the base {name} (revision {revision}), {MANIFEST} {pinned_as} ({pinned_at})"
         raise new.fault("base", f"{message}: plain PEFT would load another base", EXPORT)
     found, theirs = new.base, old.base.config if old.path is not None else before.config
-    message = f"{found.name} with sha256 {found.sha256[:12]}…"
+    message = f"{shown(found.name)} with sha256 {found.sha256[:12]}…"
     if pinned.sha256 != before.sha256:
         return Passed(message, declared)
     if theirs is None:
@@ -170,13 +203,13 @@ def _recipe(new: Side, old: Side, settings: policy.Integrity) -> Passed:
         soundness.configured(old)
     now, before = (flat(side.recipe.to_json()) for side in (new, old))
     keys = [key for key in sorted(now.keys() | before.keys()) if key not in ELSEWHERE and not key.startswith("encoding.")]
-    declared = {key: (before.get(key), now.get(key)) for key in keys if now.get(key) != before.get(key)}
+    declared = {key: (_brief(before.get(key)), _brief(now.get(key))) for key in keys if now.get(key) != before.get(key)}
     for split in ("train", "validation"):
         mine, theirs = new.said.data.get(split), old.said.data.get(split)
         if mine and theirs and mine.sha256 == theirs.sha256:
             declared.pop(f"data.{split}", None)  # the same reviews from elsewhere
         elif mine != theirs:
-            told = [f"{one.source} ({one.reviews} reviews, {one.sha256[:12]})" if one else None for one in (theirs, mine)]
+            told = [f"{shown(one.source)} ({one.reviews} reviews, {one.sha256[:12]})" if one else None for one in (theirs, mine)]
             declared[f"data.{split}"] = (told[0], told[1])
     cause = "data" if all(key.startswith("data.") for key in declared) else "recipe"
     _allow(declared, settings, cause, "the recipe differs from the baseline's")
@@ -283,8 +316,13 @@ def _differences(changes: Mapping[str, tuple[Any, Any]]) -> str:
     return ", ".join(f"{key} {before} -> {now}" for key, (before, now) in changes.items())
 
 
+def _brief(value: Any) -> Any:
+    """A recipe's value, or, where it is long, what it is: a candidate may say anything."""
+    return value if len(str(value)) <= MOST_CHARACTERS else shown(value)
+
+
 def _names(labels: tuple[str, ...]) -> str:
-    return ", ".join(labels)
+    return soundness.some(labels, 10)
 
 
 _QUESTIONS: Mapping[str, Callable[[Side, Side, policy.Integrity], Passed]] = {

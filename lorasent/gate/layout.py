@@ -6,14 +6,16 @@ A classifier is the checkpoint's backbone under a prefix ("bert.") and layers ar
 that it lacks are trained and saved whole.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from lorasent.errors import AdapterError
+from lorasent.snapshot import read_json
+from lorasent.text import shown
+from lorasent.weights import header
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -155,11 +157,14 @@ class Layout:
 
 
 def layout(base: Path, labels: int, adapter: Mapping[str, tuple[int, ...]]) -> Layout:
-    """The layout of a base's classifier. Raises OSError, ValueError or SafetensorError if the base cannot be read.
+    """The layout of a base's classifier. Raises OSError or ValueError if the base cannot be read.
 
     `adapter` holds the tensors of one of its adapters, for what cannot be known of an architecture otherwise.
     """
-    config = json.loads((base / "config.json").read_text("utf-8"))
+    try:
+        config = read_json(base / "config.json")
+    except AdapterError as error:
+        raise ValueError(str(error)) from None
     checkpoint: Shapes = {}
     buffers: set[str] = set()
     for file in sorted(base.glob("model*.safetensors")):
@@ -168,7 +173,9 @@ def layout(base: Path, labels: int, adapter: Mapping[str, tuple[int, ...]]) -> L
             if kind not in FLOATS or not 0 < len(shape) < 4 or name.endswith(BUFFERS):
                 buffers.add(name)
     kind = str(config.get("model_type"))
-    size = next((int(config[key]) for key in ("hidden_size", "dim", "n_embd") if config.get(key)), 0)
+    size = next((config[key] for key in ("hidden_size", "dim", "n_embd") if config.get(key)), 0)
+    if not isinstance(size, int) or size < 0:
+        raise ValueError(f"{base / 'config.json'}: its width is {shown(size)}, expected a number")
     if known := kind in ARCHITECTURES:
         prefix, make = ARCHITECTURES[kind]
         around = make(labels, size, config)
@@ -193,13 +200,6 @@ def layout(base: Path, labels: int, adapter: Mapping[str, tuple[int, ...]]) -> L
             layers[module] = (shape[0], shape[1]) if kind in TRANSPOSED else (shape[1], shape[0])
     words = next((shape for shape in brought.values() if len(shape) == 2 and shape[0] == config.get("vocab_size")), (0, 0))
     return Layout(layers, around, new, known, kind in TRANSPOSED, numbers, (words[0], words[1]))
-
-
-def header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and type ("F32") of every tensor in a safetensors file. Raises SafetensorError or OSError."""
-    with safe_open(path, framework="np") as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        return {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
 
 
 def is_inside(tensor: str, modules: Iterable[str]) -> bool:

@@ -3,13 +3,16 @@
 Every function raises the Fault that it finds; what it returns says why there is none.
 """
 
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lorasent.files import CONVERTED
 from lorasent.gate.directory import EXPORT, RETRIEVE, Side
+from lorasent.gate.finding import Outcome
 from lorasent.gate.layout import PEFT_PREFIX
 from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.snapshot import DATA_FILES
@@ -20,6 +23,9 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 FEWEST = 64
 """Numbers that a matrix must have to be asked whether they lie on a grid."""
+
+MOST = 1 << 22
+"""Numbers that are asked so: of a larger matrix its first, since sorting takes several times their memory."""
 
 COARSE = 0.6
 """Distinct values over values: 16 levels in blocks of 32 or more leave at most half, float32 from training at least 0.99."""
@@ -43,18 +49,22 @@ def whole(side: Side) -> str:
     present = list(snapshot)
     where = f"{snapshot.path}: "
     if pickles := [name for name in present if name.endswith(PICKLES)]:
-        raise side.fault("pickle", f"{where}holds a pickle, which is never loaded: {_some(pickles)}", "remove it: " + EXPORT)
+        raise side.fault("pickle", f"{where}holds a pickle, which is never loaded: {some(pickles)}", "remove it: " + EXPORT)
     if refused := sorted(snapshot.refused):
-        raise side.fault("file-forbidden", f"{where}{_some(refused)}: {snapshot.refused[refused[0]]}", "remove it")
+        raise side.fault("file-forbidden", f"{where}{some(refused)}: {snapshot.refused[refused[0]]}", "remove it")
     if strange := sorted(name for name in said.files if not name.endswith(DATA_FILES) or Path(name).name != name):
         allowed = f"an adapter has {', '.join(DATA_FILES)}, and no folders"
-        raise side.fault("file-forbidden", f"{where}{MANIFEST} lists {_some(strange)}: {allowed}", EXPORT)
+        raise side.fault("file-forbidden", f"{where}{MANIFEST} lists {some(strange)}: {allowed}", EXPORT)
     if missing := sorted(name for name in {*REQUIRED, *said.files} if name not in snapshot.hashes):
-        raise side.fault("file-missing", f"{where}lacks {_some(missing)}, required by {MANIFEST} or to load it", RETRIEVE)
+        raise side.fault("file-missing", f"{where}lacks {some(missing)}, required by {MANIFEST} or to load it", RETRIEVE)
     if added := [name for name in present if name not in said.files]:
-        raise side.fault("file-added", f"{where}{_some(added)}: not among the files that {MANIFEST} lists", "remove it")
+        raise side.fault("file-added", f"{where}{some(added)}: not among the files that {MANIFEST} lists", "remove it")
     if changed := [name for name in present if snapshot.hashes[name] != said.files[name]]:
-        message = f"{where}{_some(changed)}: not what was written, the sha256 differs from {MANIFEST}'s"
+        if all(snapshot.is_converted(name, said.files[name]) for name in changed):
+            fault = side.fault("line-endings", f"{where}{some(changed)}: {CONVERTED}", CONVERTED.partition(": ")[2])
+            fault.outcome = Outcome.INVALID  # git's doing
+            raise fault
+        message = f"{where}{some(changed)}: not what was written, the sha256 differs from {MANIFEST}'s"
         raise side.fault("file-changed", message, RETRIEVE)
     return f"{len(present)} files, as {MANIFEST} lists them"
 
@@ -64,7 +74,7 @@ def fits(side: Side) -> str:
     settings, of, where = side.config, side.layout, f"{side.at(WEIGHTS)}: "
     saved = settings.modules_to_save or []
     if unsaved := of.unsaved(saved):
-        message = f"{side.at(CONFIG)}: modules_to_save leaves out what the base lacks: {_some(unsaved)} would be random"
+        message = f"{side.at(CONFIG)}: modules_to_save leaves out what the base lacks: {some(unsaved)} would be random"
         raise side.fault("head-missing", message, EXPORT)
     whole = of.saved(saved)
     if not any(shape[:1] == (len(side.said.labels),) for name, shape in whole.items() if name.endswith("weight")):
@@ -76,39 +86,41 @@ def fits(side: Side) -> str:
         heads = [name for name in missing if ".lora_" not in name]
         raise side.fault(
             "head-missing" if heads else "tensor-missing",
-            f"{where}lacks {len(missing)} of {len(expected)} tensors: {_some(heads or missing)}; they would be random or zero",
+            f"{where}lacks {len(missing)} of {len(expected)} tensors: {some(heads or missing)}; they would be random or zero",
             EXPORT,
         )
     if extra := sorted(side.tensors.keys() - expected.keys()):
-        raise side.fault("tensor-unexpected", f"{where}{_some(extra)}: in no layer that {CONFIG} names on this base", EXPORT)
+        raise side.fault("tensor-unexpected", f"{where}{some(extra)}: in no layer that {CONFIG} names on this base", EXPORT)
     for name, (shape, kind) in side.tensors.items():
         if shape != expected[name]:
-            message = f"{where}{name} has shape {shape}, r = {settings.r} and the base imply {expected[name]}"
+            message = f"{where}{shown(name)} has shape {shown(str(shape))}, r = {settings.r} and the base imply {expected[name]}"
             raise side.fault("shape", message, EXPORT, name=name)
         if kind != "F32":
-            raise side.fault("dtype", f"{where}{name} is {kind}, required is float32 (F32)", EXPORT, name=name)
+            raise side.fault("dtype", f"{where}{shown(name)} is {kind}, required is float32 (F32)", EXPORT, name=name)
     return f"{len(expected)} tensors of float32, as {CONFIG} and the base imply"
 
 
 def alive(side: Side) -> None:
     """Raises the fault of numbers that are not finite, were rounded, or leave a layer without effect."""
     where, dead = f"{side.at(WEIGHTS)}: ", set[str]()
-    for name, values in side.numbers():
+    for tensor, values in side.numbers():
+        name = shown(tensor)
         if count := int((~np.isfinite(values)).sum()):
             message = f"{where}{name} holds {count} numbers of {values.size} that are not finite"
             raise side.fault("not-finite", message, "train again: the run diverged, or the file is damaged", name=name, count=count)
         if not values.any() and values.ndim == 2:
-            dead.add(name)
-        if ".lora_B" in name and values.size >= FEWEST and _one_step(values):
+            dead.add(tensor)
+        some_values = values.ravel()[:MOST]
+        if ".lora_B" in tensor and values.size >= FEWEST and _one_step(some_values):
             message = f"{where}{name} holds numbers of one size, {float(np.abs(values).max()):.3g}, as a single step leaves them"
             raise side.fault("one-step", message, "train again: the run ended after its first step", name=name)
-        if values.ndim == 2 and (grid := _grid(values)):
+        if values.ndim == 2 and (grid := _grid(some_values)):
             raise side.fault("quantized", f"{where}{name} was rounded: {grid}", EXPORT + ", in float32", name=name)
     layers = {name.partition(".lora_")[0] for name in side.tensors if ".lora_" in name}
     without = sorted({name.partition(".lora_")[0] for name in dead if ".lora_" in name})
-    names = ", ".join(name.removeprefix(PEFT_PREFIX) for name in without[:3])
+    names = ", ".join(shown(name.removeprefix(PEFT_PREFIX)) for name in without[:3])
     if heads := sorted(name for name in dead if ".lora_" not in name):
-        raise side.fault("head-zero", f"{where}{heads[0]} is all zero: every text gets the same answer", EXPORT)
+        raise side.fault("head-zero", f"{where}{shown(heads[0])} is all zero: every text gets the same answer", EXPORT)
     if without and len(without) == len(layers):
         raise side.fault("adapter-zero", f"{where}LoRA is zero in all {len(layers)} layers: the base is unchanged", EXPORT)
     if without:
@@ -164,24 +176,24 @@ def configured(side: Side) -> None:
     }
     for cause, (key, found, required) in wanted.items():
         if found != required and (cause != "fan-in-fan-out" or side.layout.known):
-            raise side.fault(cause, f"{side.at(CONFIG)}: {key} is {found}, its recipe and base require {required}", EXPORT)
+            raise side.fault(cause, f"{side.at(CONFIG)}: {key} is {shown(found)}, its recipe and base require {required}", EXPORT)
     implied = side.layout.implied(lora.target_modules)
     if side.layout.known and side.targets != implied:
         names = sorted(side.targets ^ implied)
-        told = f"{len(side.targets)} layers where the recipe's {', '.join(lora.target_modules)} means {len(implied)}"
-        raise side.fault("target-modules", f"{side.at(CONFIG)}: target_modules are {told}; {names[0]} is amiss", EXPORT)
+        told = f"{len(side.targets)} layers where the recipe's {some(lora.target_modules)} means {len(implied)}"
+        raise side.fault("target-modules", f"{side.at(CONFIG)}: target_modules are {told}; {shown(names[0])} is amiss", EXPORT)
     leaves = {name.rpartition(".")[2] for name in implied}
     if strange := sorted(name for name in side.targets if name.rpartition(".")[2] not in leaves):
-        raise side.fault("target-modules", f"{side.at(CONFIG)}: {strange[0]} is none that the recipe names", EXPORT)
+        raise side.fault("target-modules", f"{side.at(CONFIG)}: {shown(strange[0])} is none that the recipe names", EXPORT)
 
 
 def plain(side: Side) -> None:
     """LoRA of a sequence classifier as lorasent trains it: no other method, and no variant but those that the recipe asks for."""
     config, where = side.config, f"{side.at(CONFIG)}: "
     if config.peft_type != "LORA":
-        raise side.fault("peft-type", f"{where}peft_type is {config.peft_type:.40}, required is LORA", EXPORT)
+        raise side.fault("peft-type", f"{where}peft_type is {shown(config.peft_type)}, required is LORA", EXPORT)
     if config.task_type != "SEQ_CLS":
-        raise side.fault("task-type", f"{where}task_type is {config.task_type}, required is SEQ_CLS", EXPORT)
+        raise side.fault("task-type", f"{where}task_type is {shown(config.task_type)}, required is SEQ_CLS", EXPORT)
     asked = {key: True for key in VARIANTS if getattr(side.recipe.lora, key)}
     options = dict.fromkeys(asked) | config.options
     off = {"bias": "none", "init_lora_weights": True, **asked}
@@ -190,7 +202,7 @@ def plain(side: Side) -> None:
     for key in sorted(options.keys() - INERT):
         if options[key] != off[key] if key in off else options[key]:
             implied = off.get(key, "none of it")
-            message = f"{where}{key} is {shown(options[key])}, the recipe implies {implied}"
+            message = f"{where}{shown(key)} is {shown(options[key])}, the recipe implies {implied}"
             raise side.fault(causes.get(key, "peft-option"), message, EXPORT, key=key)
 
 
@@ -220,6 +232,7 @@ def totalled(side: Side, count: int) -> int:
     return said
 
 
-def _some(names: list[str]) -> str:
-    told = ", ".join(map(shown, names[:3]))
-    return f"{told} and {len(names) - 3} more" if len(names) > 3 else told
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    told = ", ".join(map(shown, names[:most]))
+    return f"{told} and {len(names) - most} more" if len(names) > most else told

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lorasent.data import Reviews, distinct, read, trained_on
-from lorasent.errors import AnswersError, BaseModelError, DataError, LorasentError, PolicyError
+from lorasent.errors import AnswersError, BaseModelError, DataError, LorasentError, NotFetchedError, PolicyError
 from lorasent.evidence import Answers, LiveSubject, RecordedSubject, Subject, subject
 from lorasent.gate import behaviour, calibration, cost, golden, integrity, quality, retrains, trigger
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
@@ -83,6 +83,8 @@ def _judge(candidate: Path, names: Sequence[str], policy: Policy) -> Verdict:
     precision = policy.data.precision if policy.data else "fp32"
     try:
         bank = [subject(name, precision) for name in names]
+    except NotFetchedError as error:
+        return _ended([integrity.not_fetched("baseline", error)], candidate, names, {})
     except (LorasentError, OSError) as error:
         return _ended([Finding("baseline", Outcome.INVALID, "baseline", str(error), "give a sound baseline")], candidate, names, {})
     try:

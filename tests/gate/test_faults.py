@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from lorasent.configuration import without_prefix_space
-from lorasent.errors import AdapterError
+from lorasent.errors import AdapterError, LorasentError, NotFetchedError
 from lorasent.evidence import LiveSubject
 from lorasent.files import sha256
 from lorasent.gate import integrity, soundness, tokenizers
@@ -544,18 +544,23 @@ def test_numbers_are_counted_as_the_manifest_says():
 
 def test_long_lists_are_cut():
     """Up to three are named."""
-    assert soundness._some(["a"]) == "a"
-    assert soundness._some(["a", "b", "c"]) == "a, b, c"
-    assert soundness._some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert soundness.some(["a"]) == "a"
+    assert soundness.some(["a", "b", "c"]) == "a, b, c"
+    assert soundness.some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
 
 # Integrity: what becomes of a question
 
 
 def test_a_question_becomes_a_finding(monkeypatch):
-    """Sound, declared, faulty, and too deep to be compared."""
+    """Sound, declared, faulty, and what cannot be asked of it, though it can of the baseline."""
     answers = iter(
-        [Passed("well"), Passed("well", {"lora.r": (2, 3)}), Fault("c", "m", "a", outcome=Outcome.INVALID, n=1), RecursionError()]
+        [
+            Passed("well"),
+            Passed("well", {"lora.r": (2, 3)}),
+            Fault("c", "m", "a", outcome=Outcome.INVALID, n=1),
+            *(KeyError("x"), Passed("well")),
+        ]
     )
 
     def question(*_):
@@ -578,8 +583,43 @@ def test_a_question_becomes_a_finding(monkeypatch):
             {"declared": {"lora.r": (2, 3)}},
         ),
         Finding(name, Outcome.INVALID, "c", "m", "a", {"n": 1}),
-        Finding(name, Outcome.BLOCK, "json-broken", "new: JSON that is nested too deeply to be compared", RETRIEVE),
+        Finding(name, Outcome.BLOCK, "broken", "new: cannot be checked: KeyError: 'x'", RETRIEVE),
     ]
+
+
+def test_what_cannot_be_asked_of_the_baseline_by_itself_is_the_baselines_fault(monkeypatch):
+    """Nobody is accused of it; a record has no directory to ask."""
+
+    def question(*_):
+        raise PanicException("index out of bounds")
+
+    monkeypatch.setitem(integrity._QUESTIONS, "files", question)
+    outcomes = {
+        name: integrity._ask("files", side(), one, Integrity()) for name, one in {"old": old(), "new": old(record=True)}.items()
+    }
+    said = "cannot be checked: PanicException: index out of bounds"
+    assert (outcomes["old"].outcome, outcomes["old"].cause) == (Outcome.INVALID, "baseline-broken")
+    assert (outcomes["new"].outcome, outcomes["new"].cause) == (Outcome.BLOCK, "broken")
+    assert {name: one.message for name, one in outcomes.items()} == {
+        "old": f"the baseline is faulty: old: {said}",
+        "new": f"new: {said}",
+    }
+
+
+class PanicException(BaseException):
+    """As a library's panic: no Exception."""
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit])
+def test_what_is_no_fault_of_a_directory_passes(monkeypatch, error):
+    """A lack of memory and an interrupt are no finding."""
+
+    def question(*_):
+        raise error
+
+    monkeypatch.setitem(integrity._QUESTIONS, "files", question)
+    with pytest.raises(error, match=r"^$"):
+        integrity._ask("files", side(), old(), Integrity())
 
 
 def test_every_question_is_asked_of_the_candidate_and_the_baseline(monkeypatch):
@@ -604,12 +644,22 @@ def test_a_candidate_that_cannot_be_opened_is_a_finding(tmp_path):
     def expected(path, cause, error):
         return Finding("integrity::files", Outcome.BLOCK, cause, f"{path}: cannot be opened as an adapter: {error}", advice)
 
-    none = tmp_path / "none"
-    assert integrity.blocked(none, AdapterError("x")) == expected(none, "directory-missing", "x")
-    assert integrity.blocked(str(tmp_path), OSError("x")) == expected(tmp_path, "manifest-missing", "x")
-    (tmp_path / MANIFEST).write_text("")
-    assert integrity.blocked(tmp_path, OSError("x")) == expected(tmp_path, "file-unreadable", "x")
+    assert integrity.blocked(tmp_path, AdapterError("x", "manifest-missing")) == expected(tmp_path, "manifest-missing", "x")
+    assert integrity.blocked(str(tmp_path), OSError("x")) == expected(tmp_path, "file-unreadable", "x")
     assert integrity.blocked(tmp_path, AdapterError("x")) == expected(tmp_path, "manifest-broken", "x")
+    assert integrity.blocked(tmp_path, KeyError("x")) == expected(tmp_path, "manifest-broken", "'x'")
+
+
+def test_a_candidate_that_we_could_not_copy_is_not_accused(tmp_path):
+    """Nor one whose files were not fetched: what fetches them is said once."""
+    found = integrity.blocked(tmp_path, LorasentError("no room"))
+    assert (found.outcome, found.cause, found.message) == (
+        Outcome.INVALID,
+        "not-opened",
+        f"{tmp_path}: cannot be opened as an adapter: no room",
+    )
+    found = integrity.blocked(tmp_path, NotFetchedError("x: is a pointer", "lfs-pointer", "git lfs pull"))
+    assert found == Finding("integrity::files", Outcome.INVALID, "lfs-pointer", "x: is a pointer: git lfs pull", "git lfs pull")
 
 
 @pytest.fixture

@@ -68,7 +68,8 @@ def faults(found):
 
 def rehash(path):
     """Makes the manifest agree with the files that are there, as a faulty exporter's would; a folder has no hash."""
-    names = sorted(file.name for file in path.iterdir() if file.is_file() and file.name not in (MANIFEST, "README.md"))
+    there = [file.name for file in path.iterdir() if file.is_file() and file.name not in (MANIFEST, "README.md")]
+    names = sorted(name for name in there if not name.startswith("."))
     edit_json(path / MANIFEST, files={name: sha256(path / name) for name in names})
 
 

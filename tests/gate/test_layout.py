@@ -243,3 +243,22 @@ def test_buffers_are_no_parameters(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_embd": 8}')
     save_file({name: np.asarray(tensor) for name, tensor in tensors.items()}, tmp_path / "model.safetensors")
     assert layout.layout(tmp_path, 2, {}).backbone == 8
+
+
+BROKEN = {
+    "a list": ("[]", r"config\.json: expected a JSON object, found list of length 0$"),
+    "no JSON": ("{", r"config\.json: not JSON that can be read"),
+    "a width in words": ('{"model_type": "gpt2", "n_embd": "wide"}', r"config\.json: its width is wide, expected a number$"),
+    "a width below zero": ('{"model_type": "gpt2", "n_embd": -8}', r"config\.json: its width is -8, expected a number$"),
+    "nesting without end": ('{"a":' * 400 + "1" + "}" * 400, r"nested deeper than 100"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_configuration_that_is_none_is_one_sentence(tmp_path, fault):
+    """Whatever stands in it; the gate makes INVALID of it, since a base is nobody's."""
+    content, message = BROKEN[fault]
+    write(tmp_path, {}, BACKBONE)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        layout.layout(tmp_path, 2, {})

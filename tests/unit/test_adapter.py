@@ -1,6 +1,8 @@
 """The adapter on disk: whole or not there, and found out when it is not what was written."""
 
+import contextlib
 import json
+import os
 import re
 import shutil
 from importlib import metadata
@@ -133,7 +135,10 @@ def test_the_manifest_holds_what_its_adapter_is_proved_by(bases, tmp_path):
             name: metadata.version(name)
             for name in ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
         },
-        "files": {file.name: sha256(file) for file in path.iterdir() if file.name not in ("lorasent.json", "README.md")},
+        "files": {
+            name: sha256(path / name)
+            for name in ("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json")
+        },
         "seconds": 1.5,
     }
     assert probes["texts"] == list(PROBES)
@@ -271,7 +276,7 @@ def test_a_faulty_export_is_found_although_its_hashes_agree(copied):
     """Weights, scaling and tokenizer are proved by their answers, not by hashes that the exporter made too."""
     edit_tensors(copied / "adapter_model.safetensors", drop_head)
     rehash(copied)
-    with pytest.raises(AdapterError, match=r"lacks \['base_model.model.classifier.bias'"):
+    with pytest.raises(AdapterError, match=r"lacks base_model.model.classifier.bias"):
         load(copied)
 
 
@@ -403,7 +408,7 @@ def shorten_head(tensors):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("drop_head", "lacks ['base_model.model.classifier.bias', 'base_model.model.classifier.weight'], holds unexpected nothing"),
+        ("drop_head", "lacks base_model.model.classifier.bias, base_model.model.classifier.weight, holds unexpected nothing"),
         ("shorten_head", "its head has one output (a regression); needs two labels or more"),
     ],
     ids=["no head", "one output"],
@@ -539,7 +544,7 @@ def end_with_padding(base, path):
         (cut_alike, r"tokenizer.json: cuts to 16 tokens, as the base's does, tokenizer_config.json to 64: write the length"),
         (cut_beyond, r"tokenizer.json: cuts to 65 tokens, .* holds 64 positions"),
         (lose_the_configuration, r"tokenizer.json: a tokenizer without tokenizer_config.json; save it whole"),
-        (leave_a_pointer, r"tokenizer.json: a pointer of Git LFS in place of the file; run git lfs pull"),
+        (leave_a_pointer, r"tokenizer.json: is a pointer of Git LFS, not the file itself: git lfs pull"),
         (link_out, r"tokenizer.json: is a link out of the directory"),
         (write_a_length_in_words, r"tokenizer_config.json: model_max_length must be a number of tokens, found long"),
         (add_a_token, r"neither adapter nor base holds an embedding of the token \[NEW\]"),
@@ -637,15 +642,15 @@ OUTPUT, KEY = (f"base_model.model.bert.encoder.layer.0.attention.{name}" for nam
         (
             keep_only_the_head,
             (
-                f"/adapter_model.safetensors: lacks ['{OUTPUT}.lora_A.weight', '{OUTPUT}.lora_B.weight', '{KEY}.lora_A.weight'], "
-                "holds unexpected nothing"
+                f"/adapter_model.safetensors: lacks {OUTPUT}.lora_A.weight, {OUTPUT}.lora_B.weight, {KEY}.lora_A.weight "
+                "and 23 more, holds unexpected nothing"
             ),
         ),
         (
             add_tensors,
             (
                 "/adapter_model.safetensors: lacks nothing, "
-                "holds unexpected ['base_model.model.layer_0', 'base_model.model.layer_1', 'base_model.model.layer_2']"
+                "holds unexpected base_model.model.layer_0, base_model.model.layer_1, base_model.model.layer_2 and 1 more"
             ),
         ),
         (widen, ": cannot be loaded onto {base}: Error(s) in loading state_dict for PeftModelForSequenceClassification:"),
@@ -691,3 +696,81 @@ def test_writing_leaves_all_or_nothing(small_adapter, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(AdapterError, match=r"exists already"):
         adapter.write(tmp_path, loaded.model, loaded.encoder, base, recipe, {})
+
+
+HOSTILE = {
+    "a rank wider than the base": ({"r": 65}, r"adapter_config\.json: r is 65, layers of this base are at most 64 wide$"),
+    "such a rank by a pattern": ({"rank_pattern": {"query": 65}}, r"r is 65, layers of this base are at most 64 wide$"),
+    "layers repeated": ({"layer_replication": [[0, 2], [0, 2]]}, r"layer_replication asks for another base"),
+    "a pattern of a repeated group": (
+        {"target_modules": "(query|key)*"},
+        r"the pattern \(query\|key\)\* may be searched",
+    ),
+    "a pattern of six repetitions": ({"target_modules": ".*.*.*.*.*.*x"}, r"the pattern \.\*.*x may be searched for ages"),
+    "an alpha by such a pattern": ({"alpha_pattern": {"(a+)+": 4}}, r"the pattern \(a\+\)\+ may be searched"),
+    "modules to save a number": ({"modules_to_save": 5}, r"cannot be loaded onto .*: 'int' object"),
+    "a rank that is a text": ({"r": "2"}, r"cannot be loaded onto .*: '>' not supported"),
+    "an alpha of 400 digits": ({"lora_alpha": 10**400}, r"cannot be loaded onto .*: integer division result too large"),
+}
+
+
+@pytest.mark.parametrize("fault", HOSTILE)
+def test_a_configuration_that_could_take_memory_or_time_without_end_is_refused(copied, fault):
+    """Before PEFT is asked to build what it says; what PEFT itself raises over it is one line."""
+    changes, message = HOSTILE[fault]
+    edit_json(copied / "adapter_config.json", **changes)
+    rehash(copied)
+    with pytest.raises(AdapterError, match=message) as refused:
+        load(copied)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r".*\.(query|value)",
+        r"^(?!.*vision).*(q_proj|v_proj)$",
+        r"(?:.*?(?:language|text).*?(?:self_attn|mlp).*?(?:q_proj|k_proj).*?)|(?:\bmodel\.layers\.[\d]{1,}\.(?:mlp)\.(?:(?:up)))",
+    ],
+)
+def test_the_patterns_that_people_write_are_searched_for(pattern):
+    """Of names of modules, as PEFT's users and their tools do."""
+    assert len(adapter.REPETITION.findall(pattern)) <= adapter.MOST_REPETITIONS
+    assert not adapter.ENDLESS.search(pattern)
+
+
+def test_numbers_that_are_not_finite_are_not_loaded(copied):
+    """The tensor is named."""
+    edit_tensors(copied / "adapter_model.safetensors", lambda found: found["base_model.model.classifier.bias"].fill_(float("nan")))
+    rehash(copied)
+    with pytest.raises(AdapterError, match=r"classifier\.bias: holds numbers that are not finite; train again"):
+        load(copied)
+
+
+def test_labels_are_those_that_the_recipe_trained(copied):
+    """A manifest that says otherwise would have answers called by other names."""
+    edit_json(copied / "lorasent.json", labels=["Positive", "Negative"])
+    with pytest.raises(AdapterError, match=r"lorasent\.json: labels are Positive, Negative, its recipe trained Neg"):
+        load(copied)
+
+
+def test_what_libraries_wonder_about_is_not_printed(copied, capfd, recwarn):
+    """A key that PEFT does not know, a tokenizer's class that nobody has: their names are a stranger's."""
+    edit_json(copied / "adapter_config.json", **{"evil\n::error::": 1})
+    edit_json(copied / "tokenizer_config.json", tokenizer_class="Evil\n::error::")
+    rehash(copied)
+    with contextlib.suppress(AdapterError):
+        load(copied)
+    assert "vil" not in "".join([*capfd.readouterr(), *(str(one.message) for one in recwarn)])
+
+
+def test_an_adapter_is_written_and_read_under_a_name_that_is_no_utf_8(bases, tmp_path):
+    """With what git is told of it, which is no file of the adapter's."""
+    path = write_untrained(tmp_path / os.fsdecode(b"caf\xe9"), bases("bert"))
+    assert (path / ".gitattributes").read_text("utf-8") == "* -text\n"
+    assert load(path).manifest["files"].keys() == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }

@@ -82,3 +82,36 @@ def test_its_json_is_canonical(small_adapter):
     """Sorted, so that equal adapters are equal bytes."""
     text = (small_adapter / "lorasent.json").read_text("utf-8")
     assert text == canonical(json.loads(text))
+
+
+BOUNDS = {
+    "a label": ("labels", ["x" * 201, "y"], r"labels\.0: String should have at most 200 characters, found x+…x+$"),
+    "labels": ("labels", [str(number) for number in range(10_001)], r"labels: List should have at most 10000 items"),
+    "a base": ("base", {"name": "x" * 5000, "sha256": "", "revision": None}, r"base\.name: String should have at most 4096"),
+    "no base": ("base", {"name": "", "sha256": "", "revision": None}, r"base\.name: Value error, names no base, found $"),
+    "probes": ("probes", {"texts": ["x"] * 51, "logits": [[0.0, 0.0]] * 51}, r"probes\.texts: List should have at most 50 items"),
+    "a probe": ("probes", {"texts": ["x" * 10_001], "logits": [[0.0, 0.0]]}, r"probes\.texts\.0: String should have at most 10000"),
+    "data": ("data", {"train": 5}, r"data\.train: Input should be a valid dictionary"),
+}
+
+
+@pytest.mark.parametrize("what", BOUNDS)
+def test_what_a_manifest_says_is_bounded(copied, what):
+    """Its probes are answered at every load, its labels printed with every answer."""
+    key, value, message = BOUNDS[what]
+    edit_json(copied / "lorasent.json", **{key: value})
+    with pytest.raises(AdapterError, match=message):
+        manifest.read(copied)
+
+
+def test_a_hash_of_converted_line_endings_says_so(copied):
+    """The file is the one that was written, but for git; another one is not."""
+    path = copied / "tokenizer_config.json"
+    written = path.read_bytes()
+    path.write_bytes(written.replace(b"\n", b"\r\n"))
+    with pytest.raises(AdapterError, match=r"tokenizer_config\.json: its line endings are not those .*'\* -text'") as refused:
+        manifest.verify(copied)
+    assert refused.value.cause == "line-endings"
+    path.write_bytes(written.replace(b"\n", b"\r\n") + b" ")
+    with pytest.raises(AdapterError, match=r"not the file that was written"):
+        manifest.verify(copied)

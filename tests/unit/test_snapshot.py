@@ -1,5 +1,6 @@
 """The snapshot: what is hashed is what is loaded, and nothing that a stranger put into a directory hangs, fills or leaks."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -7,7 +8,7 @@ import shutil
 import pytest
 
 from lorasent import files, snapshot
-from lorasent.errors import AdapterError
+from lorasent.errors import AdapterError, LorasentError
 from lorasent.snapshot import Snapshot
 
 
@@ -103,7 +104,7 @@ def test_a_pointer_of_git_lfs_is_recognized(directory):
     (directory / "adapter_model.safetensors").write_text(
         "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", newline="\n"
     )
-    assert Snapshot(directory).pointers == ["adapter_model.safetensors"]
+    assert list(Snapshot(directory).pointers) == ["adapter_model.safetensors"]
 
 
 def test_a_directory_that_is_not_there(tmp_path):
@@ -112,3 +113,65 @@ def test_a_directory_that_is_not_there(tmp_path):
     for path in (tmp_path / "nowhere", tmp_path / "file"):
         with pytest.raises(AdapterError, match=r": no such adapter directory$"):
             Snapshot(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"a": 1, "a": 2}', r"the key a stands twice in an object"),
+        ('{"b": [{"a": 1, "c": 0, "a": 1}]}', r"the key a stands twice"),
+        ('{"a": ' * 101 + "1" + "}" * 101, r"nested deeper than 100 objects and lists"),
+        ('{"a": ' + "9" * 5000 + "}", r"not JSON that can be read: Exceeds the limit"),
+        ("5", r"expected a JSON object, found 5"),
+        ("\ufeff[]", r"expected a JSON object, found list of length 0"),
+    ],
+    ids=["a key twice", "a key twice inside", "deep", "a number without end", "a number", "a list"],
+)
+def test_json_that_its_readers_would_not_agree_on_is_refused(tmp_path, content, message):
+    """Libraries take one key or the other, and have limits of their own."""
+    (tmp_path / "x.json").write_text(content, "utf-8")
+    with pytest.raises(AdapterError, match=message):
+        snapshot.read_json(tmp_path / "x.json")
+
+
+def test_a_hole_in_a_file_stays_one(directory):
+    """A gigabyte of zeros in a candidate does not take a gigabyte in the copy; its hash is that of the zeros."""
+    (directory / "adapter_model.safetensors").touch()
+    os.truncate(directory / "adapter_model.safetensors", 64 << 20)
+    with (directory / "adapter_model.safetensors").open("r+b") as file:
+        file.seek(3 << 20)
+        file.write(b"x")
+    found = Snapshot(directory)
+    copy = found.folder / "adapter_model.safetensors"
+    assert copy.stat().st_size == 64 << 20
+    assert copy.stat().st_blocks * 512 < 4 << 20
+    assert found.hashes["adapter_model.safetensors"] == files.sha256(copy) == files.sha256(directory / "adapter_model.safetensors")
+
+
+def test_a_name_that_no_file_can_have_is_no_directory(tmp_path):
+    """5,000 characters, for one."""
+    with pytest.raises(AdapterError, match=r"a…a+: no such adapter directory$|no such adapter directory$") as refused:
+        Snapshot(tmp_path / ("a" * 5000))
+    assert refused.value.cause == "directory-missing"
+
+
+def test_a_full_disk_is_not_the_directorys_fault(directory, monkeypatch):
+    """It is an error of ours, which accuses nobody, and says what to do."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hashlib.sha256", full)  # the first thing that a copy asks for
+        with pytest.raises(LorasentError, match=r"no room for a private copy .*: No space left on device; set TMPDIR") as refused:
+            Snapshot(directory)
+    assert not isinstance(refused.value, AdapterError)
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    with pytest.raises(LorasentError, match=r"no room for a private copy"):
+        Snapshot(directory)
+
+
+def test_what_dvc_puts_beside_a_file_is_passed_over(directory):
+    """Its notes end with .dvc."""
+    (directory / "vocab.txt.dvc").write_text("outs:")
+    assert list(Snapshot(directory)) == ["adapter_config.json", "vocab.txt"]

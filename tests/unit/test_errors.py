@@ -1,0 +1,35 @@
+"""Errors: one line, and whatever libraries raise over a stranger's files is one of ours."""
+
+import pytest
+
+from lorasent.errors import AdapterError, DataError, foreign
+
+
+class PanicException(BaseException):
+    """As a library's panic: no Exception."""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (KeyError("model"), "'model'"),
+        (RecursionError(), "RecursionError"),
+        (ValueError("first\nsecond"), "first"),
+        (RuntimeError("x" * 5_000_000), "x" * 333 + "…" + "x" * 166),
+        (PanicException("index out of bounds"), "index out of bounds"),
+    ],
+    ids=["a key", "no message", "two lines", "5 MB", "a panic in Rust"],
+)
+def test_what_a_library_raises_is_one_line_of_ours(error, line):
+    """And its cause is kept, for --debug."""
+    with pytest.raises(AdapterError) as refused, foreign(lambda reason: AdapterError(f"here: {reason}")):
+        raise error
+    assert str(refused.value) == f"here: {line}"
+    assert refused.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [DataError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_is_no_fault_of_the_files_passes(error):
+    """Errors of ours are told already; a lack of memory and an interrupt are nobody's."""
+    with pytest.raises(error, match=r"^x$"), foreign(AdapterError):
+        raise error("x")
