@@ -168,9 +168,15 @@ def goldens(folder: Path) -> list[str]:
 
 
 def write_manifest(folder: Path) -> bool:
-    """Makes MANIFEST.json agree with the folder; whether it had to change. Raises GoldenError where it is somebody else's."""
+    """Makes MANIFEST.json agree with the folder; whether it had to change. Raises GoldenError where it is somebody else's.
+
+    Beside it git is told to leave line endings alone.
+    """
     path, hashes = folder / MANIFEST, _hashes(folder)
-    if path.exists() and read_manifest(folder) == hashes and is_manifest(path):
+    known = read_manifest(folder) if path.exists() else None
+    if not (folder / files.ATTRIBUTES).exists():
+        files.write(folder / files.ATTRIBUTES, [files.AS_WRITTEN])
+    if known == hashes and is_manifest(path):
         return False
     files.write(path, [manifest(hashes)])
     return True
@@ -212,7 +218,7 @@ def faults(folder: Path) -> list[str]:
         *(f"{folder.name}/{shown(name)}: missing, {MANIFEST} lists it" for name in sorted(listed.keys() - there.keys())),
         *(f"{folder.name}/{shown(name)}: {MANIFEST} does not list it" for name in sorted(there.keys() - listed.keys())),
         *(
-            f"{folder.name}/{shown(name)}: not the file that {MANIFEST} lists (another sha256)"
+            f"{folder.name}/{shown(name)}: {_unlike(folder / name, listed[name])}"
             for name in sorted(there.keys() & listed.keys())
             if there[name] != listed[name]
         ),
@@ -253,6 +259,13 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg'].removeprefix('Value error, ')}"
 
 
+def _unlike(path: Path, digest: str) -> str:
+    """Why a file is not the one that the manifest lists."""
+    return files.CONVERTED if files.is_converted(path, digest) else f"not the file that {MANIFEST} lists (another sha256)"
+
+
 def _hashes(folder: Path) -> dict[str, str]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    """Those of all files but the manifest and what git is told, which a checkout brings or not."""
+    listed = (path for path in folder.rglob("*") if path != folder / MANIFEST and path.name != files.ATTRIBUTES)
+    paths = sorted(path for path in listed if path.is_file())
     return {path.relative_to(folder).as_posix(): files.sha256(path) for path in paths}
