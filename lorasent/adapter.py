@@ -261,7 +261,8 @@ def _require_bounded(config: Any, model: PreTrainedModel, where: Path) -> None:
 
     Its patterns are searched in the names of modules: repetitions inside one another, and many side by side, take ages.
     """
-    widest = max(max(module.weight.shape) for module in model.modules() if isinstance(module, nn.Linear | Conv1D))
+    linear = (module for module in model.modules() if isinstance(module, nn.Linear | Conv1D))
+    widest = max((max(module.weight.shape) for module in linear), default=1)
     ranks = [config.r, *(config.rank_pattern or {}).values()]
     if large := [rank for rank in ranks if rank > widest]:
         raise AdapterError(f"{where}: r is {shown(large[0])}, layers of this base are at most {widest} wide")
