@@ -19,6 +19,9 @@ STREAMS = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}
 OPEN_FILE = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 """Paths that name what this process has open, by its number."""
 
+DENSE = 4 << 30
+"""Bytes beyond which a file must be all there."""
+
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 
 ATTRIBUTES, AS_WRITTEN = ".gitattributes", "* -text\n"
@@ -56,17 +59,28 @@ def canonical(content: Mapping[str, Any]) -> str:
 
 
 def open_regular(path: Path, limit: int) -> BufferedReader:
-    """Opens a regular file of at most `limit` bytes; anything else is an OSError: a FIFO would hang, a device never ends."""
+    """Opens a regular file of at most `limit` bytes; anything else is an OSError: a FIFO would hang, a device never ends.
+
+    A large file with holes is refused, too: terabytes of nothing take no room on the disk, and hours to be read.
+    """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     found, reason = os.fstat(descriptor), ""
     if not stat.S_ISREG(found.st_mode):
         reason = f"is {KINDS.get(stat.S_IFMT(found.st_mode), 'a device')}, expected a regular file"
     elif found.st_size > limit:
         reason = f"is larger ({found.st_size:,} bytes) than the {limit:,} bytes that are read of it"
+    elif found.st_size > DENSE and _has_holes(descriptor, found.st_size):
+        reason = f"has holes in its {found.st_size:,} bytes: copy the file again from where it was made"
     if reason:
         os.close(descriptor)
         raise OSError(None, reason, str(path))
     return os.fdopen(descriptor, "rb")
+
+
+def _has_holes(descriptor: int, size: int) -> bool:
+    found = os.lseek(descriptor, 0, os.SEEK_HOLE) < size if hasattr(os, "SEEK_HOLE") else False
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return found
 
 
 def unwritable(path: Path) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lorasent.errors import LorasentError
+from lorasent.text import shown
 
 
 class Section(BaseModel):
@@ -41,4 +42,6 @@ def _explain(kind: type[BaseModel], problem: Any, origin: str) -> str:
     if problem["type"] == "missing":
         return f"{origin}: required key {key} is missing"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{origin}: {key} = {problem['input']!r}: should be {message}"
+    found = problem["input"]
+    told = f"'{shown(found)}'" if isinstance(found, str) else shown(found)
+    return f"{origin}: {key} = {told}: should be {message}"

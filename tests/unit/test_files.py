@@ -147,3 +147,15 @@ def test_what_cannot_be_written_is_known(tmp_path, request):
     request.getfixturevalue("stranger")
     assert files.unwritable(tmp_path / "file").startswith("no permission to write ")
     assert files.unwritable(tmp_path / "folder" / "new") == f"no permission to write {tmp_path / 'folder'}"
+
+
+def test_terabytes_of_nothing_are_not_opened(tmp_path, monkeypatch):
+    """A large file of holes is refused; one that is whole is read from its beginning."""
+    path = tmp_path / "file"
+    path.write_bytes(b"begin")
+    monkeypatch.setattr(files, "DENSE", 4)
+    with files.open_regular(path, 1 << 50) as file:
+        assert file.read() == b"begin"
+    os.truncate(path, 1 << 42)
+    with pytest.raises(OSError, match=r"has holes in its 4,398,046,511,104 bytes"):
+        files.open_regular(path, 1 << 50)
