@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import torch
 
+from lorasent import machine
+
 Product = Callable[..., torch.Tensor]
 """States (rows, in), and perhaps something to add (rows, out) -> (rows, out)."""
 
@@ -15,13 +17,14 @@ two threads with AMX (at most; with 768 inputs up to 1,151). In blocks of 256 ro
 
 WIDTH, BLOCK = 768, 256
 
-TILE = 16 if torch.cpu._is_amx_tile_supported() else 8
+TILE = 16 if "amx_bf16" in machine.bf16() else 8
 """Rows that a small product had best be a multiple of. AMX takes sixteen at a time; without it, each row costs."""
 
 
 def available(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether this machine multiplies so."""
-    if device.type != "cpu" or not torch._C._has_mkldnn:
+    """Whether this machine multiplies so: on the CPU, where oneDNN is there, is not turned off, and takes the number format."""
+    onednn = torch.backends.mkldnn
+    if device.type != "cpu" or not (machine.onednn() and onednn.is_available() and onednn.enabled):
         return False
     return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 

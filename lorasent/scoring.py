@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lorasent import adapter, engine, files
+from lorasent import adapter, engine, files, machine, packed
 from lorasent.classifier import forward, inference
 from lorasent.encoding import Encoder, Ids
 from lorasent.errors import AdapterError, DataError, LorasentError
@@ -197,7 +197,7 @@ def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
 def uses_bf16(precision: Precision, device: torch.device) -> bool:
     """Whether a precision means bf16 on a device: "auto" takes it where that multiplies bf16 matrices in hardware.
 
-    Raises LorasentError for an unknown precision.
+    Asked for by name it is taken everywhere; a processor without it emulates it, slowly. Raises LorasentError for an unknown precision.
     """
     if precision not in get_args(Precision):
         raise LorasentError(f"precision {shown(precision)}: allowed are {', '.join(get_args(Precision))}")
@@ -205,7 +205,7 @@ def uses_bf16(precision: Precision, device: torch.device) -> bool:
         return precision == "bf16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(machine.bf16()) and packed.available(device, torch.bfloat16)
 
 
 def _autocast(model: nn.Module, bf16: bool) -> contextlib.AbstractContextManager[object]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from lorasent import machine
 from tests.support.bases import make_base, write_small_recipe
 
 pytest_plugins = ["pytester", "tests.benchmarks.plugin"]
@@ -35,6 +36,15 @@ settings.register_profile(
 )
 
 
+def pytest_configure() -> None:
+    """Takes oneDNN from torch where it is turned off for lorasent: what then answers is what answers in a torch without it."""
+    if not machine.onednn():
+        import torch
+
+        torch._C._has_mkldnn = False
+        torch.backends.mkldnn.enabled = False
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Under xdist the files with the most slow tests begin first, so that workers end together; else the order stays random."""
     if not hasattr(config, "workerinput"):
@@ -50,12 +60,19 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips what needs a GPU where there is none, and says so."""
+    """Skips what needs a GPU, or oneDNN's packed products, where there are none, and says so."""
     if item.get_closest_marker("gpu"):
         import torch
 
         if not torch.cuda.is_available():
             pytest.skip("needs a GPU: torch finds none")
+    for precision in (argument for marker in item.iter_markers("onednn") for argument in marker.args):
+        import torch
+
+        from lorasent import packed
+
+        if not packed.available(torch.device("cpu"), getattr(torch, precision)):
+            pytest.skip(f"needs oneDNN's products in {precision}: it is not there, is turned off, or has none")
 
 
 @pytest.fixture(scope="session")

@@ -115,6 +115,7 @@ def doctor() -> None:
     rows |= {
         "python": platform.python_version,
         "processor": _processor,
+        "onednn": _onednn,
         "bf16": _bf16,
         "gpu": _gpu,
         "embedded base": _embedded_base,
@@ -137,10 +138,21 @@ def _processor() -> str:
 def _bf16() -> str:
     import torch
 
+    from lorasent import machine
     from lorasent.scoring import uses_bf16
 
-    there = uses_bf16("auto", torch.device("cpu"))
-    return "in hardware (precision auto = bf16)" if there else "not in hardware (precision auto = fp32)"
+    if uses_bf16("auto", torch.device("cpu")):
+        return f"in hardware, {machine.bf16()} (precision auto = bf16)"
+    return "not in hardware (precision auto = fp32; bf16 is emulated, many times as slow)"
+
+
+def _onednn() -> str:
+    import torch
+
+    from lorasent import packed
+
+    there = packed.available(torch.device("cpu"), torch.float32)
+    return "yes" if there else "no: the model itself answers, more slowly"
 
 
 def _gpu() -> str:

@@ -21,7 +21,7 @@ import torch
 from lorasent import adapter, files, golden, machine
 from lorasent.classifier import answer as plain_answer
 from tests.benchmarks import exported, peers, plot, table
-from tests.benchmarks.rate import MatrixRate
+from tests.benchmarks.rate import BEST, MatrixRate
 from tests.benchmarks.ratios import ratio
 from tests.benchmarks.subject import make_subject, operations, reviews
 from tests.benchmarks.trainers import BATCH, COURSES, seconds_a_review
@@ -46,9 +46,9 @@ PEERS = {
     "CrossEncoder": ("sentence-transformers, fp32, batch 32, sorted", peers.cross_encoder),
     "ONNX Runtime": ("fp32, sorted", exported.onnx_runtime()),
     "ONNX Runtime int8": ("dynamic quantization, sorted", exported.onnx_runtime(int8=True)),
-    "OpenVINO": ("bf16, sorted", exported.openvino),
-    "torch": ("bf16, sorted", peers.sorted_torch),
-    "torch.compile": ("bf16, sorted, inductor, dynamic, frozen", exported.compiled),
+    "OpenVINO": (f"{BEST}, sorted", exported.openvino),
+    "torch": (f"{BEST}, sorted", peers.sorted_torch),
+    "torch.compile": (f"{BEST}, sorted, inductor, dynamic, frozen", exported.compiled),
 }
 """Name: how it is set up, and what makes it ready."""
 
@@ -182,8 +182,8 @@ def surroundings():
         "machine": {
             **machine.features(),
             "cores": os.cpu_count(),
-            "amx": torch.cpu._is_amx_tile_supported(),
-            "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
+            "amx": "amx_bf16" in machine.bf16(),
+            "avx512_bf16": "avx512_bf16" in machine.bf16(),
         },
         "libraries": {**machine.libraries(), **{name: metadata.version(name) for name in LIBRARIES}},
         "commit": git("rev-parse", "HEAD"),

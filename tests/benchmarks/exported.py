@@ -10,19 +10,21 @@ import torch
 from numpy.typing import NDArray
 
 from tests.benchmarks.peers import Answer, Sorted, Subject, merged, tokenizer_of, torch_forward
+from tests.benchmarks.rate import BEST, DTYPE
 
 INPUTS = ("input_ids", "attention_mask")
 
 
 def compiled(subject: Subject) -> Answer:
-    """The merged model in bf16 through inductor, any number of reviews of any length in one graph (and one for a review alone).
+    """The merged model in the best precision here through inductor.
 
-    Its weights are frozen into the graph, laid out for oneDNN: without that it is slower. Inductor reads the setting when it
-    compiles, and a second compiled copy of the model in one process would be given the first one's graph.
+    Any number of reviews of any length go through one graph (a review alone through another). Its weights are frozen into the graph,
+    laid out for oneDNN: without that it is slower. Inductor reads the setting when it compiles, and a second compiled copy of the
+    model in one process would be given the first one's graph.
     """
     import torch._inductor.config as inductor
 
-    forward = torch_forward(torch.compile(merged(subject, torch.bfloat16), dynamic=True))
+    forward = torch_forward(torch.compile(merged(subject, DTYPE), dynamic=True))
 
     def frozen(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         with inductor.patch(freezing=True):
@@ -92,11 +94,11 @@ def quantized(path: Path) -> Path:
 
 
 def openvino(subject: Subject) -> Answer:
-    """OpenVINO in bf16, dynamic shapes, all threads on one batch."""
+    """OpenVINO in the best precision here, dynamic shapes, all threads on one batch."""
     from openvino import Core
 
     settings = {
-        "INFERENCE_PRECISION_HINT": "bf16",
+        "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[BEST],
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }

@@ -19,6 +19,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 import lorasent
 from lorasent.classifier import quiet
+from tests.benchmarks.rate import DTYPE
 from tests.benchmarks.subject import LABELS, Subject
 
 Answer = Callable[[list[str]], NDArray[np.float32]]
@@ -174,8 +175,8 @@ def torch_forward(model: Any) -> Callable[..., NDArray[np.float32]]:
 
 
 def sorted_torch(subject: Subject) -> Answer:
-    """The merged model in bf16, batches sorted by length."""
-    return Sorted(tokenizer_of(subject), torch_forward(merged(subject, torch.bfloat16)))
+    """The merged model in the best precision here, batches sorted by length."""
+    return Sorted(tokenizer_of(subject), torch_forward(merged(subject, DTYPE)))
 
 
 def scorer(**options: Any) -> Callable[[Subject], Answer]:

@@ -1,4 +1,4 @@
-"""The rate at which this machine multiplies bf16 matrices: what no way of scoring in bf16 can exceed."""
+"""The rate at which this machine multiplies matrices, of bf16 where it has that in hardware: what no way of scoring can exceed."""
 
 import time
 from collections import defaultdict
@@ -6,13 +6,23 @@ from collections import defaultdict
 import numpy as np
 import torch
 
+from lorasent import packed
+from lorasent.scoring import uses_bf16
+
+CPU = torch.device("cpu")
+
+BEST = "bf16" if uses_bf16("auto", CPU) else "fp32"
+"""The precision that precision auto means here, and in which those peers answer that have the choice."""
+
+DTYPE = torch.bfloat16 if BEST == "bf16" else torch.float32
+
 SHAPES = ((2048, 2048, 2048), (4096, 4096, 4096), (4096, 768, 3072), (4096, 3072, 768))
 """(rows, inputs, outputs): large cubes, and the feed-forward products of 4096 tokens in DistilBERT's shape."""
 
 
 class MatrixRate:
     """Multiplies now and then, between the peers' turns, and remembers how fast: torch's `matmul`, and oneDNN's linear layer whose
-    weights were laid out beforehand (there only where torch was built with oneDNN).
+    weights were laid out beforehand (where oneDNN is there).
     """
 
     def __init__(self) -> None:
@@ -20,14 +30,12 @@ class MatrixRate:
         self.products = {}
         random = torch.Generator().manual_seed(0)
         for rows, inputs, outputs in SHAPES:
-            left, right = (torch.randn(*shape, generator=random).bfloat16() for shape in ((rows, inputs), (inputs, outputs)))
+            left, right = (torch.randn(*shape, generator=random).to(DTYPE) for shape in ((rows, inputs), (inputs, outputs)))
             shape = f"{rows} x {inputs} x {outputs}"
             self.products[f"matmul {shape}"] = lambda left=left, right=right: left @ right
-            if torch.backends.mkldnn.is_available():
-                packed = torch.ops.mkldnn._reorder_linear_weight(right.T.contiguous(), rows)
-                self.products[f"prepacked {shape}"] = lambda left=left, packed=packed: torch.ops.mkldnn._linear_pointwise(
-                    left, packed, None, "none", [], ""
-                )
+            if packed.available(CPU, DTYPE):
+                product = packed.pack(right.T.contiguous(), None, rows)
+                self.products[f"prepacked {shape}"] = lambda left=left, product=product: product(left)
 
     def measure(self, repeats: int = 3) -> None:
         """A sample of each product: the fastest of a few in a row."""

@@ -9,6 +9,9 @@ from lorasent import files
 KINDS = {"amx": "With AMX", "avx512-bf16": "With AVX-512, without AMX", "no-bf16": "Without bf16"}
 """Machines whose figures stand beside each other: by what they multiply bf16 matrices with."""
 
+PRODUCTS = {"matmul": "torch", "prepacked": "weights laid out beforehand"}
+"""The ways in which matrices are multiplied, and how they are told."""
+
 
 def kind(machine) -> str:
     """Which of KINDS a machine is."""
@@ -37,12 +40,14 @@ def into_readme(path: Path, folder: Path) -> None:
 
 def _heading(measured) -> str:
     scoring, rate, machine, settings = (measured[key] for key in ("scoring", "matrix_rate", "machine", "settings"))
+    products = [f"{rate[way] / 1e12:.2f} ({how})" for way, how in PRODUCTS.items() if rate[way]]
+    precision = "fp32" if kind(machine) == "no-bf16" else "bf16"
     commit = measured["commit"][:12] + (", changed since" if measured["changed_since"] else "")
     return (
         f"**{KINDS[kind(machine)]}.** {scoring['reviews']} IMDB test reviews, {scoring['tokens']:,} tokens; DistilBERT's shape, at "
         f"most 512 tokens; {settings['threads']} threads on {machine['cores']} cores; {settings['rounds']} rounds in turn. Beside "
-        f"them the machine multiplied bf16 matrices at {rate['matmul'] / 1e12:.2f} (torch) and {rate['prepacked'] / 1e12:.2f} "
-        f"(weights laid out beforehand) Tflop/s; the share is of the faster. Commit {commit}."
+        f"them the machine multiplied {precision} matrices at {' and '.join(products)} Tflop/s; the share is of the faster. "
+        f"Commit {commit}."
     )
 
 

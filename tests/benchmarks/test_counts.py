@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lorasent import engine, machine, packed
+from lorasent import engine, machine
 from lorasent import golden as goldens
 from lorasent.pytest_plugin import is_update
 from tests.benchmarks import counts
@@ -33,11 +33,10 @@ def test_a_review_costs_what_it_did(golden, record):
 
 
 @pytest.mark.slow
+@pytest.mark.onednn("bfloat16")
 @pytest.mark.golden(KERNELS)
 def test_torch_is_asked_for_no_more_than_before(golden, record, request, monkeypatch):
     """Calls and bytes allocated, of one scoring; they belong to the versions of the libraries that they were counted under."""
-    if not packed.available(torch.device("cpu"), torch.bfloat16):
-        pytest.skip("counted where oneDNN multiplies in bf16")
     path, today = FOLDER / f"{KERNELS}.json", machine.libraries()
     if path.is_file() and not is_update(request.config):
         then = goldens.read(path).libraries

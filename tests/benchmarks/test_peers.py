@@ -50,8 +50,8 @@ def test_peers_give_the_adapters_logits_in_input_order(subject, reference, name)
     np.testing.assert_allclose(peers.prepared(name, "", PLAIN[name], subject).answer(TEXTS), reference, atol=1e-5)
 
 
-def test_sorted_torch_gives_them_in_bf16(subject, reference):
-    """Planned batches come back in input order under every budget, and their padding is counted."""
+def test_sorted_torch_gives_them_in_the_best_precision(subject, reference):
+    """To 0.05, as bf16 rounds where the machine has it. Under every budget they are in input order, and padding is counted."""
     sorted_torch = peers.sorted_torch(subject)
     lengths = [len(ids) for ids in sorted_torch.tokenizer(TEXTS, truncation=True, max_length=512)["input_ids"]]
     for sorted_torch.budget, padded in ((1, sum(lengths)), (100_000, len(TEXTS) * max(lengths))):
@@ -147,7 +147,7 @@ def test_a_run_ends_in_figures_a_plot_and_tables(tmp_path, monkeypatch, capsys):
     sizes = ["--reviews", "6", "--rounds", "2", "--short", "3", "--steps", "2", "--threads", str(torch.get_num_threads())]
     monkeypatch.setattr(sys, "argv", ["bench", *sizes, "--out", str(tmp_path / "out")])
     bench.main()
-    assert "| torch | bf16, sorted |" in capsys.readouterr().out
+    assert f"| torch | {rate.BEST}, sorted |" in capsys.readouterr().out
     (measured,) = (tmp_path / "out").glob("*.json")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [measured.name, f"{measured.stem}.svg"]
 
@@ -167,6 +167,16 @@ def test_the_page_has_the_tables_of_each_kind_of_machine_between_its_marks(tmp_p
     assert text.endswith(f"![Time over lorasent's]({runs}/avx512-bf16.svg)\n<!-- end of peers -->\nafter\n")
     assert text.count("\n| lorasent, invariant |") == 4
     assert "stale tables" not in text
+
+
+def test_a_run_without_bf16_says_so():
+    """It is of a kind of its own, its matrices were fp32, and where there was no oneDNN none were laid out for it."""
+    measured = json.loads(Path("golden/benchmarks/peers/amx.json").read_bytes())
+    measured["machine"] |= {"amx": False, "avx512_bf16": False}
+    measured["matrix_rate"] |= {"matmul": 2e11, "prepacked": 0.0}
+    assert table.kind(measured["machine"]) == "no-bf16"
+    assert table.page(measured).startswith("**Without bf16.** ")
+    assert "multiplied fp32 matrices at 0.20 (torch) Tflop/s" in table.page(measured)
 
 
 def test_the_readme_shows_the_published_runs():

@@ -12,10 +12,10 @@ from lorasent.evidence import LiveSubject
 from lorasent.gate.cost import operations
 from lorasent.gate.latency import ratio
 from lorasent.pytest_plugin import folder
-from lorasent.scoring import uses_bf16
 from lorasent.training import Listener
 from tests.benchmarks import floors
 from tests.benchmarks.against import ROOT, THRESHOLD, Subject, workers
+from tests.benchmarks.rate import DTYPE
 from tests.benchmarks.workloads import SHORT, VERDICT, reviews, scorer_on
 from tests.support.references import REFERENCE, make_patterned_adapters
 
@@ -28,8 +28,6 @@ BULK = {"cpu": 64, "cuda": 4096}
 BULK_ROUNDS = 5
 TRAINED = {"cpu": 64, "cuda": 500}
 """Training reviews: 4 a step."""
-
-DTYPE = torch.bfloat16 if uses_bf16("auto", torch.device("cpu")) else torch.float32
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from lorasent.recipe import Base, Encoding, Lora
 from lorasent.scoring import Scorer, fill, matrices
 from tests.support.bases import CONFIGS, LABELS
 
-BF16 = packed.available(torch.device("cpu"), torch.bfloat16)
 KNOWN = ("bert", "distilbert", "electra", "roberta")
 TEXTS = [*read("embedded:validation", LABELS).texts[:30], "good", "bad", "a film", "so good", "so bad", ""]
 
@@ -39,22 +38,32 @@ def trained(bases):
     return trained
 
 
+def has_its_engine(scorer):
+    """Whether a scorer has an engine just where oneDNN multiplies in its precision."""
+    dtype = torch.bfloat16 if scorer.bf16 else torch.float32
+    return (scorer._engine is not None) is packed.available(torch.device("cpu"), dtype)
+
+
 @pytest.mark.parametrize(
     ("name", "variant"),
     [*((name, {}) for name in KNOWN), ("bert", {"use_rslora": True}), ("bert", {"use_dora": True})],
     ids=lambda value: value if isinstance(value, str) else next(iter(value), "LoRA"),
 )
 def test_the_engine_answers_as_the_model(trained, name, variant):
-    """Texts of many lengths, some alike, have the logits that the model gives each by itself, to 1e-5 in float32."""
+    """Texts of many lengths, some alike, have the logits that the model gives each by itself, to 1e-5 in float32.
+
+    So they have where there is no oneDNN, and the model answers.
+    """
     model, encoder = trained(name, **variant)
     scorer = Scorer(model, encoder, LABELS)
-    assert scorer._engine is not None
+    assert has_its_engine(scorer)
     expected = answer(model, encoder, TEXTS)
     assert expected.std() > 0.1
     np.testing.assert_allclose(scorer.logits(TEXTS), expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(np.concatenate([scorer.logits([text]) for text in TEXTS]), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.onednn("float32")
 @pytest.mark.parametrize("tile", [8, 16])
 def test_the_engine_answers_as_the_model_on_every_machine(trained, monkeypatch, tile):
     """Rows and keys in eights or in sixteens, whichever suits the machine: the model's logits, alone and together."""
@@ -106,6 +115,7 @@ def test_no_neighbour_moves_a_bit_without_an_engine(trained, name):
     np.testing.assert_array_equal(np.concatenate([scorer.logits([text]) for text in TEXTS]), together)
 
 
+@pytest.mark.onednn("float32")
 @pytest.mark.parametrize("width", [30, 32])
 def test_a_width_whose_head_moves_bits_has_no_invariant_engine(width):
     """No multiple of 4: a row's place would show."""
@@ -117,6 +127,7 @@ def test_a_width_whose_head_moves_bits_has_no_invariant_engine(width):
     assert engine.build(model, bf16=False, invariant=False) is not None
 
 
+@pytest.mark.onednn("float32")
 def test_an_engine_keeps_no_weight_twice(trained):
     """Of the layers' weights it has the packed ones alone."""
     built = engine.build(trained("bert")[0], bf16=False, invariant=False)
@@ -129,12 +140,10 @@ def test_an_engine_keeps_no_weight_twice(trained):
 @pytest.mark.parametrize("name", KNOWN)
 def test_no_neighbour_moves_a_bit(trained, monkeypatch, name, precision):
     """Invariant answers are the same bits alone, in pairs, all together, and backwards: of short reviews and of longer ones."""
-    if precision == "bf16" and not BF16:
-        pytest.skip("oneDNN does not multiply in bf16 here")
     monkeypatch.setattr(engine, "SHORT", 20)
     model, encoder = trained(name)
     scorer = Scorer(model, encoder, LABELS, precision, invariant=True)
-    assert scorer._engine is not None
+    assert has_its_engine(scorer)
     together = scorer.logits(TEXTS)
     np.testing.assert_array_equal(scorer.logits(TEXTS[::-1])[::-1], together)
     for row in (0, 1, 7, 30, 35):
@@ -142,6 +151,7 @@ def test_no_neighbour_moves_a_bit(trained, monkeypatch, name, precision):
         np.testing.assert_array_equal(scorer.logits([TEXTS[row - 1], TEXTS[row]])[1], together[row])
 
 
+@pytest.mark.onednn("float32")
 def test_the_shape_of_an_invariant_answer_follows_from_the_reviews_own_length(trained):
     """However few the tokens beside it; a kernel chosen by their number would move bits. Without the promise few rows do."""
     model, _ = trained("bert")
@@ -165,7 +175,7 @@ def test_a_matrix_holds_reviews_of_one_capacity(lengths, invariant):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not BF16, reason="oneDNN does not multiply in bf16 here")
+@pytest.mark.onednn("bfloat16")
 def test_no_neighbour_moves_a_bit_of_the_embedded_base(bases):
     """The same of the embedded base in bf16, over more reviews than one matrix holds."""
     base = find("embedded")
@@ -179,6 +189,7 @@ def test_no_neighbour_moves_a_bit_of_the_embedded_base(bases):
     np.testing.assert_array_equal(np.concatenate([scorer.logits(texts[row : row + 3]) for row in range(0, 40, 3)]), together)
 
 
+@pytest.mark.onednn("float32")
 def test_a_review_longer_than_the_matrix_is_answered(bases):
     """A base with room for more tokens than the matrix has rows answers such a review as the model does."""
     config = type(CONFIGS["bert"])(**{**CONFIGS["bert"].to_dict(), "max_position_embeddings": 4096, "vocab_size": 100})

@@ -1,10 +1,18 @@
-"""What this process tells the C library of its memory."""
+"""What this machine offers by its processor and its environment, and what this process tells the C library of its memory."""
 
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
+import torch
+
+from lorasent import machine, packed
+from lorasent.scoring import uses_bf16
+
+CPU = torch.device("cpu")
+FORCED = ("LORASENT_ONEDNN", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 FREED = """
 import numpy as np
@@ -19,6 +27,106 @@ kept = resident()
 machine.release_memory()
 print(kept, resident())
 """
+
+
+@pytest.fixture
+def offers(monkeypatch, tmp_path):
+    """A function that gives the bf16 instructions of a processor with these flags, in this environment."""
+    packed.available(CPU, torch.bfloat16)  # oneDNN reads its own limit once, when it is first asked
+
+    def offers(flags, **environment):
+        (cpuinfo := tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : fpu avx2 {flags} sse2\n")
+        monkeypatch.setattr(machine, "_PROCESSOR", cpuinfo)
+        machine._processor.cache_clear()
+        for name in FORCED:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return machine.bf16()
+
+    yield offers
+    machine._processor.cache_clear()
+
+
+AMX = "avx512_bf16 amx_bf16 amx_tile"
+BOTH = "amx_bf16 avx512_bf16"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "expected"),
+    [
+        ("", {}, ""),
+        ("avx512f avx512bw bf16", {}, ""),
+        ("avx512_bf16", {}, "avx512_bf16"),
+        (AMX, {}, BOTH),
+        (AMX, {"ONEDNN_MAX_CPU_ISA": "AVX2"}, ""),
+        (AMX, {"ONEDNN_MAX_CPU_ISA": "avx2_vnni_2"}, ""),
+        (AMX, {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, ""),
+        (AMX, {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}, "avx512_bf16"),
+        ("", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}, ""),
+        (AMX, {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_AMX"}, BOTH),
+        (AMX, {"ONEDNN_MAX_CPU_ISA": "a word that oneDNN does not know"}, BOTH),
+        (AMX, {"DNNL_MAX_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": ""}, ""),
+        (AMX, {"DNNL_MAX_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "ALL"}, BOTH),
+        (AMX, {"LORASENT_ONEDNN": "0"}, ""),
+        (AMX, {"LORASENT_ONEDNN": ""}, BOTH),
+    ],
+    ids=[
+        "none", "of another processor's name", "AVX-512", "AMX", "limited to AVX2", "in small letters", "emulated", "less AMX",
+        "limited to what is not there", "limited to all", "no limit", "by the old name",
+        "by the new name first", "no oneDNN", "empty",
+    ],
+)  # fmt: skip
+def test_bf16_is_what_the_processor_has_and_the_environment_leaves(offers, flags, environment, expected):
+    """oneDNN's own limit and LORASENT_ONEDNN take from what /proc/cpuinfo names, and add nothing."""
+    assert offers(flags, **environment) == expected
+
+
+def test_where_no_file_tells_torch_does(monkeypatch, tmp_path):
+    """Not on Linux: the same two names."""
+    monkeypatch.setattr(machine, "_PROCESSOR", tmp_path / "missing")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert machine._processor.__wrapped__() == ("avx512_bf16",)
+
+
+ASKED = """
+import torch
+from lorasent import machine, packed
+bf16 = bool(machine.bf16())
+if bf16 or not packed.available(torch.device("cpu"), torch.bfloat16):
+    print(bf16, packed.available(torch.device("cpu"), torch.bfloat16))
+else:
+    print("emulated")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", ["AVX2", "AVX512_CORE_BF16"])
+def test_onednn_agrees(limit):
+    """In a process under a limit, what is said to multiply in bf16 does; what is not is refused by oneDNN, or emulated."""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": limit}
+    done = subprocess.run([sys.executable, "-c", ASKED], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() in ("True True", "False False", "emulated")
+
+
+def test_auto_is_bf16_only_where_onednn_multiplies_it_in_hardware(offers):
+    """A processor without it, one that may not use it, and one whose oneDNN is turned off: fp32."""
+    onednn = packed.available(CPU, torch.float32)
+    offers("avx512_bf16")
+    assert uses_bf16("auto", CPU) is packed.available(CPU, torch.bfloat16)
+    for flags, environment in (("", {}), (AMX, {"ONEDNN_MAX_CPU_ISA": "AVX2"}), (AMX, {"LORASENT_ONEDNN": "0"})):
+        offers(flags, **environment)
+        assert not uses_bf16("auto", CPU)
+        assert uses_bf16("bf16", CPU)
+        assert packed.available(CPU, torch.float32) is (onednn and not environment.get("LORASENT_ONEDNN"))
+
+
+def test_torchs_own_switch_turns_onednn_off_too(monkeypatch):
+    """Whoever disables it in torch gets no packed products, and no bf16 unless it is asked for."""
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert not packed.available(CPU, torch.float32)
+    assert not uses_bf16("auto", CPU)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")

@@ -132,7 +132,7 @@ def test_planted_label_errors_are_found():
 @pytest.mark.real_data
 def test_real_reviews_are_told(real_data):
     """200 IMDB test reviews, most of them cut: mistakes, words inside what was read, and planted label errors found."""
-    scorer, reviews = load(REFERENCE, "auto"), read(str(real_data / "imdb_test_5000.parquet"), LABELS).sample(200, 0, LABELS)
+    scorer, reviews = load(REFERENCE), read(str(real_data / "imdb_test_5000.parquet"), LABELS).sample(200, 0, LABELS)
     found = mistakes.find(scorer, reviews, scorer.logits(reviews.texts), top=5)
     assert 10 < found.count < 60
     for one in found.worst:

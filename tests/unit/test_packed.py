@@ -7,6 +7,7 @@ from torch.nn import functional
 from lorasent import packed
 
 
+@pytest.mark.onednn("float32")
 @pytest.mark.parametrize("rows", [1, 447, 448, 1000, 1343, 1344])
 @pytest.mark.parametrize("added", [False, True], ids=["plain", "added"])
 def test_a_packed_product_is_the_linear_layers(rows, added):
@@ -20,6 +21,7 @@ def test_a_packed_product_is_the_linear_layers(rows, added):
     torch.testing.assert_close(product(states, other) if added else product(states), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.onednn("float32")
 @pytest.mark.parametrize(("rows", "blocks"), [(447, 1), (448, 2), (1343, 6), (1344, 1)])
 def test_rows_at_which_the_rate_halves_are_cut_into_blocks(monkeypatch, rows, blocks):
     """Those numbers and no other."""
@@ -30,6 +32,7 @@ def test_rows_at_which_the_rate_halves_are_cut_into_blocks(monkeypatch, rows, bl
     assert [len(part) for part in asked or [found]] == [*[packed.BLOCK] * (blocks - 1), rows - packed.BLOCK * (blocks - 1)]
 
 
+@pytest.mark.onednn("float32")
 def test_an_activation_is_of_the_product():
     """GELU of the linear layer's output, to 1e-4."""
     random = torch.Generator().manual_seed(0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lorasent import packed, tuning
+from lorasent import tuning
 from lorasent.base import find
 from lorasent.classifier import build
 from lorasent.data import read
@@ -11,7 +11,6 @@ from lorasent.encoding import Encoder
 from lorasent.recipe import Base, Encoding, Lora
 from tests.support.bases import CONFIGS, LABELS
 
-BF16 = packed.available(torch.device("cpu"), torch.bfloat16)
 KNOWN = {"bert", "distilbert", "electra", "roberta"}
 TEXTS = read("embedded:train", LABELS).texts[:5]
 
@@ -55,6 +54,7 @@ def agree(model, encoder, ids):
         assert (found[key] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-7, key
 
 
+@pytest.mark.onednn("float32")
 @pytest.mark.parametrize(
     ("name", "targets", "variant"),
     [
@@ -72,6 +72,7 @@ def test_loss_and_gradients_are_the_models(prepared, name, targets, variant):
     agree(model, encoder, ids)
 
 
+@pytest.mark.onednn("float32")
 @pytest.mark.parametrize("name", sorted(KNOWN))
 def test_what_drops_is_what_the_model_drops(prepared, monkeypatch, name):
     """With masks that follow from p and the column, and p another for each module, every gradient is the model's."""
@@ -116,6 +117,7 @@ def test_next_to_everything_may_be_dropped():
     assert (tuning._kept(torch.empty(1000, 1000), torch.nn.Dropout(0.999999)) > 0).double().mean() < 1e-4
 
 
+@pytest.mark.onednn("float32")
 def test_who_judges_drops_nothing(prepared):
     """A model in evaluation answers twice the same, and in training it does not."""
     model, _, ids = prepared("bert", base_dropout=0.1, lora_dropout=0.1)
@@ -125,7 +127,7 @@ def test_who_judges_drops_nothing(prepared):
     assert torch.equal(tuner.logits(ids), tuner.logits(ids))
 
 
-@pytest.mark.skipif(not BF16, reason="oneDNN does not multiply in bf16 here")
+@pytest.mark.onednn("bfloat16")
 def test_gradients_in_bf16_point_the_same_way():
     """On the embedded base in bf16 the gradient of each layer's matrices has a cosine of 0.98 or more with the float32 one."""
     base = find("embedded")
@@ -144,6 +146,7 @@ def test_gradients_in_bf16_point_the_same_way():
         assert torch.cosine_similarity(found[key].flatten(), gradient.flatten(), dim=0) >= 0.98, key
 
 
+@pytest.mark.onednn("float32")
 def test_a_review_answers_alone_as_among_others(prepared):
     """The loss of a review does not see the reviews beside it: logits alone and together agree to 1e-6."""
     model, _, ids = prepared("bert")
@@ -153,6 +156,7 @@ def test_a_review_answers_alone_as_among_others(prepared):
         assert torch.allclose(tuner.logits([review])[0], together[row], atol=1e-6)
 
 
+@pytest.mark.onednn("float32")
 def test_weights_that_changed_are_seen(prepared):
     """A step of the optimiser shows in the next answer: nothing that is trained was packed."""
     model, _, ids = prepared("bert")
@@ -178,6 +182,7 @@ def test_what_asks_for_the_model_itself_gets_no_tuner(prepared, name, options):
     assert tuning.build(model, bf16=False) is None
 
 
+@pytest.mark.onednn("float32")
 @pytest.mark.parametrize("part", ["layer.1.output.LayerNorm.weight", "layer.0.output.dense.base_layer.weight"])
 def test_who_trains_part_of_a_layer_whole_gets_no_tuner(prepared, part):
     """A base may lack it, so that it is new: packed, or made bf16, it would stay as it began."""
