@@ -23,8 +23,8 @@ TILE = 16 if "amx_bf16" in machine.bf16() else 8
 
 def available(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether this machine multiplies so: on the CPU, where oneDNN is there, is not turned off, and takes the number format."""
-    onednn = torch.backends.mkldnn
-    if device.type != "cpu" or not (machine.onednn() and onednn.is_available() and onednn.enabled):
+    there = torch._C._has_mkldnn and torch._C._get_mkldnn_enabled()
+    if device.type != "cpu" or not (there and machine.onednn()):
         return False
     return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 

@@ -18,7 +18,7 @@ INPUTS = ("input_ids", "attention_mask")
 def compiled(subject: Subject) -> Answer:
     """The merged model in the best precision here through inductor.
 
-    Any number of reviews of any length go through one graph (a review alone through another). Its weights are frozen into the graph,
+    Any number of reviews of any length go through one graph, a review alone through another. Weights are frozen into the graph and
     laid out for oneDNN: without that it is slower. Inductor reads the setting when it compiles, and a second compiled copy of the
     model in one process would be given the first one's graph.
     """

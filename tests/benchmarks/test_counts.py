@@ -9,6 +9,8 @@ from lorasent.pytest_plugin import is_update
 from tests.benchmarks import counts
 from tests.support.references import FOLDER, REFERENCE
 
+pytestmark = pytest.mark.processor
+
 KERNELS = "benchmarks/kernels"
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 

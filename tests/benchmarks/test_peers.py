@@ -19,6 +19,8 @@ from tests.benchmarks import bench, exported, peers, plot, rate, table, trainers
 from tests.benchmarks.ratios import ratio
 from tests.benchmarks.subject import LABELS, make_subject, operations
 
+pytestmark = pytest.mark.processor
+
 TEXTS = ["it was a good movie", "not worth the time", "The plot is thin. " * 30 + "Still, I loved it.", "a waste"]
 
 PLAIN = {

@@ -12,6 +12,8 @@ from tests.support.drift import WHY, tolerance
 from tests.support.plain_distilbert import PlainDistilBert
 from tests.support.references import make_patterned_adapters, patterned_texts, rows
 
+pytestmark = pytest.mark.processor
+
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):

@@ -17,6 +17,8 @@ from lorasent.scoring import Scorer, load
 from tests.support.drift import WHY, tolerance
 from tests.support.references import COMMAND, LABELS, REFERENCE, embedded_texts, rows
 
+pytestmark = pytest.mark.processor
+
 
 def producer():
     """Who made the goldens of the reference adapter."""

@@ -6,6 +6,8 @@ from lorasent.recipe import Recipe
 from lorasent.training import train
 from tests.support.references import SCHEDULE
 
+pytestmark = pytest.mark.processor
+
 
 @pytest.mark.golden("tables/small-epochs")
 def test_a_small_run_gives_the_recorded_epoch_table(golden, small_recipe, tmp_path):

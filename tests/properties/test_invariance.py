@@ -17,6 +17,8 @@ from lorasent.recipe import Base, Encoding, Lora
 from lorasent.scoring import Scorer
 from tests.support.bases import LABELS, quick
 
+pytestmark = pytest.mark.processor
+
 TOLERANCE = 1e-5
 """Of 2,000 reviews, batching moved no logit by more than 1.6e-6; from review to review they differ by 1e-2 and more."""
 

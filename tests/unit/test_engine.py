@@ -15,6 +15,8 @@ from lorasent.recipe import Base, Encoding, Lora
 from lorasent.scoring import Scorer, fill, matrices
 from tests.support.bases import CONFIGS, LABELS
 
+pytestmark = pytest.mark.processor
+
 KNOWN = ("bert", "distilbert", "electra", "roberta")
 TEXTS = [*read("embedded:validation", LABELS).texts[:30], "good", "bad", "a film", "so good", "so bad", ""]
 

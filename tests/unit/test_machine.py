@@ -11,14 +11,17 @@ import torch
 from lorasent import machine, packed
 from lorasent.scoring import uses_bf16
 
+pytestmark = pytest.mark.processor
+
 CPU = torch.device("cpu")
 FORCED = ("LORASENT_ONEDNN", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 FREED = """
+import resource
 import numpy as np
 from lorasent import machine
 def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 machine.keep_memory()
 blocks = [np.ones(1 << 20) for _ in range(64)]
 pin = [block for number, block in enumerate(blocks) if number % 8 == 7]
@@ -127,6 +130,21 @@ def test_torchs_own_switch_turns_onednn_off_too(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
     assert not packed.available(CPU, torch.float32)
     assert not uses_bf16("auto", CPU)
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}, {"LORASENT_ONEDNN": "0"}], ids=["free", "limited to AVX2", "no oneDNN"]
+)
+def test_doctor_says_what_the_environment_leaves(offers, lorasent, environment):
+    """Of a processor with AMX: what oneDNN may multiply with, whether it is there, and what precision auto then is."""
+    named = offers(AMX, **environment)
+    rows = {line[:14].rstrip(): line[14:] for line in lorasent("doctor").stdout.splitlines()}
+    if named and packed.available(CPU, torch.bfloat16):
+        assert rows["bf16"] == "in hardware, amx_bf16 avx512_bf16 (precision auto = bf16)"
+    else:
+        assert rows["bf16"] == "not in hardware (precision auto = fp32; bf16, asked for, is slower still)"
+    there = packed.available(CPU, torch.float32)
+    assert rows["onednn"] == ("yes" if there else "no: the model itself answers, more slowly")
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")

@@ -6,6 +6,8 @@ from torch.nn import functional
 
 from lorasent import packed
 
+pytestmark = pytest.mark.processor
+
 
 @pytest.mark.onednn("float32")
 @pytest.mark.parametrize("rows", [1, 447, 448, 1000, 1343, 1344])

@@ -12,6 +12,8 @@ from lorasent.scoring import load
 from tests.support.bases import LABELS
 from tests.support.references import REFERENCE
 
+pytestmark = pytest.mark.processor
+
 EVERY = Augmentation(window=100, sentence_dropout=0.3, synonyms=0.3, typos=0.03, markup=0.3)
 """The settings whose figures stand in the README."""
 

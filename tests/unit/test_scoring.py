@@ -13,6 +13,8 @@ from lorasent.data import read
 from lorasent.errors import DataError, LorasentError
 from lorasent.scoring import TOKENS_PER_BATCH, load, plan_batches
 
+pytestmark = pytest.mark.processor
+
 
 @given(st.lists(st.integers(1, 5000), max_size=300))
 def test_a_plan_holds_each_row_once_within_the_budget(lengths):

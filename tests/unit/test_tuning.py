@@ -11,6 +11,8 @@ from lorasent.encoding import Encoder
 from lorasent.recipe import Base, Encoding, Lora
 from tests.support.bases import CONFIGS, LABELS
 
+pytestmark = pytest.mark.processor
+
 KNOWN = {"bert", "distilbert", "electra", "roberta"}
 TEXTS = read("embedded:train", LABELS).texts[:5]
 
