@@ -10,8 +10,9 @@ from lorasent import augmentation
 from lorasent.data import are_poles
 from lorasent.recipe import Training
 from lorasent.run import Epoch, Listener, Prepared, Trained
-from lorasent.scoring import Prediction
+from lorasent.scoring import Prediction, uses_bf16
 from lorasent.text import MESSAGE, shown
+from lorasent.trainer import device
 
 TRIED = 200
 """Training reviews among which an example of what augmentation does is looked for."""
@@ -83,7 +84,8 @@ class Printer(Listener):
 
 def _describe(run: Prepared) -> Iterator[str]:
     recipe, parameters = run.recipe, run.parameters
-    yield f"Base: {run.base.name} (sha256 {run.base.sha256[:12]}…), {'bf16' if run.bf16 else 'fp32'}"
+    emulated = "" if uses_bf16("auto", device()) else ", emulated: on this machine fp32 is many times as fast"
+    yield f"Base: {run.base.name} (sha256 {run.base.sha256[:12]}…), {f'bf16{emulated}' if run.bf16 else 'fp32'}"
     for name, reviews in (("Train", run.train), ("Validation", run.validation)):
         balance = ", ".join(f"{count} {label}" for label, count in reviews.counts(recipe.base.labels).items())
         yield f"{name}: {reviews.source}, {len(reviews)} reviews ({balance})"

@@ -197,7 +197,7 @@ def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
 def uses_bf16(precision: Precision, device: torch.device) -> bool:
     """Whether a precision means bf16 on a device: "auto" takes it where that multiplies bf16 matrices in hardware.
 
-    Asked for by name it is taken everywhere; a processor without it emulates it, slowly. Raises LorasentError for an unknown precision.
+    Asked for by name it is taken everywhere: emulated, slowly, where the processor lacks it. Raises LorasentError for another word.
     """
     if precision not in get_args(Precision):
         raise LorasentError(f"precision {shown(precision)}: allowed are {', '.join(get_args(Precision))}")

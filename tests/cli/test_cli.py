@@ -476,6 +476,7 @@ def test_doctor_tells_each_row_on_its_own(lorasent, monkeypatch, broken):
         "datasets",
         "python",
         "processor",
+        "onednn",
         "bf16",
         "gpu",
         "embedded_base",

@@ -1,5 +1,6 @@
 """What this machine offers by its processor and its environment, and what this process tells the C library of its memory."""
 
+import json
 import os
 import platform
 import subprocess
@@ -142,9 +143,21 @@ def test_doctor_says_what_the_environment_leaves(offers, lorasent, environment):
     if named and packed.available(CPU, torch.bfloat16):
         assert rows["bf16"] == "in hardware, amx_bf16 avx512_bf16 (precision auto = bf16)"
     else:
-        assert rows["bf16"] == "not in hardware (precision auto = fp32; bf16, asked for, is slower still)"
+        assert rows["bf16"] == "not in hardware (precision auto = fp32; bf16 is emulated, many times as slow)"
     there = packed.available(CPU, torch.float32)
     assert rows["onednn"] == ("yes" if there else "no: the model itself answers, more slowly")
+
+
+@pytest.mark.parametrize("named", ["avx512_bf16", ""], ids=["in hardware", "emulated"])
+def test_bf16_that_is_asked_for_is_taken_and_said_to_be_emulated_where_it_is(offers, lorasent, small_recipe, named):
+    """Training goes on all the same, and its adapter answers in bf16."""
+    offers(named)
+    setting = ("--set", "training.precision=bf16", "--set", "training.epochs=1")
+    done = lorasent("train", small_recipe, "--out", "mine", *setting)
+    assert done.returncode == 0, done.stderr
+    emulated = not (named and packed.available(CPU, torch.bfloat16))
+    assert (", bf16, emulated: on this machine fp32 is many times as fast\n" in done.stderr) is emulated
+    assert json.loads(lorasent("predict", "mine", "good", "--precision", "bf16").stdout)["text"] == "good"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
