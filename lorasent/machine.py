@@ -26,7 +26,7 @@ _LIMITS = {
 """The bf16 instructions that oneDNN may still use, by what ONEDNN_MAX_CPU_ISA limits it to. Any other value is no limit to it."""
 
 ONEDNN_VARIABLE = "LORASENT_ONEDNN"
-"""Environment variable; 0: nothing is asked of oneDNN, as where torch was built without it."""
+"""Environment variable; 0: nothing is asked of oneDNN, by torch neither, as where torch was built without it."""
 
 LIBRARIES = ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 

@@ -20,6 +20,9 @@ WIDTH, BLOCK = 768, 256
 TILE = 16 if "amx_bf16" in machine.bf16() else 8
 """Rows that a small product had best be a multiple of. AMX takes sixteen at a time; without it, each row costs."""
 
+if not machine.onednn():
+    torch._C._set_mkldnn_enabled(False)  # for torch's own products, too, and in every process alike: their bits differ
+
 
 def available(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether this machine multiplies so: on the CPU, where oneDNN is there, is not turned off, and takes the number format."""

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from lorasent import machine
 from tests.support.bases import make_base, write_small_recipe
 
 pytest_plugins = ["pytester", "tests.benchmarks.plugin"]
@@ -34,15 +33,6 @@ settings.register_profile(
     max_examples=30,
     phases=[Phase.explicit, Phase.generate],
 )
-
-
-def pytest_configure() -> None:
-    """Takes oneDNN from torch where it is turned off for lorasent: what then answers is what answers in a torch without it."""
-    if not machine.onednn():
-        import torch
-
-        torch._C._has_mkldnn = False
-        torch.backends.mkldnn.enabled = False
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

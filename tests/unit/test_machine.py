@@ -114,6 +114,15 @@ def test_onednn_agrees(limit):
     assert done.stdout.strip() in ("True True", "False False", "emulated")
 
 
+@pytest.mark.slow
+def test_no_onednn_is_none_for_torch_either():
+    """In a process that was told so before it begins: bits would differ between that and what it starts."""
+    code = "import torch; from lorasent import packed; print(torch.backends.mkldnn.enabled)"
+    environment = {**os.environ, machine.ONEDNN_VARIABLE: "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
 def test_auto_is_bf16_only_where_onednn_multiplies_it_in_hardware(offers):
     """A processor without it, one that may not use it, and one whose oneDNN is turned off: fp32."""
     onednn = packed.available(CPU, torch.float32)
