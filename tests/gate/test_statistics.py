@@ -174,7 +174,7 @@ def test_f1_is_the_figure_of_evaluate(size, n, seed):
     random = np.random.default_rng(seed)
     labels, logits = random.integers(0, size, n), random.normal(size=(n, size))
     counts = statistics.joint_table(labels, logits.argmax(axis=1), labels, size).sum(axis=2)
-    assert statistics.f1(counts) == pytest.approx(evaluate(logits, labels, "ABCD"[:size]).f1)
+    assert statistics.f1(counts) == pytest.approx(evaluate(logits, labels, list("ABCD"[:size])).f1)
     if size > 2:
         assert statistics.macro_f1(counts) == statistics.f1(counts)
 
