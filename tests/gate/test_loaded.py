@@ -12,7 +12,6 @@ from lorasent.base import find
 from lorasent.classifier import answer
 from lorasent.errors import LorasentError
 from lorasent.evidence import LiveSubject, RecordedSubject, record
-from lorasent.files import sha256
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity import CHECKS, check
 from lorasent.gate.policy import Integrity
@@ -57,7 +56,7 @@ def agree(path, base=None):
     loaded = adapter.assemble(Snapshot(path), find(pinned["name"], None, pinned["sha256"]), recipe.base, recipe.encoding, {})
     said["probes"]["logits"] = answer(loaded.model, loaded.encoder, said["probes"]["texts"]).astype(np.float64).tolist()
     said["tokenizer_sha256"] = loaded.encoder.fingerprint
-    said["files"] = {file.name: sha256(file) for file in path.iterdir() if file.name not in (MANIFEST, "README.md")}
+    said["files"] = Snapshot(path).listed
     (path / MANIFEST).write_text(json.dumps(said))
 
 
@@ -183,7 +182,7 @@ def test_a_tokenizer_is_made_of_its_own_files(candidate, small_adapter, tmp_path
 
 def listed(path):
     """The hashes of a directory's files."""
-    return {file.name: sha256(file) for file in path.iterdir() if file.name not in (MANIFEST, "README.md")}
+    return Snapshot(path).listed
 
 
 def added(token):

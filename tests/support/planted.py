@@ -59,8 +59,8 @@ FAULTS = (
     Fault(
         "one token too many",
         "encoding.py",
-        "self.tokenizer.model_max_length = encoding.max_length",
-        "self.tokenizer.model_max_length = encoding.max_length + 1",
+        "tokenizer.model_max_length = max_length",
+        "tokenizer.model_max_length = max_length + 1",
         ENCODING,
     ),
     Fault("padding is attended to", "encoding.py", '"attention_mask": mask}', '"attention_mask": np.ones_like(mask)}', ENCODING),
@@ -102,8 +102,8 @@ FAULTS = (
     Fault(
         "text is not lower-cased",
         "encoding.py",
-        "trust_remote_code=False,\n",
-        "trust_remote_code=False,\n                do_lower_case=False,\n",
+        "trust_remote_code=False, **options)",
+        'trust_remote_code=False, **{"do_lower_case": False, **options})',
         GOLDENS,
     ),
     Fault("the learning rate does not warm up", "trainer.py", "int(settings.warmup * run.steps)", "0", GOLDENS),
