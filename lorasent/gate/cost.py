@@ -52,12 +52,15 @@ def operations(subject: LiveSubject) -> list[float]:
     from torch.utils.flop_counter import FlopCounterMode
 
     model: Any = subject.scorer.model
+    encoder = subject.scorer.encoder
+    (*_, last), *_ = encoder.encode(["a"])  # BART and T5 answer at the token that ends a text
     counts = []
     implementation = model.config._attn_implementation  # noqa: SLF001 - there is no public way to read it
     model.set_attn_implementation("eager")  # whose every product the counter sees
     try:
         for length in LENGTHS:
-            ids = torch.full((1, length), subject.scorer.encoder.pad_id)
+            ids = torch.full((1, length), encoder.pad_id)
+            ids[0, -1] = last
             with FlopCounterMode(display=False) as counter, torch.inference_mode():
                 model(input_ids=ids, attention_mask=torch.ones_like(ids))
             counts.append(counter.get_total_flops())

@@ -1,13 +1,17 @@
 """Goldens tell a moved environment from a moved model; cost is counted exactly, and latency is a ratio within one run."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification
 from transformers.activations import GELUActivation
 
 from lorasent import evidence, golden
+from lorasent.classifier import quiet
+from lorasent.encoding import Encoder
 from lorasent.evidence import LiveSubject, RecordedSubject
 from lorasent.gate import cost
 from lorasent.gate import golden as differential
@@ -15,8 +19,9 @@ from lorasent.gate.finding import Outcome, settle
 from lorasent.gate.policy import Cost, Golden, Policy
 from lorasent.gate.verdict import judge
 from lorasent.manifest import WEIGHTS
-from lorasent.recipe import Recipe
+from lorasent.recipe import Encoding, Recipe
 from lorasent.training import train
+from tests.interop.test_plain_peft import make
 
 TEXTS = [f"a film of {number} words, {'very ' * number}good" for number in range(20)]
 
@@ -116,6 +121,19 @@ def test_operations_are_counted_exactly(small_adapter):
     assert square > 0
 
 
+@pytest.mark.parametrize("architecture", ["t5", "bart"])
+def test_operations_of_what_answers_at_a_token_of_its_own_are_counted(bases, tmp_path, architecture):
+    """T5 and BART answer at the token that ends a text, and refuse a text without."""
+    base = make(bases, tmp_path, architecture)
+    with quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
+    encoder = Encoder(base, Encoding(max_length=64))
+    constant, linear, square = cost.operations(SimpleNamespace(scorer=SimpleNamespace(model=model, encoder=encoder)))
+    assert constant >= 0
+    assert linear > 0
+    assert square > 0
+
+
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_counting_leaves_the_model_as_it_was(small_adapter, monkeypatch, attention):
     """The attention that it computes with, also where counting fails; what is counted is one review's, padding and all."""
@@ -133,7 +151,9 @@ def test_counting_leaves_the_model_as_it_was(small_adapter, monkeypatch, attenti
     assert [(one["input_ids"].shape, one["attention_mask"].tolist()) for one in asked] == [
         ((1, length), [[1] * length]) for length in cost.LENGTHS
     ]
-    assert {int(token) for one in asked for token in one["input_ids"].unique()} == {subject.scorer.encoder.pad_id}
+    encoder = subject.scorer.encoder
+    ends = [encoder.pad_id, encoder.tokenizer.sep_token_id]
+    assert [one["input_ids"].tolist() for one in asked] == [[[ends[0]] * (n - 1) + ends[1:]] for n in cost.LENGTHS]
     monkeypatch.setattr(flop_counter, "FlopCounterMode", lambda **_: pytest.fail("counting failed"))
     with pytest.raises(pytest.fail.Exception, match="counting failed"):
         cost.operations(subject)
