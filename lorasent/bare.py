@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
 from lorasent.base import BaseModel, find
-from lorasent.classifier import answer, forward, inference, positions, quiet, require_usable
+from lorasent.classifier import answer, forward, has_places, inference, positions, quiet, require_usable
 from lorasent.encoding import Encoder, open_tokenizer
 from lorasent.errors import AdapterError, BaseModelError
 from lorasent.manifest import CONFIG, WEIGHTS
@@ -102,7 +102,8 @@ def read(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor]) -> Bare:
     if count < 2:
         raise AdapterError(f"{snapshot.path / WEIGHTS}: its head has one output (a regression); needs two labels or more")
     settings, named = _labels(base, count, [(beside, "config.json beside it"), (said, "the base's configuration")])
-    encoder, owner = _encoder(snapshot, base, config, {**said, **beside}.get("pad_token_id", config.pad_token_id))
+    room = positions(config) if has_places(outline) else None
+    encoder, owner = _encoder(snapshot, base, config, room, {**said, **beside}.get("pad_token_id", config.pad_token_id))
     rows = _check_vocabulary(outline, encoder, tensors, snapshot.path)
     cut = f"cut on the {encoder.tokenizer.truncation_side} to {encoder.max_length} tokens"
     dtype = str(said.get("dtype") or said.get("torch_dtype") or "float32").removeprefix("torch.")
@@ -202,10 +203,12 @@ def _labels(base: BaseModel, count: int, origins: Sequence[tuple[Mapping[str, An
     return Base(model=base.name, labels=tuple(f"LABEL_{position}" for position in range(count))), "no configuration names them"
 
 
-def _encoder(snapshot: Snapshot, base: BaseModel, config: PreTrainedConfig, model_pad: Any) -> tuple[Encoder, str]:
+def _encoder(
+    snapshot: Snapshot, base: BaseModel, config: PreTrainedConfig, room: int | None, model_pad: Any
+) -> tuple[Encoder, str]:
     """The tokenizer as it was saved, cut as its trainer cut.
 
-    That is as the last call was which was saved in tokenizer.json, else to `model_max_length`, else to the model's positions.
+    That is as the last call was which was saved in tokenizer.json, else to `model_max_length`, else to its positions, `room`.
     """
     where, owned = snapshot.path, TOKENIZER in snapshot.hashes
     for name in TOKENIZER_FILES:
@@ -214,7 +217,6 @@ def _encoder(snapshot: Snapshot, base: BaseModel, config: PreTrainedConfig, mode
         if name in snapshot.hashes and not owned:
             raise AdapterError(f"{where / name}: a tokenizer without {TOKENIZER}; save it whole, with its save_pretrained")
     tokenizer = open_tokenizer(snapshot.folder, where) if owned else open_tokenizer(base.path, base.name)
-    room = positions(config)
     limit = min(tokenizer.model_max_length, room or tokenizer.model_max_length)
     last = (tokenizer.backend_tokenizer.truncation or {}).get("max_length") if owned else None
     if last is not None and last != tokenizer.model_max_length:

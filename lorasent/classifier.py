@@ -35,7 +35,7 @@ QUERY_NAMES = ("query", "q_lin", "query_proj", "q_proj", "Wqkv", "c_attn")
 """What architectures call the query projection: BERT's family, DistilBERT, DeBERTa, Llama's family, ModernBERT, GPT-2."""
 
 
-PADDED = ("roberta", "camembert", "mpnet")
+PADDED = ("roberta", "camembert", "data2vec-text", "lilt", "longformer", "luke", "markuplm", "mpnet", "xmod")
 """Families whose positions begin behind the pad token's id, that many fewer than their configuration says."""
 
 
@@ -65,6 +65,7 @@ def build(base: BaseModel, settings: Base, lora: Lora, encoder: Encoder) -> Peft
     Draws from torch's global random state: seed it before. Raises BaseModelError or RecipeError.
     """
     model, missing = load_base(base, settings, encoder)
+    _require_room(base, model, encoder)  # beyond what it was trained on it would learn little, even where it can be asked
     return adapt(model, lora, _new_modules(model, missing))
 
 
@@ -113,9 +114,8 @@ def load_base(base: BaseModel, settings: Base, encoder: Encoder, rows: int | Non
     strange = [key for key, *_, shape in report["mismatched_keys"] if tuple(shape)[:1] != (len(settings.labels),)]
     if strange:
         raise BaseModelError(f"{base.name}: its config.json gives {strange[0]} another shape than it has in the checkpoint")
-    limit = positions(model.config)
-    if limit is not None and encoder.max_length > limit:
-        raise BaseModelError(f"encoding.max_length = {encoder.max_length}: {base.name} holds {limit} positions")
+    if has_places(model):
+        _require_room(base, model, encoder)
     missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])} & dict(model.named_parameters()).keys()
     backbone = {name for name, _ in model.named_parameters() if name.startswith(f"{model.base_model_prefix}.")}
     if backbone and missing >= backbone:
@@ -127,6 +127,12 @@ def load_base(base: BaseModel, settings: Base, encoder: Encoder, rows: int | Non
         _grow_embeddings(model, len(encoder.tokenizer))
     model.config.pad_token_id = encoder.pad_id
     return model, missing
+
+
+def _require_room(base: BaseModel, model: PreTrainedModel, encoder: Encoder) -> None:
+    limit = positions(model.config)
+    if limit is not None and encoder.max_length > limit:
+        raise BaseModelError(f"encoding.max_length = {encoder.max_length}: {base.name} holds {limit} positions")
 
 
 def require_usable(base: BaseModel) -> None:
@@ -153,6 +159,13 @@ def positions(config: PreTrainedConfig) -> int | None:
             raise BaseModelError("config.json: pad_token_id is missing, the token behind whose id positions begin")
         return limit - config.pad_token_id - 1
     return limit
+
+
+def has_places(model: PreTrainedModel) -> bool:
+    """Whether a model has a table of positions, beyond which it fails; one of relative positions reads texts of any length."""
+    tables = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
+    tables += [name for name, _ in model.named_buffers() if not name.endswith("position_ids")]  # GPT-J's holds sines
+    return any("position" in name or name.endswith("wpe") for name in tables)
 
 
 def count_parameters(model: nn.Module) -> ParameterCount:

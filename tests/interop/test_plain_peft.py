@@ -110,6 +110,11 @@ PADDING_MATTERS = ("convbert", "fnet", "xlnet", "yoso")
 EVERY = [name if place < 3 else pytest.param(name, marks=pytest.mark.slow) for place, name in enumerate(ARCHITECTURES)]
 
 
+def slow(*names):
+    """Parameters of the slow part."""
+    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
 def make(bases, path, architecture, kind=AutoModel, **changes):
     """Writes a base with fixed random weights: the model without a head, or as another kind of model."""
     tokenizer, config = ARCHITECTURES[architecture]
@@ -239,6 +244,27 @@ def test_texts_are_read_as_the_trainer_read_them(bases, tmp_path, architecture, 
     expected, lost = train(make(bases, tmp_path / "base", architecture), tmp_path / "out", **TOKENIZERS[reads])
     assert not lost
     np.testing.assert_allclose(answers(tmp_path / "out"), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["llama", *slow("deberta-v2", "modernbert")])
+def test_relative_positions_have_no_end(bases, tmp_path, architecture):
+    """A tokenizer without a length cuts nothing, and these models answer beyond the positions that their configuration names."""
+    base = make(bases, tmp_path / "base", architecture)
+    expected, lost = train(base, tmp_path / "out", whole=True, opened={"model_max_length": 10**30})
+    assert not lost
+    np.testing.assert_allclose(answers(tmp_path / "out"), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["luke", *slow("roberta", "data2vec-text", "longformer", "gpt2")])
+def test_tables_of_positions_end(bases, tmp_path, architecture):
+    """A text is cut to just so many tokens as a model can be asked, where its tokenizer has no length."""
+    base = make(bases, tmp_path / "base", architecture)
+    train(base, tmp_path / "out", cut=32, whole=True)
+    edit_json(tmp_path / "out" / "tokenizer_config.json", model_max_length=10**30)
+    edit_json(tmp_path / "out" / "tokenizer.json", truncation=None)
+    assert np.isfinite(answers(tmp_path / "out")).all()
+    with pytest.warns(UnverifiedAdapterWarning):
+        assert load(tmp_path / "out").encoder.max_length == 64
 
 
 def test_a_base_of_less_precision_is_told(plain):
