@@ -143,7 +143,7 @@ def _chosen(found: Iterable[str], where: object, choice: Choice) -> list[str]:
     names: dict[str, str] = {}
     for name in found:
         if (key := name.strip().casefold()) in names:
-            both = f"{shown(names[key])} and {shown(name)}"
+            both = f"{shown(names[key])} and {shown(name)}" if key else "without a name"
             raise DataError(f"{where}: two columns cannot be told apart, {both}: rename or remove one")
         names[key] = name
     return list(choice(list(names.values())) if choice else names.values())
@@ -166,14 +166,19 @@ def _name(value: Any, names: Sequence[str]) -> Any:
 
 
 def _classes(features: Mapping[str, Any]) -> Classes:
-    """The class labels among features as `datasets` writes them down; those in lists too."""
+    """The class labels among features as `datasets` writes them down; those in lists too.
+
+    Names that are numbers, but not those of places (stars from 1 to 5), are no ids.
+    """
     found = {}
     for column, kind in features.items():
         feature = kind
         while isinstance(feature, list | dict) and "names" not in feature:
             feature = feature.get("feature") if isinstance(feature, dict) else next(iter(feature), None)
         if isinstance(feature, dict) and feature["names"] and feature.get("_type") == "ClassLabel":
-            found[column] = feature["names"]
+            names = feature["names"]
+            stars = all(name.isdecimal() for name in names) and set(names) != {str(place) for place in range(len(names))}
+            found[column] = [f"class {name}" for name in names] if stars else names
     return found
 
 
@@ -352,9 +357,14 @@ def _card(path: Path) -> Classes:
             cards: dict[str, Any] = {}
             with contextlib.suppress(Exception):  # any project has a README.md; of one that is no card there is nothing to say
                 cards = DatasetInfosDict.from_directory(str(home))
-            card = cards.get(path.name) or next(iter(cards.values()), None)
-            if card and card.features:
-                return _classes(card.features.to_dict())
+            asked = [cards[path.name]] if path.name in cards else cards.values()
+            said = [_classes(card.features.to_dict()) for card in asked if card.features]
+            # Where configurations differ, nobody knows which is meant: no number has a name.
+            return {
+                column: names if all(one.get(column, names) == names for one in said) else []
+                for one in said
+                for column, names in one.items()
+            }
     return {}
 
 

@@ -30,9 +30,10 @@ def shown(value: Any, limit: int = SHOWN) -> str:
     elif isinstance(value, bool | int | float) or value is None:
         text = repr(value) if not isinstance(value, int) or abs(value) < 10**limit else f"an integer of {value.bit_length()} bits"
     else:
-        size = len(value) if hasattr(value, "__len__") else 0
         kind = type(value).__name__[:SHOWN]
-        return f"an object of {size} keys" if isinstance(value, Mapping) else f"{kind} of length {size}"
+        if not hasattr(value, "__len__"):
+            return kind
+        return f"an object of {len(value)} keys" if isinstance(value, Mapping) else f"{kind} of length {len(value)}"
     if len(text) > limit:  # before escaping too: five megabytes are not gone through
         text = _shortened(text, limit)
     text = _COMMAND.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

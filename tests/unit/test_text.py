@@ -35,13 +35,14 @@ def test_what_is_shown_is_one_short_line_that_nothing_obeys(foreign, limit):
         ({"auths": {"secret": 1}}, "an object of 1 keys"),
         (["secret"], "list of length 1"),
         (b"secret", "bytes of length 6"),
+        (object(), "object"),
         (None, "None"),
         (10**5000, "an integer of 16610 bits"),
         (0.5, "0.5"),
     ],
     ids=[
         *("word", "accents and emoji", "line end and command", "escape", "check", "old command", "lone surrogate"),
-        *("object", "list", "bytes", "nothing", "long integer", "number"),
+        *("object", "list", "bytes", "no size", "nothing", "long integer", "number"),
     ],
 )
 def test_foreign_values(value, expected):
