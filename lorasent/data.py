@@ -12,6 +12,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -111,8 +112,10 @@ def read(
     source, the row (from 1) and what was expected there.
     """
     source = _text_of(source)
-    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
-        raise DataError(f"labels: expected a list of names, found {shown(labels)}")
+    labels = _names(labels)
+    for named in (text_column, label_column):
+        if not isinstance(named, str | None):
+            raise DataError(f"a column: expected its name, found {shown(named)} ({type(named).__name__})")
     if is_embedded(source) and not are_poles(labels):
         raise DataError(
             f"{source}: its reviews are Negative and Positive, the labels are {', '.join(map(shown, labels))}: give reviews of "
@@ -121,6 +124,8 @@ def read(
     columns = columns_of(source)
     text = _find(columns, text_column, TEXT_COLUMNS, source, "text")
     label = _find(columns, label_column, LABEL_COLUMNS, source, "label")
+    if text == label:
+        raise DataError(f"{source}: column {shown(text)} cannot be both text and label; name another with --text-column")
     kept = dict(_texts(columns[text], f"{source}: column {text}", skip_empty=skip_empty))
     ids = _label_ids({row: columns[label][row - 1] for row in kept}, labels, f"{source}: column {label}")
     rest = {name: [values[row - 1] for row in kept] for name, values in columns.items() if name not in (text, label)}
@@ -161,6 +166,17 @@ def label_id(name: str, labels: Sequence[str]) -> int | None:
 def are_poles(labels: Sequence[str]) -> bool:
     """Whether labels are a negative and a positive one, in any order and of any case: what the embedded reviews are read as."""
     return len(labels) == len(POLES) and {label_id(pole, labels) for pole in POLES} == {0, 1}
+
+
+def _names(labels: Any) -> tuple[str, ...]:
+    """The names of labels, in the order of their ids: a set has none, a dictionary one of its own."""
+    ordered = isinstance(labels, Iterable) and not isinstance(labels, str | bytes | Mapping | AbstractSet)
+    names = tuple(labels) if ordered else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise DataError(f"labels: expected a list of names, in the order of their ids, found {shown(labels)}")
+    if len(set(map(_folded, names))) < len(names):
+        raise DataError(f"labels: expected names that differ, whatever their case, found {', '.join(map(shown, names))}")
+    return names
 
 
 def _text_of(source: Any) -> str:
@@ -252,6 +268,10 @@ def _label_ids(cells: Mapping[int, Any], labels: Sequence[str], where: str) -> N
             if label is None:
                 allowed = f"{', '.join(map(shown, labels))} or 0 to {len(labels) - 1}"
                 found = "" if _is_missing(cell) else shown(cell)
+                if label_id(text, labels) is not None:
+                    raise DataError(
+                        f"{where}, row {row}: label '{found}' is the name of one label and the id of another; of {allowed}"
+                    )
                 raise DataError(f"{where}, row {row}: unknown label '{found}'; expected {allowed}")
             known[text] = label
         ids.append(known[text])

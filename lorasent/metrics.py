@@ -3,7 +3,8 @@
 `N` is the number of reviews, `L` the number of labels. Logits have shape (N, L), labels (N,) with ids 0 .. L-1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -143,7 +144,7 @@ def by_label(counts: Ints) -> tuple[Floats, Floats, Floats]:
 def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figures:
     """All figures of logits (N, L) against labels (N,), for labels called `names` (L of them). Raises MetricError."""
     array = _logits(logits)
-    if isinstance(names, str) or not hasattr(names, "__len__"):
+    if isinstance(names, str | Mapping | AbstractSet) or not hasattr(names, "__len__"):  # in the order of their ids
         raise MetricError(f"expected a list of label names, found {shown(names)} ({type(names).__name__})")
     if array.shape[1] != len(names):
         raise MetricError(f"logits have {array.shape[1]} columns for {len(names)} labels ({', '.join(names)})")

@@ -451,7 +451,7 @@ def test_a_name_that_may_be_several_is_none(name, labels, meant):
 def test_names_that_are_numbers_are_not_mistaken_for_ids(tmp_path, suffix):
     """With labels 1 and 0 the cell 1 may be the first or the second: refused."""
     WRITERS[suffix](tmp_path / f"in.{suffix}")
-    with pytest.raises(DataError, match=r"unknown label '1'; expected 1, 0 or 0 to 1"):
+    with pytest.raises(DataError, match=r"label '1' is the name of one label and the id of another; of 1, 0 or 0 to 1"):
         read(tmp_path / f"in.{suffix}", ("1", "0"))
 
 
@@ -616,13 +616,48 @@ def test_a_damaged_file_gives_columns_or_one_error(sound, data):
     ("source", "labels", "message"),
     [
         (None, LABELS, "a source of reviews: expected its name or its path, found None"),
-        ("embedded:test", "Positive", "labels: expected a list of names, found Positive"),
-        ("embedded:test", [0, 1], "labels: expected a list of names, found list of length 2"),
+        ("embedded:test", "Positive", "labels: expected a list of names, in the order of their ids, found Positive"),
+        ("embedded:test", [0, 1], "labels: expected a list of names, in the order of their ids, found list of length 2"),
+        ("embedded:test", None, "labels: expected a list of names, in the order of their ids, found None"),
+        ("embedded:test", {"Negative", "Positive"}, "labels: expected a list of names, in the order of their ids, found set"),
+        ("embedded:test", {"Negative": 1, "Positive": 0}, "labels: .*in the order of their ids, found an object of 2 keys"),
+        ("embedded:test", ["Positive", "positive "], "labels: expected names that differ, .* found Positive, positive $"),
+        ("embedded:test", [], "labels: expected a list of names, .* found list of length 0"),
         ("x" * 5000, LABELS, "File name too long"),
     ],
-    ids=["no source", "one label", "ids for labels", "a name that no file can have"],
+    ids=[
+        *("no source", "one label", "ids for labels", "no labels", "labels without an order", "labels with their ids"),
+        *("labels alike", "an empty list", "a name that no file can have"),
+    ],
 )
 def test_what_is_no_source_is_one_error(source, labels, message):
     """In Python, too."""
     with pytest.raises(DataError, match=message):
         read(source, labels)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"text_column": 0}, r"^a column: expected its name, found 0 \(int\)$"),
+        ({"label_column": ["label"]}, r"^a column: expected its name, found list of length 1 \(list\)$"),
+        ({"text_column": "label"}, r"^embedded:test: column label cannot be both text and label; name another with --text-column$"),
+    ],
+    ids=["a number", "a list", "the labels for texts"],
+)
+def test_what_names_no_column_is_one_error(columns, message):
+    """In Python, too; a column of ids is not read as texts."""
+    with pytest.raises(DataError, match=message):
+        read("embedded:test", LABELS, **columns)
+
+
+def test_labels_may_come_one_by_one():
+    """Whatever has an order will do."""
+    assert read("embedded:test", iter(LABELS)).fingerprint == read("embedded:test", LABELS).fingerprint
+
+
+def test_a_label_that_means_two_is_told(tmp_path):
+    """A name that is another label's id: a message that finds it unknown among what it expects would help nobody."""
+    (tmp_path / "stars.csv").write_text("text,label\ngood,1\n")
+    with pytest.raises(DataError, match=r"row 1: label '1' is the name of one label and the id of another; of 1, 2 or 0 to 1$"):
+        read(tmp_path / "stars.csv", ["1", "2"])

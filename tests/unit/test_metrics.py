@@ -211,9 +211,14 @@ def test_what_no_figure_comes_of_is_refused(call, message):
         (([[1.0, 2.0]], ["Positive"], ("N", "P")), "labels must be ids, found values of type"),
         (([[1.0, 2.0]], [0], "NP"), "expected a list of label names, found NP (str)"),
         (([[1.0, 2.0]], [0], None), "expected a list of label names, found None (NoneType)"),
+        (([[1.0, 2.0]], [0], {"N", "P"}), "expected a list of label names, found set of length 2 (set)"),
+        (([[1.0, 2.0]], [0], {"N": 1, "P": 0}), "expected a list of label names, found an object of 2 keys (dict)"),
         (([[1.0, 2.0]], [0], 2), "expected a list of label names, found 2 (int)"),
     ],
-    ids=["words", "rows of two lengths", "nothing", "labels of two lengths", "named labels", "one name", "no names", "a number"],
+    ids=[
+        *("words", "rows of two lengths", "nothing", "labels of two lengths", "named labels", "one name", "no names"),
+        *("names without an order", "names with their ids", "a number"),
+    ],
 )
 def test_what_is_no_evaluation_is_one_clear_error(arguments, message):
     """Whatever is given for logits, labels and names."""
