@@ -8,9 +8,9 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -208,7 +208,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
         else:
             # Under autocast PEFT would turn every input to float32 only for autocast to turn it back.
             with disable_input_dtype_casting(model):
-                logits = model(**inputs).logits.float()
+                logits = _logits(model, inputs)
         loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=self.run.recipe.training.label_smoothing)
         if not torch.isfinite(loss):
             raise DivergedError(
@@ -233,6 +233,16 @@ class _Trainer(Trainer):  # type: ignore[misc]
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         # PEFT's own default asks the hub whether the vocabulary grew.
         self.model.save_pretrained(output_dir, save_embedding_layers=False)
+
+
+def _logits(model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Logits (B, L) in float32. An encoder-decoder (BART, T5) takes no batch whose texts have different numbers of end tokens."""
+    if not model.config.is_encoder_decoder:
+        return cast("torch.Tensor", model(**inputs).logits.float())
+    ends = (inputs["input_ids"] == model.config.eos_token_id).sum(dim=1)
+    groups = [torch.nonzero(ends == number)[:, 0] for number in ends.unique()]
+    found = [model(**{name: values[rows] for name, values in inputs.items()}).logits.float() for rows in groups]
+    return torch.cat(found)[torch.cat(groups).argsort()]
 
 
 class _Callback(TrainerCallback):  # type: ignore[misc]

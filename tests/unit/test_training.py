@@ -21,6 +21,8 @@ from lorasent.run import Epoch, best_of, ended, read_splits
 from lorasent.scoring import load
 from lorasent.trainer import LengthGroupedSampler
 from lorasent.training import Listener, train
+from tests.interop.test_plain_peft import make
+from tests.support.bases import write_small_recipe
 from tests.support.killed import train_until
 
 STEPS = 6  # 24 reviews in batches of 4, in each of three epochs
@@ -444,3 +446,17 @@ def test_the_sampler_groups_lengths_and_shuffles():
     second = np.array(list(sampler)).reshape(-1, 4)
     assert lengths[first].max(axis=1).sum() * 4 < 1.03 * lengths.sum()
     assert len({frozenset(row) for row in first.tolist()} & {frozenset(row) for row in second.tolist()}) < 50
+
+
+def test_reviews_may_hold_what_ends_a_text(bases, tmp_path):
+    """BART takes no batch of texts with different numbers of end tokens; each review has its own gradient's share all the same."""
+    texts = [f"{'fine </s> film ' * (number % 3)}it was good, number {number}" for number in range(12)]
+    rows = [json.dumps({"text": text, "label": number % 2}) for number, text in enumerate(texts)]
+    (tmp_path / "ended.jsonl").write_text("\n".join(rows))
+    recipe = write_small_recipe(tmp_path, make(bases, tmp_path / "base", "bart"))
+    settings = [f"data.train={tmp_path}/ended.jsonl", "data.sample=12", "training.epochs=1", "lora.dropout=0", "base.dropout=0"]
+    settings += ["training.batch_size=12", "training.learning_rate=1e-9"]
+    trained = train(Recipe.read(recipe, settings), tmp_path / "trained")
+    logits = torch.from_numpy(load(trained.path).logits(texts))
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor([number % 2 for number in range(12)]))
+    assert trained.epochs[0].training_loss == pytest.approx(expected.item(), abs=1e-5)
