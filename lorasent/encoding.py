@@ -3,6 +3,7 @@
 NumPy arrays come out; nothing here knows the model.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -36,6 +37,18 @@ FINGERPRINT_TEXTS = (
 
 MOST_GROWTH = 100
 """How many times as long a normalizer's replacements may make a text; real ones replace a character by one or two."""
+
+MOST_STEPS = 200
+"""Normalizers, pre-tokenizers and post-processors of one tokenizer; each goes through every text."""
+
+MOST_SPECIAL = 1000
+"""Tokens that a post-processor may put beside a text's own."""
+
+MOST_ADDED = 50_000
+"""Tokens beside a vocabulary; each takes as long to read as a hundred in it. Real ones have some thousand."""
+
+MOST_LETTERS = 256
+"""Of a word that WordPiece cuts, which takes the cube of them, and of what stands for a word or a part of one."""
 
 MOST_IDS = 1 << 24
 """Tokens that a vocabulary may number; whoever writes it out counts up to the last."""
@@ -200,25 +213,57 @@ def _parts(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _require_bounded(tokenizer: Any) -> None:
-    """Raises BaseModelError for a normalizer that makes a text many times as long: it would fill the memory."""
-    normalizer = getattr(tokenizer.backend_tokenizer, "normalizer", None) if tokenizer.is_fast else None
+    """Raises BaseModelError for a tokenizer that makes a text many times as long: it would fill the memory, or take ages."""
+    if not tokenizer.is_fast:
+        return
+    backend = tokenizer.backend_tokenizer
+    steps = (backend.normalizer, backend.post_processor)
+    normalizer, post_processor = (list(items(json.loads(step.__getstate__()))) if step is not None else [] for step in steps)
     growth = 1
-    for key, value in items(json.loads(normalizer.__getstate__())) if normalizer is not None else ():
-        growth *= len(value) if key == "content" and value else 1
+    for key, value in normalizer:
+        growth *= max(_longest(key, value), 1)
     if growth > MOST_GROWTH:
         raise BaseModelError(f"its normalizer replaces one character by up to {growth:,}, expected {MOST_GROWTH} at most")
+    pieces, ids = ([len(value) for key, value in post_processor if key == name] for name in ("single", "ids"))
+    if (most := sum(pieces) * max([1, *ids])) > MOST_SPECIAL:
+        raise BaseModelError(f"its post-processor adds up to {most:,} tokens to a text, expected {MOST_SPECIAL:,} at most")
+    for name in ("max_input_chars_per_word", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"):
+        value = getattr(backend.model, name, None)
+        if (letters := len(value) if isinstance(value, str) else value or 0) > MOST_LETTERS:
+            raise BaseModelError(f"{name} of its model has or allows {letters:,} characters, expected {MOST_LETTERS} at most")
+
+
+def _longest(key: str, value: Any) -> int:
+    """How many characters what a normalizer says under a key may make of one, or put before a text."""
+    if key == "precompiled_charsmap" and value:  # the size of a table, the table, and what it leads to
+        content = base64.b64decode(value)
+        return max(map(len, content[4 + int.from_bytes(content[:4], "little") :].decode(errors="replace").split("\0")))
+    return len(value) if key in ("content", "prepend") and value else 1
 
 
 def _copy(path: Path, folder: Path) -> None:
     """Copies a tokenizer's files. Raises LorasentError for one that cannot be read, or names others."""
     for name, content in tokenizer_files(path).items():
         (folder / name).write_bytes(content)
-    if (folder / TOKENIZER_CONFIG).is_file() and (names := names_files(read_json(folder / TOKENIZER_CONFIG))):
-        raise BaseModelError(f"{path / TOKENIZER_CONFIG}: {', '.join(map(shown, names))} names other files; remove it")
+    if (folder / TOKENIZER_CONFIG).is_file():
+        config = read_json(folder / TOKENIZER_CONFIG)
+        if names := names_files(config):
+            raise BaseModelError(f"{path / TOKENIZER_CONFIG}: {', '.join(map(shown, names))} names other files; remove it")
+        _require_few(config.get("added_tokens_decoder"), path / TOKENIZER_CONFIG)
     if (folder / TOKENIZER_FILE).is_file():
-        vocabulary = read_json(folder / TOKENIZER_FILE).get("model", {}).get("vocab")
+        told = read_json(folder / TOKENIZER_FILE)
+        _require_few(told.get("added_tokens"), path / TOKENIZER_FILE)
+        steps = [told.get(name) for name in ("normalizer", "pre_tokenizer", "post_processor")]
+        if (count := sum(key == "type" for key, _ in items(steps))) > MOST_STEPS:
+            raise BaseModelError(f"{path / TOKENIZER_FILE}: goes through a text in {count:,} steps, expected {MOST_STEPS} at most")
+        vocabulary = told.get("model", {}).get("vocab")
         if isinstance(vocabulary, dict) and not all(isinstance(one, int) and one < MOST_IDS for one in vocabulary.values()):
             raise BaseModelError(f"{path / TOKENIZER_FILE}: its vocabulary numbers tokens beyond {MOST_IDS:,}")
     if os.path.lexists(path / CONFIG):
         config = read_json(path / CONFIG, limit=MOST_BYTES)
         (folder / CONFIG).write_text(json.dumps({key: config[key] for key in CLASS_KEYS if key in config}))
+
+
+def _require_few(tokens: Any, where: Path) -> None:
+    if isinstance(tokens, list | dict) and len(tokens) > MOST_ADDED:
+        raise BaseModelError(f"{where}: adds {len(tokens):,} tokens to the vocabulary, expected {MOST_ADDED:,} at most")

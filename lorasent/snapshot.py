@@ -54,6 +54,9 @@ POINTERS = {
 STORES = {"/.git/annex/": "git annex get, then git annex unlock", "/.dvc/cache/": "dvc pull, then dvc unprotect"}
 """Where the links lead that git-annex and DVC put in the place of files, and what puts the files there."""
 
+MOST_VALUES = 2_000_000
+"""In one JSON file. A value takes up to thirty times the bytes in memory that it takes in the file; a vocabulary has a million."""
+
 DEEPEST = 100
 """Objects and lists inside one another in JSON. What compares or writes them goes as deep."""
 
@@ -180,7 +183,7 @@ def read_json(path: Path, name: Path | None = None, limit: int = MOST_BYTES["tok
     name = name or path
     try:
         with open_regular(path, limit) as file:
-            content = json.loads(decode(file.read()), object_pairs_hook=_object)
+            content = json.loads(decode(_few(file.read())), object_pairs_hook=_object)
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # NaN and half characters could not be hashed
         _require_shallow(content)
     except FileNotFoundError:
@@ -192,6 +195,13 @@ def read_json(path: Path, name: Path | None = None, limit: int = MOST_BYTES["tok
     if not isinstance(content, dict):
         raise AdapterError(f"{name}: expected a JSON object, found {shown(content)}")
     return content
+
+
+def _few(written: bytes) -> bytes:
+    """JSON as it is, unless it holds more values than MOST_VALUES, then ValueError: nothing is made of it before."""
+    if written.count(b",") > MOST_VALUES:
+        raise ValueError(f"more than {MOST_VALUES:,} values")
+    return written
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -75,6 +75,26 @@ def tokenizer(change: Callable[[dict[str, Any]], object]) -> Damage:
     return forged(plant)
 
 
+def backend(change: Callable[[dict[str, Any]], object]) -> Damage:
+    """Edits the tokenizer's file, and has it taken as it is."""
+
+    def plant(path: Path) -> None:
+        tokens(tokenizer_class="TokenizersBackend")(path)
+        tokenizer(change)(path)
+
+    return plant
+
+
+def multiply(content: dict[str, Any]) -> None:
+    """A special token of 20,000 ids, five thousand times before each text."""
+    content["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}] * 5000 + [{"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [1] * 20_000, "tokens": ["[CLS]"] * 20_000}},
+    }
+
+
 def tensors(change: Callable[[dict[str, torch.Tensor]], object]) -> Damage:
     """Edits the weights."""
     return forged(lambda path: edit_tensors(path / WEIGHTS, change))
@@ -324,6 +344,9 @@ CATALOGUE: dict[str, Damage] = {
     "a pattern without end": tokenizer(
         lambda content: content.update(normalizer={"type": "Replace", "pattern": {"Regex": "(\\w|\\w|\\s)*\\d"}, "content": ""})
     ),
+    "special tokens by the hundred million": backend(multiply),
+    "a word of any length": backend(lambda content: content["model"].update(max_input_chars_per_word=10**9)),
+    "thirteen million objects as a tokenizer": replaced(TOKENIZER, '{"a": [' + "{}," * 13_000_000 + "0]}"),
     "an empty vocabulary": tokenizer(lambda content: content["model"].update(vocab={})),
     # Answers that differ, and say so nowhere.
     "the head swapped": tensors(swap_head),

@@ -1,5 +1,6 @@
 """Encoding by example: the side that is cut, the pad token, the prefix space, the fingerprint, and what is refused."""
 
+import base64
 import json
 import re
 import shutil
@@ -161,6 +162,39 @@ def test_a_normalizer_that_multiplies_a_text_is_refused(bases, tmp_path):
     (base / "tokenizer.json").write_text(json.dumps(content))
     edit_json(base / "tokenizer_config.json", tokenizer_class="TokenizersBackend")
     with pytest.raises(BaseModelError, match=r"its normalizer replaces one character by up to 1,000,000,000,000, expected 100"):
+        Encoder(base, Encoding(max_length=16))
+
+
+TEMPLATE = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}] * 100 + [{"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [1] * 100, "tokens": ["[CLS]"] * 100}},
+}
+LONG = {"content": "x", "single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
+CHARSMAP = base64.b64encode((4).to_bytes(4, "little") + bytes(4) + b"b" * 101 + b"\0").decode()
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "expected"),
+    [
+        ("post_processor", TEMPLATE, r"its post-processor adds up to 10,100 tokens to a text, expected 1,000"),
+        ("normalizer", {"type": "Prepend", "prepend": "b" * 101}, r"its normalizer replaces one character by up to 101, expected"),
+        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": CHARSMAP}, r"replaces one character by up to 101"),
+        ("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}] * 200}, r"goes through a text in \d+ steps, expected"),
+        ("max_input_chars_per_word", 10**9, r"max_input_chars_per_word of its model has or allows 1,000,000,000 characters"),
+        ("continuing_subword_prefix", "x" * 257, r"continuing_subword_prefix of its model has or allows 257 characters, expected"),
+        ("added_tokens", [LONG | {"id": number} for number in range(50_001)], r"adds 50,001 tokens to the vocabulary, expected"),
+    ],
+)  # fmt: skip
+def test_a_tokenizer_that_takes_ages_or_fills_the_memory_is_refused(bases, tmp_path, part, value, expected):
+    """What a few kilobytes of a stranger's file say is multiplied by each text: 5,000 times 20,000 tokens took 14 GB."""
+    base = shutil.copytree(bases("bert"), tmp_path / "base")
+    content = json.loads((base / "tokenizer.json").read_text())
+    (content["model"] if part in content["model"] else content)[part] = value
+    (base / "tokenizer.json").write_text(json.dumps(content))
+    edit_json(base / "tokenizer_config.json", tokenizer_class="TokenizersBackend")
+    with pytest.raises(BaseModelError, match=expected):
         Encoder(base, Encoding(max_length=16))
 
 

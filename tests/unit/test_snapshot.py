@@ -120,12 +120,13 @@ def test_a_directory_that_is_not_there(tmp_path):
     [
         ('{"a": 1, "a": 2}', r"the key a stands twice in an object"),
         ('{"b": [{"a": 1, "c": 0, "a": 1}]}', r"the key a stands twice"),
+        ('{"a": [' + "0," * 2_000_001 + "0]}", r"not JSON that can be read: more than 2,000,000 values"),
         ('{"a": ' * 101 + "1" + "}" * 101, r"nested deeper than 100 objects and lists"),
         ('{"a": ' + "9" * 5000 + "}", r"not JSON that can be read: Exceeds the limit"),
         ("5", r"expected a JSON object, found 5"),
         ("\ufeff[]", r"expected a JSON object, found list of length 0"),
     ],
-    ids=["a key twice", "a key twice inside", "deep", "a number without end", "a number", "a list"],
+    ids=["a key twice", "a key twice inside", "values without end", "deep", "a number without end", "a number", "a list"],
 )
 def test_json_that_its_readers_would_not_agree_on_is_refused(tmp_path, content, message):
     """Libraries take one key or the other, and have limits of their own."""
