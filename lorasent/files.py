@@ -83,6 +83,15 @@ def _has_holes(descriptor: int, size: int) -> bool:
     return found
 
 
+def read_bounded(path: Any, limit: int) -> bytes:
+    """What a file holds, a resource or a pipe; an OSError where that is more than `limit` bytes: a device never ends."""
+    with path.open("rb") as file:
+        content: bytes = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(None, f"is larger than the {limit:,} bytes that are read of it", str(path))
+    return content
+
+
 def unwritable(path: Path) -> str | None:
     """Why `write` would fail there, in words; None where nothing speaks against it."""
     if _descriptor(path) is not None:

@@ -23,6 +23,9 @@ MANIFEST = "MANIFEST.json"
 KIND = "lorasent goldens"
 """What a manifest says that it is of."""
 
+LARGEST = 2**28
+"""Bytes of a golden."""
+
 SHOWN = 12
 """How many differences are shown side by side; the rest are counted."""
 
@@ -99,7 +102,7 @@ def make(
 def read(path: Path) -> Golden:
     """Reads a golden. Raises GoldenError if the file is missing or not one."""
     try:
-        return Golden.model_validate_json(path.read_bytes())
+        return Golden.model_validate_json(files.read_bounded(path, LARGEST))
     except FileNotFoundError:
         raise GoldenError(f"{path}: missing: no such golden") from None
     except OSError as error:

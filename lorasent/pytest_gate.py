@@ -39,9 +39,6 @@ SHARED = "lorasent_verdicts"
 FOLDER = pytest.StashKey[Path]()
 """The folder of the run's verdicts, where a run names a candidate or a baseline."""
 
-LARGEST = 2**20
-"""Bytes of a policy."""
-
 CANDIDATE = {"dest": "gate_candidate", "metavar": "DIR", "help": "the adapter that a policy (pytest gate.toml) judges"}
 BASELINE = {"dest": "gate_baseline", "metavar": "DIR", "action": "append", "help": "what it is judged against; more are a bank"}
 DATA = {"dest": "gate_data", "metavar": "SRC", "help": "a source of labelled reviews, instead of the policy's"}
@@ -104,7 +101,7 @@ def _is_named(path: Path, config: pytest.Config) -> bool:
 
 def _is_policy(path: Path) -> bool:
     """Whether a file that is named without a candidate is a policy: every table of it is one of a policy's, one asks a check."""
-    from lorasent.gate.policy import FAMILIES, Policy
+    from lorasent.gate.policy import FAMILIES, LARGEST, Policy
 
     try:
         with files.open_regular(path, LARGEST) as file:

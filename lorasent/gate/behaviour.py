@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from lorasent import metrics
+from lorasent import files, metrics
 from lorasent.data import label_id
 from lorasent.errors import DataError
 from lorasent.evidence import Answers
@@ -22,6 +22,9 @@ from lorasent.gate.policy import Behaviour
 from lorasent.gate.statistics import PairedAccuracy
 from lorasent.sources import parsed
 from lorasent.text import decode, lines, shown
+
+LARGEST = 2**28
+"""Bytes of a file of cases."""
 
 NAMED = 5
 """How many newly failing cases a message names."""
@@ -144,7 +147,7 @@ def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArr
 def _lines(path: Any, labels: Sequence[str]) -> Iterator[tuple[str, Case]]:
     """Each case, with the file and line where it stands."""
     try:
-        text = decode(path.read_bytes())
+        text = decode(files.read_bounded(path, LARGEST))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"expected UTF-8, found byte {error.object[error.start]:#04x}"
         raise DataError(f"{path}: no behavioural cases that can be read: {reason}") from None

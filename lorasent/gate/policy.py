@@ -8,12 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from lorasent import settings
+from lorasent import files, settings
 from lorasent.errors import PolicyError
 from lorasent.recipe import Recipe
 from lorasent.text import decode
 
 FAMILIES = ("integrity", "golden", "quality", "behaviour", "calibration", "cost")
+
+LARGEST = 2**20
+"""Bytes of a policy."""
 
 UNASKED = ("base.revision", "base.labels", "training.seed")
 """Keys of a recipe that may_change has no say in: the base's hash is what counts, labels never differ, a seed always may."""
@@ -165,7 +168,7 @@ class Policy(Section):
         """
         path = Path(path)
         try:
-            tables = tomllib.loads(decode(path.read_bytes()))
+            tables = tomllib.loads(decode(files.read_bounded(path, LARGEST)))
         except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or too deep
             raise PolicyError(f"{path}: not valid TOML: {error}") from None
         except OSError as error:

@@ -8,11 +8,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from lorasent import evidence, golden, snapshot
-from lorasent.errors import PolicyError
+from lorasent.errors import LorasentError, PolicyError
 from lorasent.evidence import LiveSubject
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Integrity, Policy
-from lorasent.gate.verdict import judge, names
+from lorasent.gate.verdict import judge, names, questions
 from lorasent.manifest import MANIFEST, WEIGHTS
 from lorasent.recipe import Recipe
 from lorasent.training import train
@@ -505,3 +505,24 @@ def test_other_tests_that_are_deselected_leave_the_verdict_whole(project, small_
     result = run(project, *arguments)
     result.assert_outcomes(passed=16, skipped=1, deselected=1)
     result.stdout.fnmatch_lines([f"PASS: {small_adapter} against *"])
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("", r"gate\.toml: no policy that can be read: is larger than the 1,048,576 bytes"),
+        ("behaviour]\ncases = ", r"without-end\.jsonl: no behavioural cases that can be read: is larger than the"),
+        ("golden]\npredictions = ", r"without-end\.jsonl: no golden that can be read: is larger than the"),
+    ],
+    ids=["the policy", "its cases", "its golden"],
+)
+def test_what_a_policy_names_is_not_read_without_end(tmp_path, monkeypatch, table, message):
+    """A link to a device filled the memory: an internal error, where the policy is to be refused."""
+    monkeypatch.setattr("lorasent.gate.behaviour.LARGEST", 2**20)
+    monkeypatch.setattr("lorasent.golden.LARGEST", 2**20)
+    without_end = tmp_path / ("without-end.jsonl" if table else "gate.toml")
+    without_end.symlink_to("/dev/zero")
+    if table:
+        (tmp_path / "gate.toml").write_text(f"[{table}'{without_end}'\n")
+    with pytest.raises(LorasentError, match=message):
+        questions(Policy.read(tmp_path / "gate.toml"), ["Negative", "Positive"])
