@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 SIGN, LOST = 10.0, 120.0
 """Seconds between signs of life, and without one until a trial counts as lost."""
 
-DAY = 86400.0
-"""Seconds. Optuna notes when a trial began by the clock of its zone: one that was never heard may have begun so much later."""
+UNHEARD = 30.0
+"""Seconds of this process's clock after which a trial that was given out, and never heard of, is lost: it is claimed at once."""
+
+_unheard: dict[tuple[int, datetime | None], float] = {}
+"""When this process first saw a trial that was never heard of."""
 
 ATTEMPTS = 3
 """So often the values of a trial are tried whose process dies: they may be what it dies of."""
@@ -83,8 +87,9 @@ def _is_lost(trial: FrozenTrial, folder: Path) -> bool:
                 return True
         except Timeout:
             return False
-    begun = trial.datetime_start.timestamp() + DAY if trial.datetime_start else 0.0
-    return time.time() - float(trial.user_attrs.get(HEARD, begun)) > LOST
+    if HEARD in trial.user_attrs:
+        return time.time() - float(trial.user_attrs[HEARD]) > LOST
+    return time.monotonic() - _unheard.setdefault((trial.number, trial.datetime_start), time.monotonic()) > UNHEARD
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -410,6 +410,16 @@ def test_a_trial_elsewhere_is_lost_when_it_falls_silent(tmp_path):
     assert [trial.number for trial in claims.lost(tried, tmp_path)] == [0]
 
 
+def test_a_trial_that_was_never_heard_of_is_lost_after_a_while(tmp_path, monkeypatch):
+    """Its process was killed between being given it and claiming it; by the clock of whoever waits, not by the trial's."""
+    monkeypatch.setattr(claims, "UNHEARD", 0.2)
+    tried = optuna.create_study()
+    tried.ask()
+    assert claims.lost(tried, tmp_path) == []
+    time.sleep(0.3)
+    assert [trial.number for trial in claims.lost(tried, tmp_path)] == [0]
+
+
 def test_a_trial_is_not_lost_because_clocks_show_another_hour(tmp_path, monkeypatch):
     """When it began is noted by the clock of its own zone; a machine whose clock is hours ahead may ask."""
     tried = optuna.create_study()
