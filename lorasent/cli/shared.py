@@ -27,7 +27,11 @@ class Messages(Console):
     def print(self, *objects: Any, **how: Any) -> None:
         """Prints, unless standard error cannot be written."""
         with ending.messages():
-            super().print(*objects, **how)
+            try:
+                super().print(*objects, **how)
+            except OSError:
+                self._buffer.clear()  # rich would say it again before the next message
+                raise
 
 
 console = Messages(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
