@@ -178,11 +178,13 @@ def test_what_cannot_be_asked_is_invalid(lorasent, small_adapter, tmp_path, faul
 @pytest.mark.slow
 def test_evidence_that_lacks_answers_is_invalid(lorasent, small_adapter, tmp_path):
     """Recorded by another policy: each family says so, and cost that a recording has no model to measure; exit 4."""
-    (tmp_path / "x.json").write_text(predictions(label="Negative"))
+    live = LiveSubject(small_adapter)
+    answered = live.labels[int(live.answer(["a film"]).logits.argmax())]
+    (tmp_path / "x.json").write_text(predictions(label=answered))
     (tmp_path / "one.jsonl").write_text('{"text": "a film", "label": 1}\n')
     case = {"id": "1", "capability": "one", "kind": "minimum", "texts": ["another"], "expect": "Positive"}
     (tmp_path / "case.jsonl").write_text(json.dumps(case))
-    evidence.record(LiveSubject(small_adapter), [["a film"]], tmp_path / "record")
+    evidence.record(live, [["a film"]], tmp_path / "record")
     missing = "record: holds no answers to these {} texts: record it anew, on the policy's data (lorasent record)"
     for policy, message in {
         '[quality]\n[data]\ntest = "embedded:test"\nsample = 20': missing.format(20),
