@@ -82,7 +82,7 @@ def write(path: Path, model: PeftModel, encoder: Encoder, base: BaseModel, recip
     staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _save_peft(model, base, staging)
-        with tempfile.TemporaryDirectory() as folder:  # tokenizers cannot write under a name that is not UTF-8
+        with tempfile.TemporaryDirectory(dir=files.private()) as folder:  # tokenizers cannot write under a name that is not UTF-8
             encoder.save(Path(folder))
             for file in Path(folder).iterdir():
                 shutil.copyfile(file, staging / file.name)

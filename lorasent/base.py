@@ -10,10 +10,8 @@ tokenizer's files and of the configuration, and nothing else that transformers w
 import contextlib
 import hashlib
 import os
-import shutil
 import tempfile
 import time
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -171,20 +169,12 @@ def _folder(content: str, contents: Mapping[str, bytes], targets: Mapping[str, s
     key = (content, *targets.values())
     folder = _folders.get(key)
     if folder is None or not folder.is_dir():
-        folder = Path(tempfile.mkdtemp(prefix="lorasent-base-"))
-        _folders[key] = folder
-        weakref.finalize(BaseModel, _remove, folder, os.getpid())
+        folder = _folders[key] = Path(tempfile.mkdtemp(dir=files.private()))
         for name, data in contents.items():
             (folder / name).write_bytes(data)
         for name, target in targets.items():
             (folder / name).symlink_to(target)
     return folder
-
-
-def _remove(folder: Path, process: int) -> None:
-    """Removes a private folder when the process ends that made it, and not when one ends that was forked from it."""
-    if os.getpid() == process:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _weights(path: Path, where: str) -> dict[str, str]:

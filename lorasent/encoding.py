@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, TokenizersBackend
 from lorasent.base import tokenizer_files
 from lorasent.configuration import CONFIG, MOST_BYTES, TOKENIZER_CONFIG, items, names_files, without_prefix_space
 from lorasent.errors import BaseModelError
+from lorasent.files import private
 from lorasent.recipe import Encoding
 from lorasent.snapshot import read_json
 from lorasent.text import shown
@@ -186,7 +187,7 @@ def open_tokenizer(path: Path, name: object = None, **options: Any) -> Any:
     It is made of a tokenizer's own files and no others.
     """
     name = shown(path if name is None else name)
-    with tempfile.TemporaryDirectory(prefix="lorasent-") as folder:
+    with tempfile.TemporaryDirectory(dir=private()) as folder:
         try:
             _copy(path, Path(folder))
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)

@@ -1,12 +1,15 @@
 """Files: their hash, reading what a stranger may have put there, and writing that leaves all or nothing."""
 
+import atexit
 import contextlib
 import hashlib
 import json
 import os
 import re
 import secrets
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -56,6 +59,30 @@ def is_converted(path: Path, digest: str | None) -> bool:
 def canonical(content: Mapping[str, Any]) -> str:
     """JSON with sorted keys, the same text for the same content; ValueError for NaN and infinity, which are no JSON."""
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def private() -> Path:
+    """The directory in which this process makes its temporary ones: no other user can read it, and the process's end removes it.
+
+    Its removal is arranged before it is made: a signal may come at any point. Raises OSError.
+    """
+    process = os.getpid()
+    room = _rooms.get(process)
+    if room is None or not room.is_dir():
+        room = _rooms[process] = Path(tempfile.gettempdir(), f"lorasent-{secrets.token_hex(8)}")
+        atexit.register(_remove, room, process)
+        room.mkdir(mode=0o700)
+    return room
+
+
+def _remove(room: Path, process: int) -> None:
+    """Not where a process ends that was forked from the one that made it."""
+    if os.getpid() == process:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+_rooms: dict[int, Path] = {}
+"""The private directory of each process: one that was forked makes its own."""
 
 
 def open_regular(path: Path, limit: int) -> BufferedReader:

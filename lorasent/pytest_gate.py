@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if shared := getattr(config, "workerinput", {}).get(SHARED):
         config.stash[FOLDER] = Path(shared)
     elif _given(config):
-        config.stash[FOLDER] = Path(tempfile.mkdtemp(prefix="lorasent-"))
+        config.stash[FOLDER] = Path(tempfile.mkdtemp(dir=files.private()))
 
 
 @pytest.hookimpl(optionalhook=True)

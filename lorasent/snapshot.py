@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lorasent.errors import AdapterError, LorasentError, NotFetchedError
-from lorasent.files import is_converted, open_regular
+from lorasent.files import is_converted, open_regular, private
 from lorasent.text import decode, shown
 
 MANIFEST = "lorasent.json"
@@ -78,7 +78,7 @@ class Snapshot:
         if not os.path.isdir(self.path):  # noqa: PTH112 - Path's raises where a name is too long
             raise AdapterError(f"{self.path}: no such adapter directory", "directory-missing")
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix="lorasent-"))
+            self.folder = Path(tempfile.mkdtemp(dir=private()))
         except OSError as error:
             raise _no_room(tempfile.gettempdir(), error) from None
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)

@@ -7,7 +7,6 @@ import resource
 import subprocess
 import sys
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -121,7 +120,6 @@ def lorasent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
     # The hub's client tries five times and waits 23 seconds in all; here it tries as often and does not wait.
     unhurried = SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
     monkeypatch.setattr("huggingface_hub.utils._http.time", unhurried)
-    monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)  # a command tells warnings its own way
 
     def run(*arguments: object, stdin: bytes = b"") -> Done:
         monkeypatch.setattr("sys.argv", ["lorasent", *map(str, arguments)])

@@ -28,6 +28,7 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     rest = arguments[len(options) :]
+    manner = warnings.formatwarning
     if DEBUG not in options:
         warnings.formatwarning = lambda message, *_: f"lorasent: warning: {shown(message, MESSAGE)}\n"
     try:
@@ -41,6 +42,8 @@ def _run(arguments: list[str]) -> int:
             with ending.messages():
                 traceback.print_exc()
         return _told(error)
+    finally:
+        warnings.formatwarning = manner  # a program may have called us
 
 
 def _told(error: BaseException) -> int:

@@ -50,11 +50,12 @@ def options(
 
 def run(arguments: list[str]) -> int:
     """Runs a command; its exit code. typer explains wrong usage."""
-    logging.getLogger("lorasent").handlers = [Teller()]
     for number, (before, argument) in enumerate(itertools.pairwise(["", *arguments]), 1):
         review = arguments[0] == "predict" and number > 2 and not before.startswith("-")  # which the data's rules are for
         if re.fullmatch(r"--[\w-]+=", argument) or not (argument or review):
             raise LorasentError(f"argument {number} ({argument or 'an empty text'}): expected a value; is a variable not set?")
+    log = logging.getLogger("lorasent")
+    handlers, log.handlers = log.handlers, [Teller()]
     try:
         return app(arguments, standalone_mode=False) or 0
     except Exception as error:
@@ -62,3 +63,5 @@ def run(arguments: list[str]) -> int:
             raise
         error.show()  # typer's own, whose classes have no public name
         return ending.USAGE_ERROR
+    finally:
+        log.handlers = handlers

@@ -45,21 +45,31 @@ def prepare() -> None:
 
 @contextlib.contextmanager
 def signals() -> Iterator[None]:
-    """Ends the command by an exception where a signal would kill it: private copies of adapters are removed on the way."""
+    """Ends the command by an exception where a signal would kill it: private copies of adapters are removed on the way.
 
-    def end(number: int, _: object) -> None:
+    What Python calls where nobody can catch (a finalizer) swallows the exception; the command then ends so when it is done.
+    """
+    heard: list[int] = []
+
+    def end(number: int, frame: Any) -> None:
+        heard.append(128 + number)
+        if number == signal.SIGINT:
+            signal.default_int_handler(number, frame)
         raise Ended(128 + number)
 
     ours = threading.current_thread() is threading.main_thread()  # no other may listen
-    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    caught = [number for number in known if ours and signal.getsignal(number) is signal.SIG_DFL]
+    known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if ours and hasattr(signal, name)]
+    caught = {number: signal.getsignal(number) for number in known}
+    caught = {number: way for number, way in caught.items() if way in (signal.SIG_DFL, signal.default_int_handler)}
     for number in caught:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number in caught:
-            signal.signal(number, signal.SIG_DFL)
+        for number, way in caught.items():
+            signal.signal(number, way)
+    if heard:
+        raise Ended(heard[0])
 
 
 class Ended(SystemExit):

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import re
 import shutil
@@ -10,6 +11,8 @@ import stat
 import subprocess
 import sys
 import time
+import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -246,6 +249,17 @@ def test_a_signal_has_its_code_and_leaves_nothing(judged, tmp_path, number):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_nobody_could_catch_ends_the_command_all_the_same(number):
+    """Python swallows what is raised in a finalizer: no verdict may come of a command that was told to end."""
+    with pytest.raises(ending.Ended) as ended, ending.signals():
+        something = {1}
+        weakref.finalize(something, signal.raise_signal, number)
+        del something
+    assert ended.value.code == 128 + number
+
+
 def test_the_codes_are_documented(lorasent):
     """By --help and in the README, each of them."""
     shown = " ".join(lorasent("--help").stdout.split())
@@ -370,14 +384,23 @@ def test_a_page_that_cannot_be_written_takes_no_verdict_away(lorasent, judged, c
 def test_messages_that_are_lost_change_nothing(lorasent, judged, tmp_path, monkeypatch, output):
     """Standard error is for the rest: the verdict is told, the page written."""
     number = closed_pipe() if output == "closed" else os.open(output, os.O_WRONLY)
-    with open(number, "w", encoding="utf-8", buffering=1) as stream:  # noqa: PTH123 - a number
-        monkeypatch.setattr("sys.stderr", stream)
+    with open(number, "w", encoding="utf-8", buffering=1) as stream, monkeypatch.context() as patch:  # noqa: PTH123 - a number
+        patch.setattr("sys.stderr", stream)
         done = lorasent(*sides(judged, "PASS"), "--report", tmp_path / "page.html")
     assert (done.returncode, done.stdout.split(":")[0]) == (0, "PASS")
     assert (tmp_path / "page.html").is_file()
-    monkeypatch.undo()
     again = lorasent(*sides(judged, "PASS"), "--report", tmp_path / "page.html")
     assert again.stderr == f"Written: {tmp_path / 'page.html'}\n"  # what was lost is not said later
+
+
+def test_a_program_that_calls_the_command_line_keeps_its_ways(lorasent, monkeypatch):
+    """How it shows warnings, and who hears the package's log: another's tests in the same process hang on both."""
+    log = logging.getLogger("lorasent")
+    monkeypatch.setattr(log, "handlers", [logging.NullHandler()])
+    before = (warnings.formatwarning, log.handlers)
+    for arguments in (["doctor"], ["--wrong"], ["predict", "nowhere", "fine"]):
+        lorasent(*arguments)
+        assert (warnings.formatwarning, log.handlers) == before
 
 
 def test_what_an_adapter_says_reaches_no_terminal(lorasent, judged, tmp_path):

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -159,3 +161,31 @@ def test_terabytes_of_nothing_are_not_opened(tmp_path, monkeypatch):
     os.truncate(path, 1 << 42)
     with pytest.raises(OSError, match=r"has holes in its 4,398,046,511,104 bytes"):
         files.open_regular(path, 1 << 50)
+
+
+PRIVATE = """
+import os, sys
+from lorasent.files import private
+room = private()
+(room / "file").write_text("")
+assert room == private() and room.stat().st_mode & 0o777 == 0o700
+"""
+FORKED = (
+    PRIVATE
+    + """
+child = os.fork()
+if not child:
+    sys.exit(private() == room)
+assert os.waitpid(child, 0)[1] == 0 and list(room.iterdir())
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [(PRIVATE, 0), (PRIVATE + "raise SystemExit(9)", 9), (FORKED, 0)], ids=["end", "error", "fork"]
+)
+def test_a_process_leaves_no_private_directory(tmp_path, script, code):
+    """It is there, for this user alone, until the process ends that made it; one that was forked removes its own and no other."""
+    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False, timeout=60)
+    assert done.returncode == code
+    assert list(tmp_path.iterdir()) == []
