@@ -1,57 +1,32 @@
 """lorasent: may this LoRA adapter replace that one?
 
-A map of the house; imports go down only.
+The map of the house, a line a room, from the top down. A module imports only what stands below it; see README for the modules.
 
     cli/            the command line
-    pytest_plugin   the pytest face of goldens
-    pytest_gate     the pytest face of the gate: a policy is a file of tests
-    pytest_options  options that are added when they are used, where nobody else has them
-    progress        how a training run is told on a terminal
-    report          a verdict for people: terminal and page
-    evaluation      an evaluation for people and as JSON
-    mistakes        what an adapter gets wrong: slices, the surest, suspected labels
-    sweep/          search over recipes (Optuna)
+    pytest_plugin/  the pytest plugin: recorded goldens, and policies that are files of tests
+    sweep/          a search over recipes (Optuna)
     prove/          how often the gate is wrong: planted faults, innocent twins
-    preservation    whether labels hold: an adapter answers reviews as they are and augmented
-    gate/           policy, verdict, statistics, and a module for each family of checks
-    evidence        adapter x texts -> logits, cached by content
-    occlusion       which words carried a decision
-    training        recipe -> adapter: claimed, resumable, written whole
-    trainer         a run on Hugging Face's Trainer: batches, checkpoints, the best epoch
-    run             what a run is and says: splits, epochs, a listener
-    scoring         texts -> logits, fast: plans batches, picks precision
-    engine          token ids -> logits without padding, bit for bit whatever lies beside
-    tuning          the engine in training: gradients for what is trained alone
-    averaging       a moving average of what is trained
-    adapter         the adapter on disk: write, verify, load, merge
-    bare            an adapter without a manifest: what its trainer computed, as far as its files say
-    architecture    classifiers of BERT's family taken apart
-    packed          products with weights that do not change
-    classifier      base + head + LoRA in memory: build, count parameters
-    augmentation    training reviews told otherwise, their labels as they are
-    encoding        tokenizer, pad token, left truncation, padding
-    slices          reviews by length, truncation and columns
-    base            the frozen encoder: found, pinned by hash, loaded from a clean copy
-    data            source -> labelled reviews
-    sources         source -> columns: files, folders, hub data sets
+    gate/           policy, verdict, report, and a module for each family of checks
+    evaluation/     what an adapter gets right and wrong: figures, slices, words, suspected labels
+    training/       recipe -> adapter: splits, the training loop, checkpoints, progress
+    augmentation/   training reviews in other words, and whether their labels hold
+    statistics/     estimates, tests and power, as functions of counts
+    scoring/        adapter x texts -> logits: fast, and cached by content
+    unpadded/       BERT-like classifiers without padding on the CPU, in inference and training
+    adapter/        an adapter on disk and in memory: files, manifest, base, tokenizer
+    data/           labelled reviews: sources, slices
+    recipe/         recipes: everything that determines a training run
     golden          a recorded result that must come out again
     metrics         logits x labels -> figures
-    label_errors    labels that are probably wrong: confident learning
-    recipe          recipes/*.toml: everything that determines a training run
-    manifest        lorasent.json: what an adapter was made from, every file by hash
-    configuration   a base's config.json: what of it is used, and what two of them differ in
-    snapshot        an adapter's directory, read once: a private copy of its data files, hashed as it is read
-    english         sentences, words, and what among them denies, praises, turns round
-    settings        TOML tables, every key checked
-    hub             whether the hub may be asked
-    weights         safetensors files: their headers, held to bounds
     files           hashes; regular files read, files written beside their place and renamed
+    hub             whether the hub may be asked
     machine         what ran: library versions, processor features
     errors          the exception tree
     text            text from elsewhere: read as people save it, shown so that it does nothing
-    lexicon.toml    the words that it knows
-    reviews/        the embedded, labelled corpus
+
     behaviours/     the embedded behavioural cases
+    recipes/        the shipped recipes
+    reviews/        the embedded, labelled corpus
 
 The public names below are imported when first used: `import lorasent` is instant and does not import torch.
 """
@@ -60,31 +35,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lorasent.data import Reviews, read
+    from lorasent.data.reviews import Reviews, read
     from lorasent.errors import LorasentError
     from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import Verdict, judge
     from lorasent.metrics import Figures, evaluate
-    from lorasent.recipe import Recipe
-    from lorasent.run import Trained
-    from lorasent.scoring import Prediction, Scorer, load
-    from lorasent.training import train
+    from lorasent.recipe.recipe import Recipe
+    from lorasent.scoring.scorer import Prediction, Scorer, load
+    from lorasent.training.run import Trained
+    from lorasent.training.train import train
 
 _HOME = {
     "Figures": "metrics",
     "LorasentError": "errors",
     "Policy": "gate.policy",
-    "Prediction": "scoring",
-    "Recipe": "recipe",
-    "Reviews": "data",
-    "Scorer": "scoring",
-    "Trained": "run",
+    "Prediction": "scoring.scorer",
+    "Recipe": "recipe.recipe",
+    "Reviews": "data.reviews",
+    "Scorer": "scoring.scorer",
+    "Trained": "training.run",
     "Verdict": "gate.verdict",
     "evaluate": "metrics",
     "judge": "gate.verdict",
-    "load": "scoring",
-    "read": "data",
-    "train": "training",
+    "load": "scoring.scorer",
+    "read": "data.reviews",
+    "train": "training.train",
 }
 
 __all__ = [

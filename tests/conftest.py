@@ -59,9 +59,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for precision in (argument for marker in item.iter_markers("onednn") for argument in marker.args):
         import torch
 
-        from lorasent import packed
+        from lorasent.unpadded import products
 
-        if not packed.available(torch.device("cpu"), getattr(torch, precision)):
+        if not products.available(torch.device("cpu"), getattr(torch, precision)):
             pytest.skip(f"needs oneDNN's products in {precision}: it is not there, is turned off, or has none")
 
 

@@ -31,8 +31,8 @@ def gate(
     Exits 0 PASS, 1 BLOCK and for nothing else, 2 bad input, 3 INCONCLUSIVE, 4 INVALID, 70 and above where there is no verdict, or a
     PASS that could not be written.
     """
-    from lorasent import report as reports
-    from lorasent.base import look_in
+    from lorasent.adapter.base import look_in
+    from lorasent.gate import report as reports
     from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import judge
 
@@ -67,10 +67,10 @@ def record(
     base: BaseOption = None,
 ) -> None:
     """Record an adapter's answers to everything that a policy asks, as a baseline for another machine or other libraries."""
-    from lorasent import evidence
-    from lorasent.base import look_in
+    from lorasent.adapter.base import look_in
     from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import questions
+    from lorasent.scoring import evidence
 
     if out.exists():
         raise LorasentError(f"{out}: exists already; choose another --out or remove it")

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lorasent.data import Reviews
-    from lorasent.mistakes import Mistakes
-    from lorasent.scoring import Scorer
+    from lorasent.data.reviews import Reviews
+    from lorasent.evaluation.mistakes import Mistakes
+    from lorasent.scoring.scorer import Scorer
 
 
 def predict(
@@ -84,9 +84,9 @@ def evaluate(
     if not errors and (slices or top is not None):
         raise LorasentError(f"evaluate: --{'slice' if slices else 'top'} says how mistakes are told; add --errors")
     scorer = load_scorer(adapter, precision, base)
-    from lorasent import evaluation
-    from lorasent.data import read
-    from lorasent.slices import require
+    from lorasent.data.reviews import read
+    from lorasent.data.slices import require
+    from lorasent.evaluation import console as evaluation
 
     reviews = read(data, scorer.labels, text_column, label_column, skip_empty=skip_empty)
     for column in slices or ():
@@ -139,7 +139,7 @@ def _bf16() -> str:
     import torch
 
     from lorasent import machine
-    from lorasent.scoring import uses_bf16
+    from lorasent.scoring.scorer import uses_bf16
 
     if uses_bf16("auto", torch.device("cpu")):
         return f"in hardware, {machine.bf16()} (precision auto = bf16)"
@@ -149,9 +149,9 @@ def _bf16() -> str:
 def _onednn() -> str:
     import torch
 
-    from lorasent import packed
+    from lorasent.unpadded import products
 
-    there = packed.available(torch.device("cpu"), torch.float32)
+    there = products.available(torch.device("cpu"), torch.float32)
     return "yes" if there else "no: the model itself answers, more slowly"
 
 
@@ -162,7 +162,7 @@ def _gpu() -> str:
 
 
 def _embedded_base() -> str:
-    from lorasent.base import find
+    from lorasent.adapter.base import find
 
     return f"{find('embedded').sha256[:12]}… (as pinned)"
 
@@ -170,8 +170,10 @@ def _embedded_base() -> str:
 def _mistakes(
     adapter: Path, scorer: "Scorer", reviews: "Reviews", logits: "NDArray[np.float32]", columns: Iterable[str], top: int
 ) -> "Mistakes":
-    from lorasent import manifest, mistakes, sources
-    from lorasent.progress import bar
+    from lorasent.adapter import manifest
+    from lorasent.data import sources
+    from lorasent.evaluation import mistakes
+    from lorasent.training.progress import bar
 
     lines = sources.lines_of(reviews.source)
     said = manifest.read(adapter) if (adapter / manifest.MANIFEST).is_file() else {}  # plain PEFT's says nothing of training
@@ -183,7 +185,7 @@ def _mistakes(
 
 
 def _input(texts: list[str] | None, source: str | None, text_column: str | None, *, skip_empty: bool) -> Iterable[str]:
-    from lorasent.data import check_texts, read_texts
+    from lorasent.data.reviews import check_texts, read_texts
 
     if source is not None:
         return read_texts(source, text_column, skip_empty=skip_empty)

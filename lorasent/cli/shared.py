@@ -14,7 +14,7 @@ from lorasent.cli import ending
 from lorasent.errors import LorasentError
 
 if TYPE_CHECKING:
-    from lorasent.scoring import Scorer
+    from lorasent.scoring.scorer import Scorer
 
 
 class Messages(Console):
@@ -83,8 +83,8 @@ def require_folder(option: str, path: Path) -> None:
 def load_scorer(adapter: Path, precision: str, bases: Iterable[Path] | None = None) -> "Scorer":
     """The scorer of an adapter's directory, in a precision; its base may lie in one of `bases`. Raises LorasentError."""
     check_precision(precision)
-    from lorasent.base import look_in
-    from lorasent.scoring import load
+    from lorasent.adapter.base import look_in
+    from lorasent.scoring.scorer import load
 
     look_in(bases)
 

@@ -35,7 +35,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> int:
     """Train an adapter from a recipe."""
-    from lorasent.recipe import Recipe
+    from lorasent.recipe.recipe import Recipe
 
     named = {"base.model": base, "data.train": train_source, "data.validation": validation, "training.seed": seed}
     values: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
@@ -46,8 +46,8 @@ def train(
     read = Recipe.read(recipe, set_ or [], values)
     out = out or Path("adapters") / Path(recipe).stem
     try:
-        from lorasent.progress import Printer, bar
-        from lorasent.training import train as run
+        from lorasent.training.progress import Printer, bar
+        from lorasent.training.train import train as run
 
         with bar(console) as progress:
             run(read, out, resume=resume, listener=Printer(console, progress, recipe))
@@ -75,8 +75,8 @@ def augment(
 
     With --judge, exits 0 where the labels hold under every way, 1 where they break, 3 where the reviews are too few to tell.
     """
-    from lorasent import augmentation
-    from lorasent.recipe import Recipe
+    from lorasent.augmentation import ways
+    from lorasent.recipe.recipe import Recipe
 
     if judge is None and (data is not None or margin is not None):
         raise LorasentError(f"augment: --{'margin' if data is None else 'data'} is for the adapter that is asked; add --judge")
@@ -87,14 +87,14 @@ def augment(
             f"recipe {recipe}: has no table [augmentation]; write one, or turn a way on: --set augmentation.typos=0.02"
         )
     if judge is None:
-        from lorasent.run import read_splits
+        from lorasent.training.run import read_splits
 
         train = read_splits(read)[0]
-        shown = zip(augmentation.epoch(train.texts, settings, seed, 0), train.labels.tolist(), train.texts, strict=True)
+        shown = zip(ways.epoch(train.texts, settings, seed, 0), train.labels.tolist(), train.texts, strict=True)
         ending.write_lines({"text": text, "label": labels[label], "original": original} for text, label, original in shown)
         return 0
-    from lorasent import preservation
-    from lorasent.data import read as read_reviews
+    from lorasent.augmentation import preservation
+    from lorasent.data.reviews import read as read_reviews
 
     scorer = load_scorer(judge, "auto")
     source, skip_empty = data or read.data.validation, bool(read.data.skip_empty)
@@ -132,7 +132,7 @@ def sweep(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search, alone or beside others.")] = False,
 ) -> int:
     """Search for a better recipe, and ask whether it is one."""
-    from lorasent.recipe import Recipe
+    from lorasent.recipe.recipe import Recipe
 
     read = Recipe.read(recipe, set_ or [])
     out = out or Path("sweeps") / (name or Path(recipe).stem)
@@ -140,9 +140,9 @@ def sweep(
     check_precision(precision)
     if missing := [name for name in ("optuna", "matplotlib", "tomli_w") if find_spec(name) is None]:
         raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
-    from lorasent.progress import bar
     from lorasent.sweep import confirmation, outcome, space, study
     from lorasent.sweep.search import NAME, Search, kept_in, shown
+    from lorasent.training.progress import bar
 
     confirming = confirmation.source(read, data, confirm)
     kept = storage or kept_in(out)

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lorasent import files, metrics
-from lorasent.data import label_id
+from lorasent.data.reviews import label_id
+from lorasent.data.sources import parsed
 from lorasent.errors import DataError
-from lorasent.evidence import Answers
 from lorasent.gate.finding import Claim, paired
 from lorasent.gate.policy import Behaviour
-from lorasent.gate.statistics import PairedAccuracy
-from lorasent.sources import parsed
+from lorasent.scoring.evidence import Answers
+from lorasent.statistics.estimates import PairedAccuracy
 from lorasent.text import decode, lines, shown
 
 LARGEST = 2**28

@@ -1,12 +1,12 @@
 """Calibration: are the candidate's probabilities worse? Paired changes of the proper scores; ECE is told, and decides nothing."""
 
 from lorasent import metrics
-from lorasent.data import Reviews
+from lorasent.data.reviews import Reviews
 from lorasent.errors import DataError, PolicyError
-from lorasent.evidence import Answers
-from lorasent.gate import statistics
 from lorasent.gate.finding import Claim
 from lorasent.gate.policy import Calibration
+from lorasent.scoring.evidence import Answers
+from lorasent.statistics import estimates
 
 
 def check(policy: Calibration, reviews: Reviews, candidate: Answers, incumbent: Answers, alpha: float) -> list[Claim]:
@@ -30,7 +30,7 @@ def check(policy: Calibration, reviews: Reviews, candidate: Answers, incumbent: 
     ece = {name: metrics.calibration_error(one, reviews.labels) for name, one in probability.items()}
     claims = []
     for name, (limit, each) in scores.items():
-        change = statistics.mean_change(each["candidate"] - each["incumbent"])
+        change = estimates.mean_change(each["candidate"] - each["incumbent"])
         low, high = change.interval(1 - 2 * alpha)
         was, now = float(each["incumbent"].mean()), float(each["candidate"].mean())
         claims.append(

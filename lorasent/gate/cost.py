@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from lorasent.evidence import LiveSubject
+from lorasent.adapter.manifest import WEIGHTS
 from lorasent.gate.finding import Finding, Outcome
-from lorasent.gate.latency import Clock, confirmed, ratio, timed
 from lorasent.gate.policy import Cost
-from lorasent.manifest import WEIGHTS
+from lorasent.scoring.evidence import LiveSubject
+from lorasent.statistics.latency import Clock, confirmed, ratio, timed
 
 LENGTHS = (8, 16, 32)
 """Tokens at which operations are counted."""

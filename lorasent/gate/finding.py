@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from lorasent.gate.statistics import PairedAccuracy, holm
+from lorasent.statistics.estimates import PairedAccuracy, holm
 from lorasent.text import MESSAGE, shown
 
 TEXT = 500

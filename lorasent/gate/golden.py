@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorasent import golden
-from lorasent.data import normal
+from lorasent.adapter.manifest import WEIGHTS
+from lorasent.data.reviews import normal
 from lorasent.errors import GoldenError
-from lorasent.evidence import LiveSubject, Subject
 from lorasent.gate.finding import UNASKED, Claim, Finding, Outcome, Stakes
 from lorasent.gate.policy import Golden
-from lorasent.gate.statistics import Rate
-from lorasent.manifest import WEIGHTS
+from lorasent.scoring.evidence import LiveSubject, Subject
+from lorasent.statistics.estimates import Rate
 from lorasent.text import shown
 
 CHECKS = ("environment", "model")

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from lorasent import files, settings
+from lorasent import files
 from lorasent.errors import PolicyError
-from lorasent.recipe import Recipe
+from lorasent.recipe import settings
+from lorasent.recipe.recipe import Recipe
 from lorasent.text import decode
 
 FAMILIES = ("integrity", "golden", "quality", "behaviour", "calibration", "cost")

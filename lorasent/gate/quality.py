@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorasent import slices
-from lorasent.data import Reviews
+from lorasent.data import slices
+from lorasent.data.reviews import Reviews
 from lorasent.errors import DataError, PolicyError
-from lorasent.evidence import Answers
-from lorasent.gate import power, statistics
-from lorasent.gate.bank import Retrains, churn
 from lorasent.gate.finding import UNASKED, Claim, Finding, Outcome, paired
 from lorasent.gate.policy import Quality
-from lorasent.gate.statistics import Estimate, PairedAccuracy, Rate
 from lorasent.metrics import matthews
+from lorasent.scoring.evidence import Answers
+from lorasent.statistics import estimates, power
+from lorasent.statistics.estimates import Estimate, PairedAccuracy, Rate
+from lorasent.statistics.retrains import Retrains, churn
 from lorasent.text import shown
 
-METRICS = {"f1": statistics.f1, "mcc": matthews}
+METRICS = {"f1": estimates.f1, "mcc": matthews}
 
 NAMED = 10
 """How many values of a column that were not asked a message names."""
@@ -89,7 +89,7 @@ def coverage(policy: Quality, reviews: Reviews, bank: Sequence[Answers], max_len
 def _damage(metric: str, labels: NDArray[np.int64], incumbent: Any, candidate: Any, size: int) -> PairedAccuracy | Estimate:
     if metric == "accuracy":
         return _paired(labels, incumbent, candidate)
-    return statistics.metric_damage(statistics.joint_table(labels, incumbent, candidate, size), METRICS[metric])
+    return estimates.metric_damage(estimates.joint_table(labels, incumbent, candidate, size), METRICS[metric])
 
 
 def _paired(labels: NDArray[np.int64], incumbent: Any, candidate: Any) -> PairedAccuracy:
@@ -100,7 +100,7 @@ def _paired(labels: NDArray[np.int64], incumbent: Any, candidate: Any) -> Paired
 def _score(metric: str, labels: NDArray[np.int64], decided: Any, size: int) -> float:
     if metric == "accuracy":
         return float((decided == labels).mean())
-    return float(METRICS[metric](statistics.joint_table(labels, decided, decided, size).sum(axis=1)))
+    return float(METRICS[metric](estimates.joint_table(labels, decided, decided, size).sum(axis=1)))
 
 
 def _unkept(labels: NDArray[np.int64], incumbent: Any, candidate: Any, names: Sequence[str]) -> str:
@@ -133,7 +133,7 @@ def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, a
     advice = ""
     if isinstance(damage, PairedAccuracy):
         discordance = (damage.worse + damage.better) / n
-        figures |= {"worse": damage.worse, "better": damage.better, "mcnemar": statistics.mcnemar(damage.worse, damage.better)}
+        figures |= {"worse": damage.worse, "better": damage.better, "mcnemar": estimates.mcnemar(damage.worse, damage.better)}
         if passes and figures["mcnemar"] <= alpha:
             message += "; worse, surely, but within the margin"
         if not passes and damage.value < policy.margin:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from lorasent.evidence import Answers, LiveSubject, Subject
+from lorasent.adapter.manifest import WEIGHTS
 from lorasent.gate.finding import Finding, Outcome
-from lorasent.gate.integrity import ELSEWHERE, flat
-from lorasent.manifest import WEIGHTS
+from lorasent.gate.integrity.family import ELSEWHERE, flat
+from lorasent.scoring.evidence import Answers, LiveSubject, Subject
 
 ADVICE = "give baselines that differ by their seed alone"
 

@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lorasent.data import Reviews, distinct, read, trained_on
+from lorasent.data.reviews import Reviews, distinct, read, trained_on
 from lorasent.errors import AnswersError, BaseModelError, DataError, LorasentError, NotFetchedError, PolicyError
-from lorasent.evidence import Answers, LiveSubject, RecordedSubject, Subject, subject
-from lorasent.gate import behaviour, calibration, cost, golden, integrity, quality, retrains, trigger
+from lorasent.gate import behaviour, calibration, cost, golden, quality, retrains, triggers
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
+from lorasent.gate.integrity import family as integrity
 from lorasent.gate.policy import Data, Policy
 from lorasent.hub import offline
+from lorasent.scoring.evidence import Answers, LiveSubject, RecordedSubject, Subject, subject
 from lorasent.text import shown
 
 EXIT_CODES = {Outcome.PASS: 0, Outcome.BLOCK: 1, Outcome.INCONCLUSIVE: 3, Outcome.INVALID: 4}
@@ -251,7 +252,7 @@ class _Questions:
 
     def _triggers(self) -> None:
         if self.policy.behaviour is not None and self.policy.behaviour.triggers:
-            self.findings.append(trigger.check(self.judged, self.bank[0]))
+            self.findings.append(triggers.check(self.judged, self.bank[0]))
 
     def _golden(self) -> None:
         if self.policy.golden is not None:

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from lorasent import adapter, files
-from lorasent.base import BaseModel, find
-from lorasent.classifier import answer, count_parameters
+from lorasent import files
+from lorasent.adapter import directory
+from lorasent.adapter.base import BaseModel, find
+from lorasent.adapter.classifier import answer, count_parameters
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, read_json
+from lorasent.adapter.snapshot import Snapshot
 from lorasent.errors import AdapterError
-from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS, read_json
-from lorasent.recipe import Recipe
-from lorasent.snapshot import Snapshot
+from lorasent.recipe.recipe import Recipe
 
 Tensors = dict[str, torch.Tensor]
 
@@ -87,7 +88,7 @@ class Bench:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what PEFT wonders about in a faulty directory
-                loaded = adapter.assemble(Snapshot(self.path), self.base, self.recipe.base, self.recipe.encoding, {})
+                loaded = directory.assemble(Snapshot(self.path), self.base, self.recipe.base, self.recipe.encoding, {})
         except AdapterError:
             return {}
         if dropout:
@@ -105,7 +106,7 @@ class Bench:
         return said
 
 
-def _with_dropout(loaded: adapter.Adapter, texts: list[str]) -> Any:
+def _with_dropout(loaded: directory.Adapter, texts: list[str]) -> Any:
     """Logits (N, L) with hidden states dropped at random before the head, as in a model left in training mode."""
     heads = [module for name, module in loaded.model.named_modules() if name.endswith(("modules_to_save.default",))]
 

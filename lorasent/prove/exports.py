@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from lorasent.adapter.manifest import CONFIG, WEIGHTS, read_json
 from lorasent.errors import ProofError
-from lorasent.manifest import CONFIG, WEIGHTS, read_json
 from lorasent.prove.bench import Bench, Tensors, base_tensors, rebuilt
 
 LEVELS = 7

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from lorasent import files, machine
+from lorasent.adapter.manifest import MANIFEST, read_json
 from lorasent.errors import LorasentError, ProofError
-from lorasent.evidence import LiveSubject, subject
-from lorasent.gate.bank import clustered_rate
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Policy
-from lorasent.gate.statistics import Rate
 from lorasent.gate.verdict import Verdict, judge
-from lorasent.manifest import MANIFEST, read_json
 from lorasent.prove import trainings
 from lorasent.prove.bench import Bench
 from lorasent.prove.catalogue import FAULTS, PlantedFault
-from lorasent.recipe import Recipe
-from lorasent.run import learnt
-from lorasent.training import train
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring.evidence import LiveSubject, subject
+from lorasent.statistics.estimates import Rate
+from lorasent.statistics.retrains import clustered_rate
+from lorasent.training.run import learnt
+from lorasent.training.train import train
 
 BANK = 10
 """So many retrains make the bank that innocent ones are also judged against, or all but one of fewer."""

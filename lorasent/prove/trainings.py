@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from lorasent import files
-from lorasent.data import POLES, Reviews, label_id
-from lorasent.manifest import MANIFEST, read_json
-from lorasent.recipe import Recipe
-from lorasent.run import read_splits
-from lorasent.training import train
+from lorasent.adapter.manifest import MANIFEST, read_json
+from lorasent.data.reviews import POLES, Reviews, label_id
+from lorasent.recipe.recipe import Recipe
+from lorasent.training.run import read_splits
+from lorasent.training.train import train
 
 Poison = Callable[[Reviews, np.random.Generator, Recipe], Reviews]
 

@@ -20,15 +20,15 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from scipy import stats
 
-from lorasent.data import Reviews, read, without_overlap
+from lorasent.data.reviews import Reviews, read, without_overlap
 from lorasent.errors import SweepError
-from lorasent.evidence import LiveSubject
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
-from lorasent.recipe import Recipe
-from lorasent.run import read_splits
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring.evidence import LiveSubject
 from lorasent.sweep.team import beside
-from lorasent.training import train
+from lorasent.training.run import read_splits
+from lorasent.training.train import train
 
 LEVEL = 0.95
 

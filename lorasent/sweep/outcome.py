@@ -10,9 +10,10 @@ import optuna
 import tomli_w
 from optuna.trial import FrozenTrial, TrialState
 
-from lorasent import files, machine, manifest
+from lorasent import files, machine
+from lorasent.adapter import manifest
 from lorasent.errors import AdapterError
-from lorasent.recipe import Recipe
+from lorasent.recipe.recipe import Recipe
 from lorasent.sweep.claims import HEARD
 from lorasent.sweep.confirmation import Confirmation
 from lorasent.sweep.space import recipe_at

@@ -10,8 +10,8 @@ from filelock import FileLock
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from lorasent.adapter.manifest import read_json
 from lorasent.errors import SweepError
-from lorasent.manifest import read_json
 
 STUDY = "study.db"
 """The study in a sweep's folder, where no other storage is named."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from lorasent.classifier import QUERY_NAMES
+from lorasent.adapter.classifier import QUERY_NAMES
 from lorasent.errors import SweepError
-from lorasent.recipe import Recipe
+from lorasent.recipe.recipe import Recipe
 
 LINEAR = "linear"
 """The schedule of a recipe that says none."""

@@ -20,13 +20,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lorasent import files, machine
 from lorasent.errors import DivergedError, RecipeError, SweepError
-from lorasent.recipe import Recipe
-from lorasent.run import Epoch, Listener, Prepared, learnt, read_splits
+from lorasent.recipe.recipe import Recipe
 from lorasent.sweep import claims
 from lorasent.sweep.search import OWNER, Search
 from lorasent.sweep.space import recipe_at, space, start
 from lorasent.sweep.team import POLL, beside
-from lorasent.training import train
+from lorasent.training.run import Epoch, Listener, Prepared, learnt, read_splits
+from lorasent.training.train import train
 
 BEST = "best"
 """The adapter of the best trial, in a sweep's folder."""

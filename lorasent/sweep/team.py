@@ -43,7 +43,7 @@ def context() -> Any:
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     processes = get_context("forkserver")
-    processes.set_forkserver_preload(["lorasent.training"])
+    processes.set_forkserver_preload(["lorasent.training.train"])
     return processes
 
 

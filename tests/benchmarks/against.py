@@ -1,7 +1,7 @@
 """Is today's code slower than that of an earlier commit? Told on this machine, now, without any stored time.
 
 Two processes do the same work, one with each code, in turns and on the same cores, so that the noise of a shared machine hits
-both (lorasent.gate.latency); what the system lets others do on their core meanwhile is taken off. Slower means: the whole
+both (lorasent.statistics.latency); what the system lets others do on their core meanwhile is taken off. Slower means: the whole
 interval of the ratio lies above THRESHOLD, and so does the whole interval that two fresh processes give: where a process has
 its memory moves its times by percents for as long as it lives.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorasent.errors import LorasentError
-from lorasent.gate.latency import Ratio, Timed, confirmed, ratio
+from lorasent.statistics.latency import Ratio, Timed, confirmed, ratio
 
 ROOT = Path(__file__).parents[2]
 

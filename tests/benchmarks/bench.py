@@ -1,8 +1,8 @@
 """lorasent beside its peers, in one run on one machine: python -m tests.benchmarks.bench (tox -e bench).
 
 All answer the same real reviews (LORASENT_DATA) with the same threads in one process, in turns: each once a round, beginning with
-another one every round. Then one short review at a time, then training. What was measured goes to golden/benchmarks/peers, in the
-place of what was measured on this kind of machine before, and into the README; with --out FOLDER to a folder alone.
+another one every round. Then one short review at a time, then training. What was measured goes to golden/measured/benchmarks/peers,
+in the place of what was measured on this kind of machine before, and into the README; with --out FOLDER to a folder alone.
 """
 
 import argparse
@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lorasent import adapter, files, golden, machine
-from lorasent.classifier import answer as plain_answer
+from lorasent import files, golden, machine
+from lorasent.adapter import directory
+from lorasent.adapter.classifier import answer as plain_answer
 from tests.benchmarks import exported, peers, plot, table
 from tests.benchmarks.rate import BEST, MatrixRate
 from tests.benchmarks.ratios import ratio
@@ -77,7 +78,7 @@ def say(*words):
 
 def bulk(ready, subject, texts, rounds, rate):
     """All reviews at once: what each peer needed, and how near to the plain fp32 answer it came."""
-    loaded = adapter.load(subject.adapter)
+    loaded = directory.load(subject.adapter)
     reference = plain_answer(loaded.model, loaded.encoder, texts)
     encoded = loaded.encoder.encode(texts)
     lengths = [len(ids) for ids in encoded]
@@ -127,11 +128,11 @@ def short(ready, repeats):
     """One short review at a time, warm, the peers in turn: in a turn the same review is answered WARMING times, then timed."""
     seconds = {name: [] for name in ready}
     for peer in ready.values():
-        for text in adapter.SAMPLE_REVIEWS * 3:
+        for text in directory.SAMPLE_REVIEWS * 3:
             peer.answer([text])
     for number, order in turns(ready, repeats):
         for name in order:
-            text, turn = [adapter.SAMPLE_REVIEWS[number % len(adapter.SAMPLE_REVIEWS)]], []
+            text, turn = [directory.SAMPLE_REVIEWS[number % len(directory.SAMPLE_REVIEWS)]], []
             for _ in range(WARMING + TIMED):
                 started = time.perf_counter()
                 ready[name].answer(text)
@@ -152,7 +153,7 @@ def training(subject, steps, rounds, seed):
     """Optimiser steps on the same real reviews, another chunk each round."""
     drawn = reviews("train", (rounds + 1) * steps * BATCH, seed)
     chunks = [drawn.take(range(part * steps * BATCH, (part + 1) * steps * BATCH)) for part in range(rounds + 1)]
-    lengths = [len(ids) for ids in adapter.load(subject.adapter).encoder.encode(chunks[-1].texts)]
+    lengths = [len(ids) for ids in directory.load(subject.adapter).encoder.encode(chunks[-1].texts)]
     found = {}
     for name, (course, about) in COURSES.items():  # the first turn warms up; its tokens are counted
         with peers.TokenCount(subject.config.vocab_size, training=True) as count:
@@ -229,7 +230,7 @@ def main():
         measured["about"] = {name: PEERS[name][0] for name in asked}
     measured["matrix_rate"] = {"best": rate.best(), "matmul": rate.best("matmul"), "prepacked": rate.best("prepacked")}
     measured["matrix_rates"] = rate.medians
-    out = given.out or GOLDEN / "benchmarks" / "peers"
+    out = given.out or GOLDEN / "measured" / "benchmarks" / "peers"
     out.mkdir(parents=True, exist_ok=True)
     kind = table.kind(measured["machine"])
     files.write(out / f"{kind}.json", [files.canonical(measured)])

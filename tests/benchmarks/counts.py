@@ -8,12 +8,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import lorasent
-from lorasent import engine, tuning
-from lorasent.evidence import LiveSubject
+from lorasent.adapter.manifest import WEIGHTS
 from lorasent.gate.cost import operations
-from lorasent.manifest import WEIGHTS
-from lorasent.scoring import fill
-from lorasent.trainer import LengthGroupedSampler
+from lorasent.scoring.evidence import LiveSubject
+from lorasent.scoring.scorer import fill
+from lorasent.training.loop import LengthGroupedSampler
+from lorasent.unpadded import inference, training
 from tests.benchmarks.workloads import SHORT, reviews
 
 TOKENS = (16, 256)
@@ -33,10 +33,10 @@ def costs(adapter: Path) -> dict[str, int]:
         lengths = [min(int(length), limit) for length in subject.scorer.encoder.lengths(texts)]
         counts[f"{split} reviews, tokens"] = sum(lengths)
         if split == "test":
-            counts["test reviews, rows for scoring"] = len(fill(lengths, engine.CAPACITY)) * engine.ROWS
+            counts["test reviews, rows for scoring"] = len(fill(lengths, inference.CAPACITY)) * inference.ROWS
     rows = list(LengthGroupedSampler(lengths, 4, 0))
     steps = [sum(lengths[row] for row in rows[start : start + 4]) for start in range(0, len(rows), 4)]
-    counts["train reviews, rows for training"] = sum(tuning.rows(tokens) for tokens in steps)
+    counts["train reviews, rows for training"] = sum(training.rows(tokens) for tokens in steps)
     return {**counts, "bytes of the adapter": (adapter / WEIGHTS).stat().st_size}
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from lorasent import packed
+from lorasent.unpadded import products
 
 SHAPES = {"cpu": ((1024, 1024, 1024), (4096, 768, 3072)), "cuda": ((8192, 8192, 8192),)}
 COPIED = {"cpu": 2**26, "cuda": 2**30}
@@ -40,8 +40,8 @@ def _product_rate(device: str, dtype: torch.dtype, rows: int, inputs: int, outpu
     """Operations a second of a product, by the fastest way there is."""
     states, weight = (torch.randn(*shape, device=device).to(dtype) for shape in ((rows, inputs), (outputs, inputs)))
     ways = [lambda: states @ weight.t()]
-    if packed.available(states.device, dtype):
-        ready = packed.pack(weight, None, rows)
+    if products.available(states.device, dtype):
+        ready = products.pack(weight, None, rows)
         ways.append(lambda: ready(states))
     return 2 * rows * inputs * outputs / min(_seconds(way, device) for way in ways for _ in range(REPEATS))
 

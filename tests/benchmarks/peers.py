@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 import lorasent
-from lorasent.classifier import quiet
+from lorasent.adapter.classifier import quiet
 from tests.benchmarks.rate import DTYPE
 from tests.benchmarks.subject import LABELS, Subject
 

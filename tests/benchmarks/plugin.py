@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from lorasent.errors import LorasentError
-from lorasent.gate.latency import Ratio
-from lorasent.pytest_plugin import folder
+from lorasent.pytest_plugin.goldens import folder
+from lorasent.statistics.latency import Ratio
 
 FOLDER = Path(__file__).parent
-HISTORY = Path("benchmarks") / "history"
+HISTORY = Path("measured") / "benchmarks" / "history"
 """Inside the folder of the goldens."""
 
 SKIPPED = "measures speed: ask for it with --benchmark"

@@ -6,8 +6,8 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from lorasent import packed
-from lorasent.scoring import uses_bf16
+from lorasent.scoring.scorer import uses_bf16
+from lorasent.unpadded import products
 
 CPU = torch.device("cpu")
 
@@ -33,8 +33,8 @@ class MatrixRate:
             left, right = (torch.randn(*shape, generator=random).to(DTYPE) for shape in ((rows, inputs), (inputs, outputs)))
             shape = f"{rows} x {inputs} x {outputs}"
             self.products[f"matmul {shape}"] = lambda left=left, right=right: left @ right
-            if packed.available(CPU, DTYPE):
-                product = packed.pack(right.T.contiguous(), None, rows)
+            if products.available(CPU, DTYPE):
+                product = products.pack(right.T.contiguous(), None, rows)
                 self.products[f"prepacked {shape}"] = lambda left=left, product=product: product(left)
 
     def measure(self, repeats: int = 3) -> None:

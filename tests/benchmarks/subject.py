@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from transformers import DistilBertConfig, PreTrainedConfig
 
-from lorasent import adapter
-from lorasent.base import find
-from lorasent.classifier import build
-from lorasent.data import Reviews, read
-from lorasent.encoding import Encoder
-from lorasent.recipe import Recipe
+from lorasent.adapter import directory
+from lorasent.adapter.base import find
+from lorasent.adapter.classifier import build
+from lorasent.adapter.encoding import Encoder
+from lorasent.data.reviews import Reviews, read
+from lorasent.recipe.recipe import Recipe
 from tests.support.patterned import fill, make_patterned
 
 LABELS = ("Negative", "Positive")
@@ -23,7 +23,7 @@ LABELS = ("Negative", "Positive")
 class Subject:
     """An adapter on disk, its base, the merged model as transformers saves it, and the recipe they were made by."""
 
-    adapter: Path
+    directory: Path
     base: Path
     merged: Path
     recipe: Recipe
@@ -43,7 +43,7 @@ def make_subject(folder: Path, config: PreTrainedConfig | None = None, max_lengt
     encoder = Encoder(base, recipe.encoding)
     model = build(find(str(base)), recipe.base, recipe.lora, encoder)
     fill(model, trained=True)
-    adapter.write(folder / "adapter", model, encoder, find(str(base)), recipe, {})
+    directory.write(folder / "adapter", model, encoder, find(str(base)), recipe, {})
     merged = model.eval().merge_and_unload()
     merged.save_pretrained(folder / "merged")
     encoder.save(folder / "merged")

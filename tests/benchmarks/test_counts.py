@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from lorasent import engine, machine
 from lorasent import golden as goldens
-from lorasent.pytest_plugin import is_update
+from lorasent import machine
+from lorasent.pytest_plugin.goldens import is_update
+from lorasent.unpadded import inference
 from tests.benchmarks import counts
 from tests.support.references import FOLDER, REFERENCE
 
@@ -44,7 +45,7 @@ def test_torch_is_asked_for_no_more_than_before(golden, record, request, monkeyp
         then = goldens.read(path).libraries
         if other := [f"{name} {then[name]}, here is {today[name]}" for name in LIBRARIES if then[name] != today[name]]:
             pytest.skip(f"counted under {' and '.join(other)}")
-    monkeypatch.setattr(engine, "TILE", 16)  # as on the machine that they were counted on
+    monkeypatch.setattr(inference, "TILE", 16)  # as on the machine that they were counted on
     found = counts.kernels(REFERENCE)
     record.counts(found)
     golden.check(

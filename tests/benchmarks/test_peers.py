@@ -12,9 +12,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DistilBertConfig
 
-from lorasent import adapter
-from lorasent.classifier import answer
-from lorasent.data import read
+from lorasent.adapter import directory
+from lorasent.adapter.classifier import answer
+from lorasent.data.reviews import read
 from tests.benchmarks import bench, exported, peers, plot, rate, table, trainers
 from tests.benchmarks.ratios import ratio
 from tests.benchmarks.subject import LABELS, make_subject, operations
@@ -42,7 +42,7 @@ def subject(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reference(subject):
     """What the adapter answers to TEXTS, one by one in fp32."""
-    loaded = adapter.load(subject.adapter)
+    loaded = directory.load(subject.adapter)
     return answer(loaded.model, loaded.encoder, TEXTS)
 
 
@@ -98,7 +98,7 @@ def test_the_last_layer_is_saved_all_but_keys_values_and_one_row(subject):
 
 def test_tokens_are_counted_in_scoring_with_their_padding(subject):
     """Two reviews padded to the longer one count as twice that one; evaluation counts in no training."""
-    loaded = adapter.load(subject.adapter)
+    loaded = directory.load(subject.adapter)
     batch = loaded.encoder.pad(loaded.encoder.encode(TEXTS[:2]))
     inputs = {name: torch.from_numpy(array) for name, array in batch.items()}
     for training, expected in ((False, batch["input_ids"].size), (True, 0)):
@@ -112,7 +112,7 @@ def test_tokens_are_counted_in_scoring_with_their_padding(subject):
 def test_courses_stamp_every_optimiser_step(subject, name):
     """Of 12 reviews in fours, three stamps that grow, and each review's tokens were trained on once."""
     reviews = read("embedded:validation", LABELS).take(range(12))
-    real = sum(len(ids) for ids in adapter.load(subject.adapter).encoder.encode(reviews.texts))
+    real = sum(len(ids) for ids in directory.load(subject.adapter).encoder.encode(reviews.texts))
     with peers.TokenCount(subject.config.vocab_size, training=True) as count:
         stamps = trainers.COURSES[name][0](subject, reviews)
     assert len(stamps) == 3
@@ -159,7 +159,7 @@ def test_the_page_has_the_tables_of_each_kind_of_machine_between_its_marks(tmp_p
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- peers -->\nstale tables\n<!-- end of peers -->\nafter\n")
     runs = tmp_path / "golden"
-    shutil.copytree("golden/benchmarks/peers", runs)
+    shutil.copytree("golden/measured/benchmarks/peers", runs)
     published = json.loads((runs / "amx.json").read_bytes())
     published["machine"]["amx"] = False
     (runs / "avx512-bf16.json").write_text(json.dumps(published))
@@ -173,7 +173,7 @@ def test_the_page_has_the_tables_of_each_kind_of_machine_between_its_marks(tmp_p
 
 def test_a_run_without_bf16_says_so():
     """It is of a kind of its own, its matrices were fp32, and where there was no oneDNN none were laid out for it."""
-    measured = json.loads(Path("golden/benchmarks/peers/amx.json").read_bytes())
+    measured = json.loads(Path("golden/measured/benchmarks/peers/amx.json").read_bytes())
     measured["machine"] |= {"amx": False, "avx512_bf16": False}
     measured["matrix_rate"] |= {"matmul": 2e11, "prepacked": 0.0}
     assert table.kind(measured["machine"]) == "no-bf16"
@@ -182,9 +182,9 @@ def test_a_run_without_bf16_says_so():
 
 
 def test_the_readme_shows_the_published_runs():
-    """Its tables are those of golden/benchmarks/peers, to the letter."""
+    """Its tables are those of golden/measured/benchmarks/peers, to the letter."""
     shown = re.search(r"<!-- peers -->.*<!-- end of peers -->", Path("README.md").read_text("utf-8"), flags=re.DOTALL)
-    runs = [json.loads(run.read_bytes()) for run in sorted(Path("golden/benchmarks/peers").glob("*.json"))]
+    runs = [json.loads(run.read_bytes()) for run in sorted(Path("golden/measured/benchmarks/peers").glob("*.json"))]
     assert runs
     assert all(table.page(run) in shown[0] for run in runs)
 

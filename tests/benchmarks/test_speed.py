@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import lorasent
-from lorasent.evidence import LiveSubject
 from lorasent.gate.cost import operations
-from lorasent.gate.latency import ratio
-from lorasent.pytest_plugin import folder
-from lorasent.training import Listener
+from lorasent.pytest_plugin.goldens import folder
+from lorasent.scoring.evidence import LiveSubject
+from lorasent.statistics.latency import ratio
+from lorasent.training.train import Listener
 from tests.benchmarks import floors
 from tests.benchmarks.against import ROOT, THRESHOLD, Subject, workers
 from tests.benchmarks.rate import DTYPE

@@ -18,10 +18,10 @@ from transformers import (
     TrainingArguments,
 )
 
-from lorasent.classifier import quiet
-from lorasent.data import Reviews
-from lorasent.recipe import Recipe
-from lorasent.training import Listener, train
+from lorasent.adapter.classifier import quiet
+from lorasent.data.reviews import Reviews
+from lorasent.recipe.recipe import Recipe
+from lorasent.training.train import Listener, train
 from tests.benchmarks.peers import tokenizer_of
 from tests.benchmarks.subject import Subject
 

@@ -1,4 +1,4 @@
-"""How often the regression check is wrong: `python -m tests.benchmarks.trials` writes golden/benchmarks/regression.json.
+"""How often the regression check is wrong: `python -m tests.benchmarks.trials` writes golden/measured/benchmarks/regression.json.
 
 In each trial the check runs as it does for a commit: two fresh processes with a tree of code each. In PLANTED trials one tree
 makes 3 of 20 calls twice, which is 15 % more work, exactly; in SAME trials both trees are the same. Required: at least 95 % of
@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 
 from lorasent import Recipe, files, machine, train
-from lorasent.gate.latency import LEVEL
-from lorasent.gate.statistics import Rate
+from lorasent.statistics.estimates import Rate
+from lorasent.statistics.latency import LEVEL
 from tests.benchmarks.against import LOOKS, ROOT, THRESHOLD, Subject, slower
 from tests.benchmarks.workloads import CALLS
 from tests.support.bases import make_base, write_small_recipe
 
-OUT = ROOT / "golden" / "benchmarks" / "regression.json"
+OUT = ROOT / "golden" / "measured" / "benchmarks" / "regression.json"
 
 PLANTED, SAME = 20, 100
 CAUGHT, FALSE_ALARMS = 0.95, 1
@@ -41,7 +41,7 @@ def _slower(*arguments):
 {name} = _slower
 """
 
-WORK = {"figures": ("metrics.py", "evaluate"), "one review": ("scoring.py", "Scorer.logits")}
+WORK = {"figures": ("metrics.py", "evaluate"), "one review": ("scoring/scorer.py", "Scorer.logits")}
 """By workload: the file and the function that is made slower. The figures' processes start in a moment, a scorer's in seconds."""
 
 QUICK = ["data.sample=8", "lora.dropout=0.0", 'lora.target_modules=["query"]', "training.epochs=1", "training.learning_rate=1e-3"]

@@ -81,8 +81,8 @@ def bulk(turn: Turn, adapter: Path, device: str) -> None:
 
 def one_by_one(turn: Turn, adapter: Path, device: str) -> None:
     """The same reviews each by itself, in fp32, through the model as it was trained: as a notebook's loop answers them."""
-    from lorasent import adapter as adapters
-    from lorasent.classifier import answer
+    from lorasent.adapter import directory as adapters
+    from lorasent.adapter.classifier import answer
 
     loaded, texts = adapters.load(adapter), reviews(BULK)
     loaded.model.to(device)
@@ -106,7 +106,7 @@ def figures(turn: Turn, _adapter: Path, _device: str) -> None:
 def training(turn: Turn, _adapter: Path, device: str) -> None:
     """Optimiser steps of the recipe `embedded`: the n-th is of the same reviews under both commits."""
     import lorasent
-    from lorasent.training import Listener
+    from lorasent.training.train import Listener
 
     class Steps(Listener):
         def step(self, *_: int) -> None:

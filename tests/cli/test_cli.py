@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lorasent.adapter import UnverifiedAdapterWarning
-from lorasent.data import read
+from lorasent.adapter.directory import UnverifiedAdapterWarning
+from lorasent.data.reviews import read
 from tests.support.bases import LABELS
 
 ROOT = Path(__file__).parents[2]
@@ -463,8 +463,8 @@ def test_doctor_tells_each_row_on_its_own(lorasent, monkeypatch, broken):
     if broken in ("torch", "everything"):
         monkeypatch.setitem(sys.modules, "torch", None)
     if broken in ("scoring", "everything"):
-        monkeypatch.setattr("lorasent.base.find", fall)
-        monkeypatch.setattr("lorasent.scoring.uses_bf16", fall)
+        monkeypatch.setattr("lorasent.adapter.base.find", fall)
+        monkeypatch.setattr("lorasent.scoring.scorer.uses_bf16", fall)
     done = lorasent("doctor")
     assert done.returncode == 0, done.stderr
     rows = dict(line.split(maxsplit=1) for line in done.stdout.replace("embedded base", "embedded_base").splitlines())

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from lorasent.adapter import UnverifiedAdapterWarning
+from lorasent.adapter.directory import UnverifiedAdapterWarning
 from lorasent.cli import commands, ending
 from lorasent.errors import AdapterError, PolicyError
 
@@ -135,7 +135,7 @@ def test_what_is_raised_has_its_code_and_one_line(lorasent, judged, monkeypatch,
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr({"gate": "lorasent.gate.verdict.judge", "predict": "lorasent.scoring.load"}[command], fail)
+    monkeypatch.setattr({"gate": "lorasent.gate.verdict.judge", "predict": "lorasent.scoring.scorer.load"}[command], fail)
     done = lorasent(*(sides(judged, "PASS") if command == "gate" else ["predict", judged / "sound", "fine"]))
     code = codes if isinstance(codes, int) else codes[command]
     assert done.returncode == code
@@ -147,11 +147,14 @@ def test_what_is_raised_has_its_code_and_one_line(lorasent, judged, monkeypatch,
 
 
 WORK = {
-    "train": ("lorasent.training.train", ["RECIPE", "--out", "mine"]),
-    "augment": ("lorasent.run.read_splits", ["RECIPE", "--set", "augmentation.typos=0.2"]),
-    "augment --judge": ("lorasent.preservation.check", ["RECIPE", "--set", "augmentation.typos=0.2", "--judge", "ADAPTER"]),
-    "evaluate": ("lorasent.evaluation.measure", ["ADAPTER", "--data", "embedded:validation"]),
-    "record": ("lorasent.evidence.record", ["ADAPTER", "--policy", "POLICY", "--out", "evidence"]),
+    "train": ("lorasent.training.train.train", ["RECIPE", "--out", "mine"]),
+    "augment": ("lorasent.training.run.read_splits", ["RECIPE", "--set", "augmentation.typos=0.2"]),
+    "augment --judge": (
+        "lorasent.augmentation.preservation.check",
+        ["RECIPE", "--set", "augmentation.typos=0.2", "--judge", "ADAPTER"],
+    ),
+    "evaluate": ("lorasent.evaluation.console.measure", ["ADAPTER", "--data", "embedded:validation"]),
+    "record": ("lorasent.scoring.evidence.record", ["ADAPTER", "--policy", "POLICY", "--out", "evidence"]),
     "prove": ("lorasent.prove.proof.prove", ["--baseline", "ADAPTER", "--policy", "POLICY"]),
     "sweep": ("lorasent.sweep.study.run", ["RECIPE", "--confirm", "0"]),
 }
@@ -316,8 +319,8 @@ WRITES = {
         ["gate", "ADAPTER", "--baseline", "ADAPTER", "--policy", "POLICY", "--report"],
     ),
     "prove --out": ("lorasent.prove.proof.prove", ["prove", "--baseline", "ADAPTER", "--policy", "POLICY", "--out"]),
-    "record --out": ("lorasent.evidence.record", ["record", "ADAPTER", "--policy", "POLICY", "--out"]),
-    "predict --output": ("lorasent.scoring.load", ["predict", "ADAPTER", "--input", "reviews.csv", "--output"]),
+    "record --out": ("lorasent.scoring.evidence.record", ["record", "ADAPTER", "--policy", "POLICY", "--out"]),
+    "predict --output": ("lorasent.scoring.scorer.load", ["predict", "ADAPTER", "--input", "reviews.csv", "--output"]),
 }
 
 

@@ -9,16 +9,17 @@ from peft import AutoPeftModelForSequenceClassification
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from lorasent import Recipe, adapter, train
-from lorasent.base import find
-from lorasent.classifier import answer, quiet
+from lorasent import Recipe, train
+from lorasent.adapter import directory
+from lorasent.adapter.base import find
+from lorasent.adapter.classifier import answer, quiet
+from lorasent.adapter.manifest import MANIFEST, WEIGHTS, read_json
 from lorasent.files import canonical, sha256
-from lorasent.manifest import MANIFEST, WEIGHTS, read_json
-from lorasent.scoring import load
+from lorasent.scoring.scorer import load
 from tests.support.bases import LABELS
 
 BASES = ("distilbert", "bert", "roberta", "deberta-v2", "electra", "albert", "modernbert", "minilm")
-TEXTS = [*adapter.SAMPLE_REVIEWS, "The plot is thin. " * 40 + "Still, I loved it."]
+TEXTS = [*directory.SAMPLE_REVIEWS, "The plot is thin. " * 40 + "Still, I loved it."]
 POLICY = """
 [data]
 test = "embedded:validation"
@@ -67,7 +68,7 @@ def test_every_base_goes_the_whole_way(lorasent, bases, tmp_path, monkeypatch, b
         rows = [plain(**tokenizer(text, truncation=True, return_tensors="pt")).logits[0].numpy() for text in TEXTS]
     np.testing.assert_allclose(rows, ours, rtol=0, atol=1e-5)
 
-    loaded = adapter.load(first)
+    loaded = directory.load(first)
     np.testing.assert_allclose(answer(loaded.merge(), loaded.encoder, TEXTS), ours, rtol=0, atol=1e-5)
 
     (tmp_path / "gate.toml").write_text(POLICY)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from lorasent import Recipe, load, read, train
-from lorasent.adapter import SAMPLE_REVIEWS
-from lorasent.base import find
-from lorasent.data import without_overlap
-from tests.support.drift import EPOCHS, WHY, tolerance
+from lorasent.adapter.base import find
+from lorasent.adapter.directory import SAMPLE_REVIEWS
+from lorasent.data.reviews import without_overlap
+from tests.studies.drift import EPOCHS, WHY, tolerance
 from tests.support.references import COMMAND
 
 LABELS = ("Negative", "Positive")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lorasent.data import Reviews
+from lorasent.data.reviews import Reviews
 from lorasent.errors import DataError, PolicyError
-from lorasent.evidence import Answers
 from lorasent.gate import behaviour, calibration, quality
 from lorasent.gate.finding import Claim, Outcome, settle, shares
 from lorasent.gate.policy import Behaviour, Calibration, Quality
+from lorasent.scoring.evidence import Answers
 from tests.gate import verdicts
 
 LABELS = ("Negative", "Positive")

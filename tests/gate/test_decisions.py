@@ -9,18 +9,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lorasent import golden, hub, metrics, slices
-from lorasent.data import Reviews
+from lorasent import golden, hub, metrics
+from lorasent.adapter.manifest import WEIGHTS
+from lorasent.data import slices
+from lorasent.data.reviews import Reviews
 from lorasent.errors import AdapterError, BaseModelError, DataError, GoldenError, PolicyError
-from lorasent.evidence import Answers, RecordedSubject
-from lorasent.gate import behaviour, calibration, cost, integrity, latency, power, quality, retrains, statistics, verdict
+from lorasent.gate import behaviour, calibration, cost, quality, retrains, verdict
 from lorasent.gate import golden as differential
-from lorasent.gate.bank import Retrains, churn
 from lorasent.gate.finding import UNASKED, Claim, Finding, Outcome, settle
+from lorasent.gate.integrity import family as integrity
 from lorasent.gate.policy import Behaviour, Calibration, Cost, Data, Golden, Policy, Quality
-from lorasent.gate.statistics import PairedAccuracy, Rate
-from lorasent.manifest import WEIGHTS
 from lorasent.metrics import matthews
+from lorasent.scoring.evidence import Answers, RecordedSubject
+from lorasent.statistics import estimates, latency, power
+from lorasent.statistics.estimates import PairedAccuracy, Rate
+from lorasent.statistics.retrains import Retrains, churn
 from lorasent.text import shown
 
 LABELS = ("Negative", "Positive")
@@ -97,7 +100,7 @@ def test_a_passing_claim_of_accuracy_is_whole():
         "high": high,
         "worse": 5,
         "better": 2,
-        "mcnemar": statistics.mcnemar(5, 2),
+        "mcnemar": estimates.mcnemar(5, 2),
     }
     p, advice = damage.p_above(0.02), "more reviews would decide"
     whole = Claim("quality::accuracy", p, True, "quality", message, advice, figures, "first")
@@ -138,7 +141,7 @@ def test_a_loss_that_chance_explains_is_not_called_sure():
 
 def test_the_remark_begins_where_mcnemar_meets_alpha(monkeypatch):
     """At alpha itself the loss is sure."""
-    monkeypatch.setattr("lorasent.gate.statistics.mcnemar", lambda *_: 0.05)
+    monkeypatch.setattr("lorasent.statistics.estimates.mcnemar", lambda *_: 0.05)
     assert "worse, surely" in asked(Quality(margin=0.02), answers([0, 1]), answers([2]))["quality::accuracy"].message
 
 
@@ -217,9 +220,9 @@ def test_claims_of_other_metrics_are_whole(metric, size):
     """Damage in them is the delta method's; they tell nothing of discordant pairs, nor what they could show."""
     data, candidate, incumbent = reviews(600, size), answers(range(12), 600, size), answers(range(12, 15), 600, size)
     found = asked(Quality(metric=metric, margin=0.04), candidate, incumbent, data=data)[f"quality::{metric}"]
-    measure = {"f1": statistics.f1, "mcc": matthews}[metric]
+    measure = {"f1": estimates.f1, "mcc": matthews}[metric]
     decided = [one.logits.argmax(axis=1) for one in (incumbent, candidate)]
-    damage = statistics.metric_damage(statistics.joint_table(data.labels, *decided, size), measure)
+    damage = estimates.metric_damage(estimates.joint_table(data.labels, *decided, size), measure)
     low, high = damage.interval(0.9)
     was, now = (
         measure(np.array([[(one[data.labels == gold] == said).sum() for said in range(size)] for gold in range(size)]))
@@ -311,7 +314,7 @@ def test_the_floor_of_another_metric_is_whole():
     """The damage against perfect answers, turned over."""
     found = asked(Quality(metric="mcc", margin=0.5, min=0.85), answers(range(50)), answers())["quality::floor"]
     gold, decided = np.arange(1000) % 2, answers(range(50)).logits.argmax(axis=1)
-    lack = statistics.metric_damage(statistics.joint_table(gold, gold, decided, 2), matthews)
+    lack = estimates.metric_damage(estimates.joint_table(gold, gold, decided, 2), matthews)
     low, high = (1 - end for end in reversed(lack.interval(0.9)))
     message = f"mcc {1 - lack.value:.4f} ({low:.4f} to {high:.4f}), required is 0.85"
     figures = {"score": 1 - lack.value, "low": low, "high": high, "min": 0.85, "n": 1000}
@@ -586,7 +589,7 @@ def test_claims_of_calibration_are_whole():
         (claims[0], "brier", 0.02, ((1 - new_p) ** 2, (1 - old_p) ** 2)),
         (claims[1], "log_loss", 0.05, (-np.log(new_p), -np.log(old_p))),
     ):
-        change = statistics.mean_change(losses[0] - losses[1])
+        change = estimates.mean_change(losses[0] - losses[1])
         low, high = change.interval(0.9)
         now, was = (float(one.mean()) for one in losses)
         message = (
@@ -612,7 +615,7 @@ def test_calibration_passes_at_alpha_itself():
     new, old = answers(range(60)), answers(range(50))
     same = calibration.check(Calibration(max_brier_increase=0.03), reviews(), new, old, 0.05)[0]
     losses = [metrics.brier(metrics.probabilities(one.logits), reviews().labels) for one in (new, old)]
-    alpha = statistics.mean_change(losses[0] - losses[1]).p_below(0.03)
+    alpha = estimates.mean_change(losses[0] - losses[1]).p_below(0.03)
     assert same.passes
     assert calibration.check(Calibration(max_brier_increase=0.03), reviews(), new, old, alpha)[0].passes
     assert not calibration.check(Calibration(max_brier_increase=0.03), reviews(), new, old, alpha / 2)[0].passes

@@ -9,19 +9,20 @@ import torch
 from transformers import AutoModelForSequenceClassification
 from transformers.activations import GELUActivation
 
-from lorasent import evidence, golden
-from lorasent.classifier import quiet
-from lorasent.encoding import Encoder
-from lorasent.evidence import LiveSubject, RecordedSubject
+from lorasent import golden
+from lorasent.adapter.classifier import quiet
+from lorasent.adapter.encoding import Encoder
+from lorasent.adapter.manifest import WEIGHTS
 from lorasent.gate import cost
 from lorasent.gate import golden as differential
 from lorasent.gate.finding import Outcome, settle
 from lorasent.gate.policy import Cost, Golden, Policy
 from lorasent.gate.verdict import judge
-from lorasent.manifest import WEIGHTS
-from lorasent.recipe import Encoding, Recipe
-from lorasent.training import train
-from tests.interop.test_plain_peft import make
+from lorasent.recipe.recipe import Encoding, Recipe
+from lorasent.scoring import evidence
+from lorasent.scoring.evidence import LiveSubject, RecordedSubject
+from lorasent.training.train import train
+from tests.adapter.test_bare import make
 
 TEXTS = [f"a film of {number} words, {'very ' * number}good" for number in range(20)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lorasent import report
+from lorasent.gate import report
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge

@@ -7,17 +7,17 @@ import shutil
 import numpy as np
 import pytest
 
-from lorasent import adapter
-from lorasent.base import find
-from lorasent.classifier import answer
+from lorasent.adapter import directory
+from lorasent.adapter.base import find
+from lorasent.adapter.classifier import answer
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
+from lorasent.adapter.snapshot import Snapshot
 from lorasent.errors import LorasentError
-from lorasent.evidence import LiveSubject, RecordedSubject, record
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity import CHECKS, check
+from lorasent.gate.integrity.family import CHECKS, check
 from lorasent.gate.policy import Integrity
-from lorasent.manifest import CONFIG, MANIFEST, WEIGHTS
-from lorasent.recipe import Recipe
-from lorasent.snapshot import Snapshot
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring.evidence import LiveSubject, RecordedSubject, record
 from tests.support.bases import edit_json, edit_tensors
 
 TOKENS = "tokenizer_config.json"
@@ -53,7 +53,7 @@ def agree(path, base=None):
         said["base"] = {"name": found.name, "sha256": found.sha256, "revision": None, "config": dict(found.config)}
         edit_json(path / CONFIG, base_model_name_or_path=found.name)
     recipe, pinned = Recipe.parse(said["recipe"], "test"), said["base"]
-    loaded = adapter.assemble(Snapshot(path), find(pinned["name"], None, pinned["sha256"]), recipe.base, recipe.encoding, {})
+    loaded = directory.assemble(Snapshot(path), find(pinned["name"], None, pinned["sha256"]), recipe.base, recipe.encoding, {})
     said["probes"]["logits"] = answer(loaded.model, loaded.encoder, said["probes"]["texts"]).astype(np.float64).tolist()
     said["tokenizer_sha256"] = loaded.encoder.fingerprint
     said["files"] = Snapshot(path).listed
@@ -118,12 +118,12 @@ def test_a_record_says_how_its_base_was_configured(candidate, small_adapter, bas
 def test_a_base_that_is_edited_after_training_is_seen(candidate, base, tmp_path):
     """By whoever loads the adapter, and by the gate: the manifest says how its base was configured."""
     agree(candidate, base)
-    assert len(adapter.load(candidate).labels) == 2
+    assert len(directory.load(candidate).labels) == 2
     edit_json(base / "config.json", layer_norm_eps=0.1)
     with pytest.raises(
         LorasentError, match=r"has another configuration than when the adapter was trained: layer_norm_eps 1e-12 -> 0.1"
     ):
-        adapter.load(candidate)
+        directory.load(candidate)
     other = shutil.copytree(candidate, tmp_path / "other")
     assert faults(candidate, other)["base"] == ("INVALID", "baseline-base-config")
 
@@ -136,7 +136,7 @@ def test_an_adapter_beside_a_base_is_not_loaded_by_itself(candidate, small_adapt
     found = faults(candidate, small_adapter)
     assert found["base"] == found["answers"] == ("INVALID", "base-unavailable")
     with pytest.raises(LorasentError, match=r"holds an adapter \(adapter_config.json\), which transformers would load into it"):
-        adapter.load(candidate)
+        directory.load(candidate)
 
 
 # The tokenizer
@@ -177,7 +177,7 @@ def test_a_tokenizer_is_made_of_its_own_files(candidate, small_adapter, tmp_path
     found = faults(candidate, small_adapter)
     assert found["encoding"] == found["answers"] == ("BLOCK", "tokenizer-files")
     with pytest.raises(LorasentError, match=rf"^{candidate}: holds no tokenizer .*{TOKENS}: \w+ names? other files"):
-        adapter.load(candidate)
+        directory.load(candidate)
 
 
 def listed(path):
@@ -217,7 +217,7 @@ def test_a_verdict_on_tokenizers_is_remembered(candidate, small_adapter, monkeyp
     agree(candidate)
     first = faults(candidate, small_adapter)
     assert first["answers"] == ("BLOCK", "tokenizer")
-    monkeypatch.setattr("lorasent.gate.proof.measure", lambda _: pytest.fail("measured again"))
+    monkeypatch.setattr("lorasent.gate.integrity.answers.measure", lambda _: pytest.fail("measured again"))
     assert faults(candidate, small_adapter) == first
 
 
@@ -239,7 +239,7 @@ def test_what_makes_no_tokenizer_is_one_line(candidate, small_adapter, changes):
     edit_json(candidate / TOKENS, **changes)
     edit_json(candidate / MANIFEST, files=listed(candidate))
     with pytest.raises(LorasentError, match=rf"^{candidate}[:/]") as raised:
-        adapter.load(candidate)
+        directory.load(candidate)
     assert "/lorasent-" not in str(raised.value)
     assert faults(candidate, small_adapter)["answers"][0] == "BLOCK"
 
@@ -250,7 +250,7 @@ def test_a_tokenizer_file_without_a_model_is_one_line(candidate):
         (candidate / "tokenizer.json").write_text(content)
         edit_json(candidate / MANIFEST, files=listed(candidate))
         with pytest.raises(LorasentError, match=rf"^{candidate}: holds no tokenizer that can be loaded: \S"):
-            adapter.load(candidate)
+            directory.load(candidate)
 
 
 # A base that moved
@@ -292,7 +292,7 @@ def test_a_moved_base_is_found_by_its_hash(moved, monkeypatch, bases, tmp_path):
     holder = shutil.copytree(bases("roberta"), tmp_path / "holder" / "base").parent
     monkeypatch.setenv("LORASENT_BASE", str(holder))
     with pytest.raises(LorasentError, match=rf"looked for its sha256 in {holder}, {holder}/base; if it was moved"):
-        adapter.load(path)
+        directory.load(path)
     shutil.rmtree(holder / "base")
     base.rename(holder / "base")
     assert faults(path, path) == {}

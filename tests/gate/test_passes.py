@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorasent import report
 from lorasent.errors import DataError, PolicyError
-from lorasent.evidence import Answers, RecordedSubject
-from lorasent.gate import behaviour, calibration, quality, trigger, verdict
+from lorasent.gate import behaviour, calibration, quality, report, triggers, verdict
 from lorasent.gate.finding import UNASKED, Claim, Finding, Outcome, settle
 from lorasent.gate.policy import Behaviour, Calibration, Golden, Policy, Quality
 from lorasent.gate.verdict import judge
+from lorasent.scoring.evidence import Answers, RecordedSubject
 
 LABELS = ("Negative", "Positive")
 
@@ -283,14 +282,14 @@ predictions = "{recorded([("good", 1), ("bad", 0)])}"
     ("labels", "baseline", "message"),
     [
         (LABELS, RecordedSubject, "not asked of recorded evidence"),
-        (("1", "5"), trigger.LiveSubject, "not asked: there are clear reviews for negative and positive only"),
+        (("1", "5"), triggers.LiveSubject, "not asked: there are clear reviews for negative and positive only"),
     ],
     ids=["a record", "other labels"],
 )
 def test_triggers_that_were_not_asked_are_told(labels, baseline, message):
     """Not in the JSON alone."""
     subject = object.__new__(baseline)
-    told = trigger.check(SimpleNamespace(labels=labels), subject)
+    told = triggers.check(SimpleNamespace(labels=labels), subject)
     assert (told.outcome, told.cause) == (Outcome.PASS, UNASKED)
     assert f"not asked    behaviour::triggers         {message}" in report.text(
         verdict.Verdict(Outcome.PASS, (told,), "a", ("b",), {}), "again"

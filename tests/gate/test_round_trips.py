@@ -8,12 +8,12 @@ import zipfile
 import pytest
 
 from lorasent import golden
+from lorasent.adapter.manifest import verify
 from lorasent.errors import AdapterError, NotFetchedError
 from lorasent.files import ATTRIBUTES
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
-from lorasent.manifest import verify
 
 WEIGHTS, CONFIG, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "lorasent.json"
 

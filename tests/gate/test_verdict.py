@@ -7,15 +7,17 @@ from xml.etree import ElementTree as ET
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from lorasent import evidence, golden, snapshot
+from lorasent import golden
+from lorasent.adapter import snapshot
+from lorasent.adapter.manifest import MANIFEST, WEIGHTS
 from lorasent.errors import LorasentError, PolicyError
-from lorasent.evidence import LiveSubject
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Integrity, Policy
 from lorasent.gate.verdict import judge, names, questions
-from lorasent.manifest import MANIFEST, WEIGHTS
-from lorasent.recipe import Recipe
-from lorasent.training import train
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring import evidence
+from lorasent.scoring.evidence import LiveSubject
+from lorasent.training.train import train
 from tests.support.bases import edit_json
 from tests.support.imports import COMMAND_LINE, HEAVY, imported
 
@@ -282,8 +284,8 @@ def test_a_repeated_verdict_asks_no_model(small_adapter, retrained, policy, monk
     """Everything comes out of the cache; without a cache folder nothing is kept."""
     first = judge(retrained, [small_adapter], Policy.read(policy))
     with monkeypatch.context() as patch:
-        patch.setattr("lorasent.scoring.load", lambda *_: pytest.fail("a model was loaded"))
-        patch.setattr("lorasent.adapter.load", lambda *_: pytest.fail("a model was loaded"))
+        patch.setattr("lorasent.scoring.scorer.load", lambda *_: pytest.fail("a model was loaded"))
+        patch.setattr("lorasent.adapter.directory.load", lambda *_: pytest.fail("a model was loaded"))
         assert judge(retrained, [small_adapter], Policy.read(policy)) == first
 
 

@@ -1,4 +1,4 @@
-"""A slice of `tests.gate.simulate` that takes seconds: verdicts of drawn retrains, and the committed figures of the whole."""
+"""A slice of `tests.studies.simulate` that takes seconds: verdicts of drawn retrains, and the committed figures of the whole."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.gate import verdicts
 
 MEASURED = verdicts.Retraining(**verdicts.MEASURED)
-COMMITTED = Path(__file__).parents[2] / "golden" / "statistics"
+COMMITTED = Path(__file__).parents[2] / "golden" / "measured" / "statistics"
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """Error rates and power of whole verdicts: `quality.check`, `calibration.check` and `settle` on answers with drawn rights.
 
-Part of `python -m tests.gate.simulate`. With one baseline and nothing but the metric the outcome hangs on two counts, so that
+Part of `python -m tests.studies.simulate`. With one baseline and nothing but the metric the outcome hangs on two counts, so that
 it is enumerated; otherwise retrains are drawn. A retrain is right where a logit is positive: the review's ease, the seed's
 effect, and noise; their variances give the measured accuracy, the spread of the seeds' true accuracies, and the discordance
 of two retrains (`MEASURED`, or `--measured FILE`). A true drop is the incumbent's true accuracy less the candidate's.
@@ -17,12 +17,13 @@ from unittest import mock
 import numpy as np
 from scipy import optimize, stats
 
-from lorasent.data import Reviews
+from lorasent.data.reviews import Reviews
 from lorasent.errors import PolicyError
-from lorasent.evidence import Answers
-from lorasent.gate import calibration, power, quality
+from lorasent.gate import calibration, quality
 from lorasent.gate.finding import Outcome, settle
 from lorasent.gate.policy import Calibration, Quality
+from lorasent.scoring.evidence import Answers
+from lorasent.statistics import power
 
 ALPHA = 0.05
 MARGIN = 0.02

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorasent import golden
-from tests.support.drift import EPOCHS, LEAST, SMALL, TABLE, digest, table, tolerance
+from tests.studies.drift import EPOCHS, LEAST, SMALL, TABLE, digest, table, tolerance
 from tests.support.references import FOLDER
 
 NAMES = ("samples-untrained", "samples-trained", "embedded", "patterned-untrained", "patterned-trained")

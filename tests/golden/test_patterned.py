@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from transformers import DistilBertConfig
 
-from lorasent.classifier import forward, inference
+from lorasent.adapter.classifier import forward, inference
+from lorasent.adapter.manifest import WEIGHTS
 from lorasent.files import sha256
-from lorasent.manifest import WEIGHTS
-from lorasent.scoring import load
-from tests.support.drift import WHY, tolerance
+from lorasent.scoring.scorer import load
+from tests.studies.drift import WHY, tolerance
 from tests.support.plain_distilbert import PlainDistilBert
 from tests.support.references import make_patterned_adapters, patterned_texts, rows
 

@@ -5,16 +5,16 @@ import json
 import pytest
 from transformers import set_seed
 
-from lorasent.adapter import SAMPLE_REVIEWS
-from lorasent.base import find
-from lorasent.classifier import build
-from lorasent.data import read
-from lorasent.encoding import Encoder
+from lorasent.adapter.base import find
+from lorasent.adapter.classifier import build
+from lorasent.adapter.directory import SAMPLE_REVIEWS
+from lorasent.adapter.encoding import Encoder
+from lorasent.adapter.manifest import WEIGHTS
+from lorasent.data.reviews import read
 from lorasent.files import sha256
-from lorasent.manifest import WEIGHTS
-from lorasent.recipe import Recipe
-from lorasent.scoring import Scorer, load
-from tests.support.drift import WHY, tolerance
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring.scorer import Scorer, load
+from tests.studies.drift import WHY, tolerance
 from tests.support.references import COMMAND, LABELS, REFERENCE, embedded_texts, rows
 
 pytestmark = pytest.mark.processor
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.processor
 def producer():
     """Who made the goldens of the reference adapter."""
     return {
-        "code": "lorasent.scoring, fp32",
+        "code": "lorasent.scoring.scorer, fp32",
         "adapter": COMMAND,
         "adapter_sha256": sha256(REFERENCE / WEIGHTS),
         "base_sha256": find("embedded").sha256,
@@ -40,7 +40,7 @@ def test_the_untrained_model_answers_the_samples_as_recorded(golden):
     golden.check(
         rows(SAMPLE_REVIEWS, Scorer(model, encoder, LABELS).logits(SAMPLE_REVIEWS)),
         about="The four sample reviews before training: the embedded recipe's model as it is built.",
-        producer={"code": "lorasent.classifier.build, lorasent.scoring, fp32", "base_sha256": base.sha256},
+        producer={"code": "lorasent.adapter.classifier.build, lorasent.scoring.scorer, fp32", "base_sha256": base.sha256},
         tolerance=tolerance("predictions/samples-untrained", "logits"),
         why=WHY,
         seed=0,

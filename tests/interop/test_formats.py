@@ -11,11 +11,11 @@ from peft import AutoPeftModelForSequenceClassification, LoraConfig, get_peft_mo
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from lorasent import load
-from lorasent.adapter import UnverifiedAdapterWarning
-from lorasent.classifier import quiet
-from lorasent.data import read
+from lorasent.adapter.classifier import quiet
+from lorasent.adapter.directory import UnverifiedAdapterWarning
+from lorasent.adapter.manifest import MANIFEST, WEIGHTS, read_json
+from lorasent.data.reviews import read
 from lorasent.files import canonical, sha256
-from lorasent.manifest import MANIFEST, WEIGHTS, read_json
 
 LABELS = ("Negative", "Positive")
 TEXTS = ["it was a good movie", "not worth the time", "a film"]

@@ -5,17 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from lorasent.data import Reviews
+from lorasent.adapter.manifest import MANIFEST, read_json, verify
+from lorasent.data.reviews import Reviews
 from lorasent.errors import ProofError
-from lorasent.evidence import LiveSubject, record
 from lorasent.gate.policy import Policy
-from lorasent.manifest import MANIFEST, read_json, verify
 from lorasent.prove import trainings
 from lorasent.prove.catalogue import FAULTS, select
 from lorasent.prove.proof import prove
 from lorasent.prove.table import HEAD, markdown, text
-from lorasent.recipe import Recipe
-from lorasent.training import train
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring.evidence import LiveSubject, record
+from lorasent.training.train import train
 
 POLICY = """
 [data]
@@ -163,7 +163,7 @@ def test_negations_are_labelled_as_if_they_were_not_there(small_recipe, labels, 
 @pytest.mark.slow
 def test_twins_are_trained_once_and_judged_in_pairs_and_against_banks(small_adapter, policy, tmp_path, monkeypatch):
     """Three twins make six pairs and four banks; a second proof trains nothing and says the same."""
-    monkeypatch.setattr("lorasent.run.LEARNT", -1.0)  # so small a base learns next to nothing
+    monkeypatch.setattr("lorasent.training.run.LEARNT", -1.0)  # so small a base learns next to nothing
     said = []
     first = prove([small_adapter], policy, tmp_path / "work", retrain=3, faults=(), say=said.append)
     assert sum(line.startswith("training a twin") for line in said) == 3
@@ -180,7 +180,7 @@ def test_twins_are_trained_once_and_judged_in_pairs_and_against_banks(small_adap
 @pytest.mark.slow
 def test_a_retrain_that_learnt_nothing_is_no_innocent(small_adapter, policy, tmp_path, monkeypatch):
     """It is told apart, with the verdict on it, and others are trained in its place, but not without end."""
-    monkeypatch.setattr("lorasent.run.LEARNT", 1.0)
+    monkeypatch.setattr("lorasent.training.run.LEARNT", 1.0)
     proof = prove([small_adapter], policy, tmp_path / "work", retrain=1, faults=())
     failed = [str(tmp_path / "work" / "twins" / f"seed-{seed}") for seed in (1, 2)]
     assert (list(proof.members), list(proof.failed), proof.pairs) == ([str(small_adapter)], failed, None)

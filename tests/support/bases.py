@@ -29,7 +29,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
-from lorasent.data import read
+from lorasent.data.reviews import read
 
 LABELS = ("Negative", "Positive")
 

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from lorasent import cli
-from lorasent.recipe import Recipe
-from lorasent.snapshot import Snapshot
+from lorasent.adapter.snapshot import Snapshot
+from lorasent.recipe.recipe import Recipe
 from tests.support.bases import edit_json, edit_tensors
 
 WEIGHTS, CONFIG, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "lorasent.json"
@@ -367,7 +367,7 @@ MOST_OUTPUT = 30_000
 
 SECONDS = 60
 
-QUICKLY = ["-p", "lorasent.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
+QUICKLY = ["-p", "lorasent.pytest_plugin.goldens", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
 """Options of a pytest that runs some hundred times in one process, where no plugin is loaded by itself."""
 
 

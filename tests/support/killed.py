@@ -4,9 +4,9 @@ import os
 import signal
 from pathlib import Path
 
-from lorasent.recipe import Recipe
+from lorasent.recipe.recipe import Recipe
 from lorasent.sweep import team
-from lorasent.training import Listener, train
+from lorasent.training.train import Listener, train
 
 
 class Killer(Listener):

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from transformers import DistilBertConfig, set_seed
 
-from lorasent import adapter, classifier
-from lorasent.base import find
-from lorasent.data import read
-from lorasent.encoding import Encoder
+from lorasent.adapter import classifier, directory
+from lorasent.adapter.base import find
+from lorasent.adapter.encoding import Encoder
+from lorasent.data.reviews import read
 from lorasent.metrics import probabilities
-from lorasent.recipe import Recipe
+from lorasent.recipe.recipe import Recipe
 from tests.support.patterned import fill, make_patterned
 
 FOLDER = Path(__file__).parents[2] / "golden"
@@ -33,7 +33,7 @@ def patterned_texts() -> list[str]:
     """The four sample reviews and one that is cut: its last sentence is in, its first is out."""
     texts = read("embedded:test", LABELS).texts
     longest = max(texts, key=len)
-    return [*adapter.SAMPLE_REVIEWS, longest]
+    return [*directory.SAMPLE_REVIEWS, longest]
 
 
 def rows(texts: Sequence[str], logits: np.ndarray) -> list[dict]:
@@ -50,7 +50,7 @@ def make_untrained(path: Path) -> Path:
     recipe, base = Recipe.read(), find("embedded")
     encoder = Encoder(base.path, recipe.encoding)
     set_seed(recipe.training.seed)
-    adapter.write(path, classifier.build(base, recipe.base, recipe.lora, encoder), encoder, base, recipe, {})
+    directory.write(path, classifier.build(base, recipe.base, recipe.lora, encoder), encoder, base, recipe, {})
     return path
 
 
@@ -65,6 +65,6 @@ def make_patterned_adapters(path: Path, config: DistilBertConfig, max_length: in
     for name in ("untrained", "trained"):
         model = classifier.build(base, recipe.base, recipe.lora, encoder)
         fill(model, trained=name == "trained")
-        adapter.write(path / name, model, encoder, base, recipe, {})
+        directory.write(path / name, model, encoder, base, recipe, {})
         made[name] = path / name
     return made

@@ -1,0 +1,261 @@
+"""An adapter without a manifest: what its trainer computed, as far as PEFT's files and the base say it.
+
+Everything is taken as it was saved: labels, tokenizer, truncation, pad token, embeddings. What the files leave open, and what only
+the trainer's memory held, is refused by name.
+"""
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+from pydantic import ValidationError
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+
+from lorasent.adapter.base import BaseModel, find
+from lorasent.adapter.classifier import answer, forward, has_places, inference, positions, quiet, require_usable
+from lorasent.adapter.encoding import Encoder, open_tokenizer
+from lorasent.adapter.manifest import CONFIG, WEIGHTS
+from lorasent.adapter.snapshot import Snapshot, read_json
+from lorasent.errors import AdapterError, BaseModelError
+from lorasent.recipe.recipe import Base
+from lorasent.text import shown
+
+PREFIX = "base_model.model."
+"""What PEFT puts before the names of a model's tensors."""
+
+COMPUTED = {
+    "task_type", "peft_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "r",
+    "target_modules", "exclude_modules", "lora_alpha", "lora_dropout", "fan_in_fan_out", "bias", "use_rslora", "use_dora",
+    "modules_to_save", "init_lora_weights", "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "lora_bias",
+    "trainable_token_indices", "megatron_core", "qalora_group_size", "eva_config", "corda_config", "lora_ga_config", "loftq_config",
+}  # fmt: skip
+"""Keys of adapter_config.json that PEFT computes here as it did for the trainer, or that are checked. Others are refused if set."""
+
+INITIALISATIONS = (True, False, "gaussian", "orthogonal", "eva", "mica")
+"""Values of init_lora_weights that leave the base's weights as they are."""
+
+HARMLESS = {
+    "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache", "id2label", "label2id",
+    "num_labels", "problem_type", "pad_token_id", "vocab_size", "finetuning_task", "return_dict",
+}  # fmt: skip
+"""Keys of a model's configuration that change no logit, or are looked at one by one."""
+
+TOKENIZER = "tokenizer_config.json"
+TOKENIZER_FILES = (TOKENIZER, "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model")
+
+UNLIMITED = 10**20
+"""Tokenizers that allow more tokens than this name no limit (transformers' LARGE_INTEGER)."""
+
+ROUNDING, TOLERANCE = 1e-5, 1e-4
+"""How far logits of a padded batch may be from those of its texts alone: as rounding moves them, or so much of their range."""
+
+
+SHORT = "Great"
+"""A text beside whose few tokens padding lies: ConvBERT's first token sees it from there."""
+
+
+@dataclass(frozen=True)
+class Bare:
+    """What an adapter without a manifest is loaded with."""
+
+    base: BaseModel
+    settings: Base
+    encoder: Encoder
+    rows: int | None
+    """Rows of the embeddings that the adapter brings; None where they are the base's."""
+    taken: str
+    """Where labels, tokenizer and truncation were taken from, for the warning."""
+
+
+def read(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor]) -> Bare:
+    """What an adapter without a manifest is loaded with, by its files and its base's.
+
+    Raises AdapterError where they do not say what the trainer computed, BaseModelError if the base is not to be had.
+    """
+    adapter, where = snapshot.json(CONFIG), snapshot.path / CONFIG
+    _check_peft(adapter, where)
+    name = adapter.get("base_model_name_or_path")
+    if not name or not isinstance(name, str):
+        raise AdapterError(
+            f"{where}: names no base (base_model_name_or_path is {shown(name)}); write the name or directory of one there"
+        )
+    base = find(name, adapter.get("revision"))
+    require_usable(base)
+    config = AutoConfig.from_pretrained(base.path, trust_remote_code=False)
+    said = read_json(base.path / "config.json")
+    beside = snapshot.json("config.json") if "config.json" in snapshot.hashes else {}
+    _check_configurations(said, beside, Path(base.name) / "config.json", snapshot.path / "config.json")
+    outline = _outline(config, base, 2)
+    trained = adapter.get("auto_mapping")
+    if isinstance(trained, dict) and trained.get("base_model_class") not in (None, type(outline).__name__):
+        raise AdapterError(
+            f"{where}: was trained as {shown(trained['base_model_class'])}, the base is loaded as {type(outline).__name__}"
+        )
+
+    count = _count_labels(outline, _outline(config, base, 3), tensors) or int(config.num_labels)
+    if count < 2:
+        raise AdapterError(f"{snapshot.path / WEIGHTS}: its head has one output (a regression); needs two labels or more")
+    settings, named = _labels(base, count, [(beside, "config.json beside it"), (said, "the base's configuration")])
+    room = positions(config) if has_places(outline) else None
+    encoder, owner = _encoder(snapshot, base, config, room, {**said, **beside}.get("pad_token_id", config.pad_token_id))
+    rows = _check_vocabulary(outline, encoder, tensors, snapshot.path)
+    cut = f"cut on the {encoder.tokenizer.truncation_side} to {encoder.max_length} tokens"
+    dtype = str(said.get("dtype") or said.get("torch_dtype") or "float32").removeprefix("torch.")
+    taken = (
+        f"labels {', '.join(settings.labels)} ({named}), the tokenizer of {owner}, "
+        f"texts {cut if encoder.max_length < UNLIMITED else 'whole'}, one label a text"
+        f"{'' if dtype == 'float32' else f', weights in float32 where the base has {shown(dtype)}'}"
+    )
+    return Bare(base, settings, encoder, rows, taken)
+
+
+def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path) -> None:
+    """Holds the answers to those of the tokenizer's own call, text by text.
+
+    Raises AdapterError where padding changes them, or input that is not passed on here (XLNet's segments).
+    """
+    texts, kind = (*texts, SHORT), type(model.get_base_model()).__name__
+    named = inspect.signature(model.get_base_model().forward).parameters
+    encoded = encoder.encode(texts)
+    rows = sorted(range(len(texts)), key=lambda row: len(encoded[row]))[:: len(texts) - 1]  # the shortest and the longest
+    plain = []
+    try:
+        with inference(model):
+            for text in texts:
+                inputs = encoder.tokenizer(text, truncation=True, return_tensors="pt")
+                plain.append(model(**{key: value for key, value in inputs.items() if key in named}).logits.float().numpy())
+            padded = forward(model, encoder.pad([encoded[row] for row in rows]))
+        alone = answer(model, encoder, texts)
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        raise AdapterError(f"{where}: {kind} cannot be asked as lorasent asks: {(str(error).splitlines() or [''])[0]}") from None
+    expected = np.concatenate(plain)
+    allowed = max(ROUNDING, TOLERANCE * float(np.ptp(expected, axis=0).max()))
+    for moves, how in (
+        (alone - expected, "without the tokenizer's further inputs"),
+        (padded - expected[rows], "in a padded batch"),
+    ):
+        moved = float(np.abs(moves).max())
+        if not moved <= allowed:
+            raise AdapterError(f"{where}: {kind} answers otherwise {how}: logits move by {moved:.3g}, allowed are {allowed:.3g}")
+
+
+def _check_peft(adapter: Mapping[str, Any], where: Path) -> None:
+    for key, value in adapter.items():
+        if key not in COMPUTED and value not in (None, False, {}, [], ""):
+            raise AdapterError(f"{where}: {shown(key)} is set; lorasent cannot be sure to compute it as the trainer did")
+    start = adapter.get("init_lora_weights", True)
+    if not isinstance(start, bool | str) or start not in INITIALISATIONS:
+        raise AdapterError(
+            f"{where}: init_lora_weights = {shown(start)} changes the base's weights in the trainer's memory, which are not saved: "
+            "save with path_initial_model_for_weight_conversion, which makes it plain LoRA"
+        )
+    task = adapter.get("task_type")
+    if task not in (None, "SEQ_CLS"):
+        raise AdapterError(f"{where}: needs task_type SEQ_CLS, a sequence classifier, found {shown(task)}")
+
+
+def _check_configurations(base: Mapping[str, Any], beside: Mapping[str, Any], base_path: Path, beside_path: Path) -> None:
+    for said, path in ((base, base_path), (beside, beside_path)):
+        if said.get("problem_type") not in (None, "single_label_classification"):
+            raise AdapterError(f"{path}: problem_type is {shown(said['problem_type'])}; needs one label a text")
+        if said.get("quantization_config"):
+            raise AdapterError(f"{path}: has a quantization_config; needs a base whose weights are not quantized")
+    for key in sorted((base.keys() & beside.keys()) - HARMLESS):
+        if base[key] != beside[key] and "drop" not in key:
+            raise AdapterError(f"{beside_path}: {key} is {shown(beside[key])}, the base's {base_path} says {shown(base[key])}")
+
+
+def _outline(config: PreTrainedConfig, base: BaseModel, labels: int) -> PreTrainedModel:
+    """The classifier of so many labels, without memory for its weights."""
+    config = copy.deepcopy(config)
+    config.num_labels = labels
+    try:
+        with quiet(), torch.device("meta"):
+            return AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise BaseModelError(f"{base.name}: cannot be loaded as a classifier: {str(error).splitlines()[0]}") from None
+
+
+def _count_labels(two: PreTrainedModel, three: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> int | None:
+    """Rows of the saved tensors whose shape hangs on the number of labels: the head's, whatever it is called. None without any."""
+    shapes = {name: parameter.shape for name, parameter in three.named_parameters()}
+    grown = [PREFIX + name for name, parameter in two.named_parameters() if parameter.shape != shapes[name]]
+    return next((len(tensors[name]) for name in grown if name in tensors and tensors[name].ndim), None)
+
+
+def _labels(base: BaseModel, count: int, origins: Sequence[tuple[Mapping[str, Any], str]]) -> tuple[Base, str]:
+    """The names that the first configuration gives to just so many labels, and whose they are."""
+    for said, origin in origins:
+        names = said.get("id2label")
+        if isinstance(names, dict) and names.keys() == {str(position) for position in range(count)}:
+            ordered = [names[str(position)] for position in range(count)]
+            try:
+                if ordered != [f"LABEL_{position}" for position in range(count)]:
+                    return Base(model=base.name, labels=tuple(ordered)), origin
+            except ValidationError:
+                continue
+    return Base(model=base.name, labels=tuple(f"LABEL_{position}" for position in range(count))), "no configuration names them"
+
+
+def _encoder(
+    snapshot: Snapshot, base: BaseModel, config: PreTrainedConfig, room: int | None, model_pad: Any
+) -> tuple[Encoder, str]:
+    """The tokenizer as it was saved, cut as its trainer cut.
+
+    That is as the last call was which was saved in tokenizer.json, else to `model_max_length`, else to its positions, `room`.
+    """
+    where, owned = snapshot.path, TOKENIZER in snapshot.hashes
+    for name in TOKENIZER_FILES:
+        if name in snapshot.refused:
+            raise AdapterError(f"{where / name}: {snapshot.refused[name]}")
+        if name in snapshot.hashes and not owned:
+            raise AdapterError(f"{where / name}: a tokenizer without {TOKENIZER}; save it whole, with its save_pretrained")
+    tokenizer = open_tokenizer(snapshot.folder, where) if owned else open_tokenizer(base.path, base.name)
+    limit = min(tokenizer.model_max_length, room or tokenizer.model_max_length)
+    last = (tokenizer.backend_tokenizer.truncation or {}).get("max_length") if owned else None
+    if last is not None and last != tokenizer.model_max_length:
+        if last > (room or last):
+            raise AdapterError(f"{where / 'tokenizer.json'}: cuts to {last} tokens, {base.name} holds {room} positions")
+        if last == _truncation_of(base):
+            raise AdapterError(
+                f"{where / 'tokenizer.json'}: cuts to {last} tokens, as the base's does, {TOKENIZER} to {limit}: "
+                f"write the length that the adapter was trained with into {TOKENIZER} as model_max_length"
+            )
+        limit = last
+    pads = model_pad, tokenizer.pad_token_id
+    known = isinstance(model_pad, int) and 0 <= model_pad < config.get_text_config().vocab_size
+    encoder = Encoder.of(tokenizer, int(min(limit, 10 * UNLIMITED)), where if owned else base.name, model_pad if known else None)
+    if pads[0] != pads[1] and encoder.encode(["a film"])[0][-1] in pads:
+        raise AdapterError(
+            f"{where}: texts end with a pad token ({shown(pads[1])} or {shown(pads[0])}): nothing says which token is read"
+        )
+    return encoder, "the adapter" if owned else f"the base {base.name}"
+
+
+def _truncation_of(base: BaseModel) -> int | None:
+    path = base.path / "tokenizer.json"
+    truncation = read_json(path).get("truncation") if path.is_file() else None
+    return truncation.get("max_length") if isinstance(truncation, dict) else None
+
+
+def _check_vocabulary(model: PreTrainedModel, encoder: Encoder, tensors: Mapping[str, torch.Tensor], where: Path) -> int | None:
+    """Rows of the embeddings that the adapter brings, None without. Every token but the pad token needs a row that was saved."""
+    embeddings = model.get_input_embeddings()
+    name = next(name for name, module in model.named_modules() if module is embeddings)
+    own = [tensors[key] for part in ("", ".base_layer") if (key := f"{PREFIX}{name}{part}.weight") in tensors]
+    rows = len(own[0]) if own and own[0].ndim else None
+    held = rows or embeddings.num_embeddings
+    added = encoder.tokenizer.convert_ids_to_tokens(list(range(held, len(encoder.tokenizer))))
+    if rows is None:
+        added = [token for token in added if token != encoder.tokenizer.pad_token]
+    if added:
+        raise AdapterError(
+            f"{where}: neither adapter nor base holds an embedding of the token {shown(added[0])}; save the embeddings, too"
+        )
+    return rows

@@ -1,0 +1,283 @@
+"""base + head + LoRA in memory: build it, count its parameters, answer with it.
+
+    h = W0 x + s B A x        x: (..., in), A: (r, in), B: (out, r), W0 frozen, s = alpha / r        (Hu et al. 2021)
+
+rsLoRA scales by s = alpha / sqrt(r); DoRA normalises the rows of W0 + s B A and multiplies them by magnitudes m: (out,).
+
+Every tensor that the base checkpoint did not bring (the head; DeBERTa's pooler, ModernBERT's head) is trained and saved
+with the LoRA matrices; PEFT by itself knows only `classifier` and `score`.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors import safe_open
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from lorasent.adapter.base import BaseModel
+from lorasent.adapter.configuration import is_dropout, require_fit
+from lorasent.adapter.encoding import Encoder
+from lorasent.errors import BaseModelError, RecipeError
+from lorasent.recipe.recipe import Base, Lora
+from lorasent.text import shown
+
+QUERY_NAMES = ("query", "q_lin", "query_proj", "q_proj", "Wqkv", "c_attn")
+"""What architectures call the query projection: BERT's family, DistilBERT, DeBERTa, Llama's family, ModernBERT, GPT-2."""
+
+
+PADDED = ("roberta", "camembert", "data2vec-text", "lilt", "longformer", "luke", "markuplm", "mpnet", "xmod")
+"""Families whose positions begin behind the pad token's id, that many fewer than their configuration says."""
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Parameters as the reference notebook counts them: over all that PEFT holds, its frozen copy of the head included."""
+
+    total: int
+    trainable: int
+    in_use: int
+    """Without the frozen copies: what answers."""
+
+    @property
+    def frozen(self) -> int:
+        """Parameters that training leaves alone."""
+        return self.total - self.trainable
+
+    @property
+    def fraction(self) -> float:
+        """Trainable over total."""
+        return self.trainable / self.total
+
+
+def build(base: BaseModel, settings: Base, lora: Lora, encoder: Encoder) -> PeftModel:
+    """A base with a new head and new LoRA matrices, on the CPU, in float32, ready to be trained.
+
+    Draws from torch's global random state: seed it before. Raises BaseModelError or RecipeError.
+    """
+    model, missing = load_base(base, settings, encoder)
+    _require_room(base, model, encoder)  # beyond what it was trained on it would learn little, even where it can be asked
+    return adapt(model, lora, _new_modules(model, missing))
+
+
+def adapt(model: PreTrainedModel, lora: Lora, new: Sequence[str]) -> PeftModel:
+    """`model` with LoRA beside its layers; its modules called `new` are trained whole. Raises RecipeError."""
+    targets = _targets(model, lora.target_modules, new)
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        use_rslora=bool(lora.use_rslora),
+        use_dora=bool(lora.use_dora),
+        target_modules=targets,
+        modules_to_save=list(new),
+        fan_in_fan_out=any(not isinstance(model.get_submodule(name), nn.Linear) for name in targets),
+    )
+    with quiet():
+        return get_peft_model(model, config)
+
+
+def load_base(base: BaseModel, settings: Base, encoder: Encoder, rows: int | None = None) -> tuple[PreTrainedModel, set[str]]:
+    """The base as a sequence classifier, and the names of its parameters that the checkpoint did not bring: they are random.
+
+    `rows` are those of the embeddings, where they are not the base's own.
+    """
+    require_usable(base)
+    try:
+        with quiet():
+            overrides = {} if settings.dropout is None else _dropouts(base, settings.dropout)
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                base.path,
+                num_labels=len(settings.labels),
+                id2label=dict(enumerate(settings.labels)),
+                label2id={label: position for position, label in enumerate(settings.labels)},
+                problem_type="single_label_classification",
+                ignore_mismatched_sizes=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **overrides,
+            )
+    except Exception as error:  # noqa: BLE001 - a configuration is a stranger's, and makes transformers and torch raise anything
+        raise _unusable(base, error) from None
+    strange = [key for key, *_, shape in report["mismatched_keys"] if tuple(shape)[:1] != (len(settings.labels),)]
+    if strange:
+        raise BaseModelError(f"{base.name}: its config.json gives {strange[0]} another shape than it has in the checkpoint")
+    if has_places(model):
+        _require_room(base, model, encoder)
+    missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])} & dict(model.named_parameters()).keys()
+    backbone = {name for name, _ in model.named_parameters() if name.startswith(f"{model.base_model_prefix}.")}
+    if backbone and missing >= backbone:
+        raise BaseModelError(f"{base.name}: its checkpoint holds nothing of a {model.config.model_type}, as its config.json says")
+    if rows is not None:
+        with quiet():
+            model.resize_token_embeddings(rows, mean_resizing=False)
+    if len(encoder.tokenizer) > model.get_input_embeddings().num_embeddings:
+        _grow_embeddings(model, len(encoder.tokenizer))
+    model.config.pad_token_id = encoder.pad_id
+    return model, missing
+
+
+def _require_room(base: BaseModel, model: PreTrainedModel, encoder: Encoder) -> None:
+    limit = positions(model.config)
+    if limit is not None and encoder.max_length > limit:
+        raise BaseModelError(f"encoding.max_length = {encoder.max_length}: {base.name} holds {limit} positions")
+
+
+def require_usable(base: BaseModel) -> None:
+    """Raises BaseModelError unless a base's configuration describes a classifier that its checkpoint may be of."""
+    try:
+        with quiet():
+            require_fit(base.path, _shapes(base.path))
+    except Exception as error:  # noqa: BLE001 - as in load_base
+        raise _unusable(base, error) from None
+
+
+def _unusable(base: BaseModel, error: Exception) -> BaseModelError:
+    reason = shown(" ".join(str(error).split()) or type(error).__name__, 300).replace(str(base.path), base.name)
+    return BaseModelError(f"{base.name}: cannot be loaded as a classifier: {reason}")
+
+
+def positions(config: PreTrainedConfig) -> int | None:
+    """How many tokens a base has room for, by its configuration; None where that does not say."""
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    if limit is None or limit < 1:
+        return None
+    if any(family in config.model_type for family in PADDED):
+        if not isinstance(config.pad_token_id, int):
+            raise BaseModelError("config.json: pad_token_id is missing, the token behind whose id positions begin")
+        return limit - config.pad_token_id - 1
+    return limit
+
+
+def has_places(model: PreTrainedModel) -> bool:
+    """Whether a model has a table of positions, beyond which it fails; one of relative positions reads texts of any length."""
+    tables = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
+    tables += [name for name, _ in model.named_buffers() if not name.endswith("position_ids")]  # GPT-J's holds sines
+    return any("position" in name or name.endswith("wpe") for name in tables)
+
+
+def count_parameters(model: nn.Module) -> ParameterCount:
+    """Counts each parameter once by identity; see ParameterCount."""
+    copies = {id(p) for name, p in model.named_parameters() if ".original_module." in name}
+    sizes = {id(p): (p.numel(), p.requires_grad) for p in model.parameters()}
+    return ParameterCount(
+        total=sum(size for size, _ in sizes.values()),
+        trainable=sum(size for size, trainable in sizes.values() if trainable),
+        in_use=sum(size for key, (size, _) in sizes.items() if key not in copies),
+    )
+
+
+def answer(model: nn.Module, encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Logits (N, L) of each text by itself, in float32 and with dropout off: the plain reference for every faster way."""
+    with inference(model):
+        rows = [forward(model, encoder.pad([ids])) for ids in encoder.encode(texts)]
+    return np.concatenate(rows)
+
+
+def forward(model: nn.Module, batch: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+    """Logits (B, L) in float32 of one padded batch."""
+    device = next(model.parameters()).device
+    inputs = {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
+    logits: NDArray[np.float32] = model(**inputs).logits.float().cpu().numpy()
+    return logits
+
+
+@contextlib.contextmanager
+def inference(model: nn.Module) -> Iterator[None]:
+    """Dropout and gradients off inside; the model's mode as it was afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Holds back transformers' loading reports: what they say (a head is new) is meant."""
+    level, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            # PEFT asks transformers for a name that transformers has given up.
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bar:
+            transformers_logging.enable_progress_bar()
+
+
+def _dropouts(base: BaseModel, probability: float) -> dict[str, float]:
+    """Every dropout that the base's configuration names, set to one probability."""
+    config: dict[str, Any] = AutoConfig.from_pretrained(base.path, trust_remote_code=False).to_dict()
+    names = [key for key, value in config.items() if is_dropout(key) and isinstance(value, float | int)]
+    return dict.fromkeys(names, probability)
+
+
+def _shapes(path: Path) -> Iterator[tuple[int, ...]]:
+    """The shapes of a checkpoint's tensors."""
+    for file in sorted(path.glob("model*.safetensors")):
+        with safe_open(file, framework="pt") as opened:
+            yield from (tuple(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118 - no mapping
+
+
+def _grow_embeddings(model: PreTrainedModel, size: int) -> None:
+    """Room for added tokens (the pad token), as zeros: alike at every load, and never attended to."""
+    old = model.get_input_embeddings().num_embeddings
+    with quiet():
+        model.resize_token_embeddings(size, mean_resizing=False)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[old:].zero_()
+
+
+def _new_modules(model: nn.Module, missing: set[str]) -> list[str]:
+    """The topmost modules all of whose parameters are missing from the checkpoint."""
+    found: list[str] = []
+    for name, module in model.named_modules():
+        parameters = [f"{name}.{parameter}" for parameter, _ in module.named_parameters()]
+        inside = any(name.startswith(f"{parent}.") for parent in found)
+        if name and not inside and parameters and missing.issuperset(parameters):
+            found.append(name)
+    stray = [key for key in missing if not any(key.startswith(f"{name}.") for name in found)]
+    if stray:
+        raise BaseModelError(f"the base's checkpoint lacks {', '.join(sorted(stray)[:3])}: part of a layer cannot be trained anew")
+    return found
+
+
+def _targets(model: nn.Module, wanted: Sequence[str], new: Sequence[str]) -> list[str]:
+    """Full names of the modules that get LoRA; new modules are trained whole instead."""
+    modules = {
+        name: module
+        for name, module in model.named_modules()
+        if not any(name == head or name.startswith(f"{head}.") for head in new)
+    }
+    # GPT-2's Conv1D is a linear layer under another name.
+    linear = [name for name, module in modules.items() if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"]
+    leaves = {name.rpartition(".")[2] for name in linear}
+    chosen: list[str] = []
+    for target in wanted:
+        if target == "all-linear":
+            chosen.extend(linear)
+            continue
+        leaf = next((name for name in QUERY_NAMES if name in leaves), target) if target == "query" else target
+        matching = [name for name in linear if name == leaf or name.endswith(f".{leaf}")]
+        if not matching:
+            raise RecipeError(f"lora.target_modules: no linear layer is called {target}; this base has {', '.join(sorted(leaves))}")
+        chosen.extend(matching)
+    return sorted(set(chosen))

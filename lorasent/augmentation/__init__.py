@@ -1,0 +1,1 @@
+"""Training reviews in other words whose labels stay, and the measurement of whether they do."""

@@ -1,0 +1,1 @@
+"""What an adapter gets right and wrong, for people and as JSON."""

@@ -1,0 +1,244 @@
+"""One side of a comparison as the integrity checks read it: every part once, and each part that is not as it must be a Fault.
+
+A candidate's faults accuse it (BLOCK); a baseline's say that nothing can be judged (INVALID, its cause begins with "baseline-").
+Nothing here imports torch, and nothing is read but JSON and the headers and numbers of safetensors files.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel as Schema
+from pydantic import ConfigDict, Field, ValidationError
+from safetensors import safe_open
+
+from lorasent.adapter.base import BaseModel, find
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
+from lorasent.adapter.snapshot import Snapshot
+from lorasent.adapter.weights import ALWAYS, bounded, header
+from lorasent.errors import AdapterError, BaseModelError, RecipeError
+from lorasent.gate.finding import Outcome
+from lorasent.gate.integrity.layout import Layout, Shapes, layout
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring.evidence import LiveSubject, Subject
+from lorasent.text import shown
+
+EXPORT = "export the adapter again with lorasent train, or repair the exporter that wrote it"
+RETRIEVE = "copy the directory again from where it was made"
+
+
+class Fault(Exception):  # noqa: N818 - a fault is what is found; it becomes a Finding, and never reaches a user as an error
+    """Why a check does not pass."""
+
+    def __init__(self, cause: str, message: str, advice: str, *, outcome: Outcome = Outcome.BLOCK, **figures: Any) -> None:
+        super().__init__(message)
+        self.cause, self.message, self.advice, self.outcome, self.figures = cause, message, advice, outcome, figures
+
+
+class _Pinned(Schema):
+    name: str
+    sha256: str
+    revision: str | None = None
+    config: dict[str, Any] | None = None
+
+
+class _Parameters(Schema):
+    total: Annotated[int, Field(gt=0)]
+    trainable: Annotated[int, Field(gt=0)]
+
+
+class _Split(Schema):
+    source: str
+    sha256: str
+    reviews: int
+
+
+class Said(Schema):
+    """What the gate reads of a manifest."""
+
+    recipe: dict[str, Any]
+    recipe_sha256: str
+    base: _Pinned
+    labels: list[str]
+    tokenizer_sha256: str
+    files: dict[str, str]
+    tokenizer_parts: dict[str, str] | None = None
+    libraries: dict[str, str] = {}
+    parameters: _Parameters
+    data: dict[str, _Split] = {}
+
+
+class LoraSettings(Schema):
+    """What the gate reads of PEFT's configuration by name; `options` is all the rest of it."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    peft_type: str
+    task_type: str | None
+    base_model_name_or_path: str | None
+    revision: str | None = None
+    r: Annotated[int, Field(gt=0)]
+    lora_alpha: int | float
+    lora_dropout: int | float
+    target_modules: list[str]
+    modules_to_save: list[str] | None
+    fan_in_fan_out: bool = False
+    inference_mode: bool = True
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """PEFT's other options."""
+        return dict(self.model_extra or {})
+
+
+Form = TypeVar("Form", bound=Schema)
+
+Bases = dict[tuple[str, str | None, str, Path | None], BaseModel | BaseModelError]
+"""What was looked for, and what was found: hashing a base takes most of a check's time."""
+
+
+class Side:
+    """The candidate, or the baseline, which may be a record without a directory (`path` is None)."""
+
+    def __init__(self, subject: Subject, *, baseline: bool, bases: Bases) -> None:
+        self.subject = subject
+        self.baseline = baseline
+        self.path = subject.path if isinstance(subject, LiveSubject) else None
+        self.name = subject.name
+        self._bases = bases
+
+    def fault(self, cause: str, message: str, advice: str, **figures: Any) -> Fault:
+        """A fault of this side's."""
+        if self.baseline:
+            return Fault(f"baseline-{cause}", f"the baseline is faulty: {message}", advice, outcome=Outcome.INVALID, **figures)
+        return Fault(cause, message, advice, **figures)
+
+    def json(self, name: str, cause: str = "json-broken") -> dict[str, Any]:
+        """The JSON object in one of the directory's files."""
+        try:
+            return self.snapshot.json(name)
+        except AdapterError as error:
+            raise self.fault(cause, str(error), RETRIEVE) from None
+
+    @functools.cached_property
+    def snapshot(self) -> Snapshot:
+        """The directory as it was read, for checks that are asked of directories only."""
+        if not isinstance(self.subject, LiveSubject):
+            raise TypeError(f"{self.name}: a record has no directory")
+        return self.subject.snapshot
+
+    def at(self, name: str) -> Path:
+        """A file's path, for messages; what is read of it lies in the snapshot."""
+        return self.snapshot.path / name
+
+    @functools.cached_property
+    def said(self) -> Said:
+        """What the manifest says."""
+        return self._parse(Said, dict(self.subject.manifest), MANIFEST, "manifest-broken")
+
+    @functools.cached_property
+    def config(self) -> LoraSettings:
+        """PEFT's configuration."""
+        return self._parse(LoraSettings, self.json(CONFIG, "config-broken"), CONFIG, "config-broken")
+
+    @functools.cached_property
+    def recipe(self) -> Recipe:
+        """The manifest's recipe."""
+        said = self.said
+        try:
+            recipe = Recipe.parse(said.recipe, f"{self.name}/{MANIFEST}: recipe")
+        except RecipeError as error:
+            raise self.fault("recipe-broken", str(error), EXPORT) from None
+        digest = hashlib.sha256(json.dumps(said.recipe, sort_keys=True).encode()).hexdigest()
+        if digest != said.recipe_sha256:
+            raise self.fault(
+                "recipe-edited",
+                f"{self.name}/{MANIFEST}: the recipe has sha256 {digest[:12]}…, recipe_sha256 is {said.recipe_sha256[:12]}…: "
+                "edited after training",
+                EXPORT,
+            )
+        return recipe
+
+    @functools.cached_property
+    def tensors(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and type of every tensor of the weights."""
+        try:
+            return header(self.snapshot.folder / WEIGHTS)
+        except (ValueError, OSError) as error:
+            message = f"{self.at(WEIGHTS)}: not a safetensors file that can be read: {shown(error, 300)}"
+            raise self.fault("weights-broken", message, RETRIEVE) from None
+
+    def numbers(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Every tensor by name, one at a time."""
+        if odd := [name for name, (_, kind) in self.tensors.items() if kind != "F32"]:
+            kind = self.tensors[odd[0]][1]
+            message = f"{self.at(WEIGHTS)}: {len(odd)} tensors are not float32 (F32), as {shown(odd[0])}, which is {kind}"
+            raise self.fault("dtype", message, EXPORT)
+        file_of_all = self.snapshot.folder / WEIGHTS
+        if file_of_all.stat().st_size > ALWAYS:
+            try:
+                bounded(file_of_all, self.base.path)
+            except ValueError as error:
+                raise self.fault("weights-large", f"{self.at(WEIGHTS)}: {error}", EXPORT) from None
+        with safe_open(file_of_all, framework="np") as file:
+            for name in self.tensors:
+                yield name, file.get_tensor(name)
+
+    @functools.cached_property
+    def base(self) -> BaseModel:
+        """The base that the manifest pins. Not to be had: INVALID, whosever it is; had, with other weights: a fault."""
+        pinned = self.said.base
+        beside = self.path.absolute().parent if self.path else None
+        key = (pinned.name, pinned.revision, pinned.sha256, beside)
+        if key not in self._bases:
+            try:
+                self._bases[key] = find(*key)
+            except BaseModelError as error:
+                self._bases[key] = error
+        found = self._bases[key]
+        if isinstance(found, BaseModel):
+            return found
+        raise Fault(
+            "base-unavailable",
+            f"{self.name}: its base {shown(pinned.name)} with sha256 {pinned.sha256[:12]}… is not to be had here: {found}",
+            "make the base available (lorasent doctor shows what is), or set the manifest right",
+            outcome=Outcome.INVALID,
+        )
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Which tensors an adapter of this base must hold."""
+        shapes: Shapes = {name: shape for name, (shape, _) in self.tensors.items()}
+        try:
+            return layout(self.base.path, len(self.said.labels), shapes)
+        except (OSError, ValueError) as error:
+            message = f"{self.base.path}: no base that can be read: {shown(error, 500)}"
+            raise Fault("base-broken", message, "fetch the base again", outcome=Outcome.INVALID) from None
+
+    @functools.cached_property
+    def targets(self) -> set[str]:
+        """The layers that PEFT's configuration puts LoRA beside."""
+        chosen: set[str] = set()
+        for target in self.config.target_modules:
+            layers = self.layout.named(target)
+            if not layers:
+                message = (
+                    f"{self.at(CONFIG)}: target_modules names {shown(target)}, no linear layer of {shown(self.said.base.name)}"
+                )
+                raise self.fault("target-modules", message, EXPORT)
+            chosen.update(layers)
+        return chosen
+
+    def _parse(self, form: type[Form], content: Mapping[str, Any], name: str, cause: str) -> Form:
+        try:
+            return form.model_validate(content)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            key = ".".join(map(shown, problem["loc"]))
+            message = f"{self.name}/{name}: {key}: {shown(problem['msg'])}, found {shown(problem['input'])}"
+            raise self.fault(cause, message, EXPORT) from None

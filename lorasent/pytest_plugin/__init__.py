@@ -1,0 +1,1 @@
+"""The pytest plugin: recorded goldens, and policies that are files of tests."""

@@ -1,0 +1,1 @@
+"""Texts to logits: the scorer, and evidence that is cached by content."""

@@ -1,0 +1,240 @@
+"""texts -> logits: the one place that plans batches and picks precision.
+
+Where `engine` knows the architecture, on the CPU, reviews fill matrices of one size without padding. Otherwise they are scored in
+order of length, so that a batch pads to almost nothing. Answers are handed back in the order that the texts came in.
+"""
+
+import contextlib
+import functools
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lorasent import files, machine
+from lorasent.adapter import directory
+from lorasent.adapter.classifier import forward, inference
+from lorasent.adapter.encoding import Encoder, Ids
+from lorasent.adapter.snapshot import Snapshot
+from lorasent.errors import AdapterError, DataError, LorasentError
+from lorasent.metrics import probabilities
+from lorasent.text import shown
+from lorasent.unpadded import inference as engine
+from lorasent.unpadded import products
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+TOKENS_PER_BATCH = 4096
+FEWEST_TOKENS = 1024
+"""A batch of at least this size ends early rather than pad a review by more than an eighth."""
+
+TEXTS_PER_CHUNK = 2048
+"""How many texts are planned at once: memory does not grow with the number of reviews."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One review with its label and that label's probability."""
+
+    text: str
+    label: str
+    probability: float
+
+
+class Scorer:
+    """Answers reviews with one model, as it is when it is first asked.
+
+    `precision` is of the encoder; logits come out in float32. With `invariant` they do not depend, bit for bit, on the reviews
+    beside or before them, on the CPU; what `engine` does not know is then answered one by one. Without it a few reviews are
+    answered sooner.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        encoder: Encoder,
+        labels: Sequence[str],
+        precision: Precision = "fp32",
+        *,
+        invariant: bool = False,
+    ) -> None:
+        self.model = model
+        self.encoder = encoder
+        self.labels = tuple(labels)
+        self.device = next((one.device for one in model.parameters()), torch.device("cpu"))
+        self.bf16 = uses_bf16(precision, self.device)
+        self.invariant = invariant
+
+    def logits(self, texts: Iterable[str]) -> NDArray[np.float32]:
+        """Logits (N, L) in input order. Texts are taken in chunks of bounded size, so any iterable will do.
+
+        An empty text is answered. Raises DataError for what is not a list of texts, or for a row (from 1), when its turn comes.
+        """
+        none = np.zeros((0, len(self.labels)), np.float32)
+        return np.concatenate([none, *(self.score(encoded) for _, encoded in self._encoded(texts))])
+
+    def predict(self, texts: Iterable[str]) -> list[Prediction]:
+        """A prediction for each text, in input order. Raises DataError as `logits` does."""
+        return list(self.stream(texts))
+
+    def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
+        """Predictions one by one, in input order, with no more than two chunks of texts in memory. Raises DataError as `logits`."""
+        for chunk, encoded in self._encoded(texts):
+            for text, row in zip(chunk, probabilities(self.score(encoded)), strict=True):
+                best = int(row.argmax())
+                yield Prediction(text, self.labels[best], float(row[best]))
+
+    def score(self, encoded: Sequence[Ids]) -> NDArray[np.float32]:
+        """Logits (N, L) of texts that are token ids already, in input order."""
+        logits = np.empty((len(encoded), len(self.labels)), np.float32)
+        lengths = [len(ids) for ids in encoded]
+        if self._engine is not None:
+            with torch.inference_mode():
+                for rows in matrices(lengths, invariant=self.invariant):
+                    logits[rows] = self._engine.logits([encoded[row] for row in rows])
+            return logits
+        # No padding, no neighbour. On a GPU, where single reviews would take many times as long, batches stay.
+        alone = self.invariant and self.device.type == "cpu"
+        with inference(self.model), _autocast(self.model, self.bf16):
+            for rows in ([row] for row in range(len(encoded))) if alone else self._batches(encoded):
+                logits[rows] = forward(self.model, self.encoder.pad([encoded[row] for row in rows]))
+        return logits
+
+    def _batches(self, encoded: Sequence[Ids]) -> Iterator[list[int]]:
+        """Row numbers by batch. An encoder-decoder (BART, T5) reads at a text's last end token, and a batch has as many in each."""
+        config: Any = getattr(self.model, "config", None)
+        end = config.eos_token_id if getattr(config, "is_encoder_decoder", False) else None
+        alike: dict[int, list[int]] = defaultdict(list)
+        for row, ids in enumerate(encoded):
+            alike[0 if end is None else int((ids == end).sum())].append(row)
+        for rows in alike.values():
+            for batch in plan_batches([len(encoded[row]) for row in rows]):
+                yield [rows[place] for place in batch]
+
+    @functools.cached_property
+    def _engine(self) -> engine.Engine | None:
+        return engine.build(self.model, bf16=self.bf16, invariant=self.invariant)
+
+    def _encoded(self, texts: Iterable[str]) -> Iterator[tuple[list[str], list[Ids]]]:
+        """Chunks of texts with their token ids; the next one is encoded while this one is scored."""
+        chunks = _chunks(_checked(texts))
+        chunk = next(chunks, [])
+        if len(chunk) < TEXTS_PER_CHUNK:
+            if chunk:
+                yield chunk, self.encoder.encode(chunk)
+            return
+        with ThreadPoolExecutor(1) as beside:
+            encoded = beside.submit(self.encoder.encode, chunk)
+            for following in itertools.chain(chunks, [[]]):
+                ahead = beside.submit(self.encoder.encode, following)
+                yield chunk, encoded.result()
+                chunk, encoded = following, ahead
+
+
+def load(path: str | Path | Snapshot, precision: Precision = "fp32", *, invariant: bool = False) -> Scorer:
+    """A scorer for the adapter in a directory, verified as `adapter.load` says. Raises LorasentError for an unknown precision."""
+    uses_bf16(precision, torch.device("cpu"))
+    loaded = directory.load(path if isinstance(path, Snapshot) else files.path_of(path, "an adapter's directory", AdapterError))
+    return Scorer(loaded.model, loaded.encoder, loaded.labels, precision, invariant=invariant)
+
+
+def matrices(lengths: Sequence[int], *, invariant: bool) -> Iterator[list[int]]:
+    """Row numbers by the engine's matrix: reviews of one capacity, in as few as `fill` finds. `lengths` are in tokens."""
+    alike: dict[int, list[int]] = defaultdict(list)
+    for row, length in enumerate(lengths):
+        alike[engine.capacity(length, invariant=invariant)].append(row)
+    for capacity, rows in alike.items():
+        for batch in fill([lengths[row] for row in rows], capacity):
+            yield [rows[place] for place in batch]
+
+
+def fill(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Row numbers by batch: the longest first, each into the fullest batch that has room for it (best fit decreasing).
+
+    A batch holds `capacity` tokens at most, or one review. `lengths` are in tokens.
+    """
+    batches: list[list[int]] = []
+    by_room: dict[int, list[int]] = defaultdict(list)
+    rooms = 0  # bit r: some batch has room for just r more tokens
+    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
+        length = lengths[row]
+        if fitting := rooms >> length:
+            room = length + (fitting & -fitting).bit_length() - 1
+            batch = by_room[room].pop()
+            if not by_room[room]:
+                rooms ^= 1 << room
+        else:
+            room, batch = max(capacity, length), len(batches)
+            batches.append([])
+        batches[batch].append(row)
+        by_room[room - length].append(batch)
+        rooms |= 1 << (room - length)
+    return batches
+
+
+def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Row numbers by batch, longest first, each at most TOKENS_PER_BATCH tokens with its padding (or one review).
+
+    `lengths` are in tokens.
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
+        padded = len(batches[-1]) * longest if batches else 0
+        too_short = padded >= FEWEST_TOKENS and lengths[row] < longest * 7 / 8
+        if not batches or padded + longest > TOKENS_PER_BATCH or too_short:
+            batches.append([])
+            longest = lengths[row]
+        batches[-1].append(row)
+    return batches
+
+
+def uses_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether a precision means bf16 on a device: "auto" takes it where that multiplies bf16 matrices in hardware.
+
+    Asked for by name it is taken everywhere: emulated, slowly, where the processor lacks it. Raises LorasentError for another word.
+    """
+    if precision not in get_args(Precision):
+        raise LorasentError(f"precision {shown(precision)}: allowed are {', '.join(get_args(Precision))}")
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(machine.bf16()) and products.available(device, torch.bfloat16)
+
+
+def _autocast(model: nn.Module, bf16: bool) -> contextlib.AbstractContextManager[object]:
+    return torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16, enabled=bf16)
+
+
+def _checked(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, each checked when its turn comes. A text is no list of letters, a table no list of its columns' names."""
+    unordered = isinstance(texts, str | bytes | Mapping | set | frozenset) or getattr(texts, "ndim", 1) != 1
+    if unordered or not isinstance(texts, Iterable):
+        found = "one text" if isinstance(texts, str) else type(texts).__name__
+        raise DataError(f"expected a list of texts, found {found}" + ("; give [text]" if isinstance(texts, str) else ""))
+    return map(_text, itertools.count(1), texts)
+
+
+def _text(row: int, text: object) -> str:
+    if not isinstance(text, str):
+        raise DataError(f"texts, row {row}: expected a text, found {shown(text)}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"texts, row {row}: expected UTF-8, found {text[error.start]} in it") from None
+    return text
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(texts)
+    while chunk := list(itertools.islice(iterator, TEXTS_PER_CHUNK)):
+        yield chunk

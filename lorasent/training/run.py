@@ -1,0 +1,132 @@
+"""What a training run is and what it says: what it is about to do, its table of epochs, when it is over, what it has done."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorasent.adapter.base import BaseModel
+from lorasent.adapter.classifier import ParameterCount
+from lorasent.adapter.encoding import Ids
+from lorasent.data.reviews import Reviews, read, without_overlap
+from lorasent.recipe.recipe import Recipe, Training
+from lorasent.scoring.scorer import Prediction
+
+LEARNT = 0.01
+"""Nats by which a validation loss must be below that of a guess to show that anything was learnt."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of the epoch table; figures are of the validation reviews.
+
+    Losses are means, nats: in training what was minimised, label smoothing and dropout included; in validation the plain
+    negative log-likelihood.
+    """
+
+    epoch: int
+    training_loss: float
+    validation_loss: float
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    mcc: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is about to do."""
+
+    out: Path
+    recipe: Recipe
+    base: BaseModel
+    train: Reviews
+    validation: Reviews
+    removed: int
+    """Reviews removed from train because they are in validation too."""
+    lengths: Ids
+    """Tokens of each training review before truncation."""
+    parameters: ParameterCount
+    bf16: bool
+    steps: int
+    resumed_epochs: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has done. `epochs` is the table, `best` its row that was kept."""
+
+    path: Path
+    epochs: list[Epoch]
+    best: Epoch
+    seconds: float
+
+
+class Listener:
+    """Hears how a run goes. Every method may be overridden; none has to be."""
+
+    def prepared(self, run: Prepared) -> None:
+        """Data, base and model are ready."""
+
+    def untrained(self, predictions: list[Prediction]) -> None:
+        """The untrained model answered the sample reviews."""
+
+    def step(self, done: int, total: int) -> None:
+        """An optimiser step is done."""
+
+    def epoch(self, row: Epoch) -> None:
+        """An epoch is done and evaluated."""
+
+    def trained(self, result: Trained, predictions: list[Prediction]) -> None:
+        """The adapter is written; the best epoch's model answered the sample reviews."""
+
+
+def read_splits(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
+    """A recipe's train and validation, and how many reviews of train were left out since validation holds them too."""
+    data, labels = recipe.data, recipe.base.labels
+    splits = [
+        read(source, labels, data.text_column, data.label_column, skip_empty=bool(data.skip_empty))
+        for source in (data.train, data.validation)
+    ]
+    if data.sample is not None:
+        splits = [split.sample(data.sample, data.seed, labels) for split in splits]
+    train = without_overlap(*splits)
+    for split in (train, splits[1]):
+        split.require_every_label(labels)
+    return train, splits[1], len(splits[0]) - len(train)
+
+
+def table(history: Sequence[Mapping[str, Any]]) -> list[Epoch]:
+    """The epoch table out of the Trainer's log, where an epoch's losses are two entries."""
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    names = ("accuracy", "precision", "recall", "f1", "mcc")
+    rows = [entry for entry in history if "eval_loss" in entry]
+    return [
+        Epoch(number, loss, row["eval_loss"], *(row[f"eval_{name}"] for name in names))
+        for number, (loss, row) in enumerate(zip(losses, rows, strict=True), 1)
+    ]
+
+
+def ended(epochs: Sequence[Epoch], schedule: Training) -> bool:
+    """Whether a run is over: every epoch done, or patience lost. Told from the table, which a checkpoint keeps.
+
+    Patience counts the epochs since the last that lowered the lowest validation loss so far by more than the least improvement.
+    """
+    patience, least = schedule.early_stopping_patience, schedule.early_stopping_min_improvement or 0.0
+    lowest, waited = math.inf, 0
+    for row in epochs:
+        waited = 0 if lowest - row.validation_loss > least else waited + 1
+        lowest = min(lowest, row.validation_loss)
+    return len(epochs) == schedule.epochs or (patience is not None and waited >= patience)
+
+
+def best_of(epochs: Sequence[Epoch]) -> Epoch:
+    """The epoch with the lowest validation loss, the earliest of equals."""
+    return min(epochs, key=lambda row: row.validation_loss)
+
+
+def learnt(validation_loss: float, labels: int) -> bool:
+    """Whether a validation loss is below that of a guess among so many labels."""
+    return validation_loss < math.log(labels) - LEARNT

@@ -1,0 +1,132 @@
+"""recipe -> adapter.
+
+A run lives in `OUT.partial` until its adapter is renamed to OUT. One seed gives one adapter, bit for bit, and so does a run that
+was killed and resumed.
+"""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import set_seed
+
+from lorasent import files
+from lorasent.adapter import directory
+from lorasent.adapter.base import BaseModel, find
+from lorasent.adapter.classifier import build, count_parameters
+from lorasent.adapter.encoding import Encoder
+from lorasent.data.reviews import Reviews
+from lorasent.errors import TrainingError
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring.scorer import Scorer, uses_bf16
+from lorasent.training.loop import COMPLETE, device, fit, last_checkpoint
+from lorasent.training.run import Epoch, Listener, Prepared, Trained, best_of, read_splits
+
+CLAIM = "run.json"
+"""The file in a run's directory that says what the run was made for."""
+
+
+def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, listener: Listener | None = None) -> Trained:
+    """Trains an adapter by a recipe, a shipped one's name or a TOML file's path, and writes it to the directory `out`, which must
+    not exist.
+
+    `resume` goes on after the last whole epoch of an interrupted run of the same recipe on the same data, and gives the
+    adapter that the uninterrupted run would have given. Raises a LorasentError; an interrupted run stays resumable.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
+    out, listener = files.path_of(out, "the adapter's directory", TrainingError), listener or Listener()
+    if os.path.lexists(out):
+        raise TrainingError(f"{out}: exists already; choose another --out or remove it")
+    run_path = out.with_name(out.name + ".partial")
+    if not resume and any(run_path.glob(f"checkpoint-*/{COMPLETE}")):
+        raise TrainingError(f"{run_path}: holds an interrupted run; go on with --resume, or remove it")
+    if _foreign(run_path):
+        raise TrainingError(f"{run_path}: is needed for the run and holds something else; choose another --out")
+    if resume and not run_path.exists():
+        raise TrainingError(f"{run_path}: no interrupted run to resume")
+
+    reviews, validation, removed = read_splits(recipe)
+    base = find(recipe.base.model, recipe.base.revision)
+    encoder = Encoder(base.path, recipe.encoding, base.name)
+    set_seed(recipe.training.seed)
+    model = build(base, recipe.base, recipe.lora, encoder)
+    if not resume:
+        shutil.rmtree(run_path, ignore_errors=True)  # a run that did not finish its first epoch
+    _claim(run_path, recipe, base, reviews, validation)
+    checkpoint = last_checkpoint(run_path)
+    steps_per_epoch = math.ceil(len(reviews) / recipe.training.batch_size)
+    prepared = Prepared(
+        out=out,
+        recipe=recipe,
+        base=base,
+        train=reviews,
+        validation=validation,
+        removed=removed,
+        lengths=encoder.lengths(reviews.texts),
+        parameters=count_parameters(model),
+        bf16=uses_bf16(recipe.training.precision, device()),
+        steps=steps_per_epoch * recipe.training.epochs,
+        resumed_epochs=int(checkpoint.name.rpartition("-")[2]) // steps_per_epoch if checkpoint else 0,
+    )
+    listener.prepared(prepared)
+    listener.untrained(Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
+
+    started = time.monotonic()
+    epochs = fit(prepared, model, encoder, run_path, checkpoint, listener)
+    best = best_of(epochs)
+    try:
+        directory.write(out, model, encoder, base, recipe, _record(prepared, epochs, best))
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{out}: cannot be written: {error}; make room and go on with --resume") from None
+    shutil.rmtree(run_path)
+    result = Trained(out, epochs, best, time.monotonic() - started)
+    listener.trained(result, Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
+    return result
+
+
+def _foreign(run_path: Path) -> bool:
+    """Whether something lies there that no run has claimed; one that was killed at once leaves nothing, or half a claim."""
+    if (run_path / CLAIM).is_file() or not os.path.lexists(run_path):
+        return False
+    return not run_path.is_dir() or any(not path.name.startswith(f".{CLAIM}.") for path in run_path.iterdir())
+
+
+def _claim(run_path: Path, recipe: Recipe, base: BaseModel, train: Reviews, validation: Reviews) -> None:
+    """Makes the run directory, or checks that the one to resume was made for this very run."""
+    made_for = {
+        "recipe": recipe.to_json(),
+        "base_sha256": base.sha256,
+        "train_sha256": train.fingerprint,
+        "validation_sha256": validation.fingerprint,
+        "torch": torch.__version__,
+    }
+    path = run_path / CLAIM
+    if path.is_file():
+        found = json.loads(path.read_text("utf-8"))
+        changed = [key for key, value in made_for.items() if found.get(key) != value]
+        if changed:
+            raise TrainingError(f"{run_path}: was made with another {' and '.join(changed)}; remove it, or resume with what it had")
+        return
+    run_path.mkdir(parents=True, exist_ok=True)
+    files.write(path, [files.canonical(made_for)])
+
+
+def _record(run: Prepared, epochs: list[Epoch], best: Epoch) -> Mapping[str, Any]:
+    """What the manifest keeps of the run."""
+    return {
+        "data": {
+            name: {"source": reviews.source, "reviews": len(reviews), "sha256": reviews.fingerprint}
+            for name, reviews in (("train", run.train), ("validation", run.validation))
+        },
+        "epochs": [asdict(row) for row in epochs],
+        "best": asdict(best),
+        "bf16": run.bf16,
+    }

@@ -1,0 +1,267 @@
+"""The forward pass of training over unpadded tokens, with gradients for what is trained and for nothing else.
+
+    y = x W^T + s (x A^T) B^T        dx = dy W + s (dy B) A,   dA = s (dy B)^T x,   dB = s dy^T (x A^T)        (Hu et al. 2021)
+
+W is frozen: it is packed twice, once for either direction, and has no gradient. Tokens lie as in `engine`; of the last layer only
+what the head reads is computed, in both directions. What the model drops (states, attention's weights, what A reads) is dropped
+here as often, by masks of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+from peft.tuners.lora import Linear as LoraLinear
+from torch import nn
+from torch.nn import functional
+
+from lorasent import machine
+from lorasent.adapter.encoding import Ids
+from lorasent.unpadded import products
+from lorasent.unpadded.parts import Layer, Parts, parts
+
+ROWS_STEP = 32
+"""Rows come in multiples of it: each new number of rows costs oneDNN a new kernel."""
+
+USUAL_ROWS = 1024
+
+
+class Tuner:
+    """Answers with one model as it is at that moment. `build` says whether a model can be had as one."""
+
+    def __init__(self, source: Parts, dtype: torch.dtype) -> None:
+        self.parts = source
+        self.dtype = dtype
+        self.layers = [_Layer(layer, source, dtype, last=layer is source.layers[-1]) for layer in source.layers]
+
+    def logits(self, reviews: Sequence[Ids]) -> torch.Tensor:
+        """Logits (B, L) in float32, differentiable in what is trained."""
+        lengths, heads = [len(review) for review in reviews], self.parts.heads
+        read, alone = _Beside(lengths, heads), _Beside([1] * len(reviews), heads)
+        with torch.no_grad():
+            states = self.parts.embedded(reviews, rows(sum(lengths))).to(self.dtype)
+        for layer in self.layers[:-1]:
+            states = layer.rest(_attend(None, layer.query_key_value(states), read, read, layer.drop_weights), states)
+        layer = self.layers[-1]
+        first = states[[start for start, _ in read.spans]]
+        mixed = _attend(layer.query(first), layer.key_value(states), alone, read, layer.drop_weights)
+        return self.parts.head(layer.rest(mixed, first).float())
+
+
+def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
+    """A tuner of a model's LoRA matrices and head; None where anything else asks for the model itself.
+
+    That is another architecture or device, DoRA, or something that is trained in the embeddings, or whole in a layer.
+    """
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    found = parts(model.get_base_model())
+    if found is None or not products.available(next(model.parameters()).device, dtype):
+        return None
+    layers = [module for module in model.modules() if isinstance(module, LoraLinear)]
+    trained = [name for name, value in model.named_parameters() if value.requires_grad]
+    inside = any(".embeddings" in name or (".layer." in name and ".lora_" not in name) for name in trained)
+    if inside or any(layer.lora_variant for layer in layers):
+        return None
+    machine.keep_memory()
+    return Tuner(found, dtype)
+
+
+def rows(tokens: int) -> int:
+    """How many rows a step of so many tokens has."""
+    return -(-tokens // ROWS_STEP) * ROWS_STEP
+
+
+class _Layer:
+    """A layer's products and norms."""
+
+    def __init__(self, layer: Layer, source: Parts, dtype: torch.dtype, *, last: bool) -> None:
+        if last:
+            self.query = _Linear([layer.query], dtype)
+            self.key_value = _Linear([layer.key, layer.value], dtype)
+        else:
+            self.query_key_value = _Linear([layer.query, layer.key, layer.value], dtype)
+        self.output = _Linear([layer.output], dtype)
+        self.inner = _Linear([layer.inner], dtype)
+        self.outer = _Linear([layer.outer], dtype)
+        self.norms = [(norm, norm.weight.to(dtype), norm.bias.to(dtype)) for norm in (layer.attended, layer.answered)]
+        self.activation = source.activate
+        self.drop_weights, self.drop_output, self.drop_outer = layer.drop_weights, layer.drop_output, layer.drop_outer
+
+    def rest(self, mixed: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        """What follows attention, (rows, h) -> (rows, h)."""
+        states = self._norm(0, _dropped(self.output(mixed), self.drop_output) + states)
+        return self._norm(1, _dropped(self.outer(self.activation(self.inner(states))), self.drop_outer) + states)
+
+    def _norm(self, which: int, states: torch.Tensor) -> torch.Tensor:
+        norm, weight, bias = self.norms[which]
+        return functional.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
+
+
+class _Linear:
+    """Linear layers on the same states, their outputs beside each other, with the LoRA matrices of those that have some."""
+
+    def __init__(self, modules: Sequence[Any], dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        frozen = [module.get_base_layer() if isinstance(module, LoraLinear) else module for module in modules]
+        weight = torch.cat([one.weight for one in frozen]).detach().to(dtype)
+        bias = torch.cat([one.bias for one in frozen]).detach().to(dtype)
+        self.forward = products.pack(weight, bias, USUAL_ROWS)
+        self.backward = products.pack(weight.t().contiguous(), None, USUAL_ROWS)
+        ends = np.cumsum([one.out_features for one in frozen]).tolist()
+        self.lora = [
+            (module, name, end - module.out_features, end)
+            for module, end in zip(modules, ends, strict=True)
+            if isinstance(module, LoraLinear)
+            for name in module.active_adapters
+        ]
+        self.columns = slice(min((start for *_, start, _ in self.lora), default=0), max((end for *_, end in self.lora), default=0))
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        if not self.lora:
+            return _product(states, None, None, self)
+        downs = [module.lora_A[name].weight.to(self.dtype) for module, name, *_ in self.lora]
+        first, last = self.columns.start, self.columns.stop
+        ups = [
+            functional.pad(module.lora_B[name].weight * module.scaling[name], (0, 0, start - first, last - end))
+            for module, name, start, end in self.lora
+        ]
+        up = torch.cat(ups, dim=1).to(self.dtype)
+        drops = [module.lora_dropout[name] for module, name, *_ in self.lora]
+        if not any(_probability(drop) for drop in drops):
+            return _product(states, torch.cat(downs), up, self)
+        low = [_dropped(states, drop) @ down.t() for drop, down in zip(drops, downs, strict=True)]
+        found = _product(states, None, None, self)
+        found[:, self.columns].addmm_(torch.cat(low, dim=1), up.t())
+        return found
+
+
+class _Product(torch.autograd.Function):
+    """See this module's head. `down` is A (r, in) and `up` is s B, of the columns that LoRA adds to, or both are None."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: torch.Tensor, down: torch.Tensor | None, up: torch.Tensor | None, linear: _Linear
+    ) -> torch.Tensor:
+        found = linear.forward(states)
+        ctx.linear = linear
+        if down is None or up is None:
+            return found
+        low = states @ down.t()
+        ctx.save_for_backward(states, low, down, up)
+        found[:, linear.columns].addmm_(low, up.t())
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (gradient,) = gradients
+        back = ctx.linear.backward(gradient) if ctx.needs_input_grad[0] else None
+        if not ctx.saved_tensors:
+            return back, None, None, None
+        states, low, down, up = ctx.saved_tensors
+        gradient = gradient[:, ctx.linear.columns]
+        lower = gradient @ up
+        if back is not None:
+            back.addmm_(lower, down)
+        return back, lower.t() @ states, (low.t() @ gradient).t(), None
+
+
+class _Attention(torch.autograd.Function):
+    """Attention of each review by itself: softmax(Q K^T / sqrt(d)) V, whose plain backward pass is the fastest on the CPU.
+
+    `queries` (B, h) of first tokens, or None where all tokens ask: then queries stand before keys and values in `projected`,
+    (rows, 3 h), else (rows, 2 h).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, queries: torch.Tensor | None, projected: torch.Tensor, asked: "_Beside", read: "_Beside", drop: nn.Module
+    ) -> torch.Tensor:
+        if queries is None:
+            query, key, value = read.lay(projected, 3)
+        else:
+            (query,), (key, value) = asked.lay(queries, 1), read.lay(projected, 2)
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(1, 2)
+        for review, length in zip(scores.chunk(len(read.lengths)), read.lengths, strict=True):
+            review[:, :, length:] = -torch.inf
+        share = torch.softmax(scores, -1)
+        kept = _kept(share, drop)
+        ctx.save_for_backward(query, key, value, share, kept)
+        ctx.asked, ctx.read, ctx.rows = asked, read, None if queries is None else len(queries)
+        ctx.read_rows = len(projected)
+        share = share if kept is None else share * kept
+        return asked.back([share @ value], len(projected) if queries is None else len(queries))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        query, key, value, share, kept = ctx.saved_tensors
+        (gradient,) = ctx.asked.lay(gradients[0], 1)
+        scale = query.shape[-1] ** -0.5
+        of_share, used = gradient @ value.transpose(1, 2), share
+        if kept is not None:
+            of_share, used = of_share.mul_(kept), share * kept
+        scores = torch._softmax_backward_data(of_share, share, -1, share.dtype)
+        of_query = scores @ (key * scale)
+        others = [scores.transpose(1, 2) @ (query * scale), used.transpose(1, 2) @ gradient]
+        if ctx.rows is None:
+            return None, ctx.read.back([of_query, *others], ctx.read_rows), None, None, None
+        return ctx.asked.back([of_query], ctx.rows), ctx.read.back(others, ctx.read_rows), None, None, None
+
+
+class _Beside:
+    """Reviews behind each other, (rows, h), laid beside each other, (B x heads, width, h / heads), and back.
+
+    The width is a multiple of 16, so that few shapes occur; what is filled up is zero.
+    """
+
+    def __init__(self, lengths: list[int], heads: int) -> None:
+        self.lengths = lengths
+        self.heads = heads
+        self.width = -(-max(lengths) // 16) * 16 if max(lengths) > 1 else 1
+        self.spans = [(end - length, end) for end, length in zip(np.cumsum(lengths).tolist(), lengths, strict=True)]
+
+    def lay(self, states: torch.Tensor, parts: int) -> torch.Tensor:
+        """(rows, parts x h) -> (parts, B x heads, width, h / heads)."""
+        size = states.shape[1] // (parts * self.heads)
+        laid = states.new_zeros(parts, len(self.lengths), self.heads, self.width, size)
+        for review, (start, end) in enumerate(self.spans):
+            laid[:, review, :, : end - start] = states[start:end].view(-1, parts, self.heads, size).permute(1, 2, 0, 3)
+        return laid.flatten(1, 2)
+
+    def back(self, laid: list[torch.Tensor], rows: int) -> torch.Tensor:
+        """Parts (B x heads, width, h / heads) -> (rows, parts x h)."""
+        size = laid[0].shape[-1]
+        states = laid[0].new_zeros(rows, len(laid), self.heads, size)
+        for part, one in enumerate(laid):
+            for (start, end), review in zip(self.spans, one.chunk(len(self.lengths)), strict=True):
+                states[start:end, part] = review[:, : end - start].transpose(0, 1)
+        return states.view(rows, -1)
+
+
+def _probability(drop: nn.Module) -> float:
+    """With which a module drops now."""
+    return drop.p if isinstance(drop, nn.Dropout) and drop.training else 0.0
+
+
+def _dropped(states: torch.Tensor, drop: nn.Module) -> torch.Tensor:
+    """What a module for dropout leaves of states."""
+    kept = _kept(states, drop)
+    return states if kept is None else states * kept
+
+
+def _kept(like: torch.Tensor, drop: nn.Module) -> torch.Tensor | None:
+    """A factor for each element: 0 where it is dropped, else 1 / (1 - p). None where nothing is.
+
+    Sixteen random bits decide on each, p is rounded to that; torch's own dropout takes five times as long (on an AMD EPYC).
+    """
+    if not (probability := _probability(drop)):
+        return None
+    drawn = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    kept = torch.empty(like.shape, dtype=like.dtype)
+    least = min(round(probability * 2**16), 2**16 - 1) - 2**15
+    return torch.ge(drawn[: like.numel()].view(like.shape), least, out=kept).div_(1 - probability)
+
+
+_attend: Callable[..., torch.Tensor] = _Attention.apply
+_product: Callable[..., torch.Tensor] = _Product.apply

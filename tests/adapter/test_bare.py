@@ -1,0 +1,479 @@
+"""Adapters that a plain PEFT script trained: lorasent computes what the trainer's own memory did, or refuses and says why."""
+
+import re
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+from transformers.pytorch_utils import Conv1D
+
+from lorasent.adapter.classifier import _new_modules, quiet
+from lorasent.adapter.directory import UnverifiedAdapterWarning
+from lorasent.errors import AdapterError, LorasentError
+from lorasent.scoring.scorer import load
+from tests.support.bases import CONFIGS, edit_json
+
+TEXTS = [
+    "it was a good movie",
+    "Not worth the time, a dull film; " + "it goes on and on. " * 40 + "Still, I loved it.",
+    "the worst film I have seen",
+    " Great",
+]
+
+SIZE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+}
+ROBERTA = {**SIZE, "max_position_embeddings": 66, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+LLAMA = {**SIZE, "num_key_value_heads": 2, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
+GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "bos_token_id": 0, "eos_token_id": 0}
+T5 = {
+    "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 4, "pad_token_id": 0,
+    "eos_token_id": 3, "decoder_start_token_id": 0,
+}  # fmt: skip
+BART = {
+    "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 64, "pad_token_id": 1, "bos_token_id": 0,
+    "eos_token_id": 2, "decoder_start_token_id": 2,
+}  # fmt: skip
+XLM = {"emb_dim": 32, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 64, "pad_index": 0, "pad_token_id": 0}
+
+ARCHITECTURES = {
+    "bert": ("bert", SIZE),
+    "roberta": ("roberta", ROBERTA),
+    "gpt2": ("gpt2", GPT),
+    "distilbert": ("bert", {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 64}),
+    "electra": ("bert", {**SIZE, "embedding_size": 16}),
+    "albert": ("albert", {**SIZE, "embedding_size": 16}),
+    "deberta": ("roberta", {**SIZE, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "pad_token_id": 1}),
+    "deberta-v2": ("deberta-v2", CONFIGS["deberta-v2"].to_dict()),
+    "modernbert": ("modernbert", CONFIGS["modernbert"].to_dict()),
+    "mpnet": ("bert", {**SIZE, "max_position_embeddings": 66}),
+    "xlm-roberta": ("roberta", ROBERTA),
+    "camembert": ("roberta", ROBERTA),
+    "data2vec-text": ("roberta", ROBERTA),
+    "roberta-prelayernorm": ("roberta", ROBERTA),
+    "longformer": ("roberta", {**ROBERTA, "attention_window": [8, 8]}),
+    "luke": ("roberta", {**ROBERTA, "entity_vocab_size": 10, "entity_emb_size": 16}),
+    "xlnet": ("bert", {"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64}),
+    "xlm": ("bert", XLM),
+    "flaubert": ("bert", XLM),
+    "ernie": ("bert", SIZE),
+    "megatron-bert": ("bert", SIZE),
+    "nomic_bert": ("bert", SIZE),
+    "rembert": ("bert", {**SIZE, "input_embedding_size": 16, "pad_token_id": 0}),
+    "roformer": ("bert", SIZE),
+    "big_bird": ("bert", {**SIZE, "attention_type": "original_full", "pad_token_id": 0}),
+    "squeezebert": ("bert", {**SIZE, "embedding_size": 32}),
+    "mobilebert": ("bert", {**SIZE, "embedding_size": 16, "intra_bottleneck_size": 16, "true_hidden_size": 16}),
+    "convbert": ("bert", {**SIZE, "embedding_size": 32, "pad_token_id": 0}),
+    "fnet": ("bert", {**SIZE, "tpu_short_seq_length": 64, "pad_token_id": 0}),
+    "yoso": ("bert", {**SIZE, "pad_token_id": 0}),
+    "layoutlm": ("bert", SIZE),
+    "esm": ("bert", {**SIZE, "position_embedding_type": "rotary", "pad_token_id": 0}),
+    "t5": ("bert", T5),
+    "bart": ("roberta", BART),
+    "mbart": ("roberta", BART),
+    "llama": ("gpt2", LLAMA),
+    "mistral": ("gpt2", LLAMA),
+    "qwen2": ("gpt2", LLAMA),
+    "qwen3": ("gpt2", {**LLAMA, "head_dim": 8}),
+    "gemma": ("gpt2", {**LLAMA, "head_dim": 8, "pad_token_id": 0}),
+    "gemma2": ("gpt2", {**LLAMA, "head_dim": 8}),
+    "gemma3_text": ("gpt2", {**LLAMA, "head_dim": 8}),
+    "phi": ("gpt2", LLAMA),
+    "phi3": ("gpt2", LLAMA),
+    "falcon": ("gpt2", LLAMA),
+    "gpt_neox": ("gpt2", LLAMA),
+    "opt": ("gpt2", {**SIZE, "ffn_dim": 64, "word_embed_proj_dim": 32, "bos_token_id": 0, "eos_token_id": 0}),
+    "bloom": ("gpt2", {"hidden_size": 32, "n_layer": 2, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0}),
+}
+"""Name -> the small base whose tokenizer it takes, and its configuration. The first three are the quick part."""
+
+PADDING_MATTERS = ("convbert", "fnet", "xlnet", "yoso")
+"""They answer otherwise with padding beside a text: the trainer's own answers hang on what it batched."""
+
+EVERY = [name if place < 3 else pytest.param(name, marks=pytest.mark.slow) for place, name in enumerate(ARCHITECTURES)]
+
+
+def slow(*names):
+    """Parameters of the slow part."""
+    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+def make(bases, path, architecture, kind=AutoModel, **changes):
+    """Writes a base with fixed random weights: the model without a head, or as another kind of model."""
+    tokenizer, config = ARCHITECTURES[architecture]
+    tokenizer = AutoTokenizer.from_pretrained(bases(tokenizer))
+    config = AutoConfig.for_model(**{"model_type": architecture, **config, "vocab_size": len(tokenizer), **changes})
+    with quiet(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        kind.from_config(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def linear_layers(model, new):
+    """Names of the linear layers outside the head."""
+    names = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D)]
+    return [name for name in names if not any(name.startswith(head) for head in (*new, "classifier", "score", "pre_classifier"))]
+
+
+def train(
+    base, out, cut=None, grow=False, whole=False, save=None, labels=2, head=None, padding=True, keep=True, opened=None, **lora
+):
+    """A script as people write it: three steps on CPU, adapter and tokenizer saved. What its memory answers, and what was random.
+
+    It cuts to `cut` tokens, opens its tokenizer with the options `opened`, saves it with `keep`; with `grow` it adds a pad token;
+    with `whole` it saves all that is new; `save` is of the embeddings.
+    """
+    with warnings.catch_warnings(), quiet(), torch.random.fork_rng():
+        warnings.simplefilter("ignore")  # PEFT's and transformers' own
+        torch.manual_seed(1)
+        tokenizer = AutoTokenizer.from_pretrained(base, **(opened or {}))
+        options = {"truncation": True, "return_tensors": "pt"} | ({"max_length": cut} if cut else {})
+        kind = AutoModelForSequenceClassification
+        model, report = kind.from_pretrained(base, output_loading_info=True, ignore_mismatched_sizes=True, num_labels=labels)
+        if grow:
+            tokenizer.add_special_tokens({"pad_token": "[ANOTHER]"})
+            model.resize_token_embeddings(len(tokenizer))
+            model.config.pad_token_id = tokenizer.pad_token_id
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token, model.config.pad_token_id = tokenizer.eos_token, tokenizer.eos_token_id
+        missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+        new = _new_modules(model, missing) if whole else []
+        settings = {"task_type": "SEQ_CLS", "r": 2, "target_modules": linear_layers(model, new)}
+        if whole or head:
+            settings["modules_to_save"] = head or new
+        adapted = get_peft_model(model, LoraConfig(**{**settings, **lora}))
+        optimizer = torch.optim.AdamW([one for one in adapted.parameters() if one.requires_grad], lr=1e-2)
+        adapted.train()
+        for _ in range(3):
+            logits = adapted(**tokenizer(TEXTS[:3], padding=padding, **options)).logits
+            torch.nn.functional.cross_entropy(logits, torch.tensor([1, 0, 0])).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        adapted.eval()
+        with torch.no_grad():
+            expected = np.concatenate([adapted(**tokenizer(text, **options)).logits.numpy() for text in TEXTS])
+        adapted.save_pretrained(out, **({"save_embedding_layers": save} if save is not None else {}))
+        if keep:
+            tokenizer.save_pretrained(out)
+    saved = {name.removeprefix("base_model.model.") for name in load_file(out / "adapter_model.safetensors")}
+    return expected, sorted(missing - saved)
+
+
+def answers(out, invariant=False):
+    """The logits that lorasent gives, with its warning."""
+    torch.manual_seed(2)
+    with pytest.warns(UnverifiedAdapterWarning, match=r"cannot be verified; taken are"):
+        return load(out, invariant=invariant).logits(TEXTS)
+
+
+def agree_or_refuse(architecture, out, expected, lost):
+    """What is random is named, an answer that padding moves is refused, and anything else is equal to 1e-5."""
+    if lost:
+        with pytest.raises(AdapterError, match=re.escape(f"holds {', '.join(lost[:3])}")):
+            load(out)
+    elif architecture in PADDING_MATTERS:
+        with pytest.raises(AdapterError, match=r"answers otherwise in a padded batch"):
+            load(out)
+    else:
+        assert np.ptp(expected, axis=0).max() > 1e-5  # answers that do not differ would prove nothing
+        np.testing.assert_allclose(answers(out), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_pefts_default_is_computed_or_refused(bases, tmp_path, architecture):
+    """Task SEQ_CLS and nothing else said, cut on the right to 32 tokens: equal logits, or the names of what is random."""
+    base = make(bases, tmp_path / "base", architecture)
+    agree_or_refuse(architecture, tmp_path / "out", *train(base, tmp_path / "out", cut=32))
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_what_saves_all_that_is_new_is_computed(bases, tmp_path, architecture):
+    """The head saved whole, cut on the left at the tokenizer's own length, one token more than the base: equal logits."""
+    base = make(bases, tmp_path / "base", architecture)
+    expected, lost = train(base, tmp_path / "out", grow=True, whole=True, opened={"truncation_side": "left"})
+    assert not lost
+    agree_or_refuse(architecture, tmp_path / "out", expected, lost)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    ["bert", "roberta", *(pytest.param(name, marks=pytest.mark.slow) for name in ("albert", "modernbert", "mobilebert", "bart"))],
+)
+def test_a_base_saved_from_a_masked_language_model(bases, tmp_path, architecture):
+    """BERT's pooler is not in it, ModernBERT's head is: the former is named, the latter is loaded."""
+    base = make(bases, tmp_path / "base", architecture, AutoModelForMaskedLM)
+    expected, lost = train(base, tmp_path / "out")
+    assert bool(lost) == (architecture not in ("roberta", "modernbert"))
+    agree_or_refuse(architecture, tmp_path / "out", expected, lost)
+
+
+TOKENIZERS = {
+    "as its base's": {},
+    "a space before": {"opened": {"add_prefix_space": True}},
+    "padded on the left": {"opened": {"padding_side": "left"}},
+    "padded to its length": {"padding": "max_length", "cut": 40},
+    "a length of its own": {"opened": {"model_max_length": 24}},
+    "cut on the left by its call": {"opened": {"truncation_side": "left"}, "cut": 24},
+    "not saved": {"keep": False},
+}
+"""How a trainer may have read, as options of `train`."""
+
+
+@pytest.mark.parametrize("architecture", ["roberta", pytest.param("gpt2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("reads", TOKENIZERS)
+def test_texts_are_read_as_the_trainer_read_them(bases, tmp_path, architecture, reads):
+    """Byte-level tokenizers, in which a first word's space makes another token."""
+    expected, lost = train(make(bases, tmp_path / "base", architecture), tmp_path / "out", **TOKENIZERS[reads])
+    assert not lost
+    np.testing.assert_allclose(answers(tmp_path / "out"), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["llama", *slow("deberta-v2", "modernbert")])
+def test_relative_positions_have_no_end(bases, tmp_path, architecture):
+    """A tokenizer without a length cuts nothing, and these models answer beyond the positions that their configuration names."""
+    base = make(bases, tmp_path / "base", architecture)
+    expected, lost = train(base, tmp_path / "out", whole=True, opened={"model_max_length": 10**30})
+    assert not lost
+    np.testing.assert_allclose(answers(tmp_path / "out"), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["luke", *slow("roberta", "data2vec-text", "longformer", "gpt2")])
+def test_tables_of_positions_end(bases, tmp_path, architecture):
+    """A text is cut to just so many tokens as a model can be asked, where its tokenizer has no length."""
+    base = make(bases, tmp_path / "base", architecture)
+    train(base, tmp_path / "out", cut=32, whole=True)
+    edit_json(tmp_path / "out" / "tokenizer_config.json", model_max_length=10**30)
+    edit_json(tmp_path / "out" / "tokenizer.json", truncation=None)
+    assert np.isfinite(answers(tmp_path / "out")).all()
+    with pytest.warns(UnverifiedAdapterWarning):
+        assert load(tmp_path / "out").encoder.max_length == 64
+
+
+def test_a_base_of_less_precision_is_told(plain):
+    """Answers are in float32, whatever the base's weights are in."""
+    base, out = plain
+    edit_json(base / "config.json", dtype="bfloat16")
+    with pytest.warns(UnverifiedAdapterWarning, match=r"weights in float32 where the base has bfloat16$"):
+        load(out)
+
+
+COMPUTED = {
+    "dora": {"use_dora": True},
+    "trained tokens": {"trainable_token_indices": [5, 6, 7]},
+    "rank-stabilised": {"use_rslora": True},
+    "ranks by layer": {"rank_pattern": {"query": 4}, "alpha_pattern": {"query": 9}},
+    "some layers": {"layers_to_transform": [0], "target_modules": ["query"]},
+    "all biases": {"bias": "all"},
+    "biases of its layers": {"bias": "lora_only"},
+    "biases of B": {"lora_bias": True},
+    "embeddings": {"target_modules": ["query", "word_embeddings"]},
+    "embeddings, grown": {"target_modules": ["query", "word_embeddings"], "grow": True},
+    "saved embeddings, grown": {"target_modules": ["query"], "modules_to_save": ["word_embeddings"], "grow": True},
+    "a pattern of names": {"target_modules": r".*\.query"},
+    "all but some": {"exclude_modules": ["key"]},
+    "gaussian": {"init_lora_weights": "gaussian"},
+    "orthogonal": {"init_lora_weights": "orthogonal"},
+    "a head of no task": {"task_type": None, "head": ["classifier"]},
+    "a grown vocabulary": {"grow": True},
+    "a grown vocabulary, not saved": {"grow": True, "save": False},
+}
+"""What PEFT can do beside plain LoRA, as options of `train`."""
+
+
+@pytest.mark.parametrize(
+    "feature", [*list(COMPUTED)[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in list(COMPUTED)[2:])]
+)
+@pytest.mark.filterwarnings("ignore:.*eva:UserWarning")
+def test_what_peft_can_do_is_computed(bases, tmp_path, feature):
+    """Equal logits, from the unpadded forward pass, whether answers are invariant or not."""
+    expected, lost = train(make(bases, tmp_path / "base", "bert"), tmp_path / "out", **COMPUTED[feature])
+    assert not lost
+    for invariant in (False, True):
+        np.testing.assert_allclose(answers(tmp_path / "out", invariant), expected, rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def trained(bases, tmp_path_factory):
+    """A BERT, an adapter on it, and what its trainer's memory answered."""
+    folder = tmp_path_factory.mktemp("plain")
+    base = make(bases, folder / "base", "bert")
+    return base, folder / "out", train(base, folder / "out", cut=32)[0]
+
+
+@pytest.fixture
+def plain(trained, tmp_path):
+    """Copies of base and adapter that name each other, to be changed."""
+    base, out = (shutil.copytree(path, tmp_path / path.name) for path in trained[:2])
+    edit_json(out / "adapter_config.json", base_model_name_or_path=str(base))
+    return base, out
+
+
+REFUSED = {
+    "no base": ({"base_model_name_or_path": None}, r"names no base \(base_model_name_or_path is None\); write the name"),
+    "an empty base": ({"base_model_name_or_path": ""}, r"names no base"),
+    "PiSSA": ({"init_lora_weights": "pissa_niter_4"}, r"init_lora_weights = pissa_niter_4 changes the base's weights .*conversion"),
+    "OLoRA": ({"init_lora_weights": "olora"}, r"init_lora_weights = olora changes"),
+    "LoftQ": ({"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 4}}, r"init_lora_weights = loftq changes"),
+    "CorDA": ({"init_lora_weights": "corda"}, r"init_lora_weights = corda changes"),
+    "an unknown start": ({"init_lora_weights": 3}, r"init_lora_weights = 3 changes"),
+    "layers replicated": ({"layer_replication": [[0, 2]]}, r"layer_replication is set; lorasent cannot be sure"),
+    "parameters": ({"target_parameters": ["experts"]}, r"target_parameters is set"),
+    "activated LoRA": ({"alora_invocation_tokens": [5]}, r"alora_invocation_tokens is set"),
+    "something newer": ({"use_tomorrows_lora": 0.5}, r"use_tomorrows_lora is set"),
+    "another task": ({"task_type": "TOKEN_CLS"}, r"needs task_type SEQ_CLS, a sequence classifier, found TOKEN_CLS"),
+    "another class": (
+        {"task_type": None, "auto_mapping": {"base_model_class": "MyBert", "parent_library": "mine"}},
+        r"was trained as MyBert, the base is loaded as BertForSequenceClassification",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_computed_for_sure_is_refused(plain, case):
+    """The key of adapter_config.json is named."""
+    changes, message = REFUSED[case]
+    edit_json(plain[1] / "adapter_config.json", **changes)
+    with pytest.raises(AdapterError, match=rf"adapter_config.json: {message}"):
+        load(plain[1])
+
+
+@pytest.mark.parametrize("where", ["the base", "the adapter"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"problem_type": "multi_label_classification"}, r"problem_type is multi_label_classification; needs one label a text"),
+        ({"problem_type": "regression"}, r"problem_type is regression"),
+        ({"quantization_config": {"quant_method": "gptq"}}, r"config.json: .*quantization_config"),
+        ({"hidden_act": "relu"}, r"hidden_act is relu, the base's .*config.json says gelu"),
+    ],
+    ids=["many labels a text", "a regression", "quantized", "another activation"],
+)
+def test_a_configuration_of_another_model_is_refused(plain, where, changes, message):
+    """Of the base or saved beside the adapter: what answers otherwise than one label a text, in float32, by the base."""
+    base, out = plain
+    if where == "the adapter":
+        shutil.copy(base / "config.json", out)
+    elif "hidden_act" in changes:
+        changes = {}
+        shutil.copy(base / "config.json", out)
+        edit_json(out / "config.json", hidden_act="relu")
+    edit_json((base if where == "the base" else out) / "config.json", **changes)
+    with pytest.raises(LorasentError, match=message):
+        load(out)
+
+
+def test_a_head_of_one_output_is_refused(bases, tmp_path):
+    """A regression: nothing to choose a label from."""
+    out = tmp_path / "out"
+    with warnings.catch_warnings(), quiet():
+        warnings.simplefilter("ignore")
+        model = AutoModelForSequenceClassification.from_pretrained(make(bases, tmp_path / "base", "gpt2"), num_labels=1)
+        get_peft_model(model, LoraConfig(task_type="SEQ_CLS", target_modules=["c_attn"], fan_in_fan_out=True)).save_pretrained(out)
+    with pytest.raises(AdapterError, match=r"its head has one output \(a regression\); needs two labels or more"):
+        load(out)
+
+
+NAMES = {"0": "bad", "1": "good"}
+
+
+@pytest.mark.parametrize(
+    ("base_says", "beside_says", "labels", "told"),
+    [
+        (NAMES, None, ("bad", "good"), "the base's configuration"),
+        ({"0": "POSITIVE", "1": "NEGATIVE"}, NAMES, ("bad", "good"), "config.json beside it"),
+        (NAMES, {"0": "LABEL_0", "1": "LABEL_1"}, ("bad", "good"), "the base's configuration"),
+        ({**NAMES, "2": "fair"}, None, ("LABEL_0", "LABEL_1"), "no configuration names them"),
+        ({"0": "0", "1": "1"}, None, ("LABEL_0", "LABEL_1"), "no configuration names them"),
+        ({"0": "good", "1": "Good"}, None, ("LABEL_0", "LABEL_1"), "no configuration names them"),
+        ({"0": 0, "1": None}, None, ("LABEL_0", "LABEL_1"), "no configuration names them"),
+    ],
+    ids=["the base", "beside", "beside by default", "another number", "numbers", "alike", "no text"],
+)
+def test_labels_have_the_names_of_a_configuration(plain, base_says, beside_says, labels, told):
+    """Of the one beside the adapter, or else the base's: where it names just so many. The warning says whose they are."""
+    base, out = plain
+    edit_json(base / "config.json", id2label=base_says)
+    if beside_says:
+        shutil.copy(base / "config.json", out)
+        edit_json(out / "config.json", id2label=beside_says)
+    with pytest.warns(UnverifiedAdapterWarning, match=rf"taken are labels {', '.join(labels)} \({told}\)"):
+        assert load(out).labels == labels
+
+
+def test_a_configuration_that_is_none_is_refused(plain):
+    """Names of labels that are no table: transformers cannot read it. Beside the adapter they name nothing."""
+    base, out = plain
+    shutil.copy(base / "config.json", out)
+    edit_json(out / "config.json", id2label=[1])
+    with pytest.warns(UnverifiedAdapterWarning, match=r"labels LABEL_0, LABEL_1 \(no configuration names them\)"):
+        load(out)
+    edit_json(base / "config.json", id2label=[1])
+    with pytest.raises(LorasentError, match=r"cannot be loaded as a classifier: "):
+        load(out)
+
+
+def test_labels_are_as_many_as_the_head_has(bases, tmp_path):
+    """Whatever the base's configuration says of its own."""
+    train(make(bases, tmp_path / "base", "roberta", id2label={0: "bad", 1: "good"}), tmp_path / "out", labels=3)
+    with pytest.warns(UnverifiedAdapterWarning, match=r"labels LABEL_0, LABEL_1, LABEL_2 \(no configuration"):
+        assert load(tmp_path / "out").labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+
+
+def test_a_head_of_the_bases_own_is_used(bases, tmp_path):
+    """An adapter that saved none, on a base that has one."""
+    base = make(bases, tmp_path / "base", "bert", AutoModelForSequenceClassification, id2label={0: "bad", 1: "fair", 2: "good"})
+    expected, lost = train(base, tmp_path / "out", labels=3, task_type=None)
+    assert not lost
+    with pytest.warns(UnverifiedAdapterWarning, match=r"labels bad, fair, good"):
+        np.testing.assert_allclose(load(tmp_path / "out").logits(TEXTS), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("literal", ["</s>", "<pad>", "<mask>"])
+@pytest.mark.parametrize("architecture", ["bart", pytest.param("roberta", marks=pytest.mark.slow)])
+def test_special_tokens_in_a_review_are_no_error(bases, tmp_path, architecture, literal):
+    """BART reads at the last end token, and takes no batch whose texts differ in how many they have."""
+    train(make(bases, tmp_path / "base", architecture), tmp_path / "out", whole=True)
+    texts = [f"a {literal} film {literal}", "a film", literal]
+    with pytest.warns(UnverifiedAdapterWarning, match=r"no lorasent.json"):
+        scorer = load(tmp_path / "out")
+    alone = np.concatenate([scorer.logits([text]) for text in texts])
+    np.testing.assert_allclose(scorer.logits(texts), alone, rtol=0, atol=1e-5)
+
+
+def test_segments_that_are_not_passed_on_are_found(plain, monkeypatch):
+    """XLNet's tokenizer gives the last token a segment of its own; here one does that to BERT."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BertTokenizer
+
+    build = BertTokenizer.from_pretrained
+
+    def segmented(path, **options):
+        tokenizer = build(path, **options)
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single="$A:0 [SEP]:1", pair="$A:0 [SEP]:0 $B:1", special_tokens=[("[SEP]", tokenizer.sep_token_id)]
+        )
+        return tokenizer
+
+    monkeypatch.setattr("lorasent.adapter.encoding.AutoTokenizer.from_pretrained", segmented)
+    with pytest.raises(
+        AdapterError, match=r"BertForSequenceClassification answers otherwise without the tokenizer's further inputs"
+    ):
+        load(plain[1])

@@ -1,0 +1,179 @@
+"""The snapshot: what is hashed is what is loaded, and nothing that a stranger put into a directory hangs, fills or leaks."""
+
+import errno
+import hashlib
+import os
+import shutil
+
+import pytest
+
+from lorasent import files
+from lorasent.adapter import snapshot
+from lorasent.adapter.snapshot import Snapshot
+from lorasent.errors import AdapterError, LorasentError
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """A directory with two data files."""
+    path = tmp_path / "adapter"
+    path.mkdir()
+    (path / "adapter_config.json").write_text('{"a": 1}')
+    (path / "vocab.txt").write_text("word\n")
+    return path
+
+
+def test_the_copy_is_what_was_hashed(directory):
+    """Whatever happens to the directory afterwards, the copy is as it was, and its hashes are those of its bytes."""
+    found = Snapshot(directory)
+    (directory / "adapter_config.json").write_text("{}")
+    shutil.rmtree(directory)
+    assert found.json("adapter_config.json") == {"a": 1}
+    assert found.hashes == {name: files.sha256(found.folder / name) for name in ("adapter_config.json", "vocab.txt")}
+    assert list(found) == ["adapter_config.json", "vocab.txt"]
+
+
+def test_the_copy_goes_with_the_object(directory):
+    """Nothing is left in the system's folder for temporary files."""
+    found = Snapshot(directory)
+    folder = found.folder
+    assert folder.is_dir()
+    del found
+    assert not folder.exists()
+
+
+REFUSED = {
+    "a link to a device": (lambda path: path.symlink_to("/dev/zero"), "is a link out of the directory"),
+    "a link to a secret": (lambda path: path.symlink_to("/etc/passwd"), "is a link out of the directory"),
+    "a dangling link": (lambda path: path.symlink_to("nothing"), "No such file or directory"),
+    "a circle of links": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
+    "a FIFO": (os.mkfifo, "is a FIFO, expected a regular file"),
+    "a folder": (lambda path: path.mkdir(), "is a folder, an adapter has none"),
+    "a large file": (
+        lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 2**33),
+        r"is larger \(8,589,934,592 bytes\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_no_regular_file_inside_the_directory_is_not_read(directory, kind):
+    """It is named with the reason, and the rest is read."""
+    make, reason = REFUSED[kind]
+    make(directory / "evil.json")
+    found = Snapshot(directory)
+    assert "evil.json" not in found.hashes
+    with pytest.raises(AdapterError, match=rf"evil\.json: (cannot be read: )?{reason}"):
+        found.json("evil.json")
+    assert "vocab.txt" in found.hashes
+
+
+def test_other_kinds_of_files_are_named_and_not_read(directory):
+    """Code, pickles, names that are no UTF-8, and more files than an adapter has."""
+    for name in (b"code.py", b"weights.bin", b"\xff.json"):
+        (directory / os.fsdecode(name)).write_bytes(b"x")
+    for number in range(snapshot.MOST_FILES + 5):
+        (directory / f"z{number:04}.json").write_text("{}")
+    found = Snapshot(directory)
+    assert set(found.refused) > {"code.py", "weights.bin", "\udcff.json", "z0204.json"}
+    assert len(found.hashes) <= snapshot.MOST_FILES
+
+
+@pytest.mark.parametrize("name", [".gitattributes", ".DS_Store", ".cache", "README.md", "LICENSE", "__MACOSX", "desktop.ini"])
+def test_what_hubs_and_desktops_put_beside_an_adapter_is_passed_over(directory, name):
+    """File or folder."""
+    before = list(Snapshot(directory))
+    (directory / name).mkdir()
+    (directory / name / "weights.bin").write_bytes(b"x")
+    assert list(Snapshot(directory)) == before
+
+
+def test_the_hubs_cache_is_a_directory_of_links(directory):
+    """Its snapshots are links to blobs beside them."""
+    hub = directory.parent / "models--me--adapter"
+    (hub / "snapshots" / "abc").mkdir(parents=True)
+    (hub / "blobs").mkdir()
+    for file in directory.iterdir():
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        shutil.copy(file, hub / "blobs" / digest)
+        (hub / "snapshots" / "abc" / file.name).symlink_to(f"../../blobs/{digest}")
+    assert Snapshot(hub / "snapshots" / "abc").hashes == Snapshot(directory).hashes
+
+
+def test_a_pointer_of_git_lfs_is_recognized(directory):
+    """It stands where a large file should."""
+    (directory / "adapter_model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", newline="\n"
+    )
+    assert list(Snapshot(directory).pointers) == ["adapter_model.safetensors"]
+
+
+def test_a_directory_that_is_not_there(tmp_path):
+    """Or that is a file."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "nowhere", tmp_path / "file"):
+        with pytest.raises(AdapterError, match=r": no such adapter directory$"):
+            Snapshot(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"a": 1, "a": 2}', r"the key a stands twice in an object"),
+        ('{"b": [{"a": 1, "c": 0, "a": 1}]}', r"the key a stands twice"),
+        ('{"a": [' + "0," * 2_000_001 + "0]}", r"not JSON that can be read: more than 2,000,000 values"),
+        ('{"a": ' * 101 + "1" + "}" * 101, r"nested deeper than 100 objects and lists"),
+        ('{"a": ' + "9" * 5000 + "}", r"not JSON that can be read: Exceeds the limit"),
+        ("5", r"expected a JSON object, found 5"),
+        ("\ufeff[]", r"expected a JSON object, found list of length 0"),
+    ],
+    ids=["a key twice", "a key twice inside", "values without end", "deep", "a number without end", "a number", "a list"],
+)
+def test_json_that_its_readers_would_not_agree_on_is_refused(tmp_path, content, message):
+    """Libraries take one key or the other, and have limits of their own."""
+    (tmp_path / "x.json").write_text(content, "utf-8")
+    with pytest.raises(AdapterError, match=message):
+        snapshot.read_json(tmp_path / "x.json")
+
+
+def test_a_hole_in_a_file_stays_one(directory):
+    """A gigabyte of zeros in a candidate does not take a gigabyte in the copy; its hash is that of the zeros."""
+    (directory / "adapter_model.safetensors").touch()
+    os.truncate(directory / "adapter_model.safetensors", 64 << 20)
+    with (directory / "adapter_model.safetensors").open("r+b") as file:
+        file.seek(3 << 20)
+        file.write(b"x")
+    found = Snapshot(directory)
+    copy = found.folder / "adapter_model.safetensors"
+    assert copy.stat().st_size == 64 << 20
+    assert copy.stat().st_blocks * 512 < 4 << 20
+    assert found.hashes["adapter_model.safetensors"] == files.sha256(copy) == files.sha256(directory / "adapter_model.safetensors")
+
+
+def test_a_name_that_no_file_can_have_is_no_directory(tmp_path):
+    """5,000 characters, for one."""
+    with pytest.raises(AdapterError, match=r"a…a+: no such adapter directory$|no such adapter directory$") as refused:
+        Snapshot(tmp_path / ("a" * 5000))
+    assert refused.value.cause == "directory-missing"
+
+
+def test_a_full_disk_is_not_the_directorys_fault(directory, monkeypatch):
+    """It is an error of ours, which accuses nobody, and says what to do."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hashlib.sha256", full)  # the first thing that a copy asks for
+        with pytest.raises(LorasentError, match=r"no room for a private copy .*: No space left on device; set TMPDIR") as refused:
+            Snapshot(directory)
+    assert not isinstance(refused.value, AdapterError)
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    with pytest.raises(LorasentError, match=r"no room for a private copy"):
+        Snapshot(directory)
+
+
+def test_what_dvc_puts_beside_a_file_is_passed_over(directory):
+    """Its notes end with .dvc."""
+    (directory / "vocab.txt.dvc").write_text("outs:")
+    assert list(Snapshot(directory)) == ["adapter_config.json", "vocab.txt"]

@@ -1,0 +1,137 @@
+"""The README is executable as written."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lorasent.adapter.base import find
+from lorasent.adapter.encoding import Encoder
+from lorasent.augmentation import ways
+from lorasent.errors import BaseModelError
+from lorasent.pytest_plugin.goldens import Check
+from lorasent.recipe.recipe import Augmentation, Encoding
+from tests.adapter.test_classifier import SHIPPED
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language):
+    """The code blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, small_adapter):
+    """A folder that holds what the README's examples name: a trained adapter and a file of reviews."""
+    shutil.copytree(small_adapter, tmp_path / "adapters" / "embedded")
+    (tmp_path / "reviews.csv").write_text("text,label\nA lovely film,Positive\nA waste of time,Negative\n")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("workplace")
+def test_its_python_runs():
+    """Every Python block runs, one after the other."""
+    names: dict = {}
+    for block in blocks("python"):
+        exec(block, names)  # noqa: S102 - our own README
+    assert len(names["predictions"]) == 2
+    golden = {update: Check(Path("golden"), "predictions/mine", update=update) for update in (True, False)}
+    with pytest.raises(pytest.fail.Exception, match=r"golden/predictions/mine.json: written, 2 rows"):
+        names["test_my_adapter_answers_as_recorded"](golden[True])
+    names["test_my_adapter_answers_as_recorded"](golden[False])
+
+
+@pytest.mark.usefixtures("workplace")
+def test_its_commands_run(lorasent):
+    """Every `lorasent` line of a sh block exits 0; those that need a network stand in blocks called `sh online`."""
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("lorasent ")]
+    assert len(lines) >= 4
+    for line in lines:
+        command = re.split(r"\s+#", line)[0]
+        done = lorasent(*shlex.split(command)[1:])
+        assert done.returncode == 0, (line, done.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workplace")
+def test_the_gates_commands_run(lorasent, small_adapter, tmp_path, monkeypatch):
+    """Every line about the gate runs, here with a small adapter on both sides and the repository's policy without its golden."""
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(small_adapter, tmp_path / "golden" / "reference-adapter")
+    policy = re.sub(r"\[golden\]\npredictions = .*\n|min = .*\n", "", (ROOT / "gate.toml").read_text("utf-8"))
+    (tmp_path / "gate.toml").write_text(policy.replace("margin = 0.05", "margin = 0.5"))
+    for line in "".join([*blocks("sh gate"), *blocks("sh proof")]).splitlines():
+        program, *arguments = shlex.split(re.split(r"\s+#", line)[0])
+        if program == "pytest":
+            done = subprocess.run([sys.executable, "-m", "pytest", *arguments], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout
+        else:
+            done = lorasent(*arguments)
+            assert done.returncode == 0, (line, done.stdout, done.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workplace")
+def test_its_search_runs(lorasent, small_recipe):
+    """Both lines, here by the small recipe and with fewer trials; the best recipe trains."""
+    written = "".join(blocks("sh sweep")).replace(" embedded ", f" {small_recipe} ").replace("--trials 30", "--trials 3")
+    for line in written.splitlines():
+        done = lorasent(*shlex.split(line)[1:])
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+
+
+def test_its_conversion_makes_a_base(bases, tmp_path, monkeypatch):
+    """What it says of a base that is a pickle makes one whose weights are safetensors, here of a small DeBERTa."""
+    monkeypatch.chdir(tmp_path)
+    pickled = shutil.copytree(bases("deberta-v2"), tmp_path / "pickled")
+    torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    with pytest.raises(BaseModelError, match=r"found only pytorch_model.bin, which is a pickle"):
+        find(str(pickled))
+    (block,) = blocks("python online")
+    exec(block.replace("microsoft/deberta-v3-small", str(pickled)), {})  # noqa: S102 - our own README
+    assert find("bases/deberta-v3-small").sha256
+    assert Encoder(Path("bases/deberta-v3-small"), Encoding(max_length=64)).encode(["a film"])
+
+
+def test_its_table_of_bases_is_what_is_counted():
+    """Every shipped recipe stands in it, with the share that another test counts."""
+    rows = [line.split("|") for line in README.splitlines() if re.fullmatch(r"\|.*\| [\d,]+ of [\d,]+ \([\d.]+ %\) \|", line)]
+    told = {name: row[5].strip() for row in rows for name in re.findall(r"`([\w-]+)`", row[1])}
+    assert told == {name: printed.replace("%", " %") for name, (_, _, printed) in SHIPPED.items()}
+
+
+def test_its_policy_is_the_repositorys():
+    """The README's gate.toml asks what the file at the root asks."""
+    assert tomllib.loads(blocks("toml")[0]) == {
+        **(tables := tomllib.loads((ROOT / "gate.toml").read_text())),
+        "integrity": {**tables["integrity"], "may_change": []},
+    }
+
+
+def test_its_augmentation_is_a_recipes():
+    """The README's table can be pasted into a recipe, and turns on every way."""
+    settings = Augmentation.model_validate(tomllib.loads(blocks("toml")[1])["augmentation"])
+    assert all(getattr(settings, way) for way in ways.WAYS)
+
+
+def test_it_gives_the_two_commands():
+    """A new user's two commands stand in it, to be copied."""
+    assert "\npython -m pip install tox && tox -e train\n" in README
+    assert "\ntox\n" in README
+
+
+def test_its_map_is_the_house():
+    """Every module that the README names exists, and every module is named."""
+    house = ROOT / "lorasent"
+    modules = {path.name for path in house.glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"^  (\w+\.py) ", README, re.MULTILINE)) == modules

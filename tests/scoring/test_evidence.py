@@ -1,0 +1,424 @@
+"""Evidence: an answer is computed once and found again under everything that it follows from; a record answers elsewhere."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from lorasent import files, machine
+from lorasent.adapter import manifest
+from lorasent.errors import AnswersError, EvidenceError
+from lorasent.scoring import evidence
+from lorasent.scoring.evidence import LiveSubject, RecordedSubject
+
+SAID = {
+    "schema_version": 1,
+    "recipe": {"lora": {"r": 2}},
+    "base": {"name": "films/base", "sha256": "b", "revision": None},
+    "labels": ["Negative", "Positive"],
+    "tokenizer_sha256": "c",
+    "probes": {"texts": ["x"], "logits": [[0.0, 1.0]]},
+    "files": {},
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache of the test's own."""
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    """A directory with a manifest and no model."""
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "lorasent.json").write_text(json.dumps(SAID))
+    return tmp_path / "adapter"
+
+
+class Scorer:
+    """It counts what it is asked; the logits are the texts' lengths."""
+
+    def __init__(self):
+        self.asked, self.encoder = [], SimpleNamespace(lengths=lambda texts: np.array([len(text) + 2 for text in texts]))
+
+    def logits(self, texts):
+        self.asked.append(list(texts))
+        return np.array([[len(text), -len(text)] for text in texts], dtype=np.float32)
+
+
+def live(adapter, *precision):
+    """A subject with a scorer that counts."""
+    subject = LiveSubject(adapter, *precision)
+    subject.__dict__["scorer"] = Scorer()
+    return subject
+
+
+def metadata(path):
+    """What a safetensors file says of itself."""
+    with safe_open(path, framework="np") as file:
+        return file.metadata()
+
+
+def test_a_live_subject_is_what_its_directory_says(adapter):
+    """Its name, hash, labels and manifest, and today's libraries."""
+    subject = LiveSubject(adapter)
+    assert (subject.path, subject.name, subject.precision) == (adapter, str(adapter), "fp32")
+    assert (subject.manifest, subject.labels) == (SAID, ("Negative", "Positive"))
+    assert subject.identity == manifest.identity(adapter)
+    assert subject.libraries == machine.libraries()
+
+
+def test_an_answer_is_computed_once(adapter):
+    """And found again by another subject of the same files; its logits and lengths are the scorer's."""
+    first, again = live(adapter), live(adapter)
+    for subject in (first, again):
+        answers = subject.answer(["good", "a"])
+        assert answers.logits.tolist() == [[4, -4], [1, -1]]
+        assert answers.lengths.tolist() == [6, 3]
+    assert (first.scorer.asked, again.scorer.asked) == ([["good", "a"]], [])
+
+
+def test_an_answer_lies_under_everything_that_it_follows_from(adapter):
+    """The adapter, the texts, the precision and the libraries; the file says them."""
+    subject = live(adapter, "bf16")
+    subject.answer(["good", "a"])
+    asked = {
+        "identity": subject.identity,
+        "texts": evidence.texts_sha256(["good", "a"]),
+        "precision": "bf16",
+        "libraries": machine.libraries(),
+    }
+    said = metadata(evidence.cached(asked))
+    assert {**said, "libraries": json.loads(said["libraries"])} == asked
+
+
+def test_another_question_is_computed(adapter):
+    """Other texts, another order of them, another precision, other libraries."""
+    subject = live(adapter)
+    for texts in (["a", "b"], ["b", "a"], ["ab"], ["a"]):
+        subject.answer(texts)
+    subject.precision = "bf16"
+    subject.answer(["a"])
+    subject.libraries = {"torch": "0"}
+    subject.answer(["a"])
+    assert len(subject.scorer.asked) == 6
+
+
+def test_without_a_folder_nothing_is_kept(adapter, cache, monkeypatch):
+    """The same question is computed again."""
+    monkeypatch.setenv("LORASENT_CACHE", "")
+    subject = live(adapter)
+    for _ in range(2):
+        assert subject.answer(["good"]).lengths.tolist() == [6]
+        assert subject.remember("fact", lambda: subject.scorer.asked.append("fact") or [1.5]) == [1.5]
+    assert subject.scorer.asked == [["good"], "fact", ["good"], "fact"]
+    assert not cache.exists()
+
+
+def test_a_fact_is_computed_once(adapter):
+    """Under the adapter, its name and the libraries; JSON comes back."""
+    subject, computed = live(adapter), []
+    for _ in range(2):
+        assert subject.remember("one", lambda: computed.append(1) or {"a": [1.5, None]}) == {"a": [1.5, None]}
+    assert computed == [1]
+    assert subject.remember("two", lambda: "other") == "other"
+    asked = {"identity": subject.identity, "fact": "one", "libraries": machine.libraries()}
+    said = metadata(evidence.cached(asked))
+    assert {**said, "libraries": json.loads(said["libraries"])} == {**asked, "answer": '{"a": [1.5, null]}'}
+
+
+def test_the_cache_lies_in_the_users_home(monkeypatch, tmp_path):
+    """Unless the environment names another folder; under the question's hash, beside others of its first two digits."""
+    key = hashlib.sha256(files.canonical({"schema": "3", "a": 1}).encode()).hexdigest()
+    rest = Path("evidence") / key[:2] / f"{key}.safetensors"
+    assert evidence.cached({"a": 1}) == tmp_path / "cache" / rest
+    monkeypatch.delenv("LORASENT_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert evidence.cached({"a": 1}) == tmp_path / "home" / ".cache" / "lorasent" / rest
+
+
+def test_texts_are_hashed_in_their_order_and_kept_apart():
+    """As JSON strings, one after the other."""
+    assert evidence.texts_sha256(["a", 'b"']) == hashlib.sha256(rb'"a""b\""').hexdigest()
+    assert evidence.texts_sha256([]) == hashlib.sha256().hexdigest()
+
+
+def test_a_record_answers_what_was_asked(adapter, tmp_path):
+    """As the adapter did, with its name for itself; folders to it are made."""
+    subject, out = live(adapter), tmp_path / "new" / "record"
+    evidence.record(subject, [["good", "a"], ["bad"]], out)
+    found = evidence.subject(str(out))
+    assert isinstance(found, RecordedSubject)
+    assert (found.path, found.name, found.identity) == (out, str(out), subject.identity)
+    assert (found.labels, found.manifest, found.libraries) == (("Negative", "Positive"), SAID, machine.libraries())
+    for texts in (["good", "a"], ["bad"]):
+        for one, other in zip(vars(found.answer(texts)).values(), vars(subject.answer(texts)).values(), strict=True):
+            assert one.tolist() == other.tolist()
+            assert one.dtype == other.dtype
+    said = metadata(out)
+    assert said.keys() == {"identity", "labels", "manifest", "precision", "libraries", "machine"}
+    assert said["manifest"] == json.dumps(SAID, sort_keys=True)
+    assert json.loads(said["machine"]) == machine.features()
+
+
+def test_a_record_is_of_one_precision(adapter, tmp_path):
+    """Logits in bf16 are no baseline for logits in fp32."""
+    evidence.record(live(adapter, "bf16"), [["good"]], tmp_path / "record")
+    assert evidence.subject(tmp_path / "record", "bf16").precision == "bf16"
+    message = (
+        f"{tmp_path / 'record'}: was recorded in precision bf16, fp32 is asked for: record it anew (lorasent record), or say "
+        "data.precision = 'bf16' in the policy"
+    )
+    with pytest.raises(EvidenceError) as refused:
+        evidence.subject(tmp_path / "record", "fp32")
+    assert str(refused.value) == message
+
+
+def test_what_auto_is_belongs_to_the_question(adapter, monkeypatch):
+    """Of two machines that share a cache one may multiply in bf16, and the other not."""
+    subject = live(adapter, "auto")
+    for instructions in ("", "avx512_bf16", ""):
+        monkeypatch.setattr(machine, "bf16", lambda found=instructions: found)
+        subject.answer(["good"])
+    assert len(subject.scorer.asked) == 2
+
+
+def test_a_record_does_not_answer_other_texts(adapter, tmp_path):
+    """It says how many, and what to do."""
+    evidence.record(live(adapter), [["good"]], tmp_path / "record")
+    with pytest.raises(EvidenceError) as refused:
+        RecordedSubject(tmp_path / "record").answer(["bad", "good"])
+    assert str(refused.value) == (
+        f"{tmp_path / 'record'}: holds no answers to these 2 texts: record it anew, on the policy's data (lorasent record)"
+    )
+
+
+@pytest.mark.parametrize("lost", ["identity", "labels", "manifest", "precision", "libraries", None])
+def test_other_safetensors_are_no_record(adapter, tmp_path, lost):
+    """Each part of what a record says is needed; weights have none of them."""
+    path = tmp_path / "record"
+    evidence.record(live(adapter), [["good"]], path)
+    said = {key: value for key, value in metadata(path).items() if key != lost} if lost else None
+    save_file({"x": np.zeros(1)}, path, said)
+    with pytest.raises(EvidenceError) as refused:
+        RecordedSubject(path)
+    assert str(refused.value) == f"{path}: not recorded evidence; lorasent record writes it"
+
+
+@pytest.mark.parametrize(("part", "junk"), [("manifest", "5"), ("labels", "5"), ("libraries", "[1]")])
+def test_a_record_of_something_else_is_refused(adapter, tmp_path, part, junk):
+    """JSON, but no table or no list."""
+    evidence.record(live(adapter), [["good"]], tmp_path / "record")
+    said = {**metadata(tmp_path / "record"), part: junk}
+    save_file({"x": np.zeros(1)}, tmp_path / "record", said)
+    with pytest.raises(EvidenceError, match=r"record: not recorded evidence"):
+        RecordedSubject(tmp_path / "record")
+
+
+KEY = evidence.texts_sha256(["good"])
+
+
+def holding(path, logits=((4, -4),), lengths=(6,), said=SAID, **changes):
+    """A record of one text's answers, some of it otherwise than `record` writes it."""
+    given = {"logits": (logits, np.float32), "lengths": (lengths, np.int64)}
+    tensors = {name: value if isinstance(value, np.ndarray) else np.array(value, kind) for name, (value, kind) in given.items()}
+    tensors = {f"{KEY}.{name}": value for name, value in tensors.items() if value.size}
+    parts = {"identity": "i", "labels": said["labels"], "manifest": said, "precision": "fp32", "libraries": {}, **changes}
+    save_file(tensors, path, {name: value if isinstance(value, str) else json.dumps(value) for name, value in parts.items()})
+    return path
+
+
+def test_what_record_writes_is_evidence(tmp_path):
+    """The same, by hand."""
+    found = RecordedSubject(holding(tmp_path / "record"))
+    assert found.answer(["good"]).logits.tolist() == [[4, -4]]
+
+
+UNFIT = {
+    "three columns": {"logits": [[1, 2, 3]]},
+    "one column": {"logits": [[1]]},
+    "one dimension": {"logits": [1, 2]},
+    "fewer rows": {"logits": [[1, 2]], "lengths": [1, 2]},
+    "integers": {"logits": np.ones((1, 2), np.int64)},
+    "double precision": {"logits": np.ones((1, 2), np.float64)},
+    "lengths of another type": {"lengths": np.ones(1, np.float32)},
+    "no lengths": {"lengths": np.ones(0, np.int64)},
+    "no logits": {"logits": np.ones((0, 2), np.float32)},
+    "lengths of two dimensions": {"lengths": [[6]]},
+    "lengths below 0": {"lengths": [-1]},
+    "not a number": {"logits": [[np.nan, 0]]},
+    "infinity": {"logits": [[np.inf, 0]]},
+    "labels of another count": {"labels": ["Negative", "Neutral", "Positive"]},
+    "one label twice": {"labels": ["Positive", "Positive"]},
+    "labels that are numbers": {"labels": [0, 1]},
+    "a manifest without a recipe": {"manifest": {**SAID, "recipe": None}},
+    "a manifest of other labels": {"manifest": {**SAID, "labels": ["Positive", "Negative"]}},
+    "libraries that are no texts": {"libraries": {"torch": 2}},
+    "deep nesting": {"libraries": "[" * 100_000},
+}
+
+
+@pytest.mark.parametrize("fault", UNFIT)
+def test_evidence_that_record_would_not_write_is_refused_as_a_whole(tmp_path, fault):
+    """When it is opened, before a question: one error that names the file, and what is amiss in an answer."""
+    path = holding(tmp_path / "record", **UNFIT[fault])
+    with pytest.raises(
+        EvidenceError, match=rf"^{path}: (not recorded evidence; |recorded answers .*required|recorded answers .*(hold|expected) )"
+    ):
+        RecordedSubject(path)
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "U64", "C64", "BOOL"])
+def test_evidence_of_a_foreign_type_is_refused(tmp_path, kind):
+    """Also where NumPy has no such type."""
+    size = {"BF16": 2, "F8_E4M3": 1, "U64": 8, "C64": 8, "BOOL": 1}[kind]
+    tensor = {"dtype": kind, "shape": [1, 2], "data_offsets": [0, 2 * size]}
+    path = holding(tmp_path / "record")
+    said = json.dumps({f"{KEY}.logits": tensor, "__metadata__": metadata(path)}).encode()
+    path.write_bytes(len(said).to_bytes(8, "little") + said + bytes(2 * size))
+    with pytest.raises(EvidenceError, match=rf"^{path}: "):
+        RecordedSubject(path)
+
+
+def test_evidence_of_other_texts_under_their_hash_is_refused(tmp_path):
+    """As many answers as texts."""
+    path = holding(tmp_path / "record", logits=[[1, 2], [3, 4]], lengths=[5, 6])
+    with pytest.raises(EvidenceError, match=r"holds 2 answers to these 1 texts"):
+        RecordedSubject(path).answer(["good"])
+
+
+def test_answers_that_are_not_finite_are_not_recorded(adapter, tmp_path):
+    """Nothing is written, and whose they are is said."""
+    subject = live(adapter)
+    subject.scorer.logits = lambda _: np.array([[np.nan, 1.0]], np.float32)
+    with pytest.raises(AnswersError, match=rf"^{adapter}: answers to 1 of 1 texts are not finite numbers$"):
+        evidence.record(subject, [["good"]], tmp_path / "record")
+    assert not (tmp_path / "record").exists()
+
+
+def test_a_damaged_cache_is_none(adapter, cache):
+    """What cannot be read is computed, and kept anew."""
+    first, again = live(adapter), live(adapter)
+    first.answer(["good"])
+    first.remember("fact", lambda: 7)
+    for path in cache.rglob("*.safetensors"):
+        path.write_bytes(b"")
+    assert again.answer(["good"]).lengths.tolist() == [6]
+    assert again.remember("fact", lambda: 8) == 8
+    assert live(adapter).remember("fact", lambda: 9) == 8
+
+
+CACHES = {
+    "a file": "{}/adapter/lorasent.json",
+    "below a device": "/dev/null/cache",
+    "a name too long": "/" + "x" * 5000,
+    "in nobody's home": "~no-such-user-here/cache",
+    "a link to itself": "{}/loop",
+}
+
+
+@pytest.mark.parametrize("place", CACHES)
+def test_a_cache_that_cannot_be_used_takes_nothing_away(adapter, tmp_path, monkeypatch, place):
+    """The answer is there all the same."""
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv("LORASENT_CACHE", CACHES[place].format(tmp_path))
+    assert live(adapter).answer(["good"]).lengths.tolist() == [6]
+    assert live(adapter).remember("fact", lambda: 8) == 8
+
+
+def test_without_a_home_nothing_is_kept(adapter, monkeypatch):
+    """A container's user need not have one, nor an entry among the users: the answer is there all the same."""
+    monkeypatch.delenv("LORASENT_CACHE")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    assert evidence.cached({"a": 1}) is None
+    assert live(adapter).answer(["good"]).lengths.tolist() == [6]
+
+
+def test_a_cache_may_lie_in_the_home(tmp_path, monkeypatch):
+    """As it is written where no shell reads it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LORASENT_CACHE", "~/mine")
+    assert evidence.cached({"a": 1}).is_relative_to(tmp_path / "mine")
+
+
+def entries(cache):
+    """The files of a cache."""
+    return list(cache.rglob("*.safetensors"))
+
+
+STRANGE = {
+    "another's answers": lambda path, other: path.write_bytes(other.read_bytes()),
+    "other tensors": lambda path, _: save_file({"x": np.zeros(1)}, path, metadata(path)),
+    "too few rows": lambda path, _: save_file(
+        {"logits": np.zeros((1, 2), np.float32), "lengths": np.zeros(1, np.int64)}, path, metadata(path)
+    ),
+    "too many labels": lambda path, _: save_file(
+        {"logits": np.zeros((2, 3), np.float32), "lengths": np.zeros(2, np.int64)}, path, metadata(path)
+    ),
+    "nothing said": lambda path, _: save_file({"logits": np.zeros((2, 2), np.float32), "lengths": np.zeros(2, np.int64)}, path),
+    "a FIFO": lambda path, _: (path.unlink(), os.mkfifo(path)),
+    "a folder": lambda path, _: (path.unlink(), path.mkdir()),
+    "a link to nothing": lambda path, _: (path.unlink(), path.symlink_to("nowhere")),
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_what_does_not_answer_the_question_is_no_answer(adapter, cache, strange):
+    """Whatever lies in the cache under the question's name: it is computed, and nothing hangs."""
+    live(adapter).answer(["a", "b"])
+    (other,) = entries(cache)
+    live(adapter).answer(["good", "a"])
+    (path,) = set(entries(cache)) - {other}
+    STRANGE[strange](path, other)
+    for _ in range(2):
+        assert live(adapter).answer(["good", "a"]).logits.tolist() == [[4, -4], [1, -1]]
+
+
+@pytest.mark.parametrize("said", [{"answer": "{"}, {}, {"fact": "another", "answer": "7"}], ids=["broken", "none", "another"])
+def test_a_fact_that_is_none_is_computed(adapter, cache, said):
+    """Broken JSON, none, or the answer to another question."""
+    live(adapter).remember("fact", lambda: 5)
+    (path,) = entries(cache)
+    kept = {key: value for key, value in metadata(path).items() if key != "answer"}
+    save_file({"nothing": np.zeros(0)}, path, kept | said)
+    assert live(adapter).remember("fact", lambda: 8) == 8
+
+
+def test_an_edited_base_is_another_question(adapter, tmp_path):
+    """Its weights are pinned; how they are put together stands in its configuration, which a folder may change."""
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "model.safetensors").write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    said = {**SAID, "base": {**SAID["base"], "name": str(tmp_path / "base"), "sha256": sha256}}
+    (adapter / "lorasent.json").write_text(json.dumps(said))
+    subject = live(adapter)
+    for content in ('{"num_attention_heads": 12}', '{"num_attention_heads": 6}', '{"num_attention_heads": 12}'):
+        (tmp_path / "base" / "config.json").write_text(content)
+        subject.answer(["good"])
+    assert len(subject.scorer.asked) == 2
+
+
+def test_a_record_that_cannot_be_read_is_named(tmp_path):
+    """Whatever is in it, and where there is none."""
+    (tmp_path / "record").write_text("broken")
+    for name in ("record", "none"):
+        with pytest.raises(EvidenceError, match=rf"^{tmp_path / name}: not evidence that can be read: \w"):
+            RecordedSubject(tmp_path / name)
+
+
+def test_a_subject_is_a_directory_or_a_file(adapter):
+    """A directory's precision is the one asked for."""
+    found = evidence.subject(str(adapter), "bf16")
+    assert isinstance(found, LiveSubject)
+    assert (found.path, found.precision) == (adapter, "bf16")
+    assert evidence.subject(adapter).precision == "fp32"
+    assert (live(adapter).at("auto").path, live(adapter).at("auto").precision) == (adapter, "auto")

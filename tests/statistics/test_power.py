@@ -1,0 +1,143 @@
+"""Power and sample sizes: sums over all tables, inverse to each other, what a bank detects."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from lorasent.statistics import estimates, power
+from lorasent.statistics.estimates import PairedAccuracy
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05, -0.05])
+@pytest.mark.parametrize("damage", [0.15, -0.12])
+def test_power_is_the_sum_over_all_tables(damage, margin):
+    """The power equals the probability, over every possible table, that the p value is at most alpha."""
+    n, discordance, total = 40, 0.25, 0.0
+    for worse in range(n + 1):
+        for better in range(n + 1 - worse):
+            table = PairedAccuracy(worse, better, n)
+            p = table.p_above(margin) if damage > margin else table.p_below(margin)
+            if margin == 0:
+                p = estimates.mcnemar(worse, better) if damage > 0 else estimates.mcnemar(better, worse)
+            if p <= 0.05:
+                shares = [(discordance + damage) / 2, (discordance - damage) / 2, 1 - discordance]
+                total += stats.multinomial.pmf([worse, better, n - worse - better], n, shares)
+    assert power.power(n, damage, discordance, margin) == pytest.approx(total, abs=1e-7)
+
+
+def test_power_where_no_pair_differs_and_where_all_do():
+    """Without discordant pairs the table is known: 100 of them show less than 5 points, 20 do not. With all, worse is binomial."""
+    assert power.power(100, 0.0, 0.0, 0.05) == 1.0
+    assert power.power(20, 0.0, 0.0, 0.05) == 0.0
+    shown = [worse for worse in range(51) if estimates.mcnemar(worse, 50 - worse) <= 0.05]
+    assert power.power(50, 0.3, 1.0) == pytest.approx(stats.binom.pmf(shown, 50, 0.65).sum(), abs=1e-8)
+    assert power.power(50, 0.3, 1.0, 0.0) == power.power(50, 0.3, 1.0)
+
+
+@given(st.lists(st.integers(0, 60).flatmap(lambda pairs: st.tuples(st.just(pairs), st.integers(0, pairs + 1))), min_size=1))
+def test_the_fewest_that_decide_are_found(cases):
+    """For each number of pairs, where so many and more decide; none that cannot be is asked about."""
+    pairs, enough = (np.array(each, dtype=float) for each in zip(*cases, strict=True))
+
+    def decides(worse):
+        assert ((worse >= 0) & (worse <= pairs)).all()
+        return worse >= enough
+
+    assert power._fewest(decides, pairs).tolist() == enough.tolist()
+
+
+def test_what_is_asked_for_may_be_met_exactly():
+    """One pair that is worse has a mid-p of 0.25: at alpha = 0.25 it decides, always where every pair is worse."""
+    assert power.power(1, 1.0, 1.0, alpha=0.25) == 1.0
+    assert power.needed(1.0, 1.0, alpha=0.25, power_at_least=1.0) == 1
+    assert power.detectable(1, 1.0, alpha=0.25, power_at_least=1.0) == pytest.approx(1.0)
+
+
+def test_a_thousand_examples_show_two_points():
+    """At 6 % discordance, n = 1000, one-sided 5 %, power 80 %: damages of 2 points are found, and not those of 1.8."""
+    assert 0.018 < power.detectable(1000, 0.06) <= 0.020
+
+
+def test_sample_sizes_invert_the_power():
+    """What is detectable, needed and passed has the power asked for, and a little less has not."""
+    found = power.detectable(800, 0.08, margin=0.02)
+    assert power.power(800, found, 0.08, 0.02) >= 0.8 > power.power(800, found - 1e-4, 0.08, 0.02)
+    for damage in (0.0, 0.05):
+        n = power.needed(damage, 0.08, 0.02)
+        assert power.power(n, damage, 0.08, 0.02) >= 0.8 > power.power(n - 1, damage, 0.08, 0.02)
+    margin = power.to_pass(800, 0.08)
+    assert power.power(800, 0.0, 0.08, margin) >= 0.8 > power.power(800, 0.0, 0.08, margin - 1e-4)
+
+
+def test_sample_sizes_follow_reason():
+    """More examples resolve less damage; more discordance more; too few examples resolve nothing."""
+    by_n = [power.detectable(n, 0.05) for n in (50, 200, 1000, 5000)]
+    by_discordance = [power.detectable(1000, share) for share in (0.0, 0.01, 0.05, 0.2)]
+    assert by_n == sorted(by_n, reverse=True)
+    assert by_discordance == sorted(by_discordance)
+    assert power.detectable(2, 0.05) == math.inf
+    assert power.needed(0.0, 0.02, 0.01) < power.needed(0.0, 0.06, 0.01)
+
+
+def test_damage_beyond_the_discordance_raises_it():
+    """A damage of 5 points needs discordant pairs of 5 % at least."""
+    assert power.power(300, 0.05, 0.01) == power.power(300, 0.05, 0.05)
+
+
+def test_what_a_bank_detects_is_simulated():
+    """The drop computed for k = 10 lies below the bound as often as asked for, to 1 point of simulation."""
+    random, drop = np.random.default_rng(0), power.detectable_by_bank(10, 0.005)
+    scores = random.normal(0, 0.005, (20_000, 11))
+    low = scores[:, :10].mean(axis=1) - stats.t.ppf(0.99, 9) * scores[:, :10].std(axis=1, ddof=1) * math.sqrt(1.1)
+    assert np.mean(scores[:, 10] - drop < low) == pytest.approx(0.95, abs=0.01)
+    assert drop < 0.03 < power.detectable_by_bank(3, 0.005)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: power.power(100, 0.02, 0.1, 0.02), "no power is defined for n=100, damage=0.02, discordance=0.1, margin=0.02, "),
+        (lambda: power.power(0, 0.02, 0.1), "no power is defined"),
+        (lambda: power.power(100, 1.5, 0.1), "no power is defined"),
+        (lambda: power.power(100, 0.02, 0.1, -1.5), "no power is defined"),
+        (lambda: power.power(100, 0.02, -0.1), "no power is defined"),
+        (lambda: power.power(100, 0.02, 1.5), "no power is defined"),
+        (lambda: power.power(100, 0.02, 0.1, alpha=0.0), "no power is defined"),
+        (lambda: power.power(100, 0.02, 0.1, alpha=1.0), "no power is defined"),
+        (lambda: power.power(100, 0.02, 0.1, alpha=1.5), "no power is defined"),
+        (lambda: power.needed(0.0200001, 0.1, 0.02), "more than 10000000 pairs"),
+        (lambda: power.detectable_by_bank(1, 0.1), "two retrains or more"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_data_can_give_is_refused(wrong, message):
+    """Impossible arguments are errors that say what was found."""
+    with pytest.raises(ValueError, match=message):
+        wrong()
+
+
+def test_sizes_are_told_at_the_level_asked_for():
+    """Four pairs all one way have a mid-p of 0.031: they show at 5 %, and not at 2 %; nothing exceeds a margin of 1."""
+    assert power.detectable(4, 0.1) < 1
+    assert power.detectable(4, 0.1, alpha=0.02) == math.inf
+    assert power.detectable(1000, 0.1, margin=1.0) == math.inf
+    assert power.to_pass(800, 0.08, alpha=0.01) > power.to_pass(800, 0.08)
+
+
+def test_the_fewest_pairs_are_whole_and_may_be_one():
+    """Where one pair decides one is needed; without a margin it is that of no damage."""
+    assert power.needed(1.0, 1.0, alpha=0.3) == 1
+    assert power.needed(0.05, 0.08) == power.needed(0.05, 0.08, 0.0)
+    assert isinstance(power.needed(0.05, 0.08), int)
+
+
+@pytest.mark.parametrize(("k", "level"), [(2, 0.9), (3, 0.99), (4, 0.95)])
+def test_what_a_bank_detects_is_the_noncentral_ts(k, level):
+    """In units of the spread of a difference, the drop is where the noncentral t exceeds the bound as often as asked for."""
+    drop = power.detectable_by_bank(k, 0.01, level) / 0.01 / math.sqrt(1 + 1 / k)
+    assert stats.nct.sf(stats.t.ppf(level, k - 1), k - 1, drop) == pytest.approx(0.95)
+    assert power.detectable_by_bank(k, 0.0, level) == 0.0

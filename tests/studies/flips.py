@@ -1,0 +1,46 @@
+"""How well label errors are suspected: 5 % of the labels of reviews are flipped, by chance, and looked for.
+
+`python -m tests.studies.flips [ADAPTER SOURCE]` measures it; without arguments, of the reference adapter on embedded test reviews.
+"""
+
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+
+from lorasent import load, read
+from lorasent.data.reviews import Reviews
+from lorasent.evaluation import label_errors
+from lorasent.metrics import probabilities
+from lorasent.scoring.scorer import Scorer
+from tests.support.references import REFERENCE
+
+SHARE = 20
+"""One label of so many is flipped."""
+
+SEEDS = range(100)
+
+
+def found(scorer: Scorer, reviews: Reviews, seeds: Iterable[int] = SEEDS) -> tuple[float, float, float]:
+    """Means over seeds: how many of the flipped labels are suspected, of the suspects are flipped, and of the first suspects,
+    as many as were flipped, are flipped; shares.
+    """
+    probability, shares = probabilities(scorer.logits(reviews.texts)), []
+    for seed in seeds:
+        flipped = np.random.default_rng(seed).permutation(len(reviews))[: len(reviews) // SHARE]
+        labels = reviews.labels.copy()
+        labels[flipped] = 1 - labels[flipped]
+        hits = np.isin(label_errors.suspects(probability, labels)[0], flipped)
+        shares.append((hits.sum() / len(flipped), hits.mean(), hits[: len(flipped)].mean()))
+    recall, precision, first = np.mean(shares, axis=0).tolist()
+    return recall, precision, first
+
+
+if __name__ == "__main__":
+    adapter, source = sys.argv[1:] or (str(REFERENCE), "embedded:test")
+    scorer = load(adapter)
+    reviews = read(source, scorer.labels)
+    recall, precision, first = found(scorer, reviews)
+    count = len(reviews) // SHARE
+    print(f"{count} of {len(reviews)} labels flipped: {recall:.1%} of them suspected, {precision:.1%} of all suspects,", end=" ")
+    print(f"{first:.1%} of the {count} most suspect ones (means of {len(SEEDS)} draws)")
