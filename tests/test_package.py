@@ -1,11 +1,51 @@
 """The package from outside: its public names, and what it does not import."""
 
+import itertools
+import re
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import lorasent
 from tests.support.imports import COMMAND_LINE, HEAVY, imported
+
+HOUSE = Path(lorasent.__file__).parent
+ROOT = Path(__file__).parents[1]
+CONTRACTS = {
+    contract["containers"][0]: contract
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+}
+
+
+def mapped(text):
+    """The names in a map: the first word of each indented line."""
+    return re.findall(r"^ +(\w+/?) {2,}\S", text, re.MULTILINE)
+
+
+def layers(container):
+    """The layers of an import contract, from the top down, each a set of names."""
+    return [set(layer.split(" | ")) for layer in CONTRACTS[container]["layers"]]
+
+
+def ordered(names, container):
+    """Whether names come in the order of the contract's layers, those of one layer side by side."""
+    expected = layers(container)
+    positions = [next(number for number, layer in enumerate(expected) if name in layer) for name in names]
+    return positions == sorted(positions) and set(names) == set(itertools.chain(*expected))
+
+
+def test_the_map_is_the_house():
+    """The package's docstring names every room once, in the order of the import contract; README's map is the same text."""
+    names = [name.rstrip("/") for name in mapped(lorasent.__doc__)]
+    assert len(names) == len(set(names))
+    assert set(names) == {path.stem for path in HOUSE.iterdir() if path.suffix != ".typed"} - {"__init__", "__pycache__"}
+    assert ordered([name for name in names if name not in CONTRACTS["lorasent"]["exhaustive_ignores"]], "lorasent")
+    rooms = [line.strip() for line in lorasent.__doc__.splitlines() if re.match(r"    \w", line)]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    section = readme[readme.index("\nlorasent/\n") :].partition("```")[0]
+    assert [line.strip() for line in section.splitlines() if line.startswith("  ")] == rooms
 
 
 def test_the_public_names():

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.processor
 def producer():
     """Who made the goldens of the reference adapter."""
     return {
-        "code": "lorasent.scoring.scorer, fp32",
+        "code": "lorasent.scoring, fp32",
         "adapter": COMMAND,
         "adapter_sha256": sha256(REFERENCE / WEIGHTS),
         "base_sha256": find("embedded").sha256,
@@ -40,7 +40,7 @@ def test_the_untrained_model_answers_the_samples_as_recorded(golden):
     golden.check(
         rows(SAMPLE_REVIEWS, Scorer(model, encoder, LABELS).logits(SAMPLE_REVIEWS)),
         about="The four sample reviews before training: the embedded recipe's model as it is built.",
-        producer={"code": "lorasent.adapter.classifier.build, lorasent.scoring.scorer, fp32", "base_sha256": base.sha256},
+        producer={"code": "lorasent.classifier.build, lorasent.scoring, fp32", "base_sha256": base.sha256},
         tolerance=tolerance("predictions/samples-untrained", "logits"),
         why=WHY,
         seed=0,

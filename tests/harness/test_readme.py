@@ -128,10 +128,3 @@ def test_it_gives_the_two_commands():
     """A new user's two commands stand in it, to be copied."""
     assert "\npython -m pip install tox && tox -e train\n" in README
     assert "\ntox\n" in README
-
-
-def test_its_map_is_the_house():
-    """Every module that the README names exists, and every module is named."""
-    house = ROOT / "lorasent"
-    modules = {path.name for path in house.glob("*.py")} - {"__init__.py"}
-    assert set(re.findall(r"^  (\w+\.py) ", README, re.MULTILINE)) == modules
