@@ -22,12 +22,10 @@ from lorasent.adapter.classifier import answer, forward, has_places, inference, 
 from lorasent.adapter.encoding import Encoder, open_tokenizer
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot, read_json
+from lorasent.adapter.weights import PEFT_PREFIX
 from lorasent.errors import AdapterError, BaseModelError
 from lorasent.recipe.recipe import Base
 from lorasent.text import shown
-
-PREFIX = "base_model.model."
-"""What PEFT puts before the names of a model's tensors."""
 
 COMPUTED = {
     "task_type", "peft_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "r",
@@ -185,7 +183,7 @@ def _outline(config: PreTrainedConfig, base: BaseModel, labels: int) -> PreTrain
 def _count_labels(two: PreTrainedModel, three: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> int | None:
     """Rows of the saved tensors whose shape hangs on the number of labels: the head's, whatever it is called. None without any."""
     shapes = {name: parameter.shape for name, parameter in three.named_parameters()}
-    grown = [PREFIX + name for name, parameter in two.named_parameters() if parameter.shape != shapes[name]]
+    grown = [PEFT_PREFIX + name for name, parameter in two.named_parameters() if parameter.shape != shapes[name]]
     return next((len(tensors[name]) for name in grown if name in tensors and tensors[name].ndim), None)
 
 
@@ -248,7 +246,7 @@ def _check_vocabulary(model: PreTrainedModel, encoder: Encoder, tensors: Mapping
     """Rows of the embeddings that the adapter brings, None without. Every token but the pad token needs a row that was saved."""
     embeddings = model.get_input_embeddings()
     name = next(name for name, module in model.named_modules() if module is embeddings)
-    own = [tensors[key] for part in ("", ".base_layer") if (key := f"{PREFIX}{name}{part}.weight") in tensors]
+    own = [tensors[key] for part in ("", ".base_layer") if (key := f"{PEFT_PREFIX}{name}{part}.weight") in tensors]
     rows = len(own[0]) if own and own[0].ndim else None
     held = rows or embeddings.num_embeddings
     added = encoder.tokenizer.convert_ids_to_tokens(list(range(held, len(encoder.tokenizer))))

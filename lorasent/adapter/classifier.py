@@ -22,21 +22,16 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors import safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
+from lorasent.adapter.architectures import ARCHITECTURES, resolve_targets
 from lorasent.adapter.base import BaseModel
 from lorasent.adapter.configuration import is_dropout, require_fit
 from lorasent.adapter.encoding import Encoder
 from lorasent.errors import BaseModelError, RecipeError
 from lorasent.recipe.recipe import Base, Lora
 from lorasent.text import shown
-
-QUERY_NAMES = ("query", "q_lin", "query_proj", "q_proj", "Wqkv", "c_attn")
-"""What architectures call the query projection: BERT's family, DistilBERT, DeBERTa, Llama's family, ModernBERT, GPT-2."""
-
-
-PADDED = ("roberta", "camembert", "data2vec-text", "lilt", "longformer", "luke", "markuplm", "mpnet", "xmod")
-"""Families whose positions begin behind the pad token's id, that many fewer than their configuration says."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +149,8 @@ def positions(config: PreTrainedConfig) -> int | None:
     limit: int | None = getattr(config, "max_position_embeddings", None)
     if limit is None or limit < 1:
         return None
-    if any(family in config.model_type for family in PADDED):
+    row = ARCHITECTURES.get(config.model_type)
+    if row is not None and row.after_pad_token:
         if not isinstance(config.pad_token_id, int):
             raise BaseModelError("config.json: pad_token_id is missing, the token behind whose id positions begin")
         return limit - config.pad_token_id - 1
@@ -260,24 +256,17 @@ def _new_modules(model: nn.Module, missing: set[str]) -> list[str]:
     return found
 
 
+def linear_layers(model: nn.Module) -> dict[str, nn.Linear | Conv1D]:
+    """The linear layers of a model by full name. GPT-2's Conv1D is one, with its weight transposed."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
+
+
 def _targets(model: nn.Module, wanted: Sequence[str], new: Sequence[str]) -> list[str]:
     """Full names of the modules that get LoRA; new modules are trained whole instead."""
-    modules = {
-        name: module
-        for name, module in model.named_modules()
-        if not any(name == head or name.startswith(f"{head}.") for head in new)
-    }
-    # GPT-2's Conv1D is a linear layer under another name.
-    linear = [name for name, module in modules.items() if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"]
-    leaves = {name.rpartition(".")[2] for name in linear}
-    chosen: list[str] = []
-    for target in wanted:
-        if target == "all-linear":
-            chosen.extend(linear)
-            continue
-        leaf = next((name for name in QUERY_NAMES if name in leaves), target) if target == "query" else target
-        matching = [name for name in linear if name == leaf or name.endswith(f".{leaf}")]
-        if not matching:
-            raise RecipeError(f"lora.target_modules: no linear layer is called {target}; this base has {', '.join(sorted(leaves))}")
-        chosen.extend(matching)
-    return sorted(set(chosen))
+    layers = [name for name in linear_layers(model) if not any(name == head or name.startswith(f"{head}.") for head in new)]
+    meant = resolve_targets(layers, wanted)
+    for target, names in meant.items():
+        if not names and target != "all-linear":
+            leaves = sorted({name.rpartition(".")[2] for name in layers})
+            raise RecipeError(f"lora.target_modules: no linear layer is called {target}; this base has {', '.join(leaves)}")
+    return sorted({name for names in meant.values() for name in names})

@@ -18,14 +18,12 @@ import numpy as np
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
-from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from lorasent import files, machine
 from lorasent.adapter import bare, configuration, weights
 from lorasent.adapter.base import BaseModel, find
-from lorasent.adapter.classifier import answer, count_parameters, load_base, quiet
+from lorasent.adapter.classifier import answer, count_parameters, linear_layers, load_base, quiet
 from lorasent.adapter.encoding import Encoder
 from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, read_json, verify
 from lorasent.adapter.snapshot import Snapshot, of
@@ -201,7 +199,7 @@ def _assemble(
         if tensors.keys() not in known:
             missing, extra = sorted(known[0] - tensors.keys()), sorted(tensors.keys() - known[0])
             raise AdapterError(f"{path / WEIGHTS}: lacks {_some(missing)}, holds unexpected {_some(extra)}")
-        if lost := sorted(random - {name.removeprefix(bare.PREFIX) for name in tensors}):
+        if lost := sorted(random - {name.removeprefix(weights.PEFT_PREFIX) for name in tensors}):
             raise AdapterError(
                 f"{path / WEIGHTS}: neither it nor the base {base.name} holds {_some(lost)}: they would be random at every load; "
                 "train with modules_to_save naming their modules"
@@ -262,8 +260,7 @@ def _require_bounded(config: Any, model: PreTrainedModel, where: Path) -> None:
 
     Its patterns are searched in the names of modules: repetitions inside one another, and many side by side, take ages.
     """
-    linear = (module for module in model.modules() if isinstance(module, nn.Linear | Conv1D))
-    widest = max((max(module.weight.shape) for module in linear), default=1)
+    widest = max((max(layer.weight.shape) for layer in linear_layers(model).values()), default=1)
     ranks = [config.r, *(config.rank_pattern or {}).values()]
     if large := [rank for rank in ranks if rank > widest]:
         raise AdapterError(f"{where}: r is {shown(large[0])}, layers of this base are at most {widest} wide")

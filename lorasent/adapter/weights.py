@@ -7,6 +7,9 @@ from safetensors import SafetensorError, safe_open
 
 from lorasent.text import shown
 
+PEFT_PREFIX = "base_model.model."
+"""What PEFT puts before the names of a model's tensors."""
+
 MOST_HEADER = 16 << 20
 """Bytes of a header. A tensor takes about 120."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from lorasent.adapter.classifier import QUERY_NAMES
+from lorasent.adapter.architectures import QUERY_NAMES
 from lorasent.errors import SweepError
 from lorasent.recipe.recipe import Recipe
 

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 from transformers.activations import ACT2FN
 
+from lorasent.adapter.architectures import ARCHITECTURES
 from lorasent.adapter.encoding import Ids
 
 ACTIVATIONS = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "gelu_pytorch_tanh": ("gelu", "tanh"), "relu": ("relu", "")}
@@ -77,14 +78,19 @@ class Parts:
 
 
 def parts(model: Any) -> Parts | None:
-    """A transformers classifier taken apart, or None where it is none of BERT, DistilBERT, RoBERTa, XLM-RoBERTa, ELECTRA."""
-    config = model.config
+    """A transformers classifier taken apart, or None unless its architecture has blocks of BERT's or DistilBERT's form."""
+    config, row = model.config, ARCHITECTURES.get(model.config.model_type)
+    if row is None or not row.blocks or row.reads != "first":
+        return None
     body = getattr(model, model.base_model_prefix, None)
-    name = getattr(config, "activation" if config.model_type == "distilbert" else "hidden_act", "")
+    name = getattr(config, "activation" if row.blocks == "distilbert" else "hidden_act", "")
     if body is None or name not in ACTIVATIONS or getattr(config, "is_decoder", False):
         return None
     heads, first, pad = config.num_attention_heads, 0, None
-    if config.model_type == "distilbert":
+    if row.after_pad_token:
+        pad = body.embeddings.padding_idx
+        first = pad + 1
+    if row.blocks == "distilbert":
 
         def read(first: torch.Tensor) -> torch.Tensor:
             return model.classifier(model.dropout(functional.relu(model.pre_classifier(first))))  # type: ignore[no-any-return]
@@ -96,8 +102,8 @@ def parts(model: Any) -> Parts | None:
             )
             for one in body.transformer.layer
         ]  # fmt: skip
-    elif config.model_type in ("bert", "roberta", "xlm-roberta", "electra"):
-        pooled = config.model_type == "bert"
+    else:
+        pooled = any(layer.name.startswith(f"{row.prefix}.") for layer in row.head)
 
         def read(first: torch.Tensor) -> torch.Tensor:
             states = first[:, None]
@@ -111,11 +117,6 @@ def parts(model: Any) -> Parts | None:
             )
             for one in body.encoder.layer
         ]  # fmt: skip
-        if "roberta" in config.model_type:
-            pad = body.embeddings.padding_idx
-            first = pad + 1
-    else:
-        return None
 
     def embed(ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         states = body.embeddings(input_ids=ids, position_ids=positions)

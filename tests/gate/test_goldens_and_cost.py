@@ -22,7 +22,7 @@ from lorasent.recipe.recipe import Encoding, Recipe
 from lorasent.scoring import evidence
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject
 from lorasent.training.train import train
-from tests.adapter.test_bare import make
+from tests.support.architectures import make
 
 TEXTS = [f"a film of {number} words, {'very ' * number}good" for number in range(20)]
 

@@ -43,8 +43,8 @@ FAULTS = (
         "modules_to_save=list(new)[-1:]",
         PARAMETERS,
     ),
-    Fault("keys are adapted for queries", "adapter/classifier.py", '"query_proj"', '"key_proj"', PARAMETERS),
-    Fault("a fused query projection is not found", "adapter/classifier.py", '"Wqkv", ', "", PARAMETERS),
+    Fault("keys are adapted for queries", "adapter/architectures.py", 'query="query_proj"', 'query="key_proj"', PARAMETERS),
+    Fault("a fused query projection is not found", "adapter/architectures.py", 'query="Wqkv"', 'query=""', PARAMETERS),
     Fault("the rank is doubled", "adapter/classifier.py", "r=lora.r,", "r=2 * lora.r,", PARAMETERS),
     Fault(
         "the base is not frozen",

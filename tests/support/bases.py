@@ -187,3 +187,8 @@ def edit_json(path: Path, **changes) -> None:
 def tokenizer_of(path: Path) -> Tokenizer:
     """The bare tokenizer in a directory."""
     return Tokenizer.from_file(str(path / "tokenizer.json"))
+
+
+def linear(name: str, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of a linear layer's tensors by name."""
+    return {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}

@@ -22,7 +22,7 @@ from lorasent.training import loop
 from lorasent.training.loop import LengthGroupedSampler
 from lorasent.training.run import Epoch, best_of, ended, read_splits
 from lorasent.training.train import Listener, train
-from tests.adapter.test_bare import make
+from tests.support.architectures import make
 from tests.support.bases import write_small_recipe
 from tests.support.killed import train_until
 

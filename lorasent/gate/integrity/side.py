@@ -17,13 +17,14 @@ from pydantic import BaseModel as Schema
 from pydantic import ConfigDict, Field, ValidationError
 from safetensors import safe_open
 
+from lorasent.adapter.architectures import Shapes, resolve_targets
 from lorasent.adapter.base import BaseModel, find
 from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.adapter.weights import ALWAYS, bounded, header
 from lorasent.errors import AdapterError, BaseModelError, RecipeError
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.layout import Layout, Shapes, layout
+from lorasent.gate.integrity.layout import Layout, layout
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject, Subject
 from lorasent.text import shown
@@ -223,16 +224,14 @@ class Side:
     @functools.cached_property
     def targets(self) -> set[str]:
         """The layers that PEFT's configuration puts LoRA beside."""
-        chosen: set[str] = set()
-        for target in self.config.target_modules:
-            layers = self.layout.named(target)
+        meant = resolve_targets(self.layout.linear, self.config.target_modules, aliases=False)
+        for target, layers in meant.items():
             if not layers:
                 message = (
                     f"{self.at(CONFIG)}: target_modules names {shown(target)}, no linear layer of {shown(self.said.base.name)}"
                 )
                 raise self.fault("target-modules", message, EXPORT)
-            chosen.update(layers)
-        return chosen
+        return {layer for layers in meant.values() for layer in layers}
 
     def _parse(self, form: type[Form], content: Mapping[str, Any], name: str, cause: str) -> Form:
         try:

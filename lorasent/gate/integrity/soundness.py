@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.adapter.snapshot import DATA_FILES
+from lorasent.adapter.weights import PEFT_PREFIX
 from lorasent.files import CONVERTED
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.layout import PEFT_PREFIX
 from lorasent.gate.integrity.side import EXPORT, RETRIEVE, Side
 from lorasent.text import shown
 

@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lorasent import Recipe, train
-from lorasent.adapter import classifier, directory
+from lorasent.adapter import directory
+from lorasent.adapter.architectures import ARCHITECTURES
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import build
 from lorasent.adapter.encoding import Encoder
 from lorasent.errors import AdapterError
 from lorasent.files import sha256
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity import layout
 from lorasent.gate.integrity.family import _QUESTIONS, CHECKS, _ask, blocked, check
 from lorasent.gate.integrity.side import Side
 from lorasent.gate.policy import Integrity
@@ -792,7 +792,7 @@ def test_a_base_with_another_head_has_the_same_layers(masked_lm, tmp_path):
 
 def test_an_unknown_architecture_is_held_to_what_can_be_known(small_adapter, candidate, monkeypatch):
     """Without a table of its head the adapter's own is taken; LoRA and the head's size are checked all the same."""
-    monkeypatch.delitem(layout.ARCHITECTURES, "bert")
+    monkeypatch.delitem(ARCHITECTURES, "bert")
     assert faults(findings(candidate, small_adapter)) == {}
     edit_tensors(candidate / WEIGHTS, lambda found: drop(found, f"{LAYER}.lora_B"))
     rehash(candidate)
@@ -800,11 +800,6 @@ def test_an_unknown_architecture_is_held_to_what_can_be_known(small_adapter, can
     edit_tensors(candidate / WEIGHTS, lambda found: drop(found, "classifier"))
     rehash(candidate)
     assert faults(findings(candidate, small_adapter))["tensors"] == ("BLOCK", "head-missing")
-
-
-def test_query_means_the_same_layers_as_in_training():
-    """The names of query projections stand twice, once where torch is not imported."""
-    assert layout.QUERY_NAMES == classifier.QUERY_NAMES
 
 
 def test_every_check_has_faults_that_it_finds():

@@ -14,11 +14,12 @@ from lorasent.files import sha256
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.integrity import family, soundness, tokenizers
 from lorasent.gate.integrity.family import Passed
-from lorasent.gate.integrity.layout import Layout, linear
+from lorasent.gate.integrity.layout import Layout
 from lorasent.gate.integrity.side import EXPORT, RETRIEVE, Fault, LoraSettings, Said, Side
 from lorasent.gate.policy import Integrity
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject
+from tests.support.bases import linear
 
 PREFIX = "base_model.model."
 QUERY, KEY = "bert.0.query", "bert.0.key"

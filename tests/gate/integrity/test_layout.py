@@ -10,39 +10,9 @@ from lorasent.adapter.base import find
 from lorasent.adapter.classifier import build, count_parameters
 from lorasent.adapter.encoding import Encoder
 from lorasent.gate.integrity import layout
-from lorasent.gate.integrity.layout import Layout, is_inside, linear
+from lorasent.gate.integrity.layout import Layout, is_inside
 from lorasent.recipe.recipe import Base, Encoding, Lora
-from tests.support.bases import LABELS, quick
-
-AROUND = {
-    "bert": {"bert.pooler.dense.weight": (8, 8), "bert.pooler.dense.bias": (8,)} | linear("classifier", 3, 8),
-    "albert": linear("albert.pooler", 8, 8) | linear("classifier", 3, 8),
-    "distilbert": linear("pre_classifier", 8, 8) | linear("classifier", 3, 8),
-    "roberta": linear("classifier.dense", 8, 8) | linear("classifier.out_proj", 3, 8),
-    "deberta-v2": linear("pooler.dense", 8, 8) | linear("classifier", 3, 8),
-    "modernbert": {"head.dense.weight": (8, 8), "head.norm.weight": (8,)} | linear("classifier", 3, 8),
-    "gpt2": {"score.weight": (3, 8)},
-}
-
-
-@pytest.mark.parametrize("kind", AROUND)
-def test_the_tensors_around_a_backbone_are_its_classifiers(kind):
-    """By labels and width."""
-    _, make = layout.ARCHITECTURES[kind]
-    assert make(3, 8, {}) == AROUND[kind]
-
-
-def test_modernberts_biases_are_those_of_its_configuration():
-    """Each where its key is true."""
-    make = layout.ARCHITECTURES["modernbert"][1]
-    assert make(3, 8, {"classifier_bias": True, "norm_bias": False}) == {**AROUND["modernbert"], "head.dense.bias": (8,)}
-    assert make(3, 8, {"norm_bias": True}) == {**AROUND["modernbert"], "head.norm.bias": (8,)}
-
-
-def test_a_linear_layer_is_a_matrix_and_a_bias():
-    """Stored as (out, in)."""
-    assert linear("a", 3, 8) == {"a.weight": (3, 8), "a.bias": (3,)}
-
+from tests.support.bases import LABELS, linear, quick
 
 LAYERS = {"bert.0.query": (8, 4), "bert.1.query": (8, 8), "bert.0.my_query": (8, 8), "bert.0.key": (8, 8)}
 BASE = Layout(LAYERS, {**linear("classifier", 3, 8), "pooler.bias": (8,), "norm.bias": (8,)}, frozenset(["norm.bias"]), True, False)
@@ -79,13 +49,6 @@ def test_dora_adds_a_magnitude_for_each_output():
         "bert.0.query.lora_B.weight": (4, 2),
         "bert.0.query.lora_magnitude_vector": (4,),
     }
-
-
-def test_a_layer_is_named_whole_or_by_its_end():
-    """The end begins at a dot."""
-    assert BASE.named("query") == ["bert.0.query", "bert.1.query"]
-    assert BASE.named("bert.0.key") == ["bert.0.key"]
-    assert BASE.named("y") == []
 
 
 def test_a_recipes_names_imply_layers():

@@ -1,0 +1,136 @@
+"""The table of architectures: what lorasent knows of each `model_type` of config.json. Imports neither torch nor transformers.
+
+To add an architecture, add a row: its head's layers are those of transformers' `...ForSequenceClassification`. An architecture
+without a row can be trained and judged too; the gate then goes by what the adapter and the checkpoint hold.
+
+What stays double on purpose, as an independent check: the trainer finds the head by what the checkpoint lacks, and transposed
+weights by the modules' class (see `classifier`). Tests compare each row with the model that transformers builds.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+Shapes = dict[str, tuple[int, ...]]
+"""Tensors by name, with their shape."""
+
+
+class HeadLayer(NamedTuple):
+    """A layer around the backbone: a linear layer with (rows, width) weights, or a norm with (width,)."""
+
+    name: str
+    rows: Literal["labels", "width", "norm"] = "width"
+    bias: bool | str = True
+    """Whether it has a bias, or the key of config.json that says so."""
+
+    def tensors(self, labels: int, width: int, config: Mapping[str, Any]) -> Shapes:
+        """Its tensors, for a number of labels and a width of the backbone."""
+        rows = (labels if self.rows == "labels" else width,)
+        has_bias = bool(config.get(self.bias)) if isinstance(self.bias, str) else self.bias
+        shapes: Shapes = {f"{self.name}.weight": rows if self.rows == "norm" else (*rows, width)}
+        return shapes | ({f"{self.name}.bias": rows} if has_bias else {})
+
+
+CLASSIFIER = HeadLayer("classifier", "labels")
+ROBERTA_HEAD = (HeadLayer("classifier.dense"), HeadLayer("classifier.out_proj", "labels"))
+DEBERTA_HEAD = (HeadLayer("pooler.dense"), CLASSIFIER)
+DECODER_HEAD = (HeadLayer("score", "labels", bias=False),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What is known of one `model_type`."""
+
+    prefix: str = ""
+    """The backbone's name in a classifier: its tensors begin with it and a dot."""
+    head: tuple[HeadLayer, ...] = ()
+    """The layers around the backbone. None where only the first position is known."""
+    query: str = ""
+    """The layer that "query" in a recipe means: the query projection, alone or fused with key and value; "" where there is none."""
+    reads: Literal["first", "last", "configured"] = "first"
+    """The token that the head reads, or that config.json decides (ModernBERT: the first, or the mean of all)."""
+    after_pad_token: bool = False
+    """Whether the first position is the pad token's id + 1, instead of 0."""
+    transposed: bool = False
+    """Whether the weights of linear layers are stored as (in, out), as transformers' Conv1D does."""
+    blocks: Literal["bert", "distilbert", ""] = ""
+    """The form of its blocks that `unpadded.parts` can take apart; "" where it cannot."""
+
+    def around(self, labels: int, width: int, config: Mapping[str, Any]) -> Shapes:
+        """The tensors around the backbone, for a number of labels and a width of the backbone."""
+        return {name: shape for layer in self.head for name, shape in layer.tensors(labels, width, config).items()}
+
+
+ROBERTA = Architecture(prefix="roberta", head=ROBERTA_HEAD, query="query", after_pad_token=True, blocks="bert")
+LLAMA = Architecture(prefix="model", head=DECODER_HEAD, query="q_proj", reads="last")
+ONLY_POSITION = Architecture(after_pad_token=True)
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "bert": Architecture(prefix="bert", head=(HeadLayer("bert.pooler.dense"), CLASSIFIER), query="query", blocks="bert"),
+    "albert": Architecture(prefix="albert", head=(HeadLayer("albert.pooler"), CLASSIFIER), query="query"),
+    "distilbert": Architecture(
+        prefix="distilbert", head=(HeadLayer("pre_classifier"), CLASSIFIER), query="q_lin", blocks="distilbert"
+    ),
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+    "camembert": replace(ROBERTA, blocks=""),
+    "electra": Architecture(prefix="electra", head=ROBERTA_HEAD, query="query", blocks="bert"),
+    "mpnet": Architecture(prefix="mpnet", head=ROBERTA_HEAD, after_pad_token=True),
+    "deberta": Architecture(prefix="deberta", head=DEBERTA_HEAD),
+    "deberta-v2": Architecture(prefix="deberta", head=DEBERTA_HEAD, query="query_proj"),
+    "llama": LLAMA,
+    "mistral": LLAMA,
+    "qwen2": LLAMA,
+    "qwen3": LLAMA,
+    "modernbert": Architecture(
+        prefix="model",
+        head=(HeadLayer("head.dense", bias="classifier_bias"), HeadLayer("head.norm", "norm", bias="norm_bias"), CLASSIFIER),
+        query="Wqkv",
+        reads="configured",
+    ),
+    "gpt2": Architecture(prefix="transformer", head=DECODER_HEAD, query="c_attn", reads="last", transposed=True),
+    "roberta-prelayernorm": ONLY_POSITION,
+    "xlm-roberta-xl": ONLY_POSITION,
+    "data2vec-text": ONLY_POSITION,
+    "lilt": ONLY_POSITION,
+    "longformer": ONLY_POSITION,
+    "luke": ONLY_POSITION,
+    "markuplm": ONLY_POSITION,
+    "xmod": ONLY_POSITION,
+}
+"""By the `model_type` of config.json."""
+
+QUERY_NAMES = tuple(dict.fromkeys(row.query for row in ARCHITECTURES.values() if row.query))
+"""What architectures call the query projection. One without a row is searched for these names, in this order."""
+
+WIDTH_KEYS = ("hidden_size", "dim", "n_embd")
+"""Keys of config.json that hold the width of the backbone. The first that is there and not 0 counts."""
+
+BUFFERS = (".attn.bias", ".masked_bias", ".inv_freq")
+"""Ends of the names of tensors in checkpoints that are no parameters: GPT-2's masks, rotary frequencies."""
+
+EMBEDDINGS = ("wte", "wpe", "embed_tokens", "relative_attention_bias")
+"""Names of modules whose matrix is no linear layer, beside those that end with "embeddings"."""
+
+
+def is_embedding(module: str) -> bool:
+    """Whether a module of this name is a table of embeddings."""
+    return module.endswith("embeddings") or module.rpartition(".")[2] in EMBEDDINGS
+
+
+def resolve_targets(layers: Iterable[str], wanted: Iterable[str], *, aliases: bool = True) -> dict[str, list[str]]:
+    """The linear layers, of those with these full names, that each wanted name means; an empty list where it means none.
+
+    A name means the layer that is called so, and every layer whose name ends with it after a dot: PEFT's rule for target_modules.
+    With `aliases`, as in a recipe, "all-linear" means every layer and "query" the query projection, whatever it is called here.
+    """
+    layers = list(layers)
+    leaves = {layer.rpartition(".")[2] for layer in layers}
+    meant: dict[str, list[str]] = {}
+    for name in wanted:
+        if aliases and name == "all-linear":
+            meant[name] = layers
+            continue
+        leaf = next((query for query in QUERY_NAMES if query in leaves), name) if aliases and name == "query" else name
+        meant[name] = [layer for layer in layers if layer == leaf or layer.endswith(f".{leaf}")]
+    return meant
