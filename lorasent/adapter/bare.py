@@ -17,7 +17,7 @@ from peft import PeftModel
 from pydantic import ValidationError
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
-from lorasent.adapter.base import BaseModel, find
+from lorasent.adapter.base import BaseCheckpoint, find
 from lorasent.adapter.classifier import answer, forward, has_places, inference, positions, quiet, require_usable
 from lorasent.adapter.encoding import Encoder, open_tokenizer
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
@@ -62,7 +62,7 @@ SHORT = "Great"
 class Bare:
     """What an adapter without a manifest is loaded with."""
 
-    base: BaseModel
+    base: BaseCheckpoint
     settings: Base
     encoder: Encoder
     rows: int | None
@@ -169,7 +169,7 @@ def _check_configurations(base: Mapping[str, Any], beside: Mapping[str, Any], ba
             raise AdapterError(f"{beside_path}: {key} is {shown(beside[key])}, the base's {base_path} says {shown(base[key])}")
 
 
-def _outline(config: PreTrainedConfig, base: BaseModel, labels: int) -> PreTrainedModel:
+def _outline(config: PreTrainedConfig, base: BaseCheckpoint, labels: int) -> PreTrainedModel:
     """The classifier of so many labels, without memory for its weights."""
     config = copy.deepcopy(config)
     config.num_labels = labels
@@ -187,7 +187,7 @@ def _count_labels(two: PreTrainedModel, three: PreTrainedModel, tensors: Mapping
     return next((len(tensors[name]) for name in grown if name in tensors and tensors[name].ndim), None)
 
 
-def _labels(base: BaseModel, count: int, origins: Sequence[tuple[Mapping[str, Any], str]]) -> tuple[Base, str]:
+def _labels(base: BaseCheckpoint, count: int, origins: Sequence[tuple[Mapping[str, Any], str]]) -> tuple[Base, str]:
     """The names that the first configuration gives to just so many labels, and whose they are."""
     for said, origin in origins:
         names = said.get("id2label")
@@ -202,7 +202,7 @@ def _labels(base: BaseModel, count: int, origins: Sequence[tuple[Mapping[str, An
 
 
 def _encoder(
-    snapshot: Snapshot, base: BaseModel, config: PreTrainedConfig, room: int | None, model_pad: Any
+    snapshot: Snapshot, base: BaseCheckpoint, config: PreTrainedConfig, room: int | None, model_pad: Any
 ) -> tuple[Encoder, str]:
     """The tokenizer as it was saved, cut as its trainer cut.
 
@@ -236,7 +236,7 @@ def _encoder(
     return encoder, "the adapter" if owned else f"the base {base.name}"
 
 
-def _truncation_of(base: BaseModel) -> int | None:
+def _truncation_of(base: BaseCheckpoint) -> int | None:
     path = base.path / "tokenizer.json"
     truncation = read_json(path).get("truncation") if path.is_file() else None
     return truncation.get("max_length") if isinstance(truncation, dict) else None

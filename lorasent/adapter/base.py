@@ -58,7 +58,7 @@ _folders: dict[tuple[str, ...], Path] = {}
 
 
 @dataclass(frozen=True)
-class BaseModel:
+class BaseCheckpoint:
     """A base on this disk. `name` is what others resolve it by (the hub's name, or the directory)."""
 
     name: str
@@ -74,7 +74,7 @@ class BaseModel:
     """The sha256 of everything that is loaded of it."""
 
 
-def find(model: str, revision: str | None = None, expected_sha256: str | None = None, beside: Path | None = None) -> BaseModel:
+def find(model: str, revision: str | None = None, expected_sha256: str | None = None, beside: Path | None = None) -> BaseCheckpoint:
     """Finds a base by `embedded`, directory or hub name and hashes its weights.
 
     The hub is asked only where the pinned revision is not in the cache. A base that is not where its name says, or is another one
@@ -104,7 +104,7 @@ def look_in(directories: Iterable[Path] | None) -> None:
 
 
 def weights_sha256(path: Path) -> str:
-    """The sha256 of the weights in a directory; see BaseModel.sha256."""
+    """The sha256 of the weights in a directory; see BaseCheckpoint.sha256."""
     return _digest(_weights(path, shown(path)))
 
 
@@ -114,7 +114,7 @@ def tokenizer_files(path: Path) -> dict[str, bytes]:
     return {file.name: _content(file) for file in found}
 
 
-def _named(model: str, revision: str | None, expected: str | None) -> BaseModel:
+def _named(model: str, revision: str | None, expected: str | None) -> BaseCheckpoint:
     """The base that a name stands for."""
     if model in ("embedded", EMBEDDED_NAME) and revision is None and (embedded := _embedded_path(model == "embedded")):
         return _checked(EMBEDDED_NAME, embedded, None, expected or EMBEDDED_SHA256)
@@ -136,7 +136,7 @@ def _places(model: str, beside: Path | None) -> Iterator[Path]:
         yield beside / name
 
 
-def _checked(name: str, path: Path, revision: str | None, expected: str | None) -> BaseModel:
+def _checked(name: str, path: Path, revision: str | None, expected: str | None) -> BaseCheckpoint:
     """The base in a directory, as it is loaded."""
     where = shown(path)
     weights = _weights(path, where)
@@ -162,7 +162,7 @@ def _checked(name: str, path: Path, revision: str | None, expected: str | None) 
     }
     content = hashlib.sha256(files.canonical(held).encode()).hexdigest()
     targets = {file: os.path.realpath(path / file) for file in used}
-    return BaseModel(name, _folder(content, contents, targets), found, revision, config, content)
+    return BaseCheckpoint(name, _folder(content, contents, targets), found, revision, config, content)
 
 
 def _folder(content: str, contents: Mapping[str, bytes], targets: Mapping[str, str]) -> Path:

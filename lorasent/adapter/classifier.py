@@ -26,7 +26,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from lorasent.adapter.architectures import ARCHITECTURES, resolve_targets
-from lorasent.adapter.base import BaseModel
+from lorasent.adapter.base import BaseCheckpoint
 from lorasent.adapter.configuration import is_dropout, require_fit
 from lorasent.adapter.encoding import Encoder
 from lorasent.errors import BaseModelError, RecipeError
@@ -54,7 +54,7 @@ class ParameterCount:
         return self.trainable / self.total
 
 
-def build(base: BaseModel, settings: Base, lora: Lora, encoder: Encoder) -> PeftModel:
+def build(base: BaseCheckpoint, settings: Base, lora: Lora, encoder: Encoder) -> PeftModel:
     """A base with a new head and new LoRA matrices, on the CPU, in float32, ready to be trained.
 
     Draws from torch's global random state: seed it before. Raises BaseModelError or RecipeError.
@@ -82,7 +82,7 @@ def adapt(model: PreTrainedModel, lora: Lora, new: Sequence[str]) -> PeftModel:
         return get_peft_model(model, config)
 
 
-def load_base(base: BaseModel, settings: Base, encoder: Encoder, rows: int | None = None) -> tuple[PreTrainedModel, set[str]]:
+def load_base(base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int | None = None) -> tuple[PreTrainedModel, set[str]]:
     """The base as a sequence classifier, and the names of its parameters that the checkpoint did not bring: they are random.
 
     `rows` are those of the embeddings, where they are not the base's own.
@@ -124,13 +124,13 @@ def load_base(base: BaseModel, settings: Base, encoder: Encoder, rows: int | Non
     return model, missing
 
 
-def _require_room(base: BaseModel, model: PreTrainedModel, encoder: Encoder) -> None:
+def _require_room(base: BaseCheckpoint, model: PreTrainedModel, encoder: Encoder) -> None:
     limit = positions(model.config)
     if limit is not None and encoder.max_length > limit:
         raise BaseModelError(f"encoding.max_length = {encoder.max_length}: {base.name} holds {limit} positions")
 
 
-def require_usable(base: BaseModel) -> None:
+def require_usable(base: BaseCheckpoint) -> None:
     """Raises BaseModelError unless a base's configuration describes a classifier that its checkpoint may be of."""
     try:
         with quiet():
@@ -139,7 +139,7 @@ def require_usable(base: BaseModel) -> None:
         raise _unusable(base, error) from None
 
 
-def _unusable(base: BaseModel, error: Exception) -> BaseModelError:
+def _unusable(base: BaseCheckpoint, error: Exception) -> BaseModelError:
     reason = shown(" ".join(str(error).split()) or type(error).__name__, 300).replace(str(base.path), base.name)
     return BaseModelError(f"{base.name}: cannot be loaded as a classifier: {reason}")
 
@@ -219,7 +219,7 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _dropouts(base: BaseModel, probability: float) -> dict[str, float]:
+def _dropouts(base: BaseCheckpoint, probability: float) -> dict[str, float]:
     """Every dropout that the base's configuration names, set to one probability."""
     config: dict[str, Any] = AutoConfig.from_pretrained(base.path, trust_remote_code=False).to_dict()
     names = [key for key, value in config.items() if is_dropout(key) and isinstance(value, float | int)]

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from lorasent import files, machine
 from lorasent.adapter import bare, configuration, weights
-from lorasent.adapter.base import BaseModel, find
+from lorasent.adapter.base import BaseCheckpoint, find
 from lorasent.adapter.classifier import answer, count_parameters, linear_layers, load_base, quiet
 from lorasent.adapter.encoding import Encoder
 from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, read_json, verify
@@ -70,7 +70,9 @@ class Adapter:
         return merged
 
 
-def write(path: Path, model: PeftModel, encoder: Encoder, base: BaseModel, recipe: Recipe, training: Mapping[str, Any]) -> None:
+def write(
+    path: Path, model: PeftModel, encoder: Encoder, base: BaseCheckpoint, recipe: Recipe, training: Mapping[str, Any]
+) -> None:
     """Writes an adapter directory, whole or not at all. `training` joins the manifest: data, epochs, what was measured.
 
     Raises AdapterError if the directory exists; OSError as the system reports it.
@@ -172,7 +174,7 @@ def _load_bare(snapshot: Snapshot) -> Adapter:
     return adapter
 
 
-def assemble(snapshot: Snapshot, base: BaseModel, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
+def assemble(snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
     """An adapter's weights and tokenizer on its base, nothing proved; `load` does. Raises AdapterError if they do not fit."""
     own = "tokenizer_config.json" in snapshot.hashes
     encoder = Encoder(snapshot.folder, encoding, snapshot.path) if own else Encoder(base.path, encoding, base.name)
@@ -180,7 +182,7 @@ def assemble(snapshot: Snapshot, base: BaseModel, settings: Base, encoding: Enco
 
 
 def _assemble(
-    snapshot: Snapshot, base: BaseModel, settings: Base, encoder: Encoder, manifest: Mapping[str, Any], rows: int | None = None
+    snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoder: Encoder, manifest: Mapping[str, Any], rows: int | None = None
 ) -> Adapter:
     path = snapshot.path
     model, random = load_base(base, settings, encoder, rows)
@@ -209,7 +211,7 @@ def _assemble(
     return Adapter(adapted, encoder, settings.labels, manifest)
 
 
-def _save_peft(model: PeftModel, base: BaseModel, path: Path) -> None:
+def _save_peft(model: PeftModel, base: BaseCheckpoint, path: Path) -> None:
     """PEFT's own files, in PEFT's layout; its JSON made canonical, since it lists modules in no fixed order."""
     with quiet():
         model.save_pretrained(path, safe_serialization=True, save_embedding_layers=False)
@@ -221,7 +223,7 @@ def _save_peft(model: PeftModel, base: BaseModel, path: Path) -> None:
     files.write(path / CONFIG, [files.canonical(config)])
 
 
-def _card(recipe: Recipe, base: BaseModel, manifest: Mapping[str, Any]) -> str:
+def _card(recipe: Recipe, base: BaseCheckpoint, manifest: Mapping[str, Any]) -> str:
     lora, best = recipe.lora, manifest.get("best")
     kind = ("rank-stabilised " if lora.use_rslora else "") + ("DoRA" if lora.use_dora else "LoRA")
     scores = f"Validation accuracy {best['accuracy']:.4f} (epoch {best['epoch']})." if best else ""
@@ -244,7 +246,7 @@ lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
 """
 
 
-def _read_tensors(snapshot: Snapshot, base: BaseModel | None = None) -> dict[str, torch.Tensor]:
+def _read_tensors(snapshot: Snapshot, base: BaseCheckpoint | None = None) -> dict[str, torch.Tensor]:
     """The weights; held to the size of a base and to finite numbers where there is one. Until then no number is read."""
     where = snapshot.path / WEIGHTS
     with foreign(lambda reason: AdapterError(f"{where}: not a safetensors file that can be read: {reason}")):

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from lorasent import files
 from lorasent.adapter import directory
-from lorasent.adapter.base import BaseModel, find
+from lorasent.adapter.base import BaseCheckpoint, find
 from lorasent.adapter.classifier import answer, count_parameters
 from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, read_json
 from lorasent.adapter.snapshot import Snapshot
@@ -40,7 +40,7 @@ class Bench:
         self.manifest = read_json(path / MANIFEST)
         self.recipe = Recipe.parse(self.manifest["recipe"], str(path))
         pinned = self.manifest["base"]
-        self.base: BaseModel = find(pinned["name"], pinned["revision"], pinned["sha256"])
+        self.base: BaseCheckpoint = find(pinned["name"], pinned["revision"], pinned["sha256"])
 
     def weights(self, change: Callable[[Tensors], object]) -> None:
         """Edits the weights by name, in place."""
@@ -63,7 +63,7 @@ class Bench:
         encoding = recipe.encoding
         self.json("tokenizer_config.json", truncation_side=encoding.truncation_side, model_max_length=encoding.max_length)
 
-    def set_base(self, base: BaseModel) -> None:
+    def set_base(self, base: BaseCheckpoint) -> None:
         """Puts the adapter onto another base."""
         self.base = base
         self.json(CONFIG, base_model_name_or_path=base.name, revision=base.revision)
@@ -126,7 +126,9 @@ def base_tensors(path: Path) -> Tensors:
     return {name: tensor for file in sorted(path.glob("model*.safetensors")) for name, tensor in load_file(file).items()}
 
 
-def rebuilt(bench: Bench, name: str, change: Callable[[Tensors], Tensors], config: Mapping[str, Any] | None = None) -> BaseModel:
+def rebuilt(
+    bench: Bench, name: str, change: Callable[[Tensors], Tensors], config: Mapping[str, Any] | None = None
+) -> BaseCheckpoint:
     """A copy of the base, changed, in a folder of the proof's."""
     path = bench.path.with_name(f"{bench.path.name}-{name}")
     shutil.rmtree(path, ignore_errors=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorasent.adapter.base import BaseModel
+from lorasent.adapter.base import BaseCheckpoint
 from lorasent.adapter.classifier import ParameterCount
 from lorasent.adapter.encoding import Ids
 from lorasent.data.reviews import Reviews, read, without_overlap
@@ -41,7 +41,7 @@ class Prepared:
 
     out: Path
     recipe: Recipe
-    base: BaseModel
+    base: BaseCheckpoint
     train: Reviews
     validation: Reviews
     removed: int

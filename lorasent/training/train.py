@@ -20,7 +20,7 @@ from transformers import set_seed
 
 from lorasent import files
 from lorasent.adapter import directory
-from lorasent.adapter.base import BaseModel, find
+from lorasent.adapter.base import BaseCheckpoint, find
 from lorasent.adapter.classifier import build, count_parameters
 from lorasent.adapter.encoding import Encoder
 from lorasent.data.reviews import Reviews
@@ -99,7 +99,7 @@ def _foreign(run_path: Path) -> bool:
     return not run_path.is_dir() or any(not path.name.startswith(f".{CLAIM}.") for path in run_path.iterdir())
 
 
-def _claim(run_path: Path, recipe: Recipe, base: BaseModel, train: Reviews, validation: Reviews) -> None:
+def _claim(run_path: Path, recipe: Recipe, base: BaseCheckpoint, train: Reviews, validation: Reviews) -> None:
     """Makes the run directory, or checks that the one to resume was made for this very run."""
     made_for = {
         "recipe": recipe.to_json(),

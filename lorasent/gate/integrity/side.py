@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from safetensors import safe_open
 
 from lorasent.adapter.architectures import Shapes, resolve_targets
-from lorasent.adapter.base import BaseModel, find
+from lorasent.adapter.base import BaseCheckpoint, find
 from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.adapter.weights import ALWAYS, bounded, header
@@ -99,7 +99,7 @@ class LoraSettings(Schema):
 
 Form = TypeVar("Form", bound=Schema)
 
-Bases = dict[tuple[str, str | None, str, Path | None], BaseModel | BaseModelError]
+Bases = dict[tuple[str, str | None, str, Path | None], BaseCheckpoint | BaseModelError]
 """What was looked for, and what was found: hashing a base takes most of a check's time."""
 
 
@@ -191,7 +191,7 @@ class Side:
                 yield name, file.get_tensor(name)
 
     @functools.cached_property
-    def base(self) -> BaseModel:
+    def base(self) -> BaseCheckpoint:
         """The base that the manifest pins. Not to be had: INVALID, whosever it is; had, with other weights: a fault."""
         pinned = self.said.base
         beside = self.path.absolute().parent if self.path else None
@@ -202,7 +202,7 @@ class Side:
             except BaseModelError as error:
                 self._bases[key] = error
         found = self._bases[key]
-        if isinstance(found, BaseModel):
+        if isinstance(found, BaseCheckpoint):
             return found
         raise Fault(
             "base-unavailable",
