@@ -1,1 +1,11 @@
-"""Labelled reviews: where they come from, and slices of them."""
+"""Labelled reviews, from the top down.
+
+slices       reviews -> row numbers by value of a column
+reviews      source -> labelled reviews
+sources      source -> columns: one row for each kind of source
+folders      a folder with a file for each split, or with a folder of texts for each label
+huggingface  data sets of the library `datasets`: on the hub, in its cache, or saved in a folder
+formats      a file -> columns: one row for each file format
+columns      blocks of columns, with class labels as names
+labels       what a label is called -> its id
+"""

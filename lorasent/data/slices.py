@@ -1,4 +1,4 @@
-"""Reviews by what they are like: the slices that the gate judges apart and in which mistakes are counted."""
+"""Slices of reviews: by length in tokens, by truncation, or by a column of their source."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,16 @@ Ints = NDArray[np.int64]
 
 
 def require(column: str, reviews: Reviews) -> None:
-    """Raises DataError unless reviews can be cut by it: by length, by truncation, or by a column of their source."""
+    """Raises DataError unless `column` is "length", "truncated", or a column of the reviews."""
     known = ["length", "truncated", *reviews.columns]
     if column not in known:
         raise DataError(f"{reviews.source} has no column {column}; it has {', '.join(known)}")
 
 
 def cut(column: str, reviews: Reviews, lengths: Ints, max_length: int) -> dict[str, Ints]:
-    """Row numbers by value of a column; a list belongs to each of its values. `lengths` (N,) are in tokens, before anything is cut.
+    """Row numbers by value of a column; a review whose value is a list is in the slice of each element.
 
-    Lengths are cut into quarters. Raises DataError as `require` does.
+    `lengths` (N,) are in tokens before truncation, and cut into quarters. Raises DataError as `require` does.
     """
     require(column, reviews)
     if column == "length":
@@ -29,6 +29,6 @@ def cut(column: str, reviews: Reviews, lengths: Ints, max_length: int) -> dict[s
         return {str(cut).lower(): np.flatnonzero((lengths > max_length) == cut) for cut in (True, False)}
     rows: dict[str, list[int]] = {}
     for row, cell in enumerate(reviews.columns[column]):
-        for value in dict.fromkeys(map(str, cell if isinstance(cell, list) else [cell])):  # named twice, it is in the slice once
+        for value in dict.fromkeys(map(str, cell if isinstance(cell, list) else [cell])):  # a repeated element counts once
             rows.setdefault(value, []).append(row)
     return {value: np.array(rows[value]) for value in sorted(rows)}

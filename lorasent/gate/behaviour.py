@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lorasent import files, metrics
-from lorasent.data.reviews import label_id
-from lorasent.data.sources import parsed
+from lorasent.data.formats import parse_json
+from lorasent.data.labels import label_id
 from lorasent.errors import DataError
 from lorasent.gate.finding import Claim, paired
 from lorasent.gate.policy import Behaviour
@@ -59,7 +59,7 @@ class Case(BaseModel):
 
 
 def read(source: str, labels: Sequence[str]) -> list[Case]:
-    """The cases of `embedded`, a JSONL file, or a folder of them; what they expect is one of `labels`, as `data.label_id` reads it.
+    """The cases of `embedded`, a JSONL file, or a folder of them; what they expect is one of `labels`, see `label_id`.
 
     An id names one case, a case stands in a capability once, and no two cases expect of the same texts what cannot both be:
     where one of them newly fails the other newly holds, and nobody would be told. Raises DataError with the file and line.
@@ -156,7 +156,7 @@ def _lines(path: Any, labels: Sequence[str]) -> Iterator[tuple[str, Case]]:
             continue
         try:
             case = Case.model_validate_json(line)
-            parsed(line, f"{path.name}, line {number}")  # refuses a key that stands there twice
+            parse_json(line, f"{path.name}, line {number}")  # refuses a key that stands there twice
         except ValidationError as error:
             problem = error.errors()[0]
             key = ".".join(map(str, problem["loc"]))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorasent.data.reviews import label_id
+from lorasent.data.labels import label_id
 from lorasent.gate.finding import UNASKED, Finding, Outcome
 from lorasent.scoring.evidence import LiveSubject, Subject
 from lorasent.text import shown

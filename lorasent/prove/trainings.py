@@ -12,7 +12,8 @@ import numpy as np
 
 from lorasent import files
 from lorasent.adapter.manifest import MANIFEST, read_json
-from lorasent.data.reviews import POLES, Reviews, label_id
+from lorasent.data.labels import POLES, label_id
+from lorasent.data.reviews import Reviews
 from lorasent.recipe.recipe import Recipe
 from lorasent.training.run import read_splits
 from lorasent.training.train import train

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lorasent.augmentation import ways
-from lorasent.data.reviews import are_poles
+from lorasent.data.labels import are_poles
 from lorasent.recipe.recipe import Training
 from lorasent.scoring.scorer import Prediction, uses_bf16
 from lorasent.text import MESSAGE, shown

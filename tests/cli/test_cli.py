@@ -306,7 +306,7 @@ BAD_TRAINING = {
     "not UTF-8": (["--train", "latin.csv"], "latin.csv: expected UTF-8, found byte 0xe9"),
     "NaN text": (["--train", "nan.jsonl"], "nan.jsonl: column text, row 1: expected a text, found nothing"),
     "unreachable hub": (["--base", "no-one/nothing"], "no-one/nothing: no such directory, not in the cache, and not to be had"),
-    "unreachable data": (["--train", "no-one/nothing:train"], "no-one/nothing: no such file, and not to be had as a hub data set"),
+    "unreachable data": (["--train", "no-one/nothing:train"], "no-one/nothing: no such file, and it cannot be loaded"),
     "output exists": (["--out", "there"], "there: exists already; choose another --out or remove it"),
     "output is here": (["--out", "."], ".: exists already; choose another --out or remove it"),
     "another's folder": (["--out", "taken"], "taken.partial: is needed for the run and holds something else; choose another --out"),
@@ -406,7 +406,7 @@ def test_empty_reviews_are_left_out_and_named(lorasent, small_adapter, tmp_path)
     for command in (["predict", small_adapter, "--input"], ["evaluate", small_adapter, "--json", "--errors", "--data"]):
         done = lorasent(*command, "in.csv", "--skip-empty")
         assert done.returncode == 0, done.stderr
-        assert "in.csv: column text: 1 of 3 rows left out, which are empty: row 2\n" in done.stderr
+        assert "in.csv: column text: 1 of 3 rows are empty and left out: row 2\n" in done.stderr
     found = json.loads(done.stdout)
     rows = [row for one in found["errors"]["by_slice"] if one["column"] == "truncated" for row in one["worst"]]
     assert found["n"] == 2
@@ -428,13 +428,13 @@ def test_a_run_and_a_verdict_leave_empty_reviews_out(lorasent, small_recipe, sma
     one_line(lorasent("train", small_recipe, *data), "in.jsonl: column text, row 2: expected a text, found nothing")
     done = lorasent("train", small_recipe, *data, "--skip-empty")
     assert done.returncode == 0, done.stderr
-    assert "in.jsonl: column text: 4 of 12 rows left out, which are empty: row 2, 5, 8, 11\n" in done.stderr
+    assert "in.jsonl: column text: 4 of 12 rows are empty and left out: row 2, 5, 8, 11\n" in done.stderr
     assert json.loads((tmp_path / "mine" / "lorasent.json").read_text())["recipe"]["data"]["skip_empty"] is True
     (tmp_path / "gate.toml").write_text('[quality]\n[data]\ntest = "in.jsonl"\n')
     verdict = ["gate", small_adapter, "--baseline", small_adapter, "--json"]
     assert lorasent(*verdict).returncode == 4
     done = lorasent(*verdict, "--skip-empty")
-    assert "4 of 12 rows left out" in done.stderr
+    assert "4 of 12 rows are empty and left out" in done.stderr
     assert "data" in json.loads(done.stdout)["evidence"]
 
 

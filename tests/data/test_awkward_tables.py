@@ -127,14 +127,14 @@ READ = {
 }
 
 REFUSED = {
-    "a column doubled": ([("text", TEXTS), ("label", IDS), ("label", IDS)], "two columns cannot be told apart, label and label"),
+    "a column doubled": ([("text", TEXTS), ("label", IDS), ("label", IDS)], "two columns of the same name, label and label"),
     "a column doubled but for case": (
         [("text", TEXTS), ("label", IDS), ("country", TEXTS), ("Country ", TEXTS)],
-        "two columns cannot be told apart, country and Country ",
+        "two columns of the same name, country and Country ",
     ),
     "columns without a name": (
         [("text", TEXTS), ("label", IDS), ("", TEXTS), ("", TEXTS)],
-        "two columns cannot be told apart, without",
+        "two columns of the same name, without",
     ),
     "a label that is missing": ([("text", TEXTS), ("label", [1, None, 0])], "column label, row 2: unknown label ''"),
     "a label that is none": ([("text", TEXTS), ("label", [1.0, 0.0, 0.5])], "column label, row 3: unknown label '0.5'"),

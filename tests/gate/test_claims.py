@@ -325,5 +325,5 @@ def test_cases_are_text_as_people_save_it(tmp_path):
 def test_a_case_with_a_key_twice_is_refused(tmp_path):
     """The last one would win in silence."""
     (tmp_path / "mine.jsonl").write_text(json.dumps(CASES[0]).replace("{", '{"expect": "Negative", ', 1))
-    with pytest.raises(DataError, match=r"mine.jsonl, line 1: two columns cannot be told apart, expect and expect"):
+    with pytest.raises(DataError, match=r"mine.jsonl, line 1: two columns of the same name, expect and expect"):
         behaviour.read(str(tmp_path / "mine.jsonl"), LABELS)

@@ -208,7 +208,7 @@ def test_a_verdict_asks_no_hub_for_its_data(lorasent, small_adapter, policy, mon
     monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
     done = lorasent("gate", small_adapter, "--baseline", small_adapter, "--policy", policy, "--data", "no-one/nothing:test")
     assert done.returncode == 4
-    assert "fetch it once, with lorasent evaluate ADAPTER --data no-one/nothing:test" in done.stdout
+    assert "fetch the data once with lorasent evaluate ADAPTER --data no-one/nothing:test" in done.stdout
 
 
 @pytest.mark.parametrize(

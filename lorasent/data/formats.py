@@ -1,0 +1,152 @@
+"""A file -> blocks of columns. A format of rows is a function and a row of `ROW_FORMATS`."""
+
+import csv
+import gzip
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+from lorasent.data.columns import (
+    ROWS_PER_BLOCK,
+    Choice,
+    Classes,
+    Columns,
+    blocks_of_rows,
+    chosen,
+    of_card,
+    of_features,
+    reading,
+    with_names,
+)
+from lorasent.errors import DataError
+from lorasent.text import lines, shown
+
+PARQUET_BUFFER = 1 << 20
+"""Bytes read at a time, so that neither the file nor a row group, which may be all of it, is held in memory."""
+
+Rows = Iterator[tuple[int, dict[str, Any]]]
+"""Rows, each with the line (from 1) on which it begins; in a JSON array, with its position (from 1)."""
+
+
+def read(path: str, split: str | None, choice: Choice, classes: Classes | None = None) -> Iterator[Columns]:
+    """The blocks of a file. `classes` are those of its data set's card, by default one near the file; Parquet may have its own.
+
+    Raises DataError with the file, the line where there is one, and the reason.
+    """
+    file = Path(path)
+    if split is not None:
+        raise DataError(f"{path}:{split}: a file has no splits; name the file alone")
+    if not (form := format_of(file)):
+        raise DataError(f"{path}: expected a file that ends in {', '.join(FORMATS)}; all but .parquet may be gzipped (.gz)")
+    if file.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty")
+    classes = of_card(file.parent) if classes is None else classes
+    if form == ".parquet":
+        yield from _parquet(file, choice, classes)
+    else:
+        with reading(path):
+            yield from blocks_of_rows((row for _, row in _rows(file)), path, classes)
+
+
+def format_of(path: Path) -> str:
+    """The format of a file by its name, in any case, as in `FORMATS`; "" for another file."""
+    return next((ending.removesuffix(".gz") for ending in ENDINGS if path.name.lower().endswith(ending)), "")
+
+
+def lines_of(path: Path) -> list[int] | None:
+    """The line (from 1) on which each row begins; None of a file that is not JSONL, CSV or TSV."""
+    if not path.is_file() or format_of(path) not in (".jsonl", ".csv", ".tsv"):
+        return None
+    with reading(path):
+        return [line for line, _ in _rows(path)]
+
+
+def parse_json(text: str, where: str) -> Any:
+    """JSON in which no object repeats a key. Raises DataError, which begins with `where`."""
+
+    def row(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(made := dict(pairs)) < len(pairs):
+            chosen((key for key, _ in pairs), where)
+        return made
+
+    try:
+        return json.loads(text, object_pairs_hook=row)
+    except (ValueError, RecursionError) as error:  # such as an integer of 5,000 digits, or brackets nested too deep
+        raise DataError(f"{where}: not valid JSON: {getattr(error, 'msg', error)}") from None
+
+
+def _parquet(path: Path, choice: Choice, classes: Classes) -> Iterator[Columns]:
+    import pyarrow.parquet as pq
+
+    with reading(path, "not a readable Parquet file"), pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False) as file:
+        names = chosen(file.schema_arrow.names, path, choice)
+        metadata = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        classes = of_features(metadata.get("info", {}).get("features", {})) or classes
+        for batch in file.iter_batches(ROWS_PER_BLOCK, columns=names, use_threads=False):
+            block = {}
+            for name in names:
+                with reading(path, f"column {shown(name)} has unreadable values"):
+                    block[name] = batch.column(name).to_pylist()
+            yield with_names(block, classes)
+
+
+def _rows(path: Path) -> Rows:
+    opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+        yield from ROW_FORMATS[format_of(path)](file, path)
+
+
+def _jsonl(file: Iterable[str], path: Path) -> Rows:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            row = parse_json(line, f"{path}, line {number}")
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, line {number}: expected one JSON object a line, found {type(row).__name__}")
+            yield number, row
+
+
+def _json(file: IO[str], path: Path) -> Rows:
+    """An array of objects, or one object a line."""
+    if not (text := file.read()).lstrip().startswith("["):
+        yield from _jsonl(lines(text), path)
+        return
+    for number, row in enumerate(parse_json(text, str(path)), 1):
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, item {number}: expected an array of JSON objects, found {type(row).__name__}")
+        yield number, row
+
+
+def _csv(file: IO[str], path: Path, delimiters: str) -> Rows:
+    """Fields are separated by the first of `delimiters` that the header has."""
+    csv.field_size_limit(2**31 - 1)
+    above, header = next(((number, line) for number, line in enumerate(file) if line.strip("\r\n")), (0, ""))
+    delimiter = next((sign for sign in delimiters if sign in header), delimiters[0])
+    reader = csv.reader(chain([header], file), strict=True, delimiter=delimiter)
+    try:
+        names = chosen(next(reader, []), path)
+        end = above + reader.line_num
+        for fields in reader:
+            if len(fields) > len(names):
+                raise DataError(f"{path}, line {above + reader.line_num}: more fields than the header has")
+            if fields:
+                yield end + 1, dict(zip(names, fields, strict=False))
+            end = above + reader.line_num
+    except csv.Error as error:
+        reason, *_ = str(error).split(" - ")  # the rest is advice for a programmer
+        raise DataError(f"{path}, line {above + reader.line_num}: not CSV: {reason}") from None
+
+
+ROW_FORMATS: Mapping[str, Callable[[IO[str], Path], Rows]] = {
+    ".jsonl": _jsonl,
+    ".csv": partial(_csv, delimiters=",;\t"),
+    ".tsv": partial(_csv, delimiters="\t"),
+    ".json": _json,
+}
+"""Readers of files of rows, by the end of the file's name."""
+
+FORMATS = (".parquet", *ROW_FORMATS)
+ENDINGS = (*FORMATS, *(f"{form}.gz" for form in ROW_FORMATS))
+"""What the name of a file of reviews may end in, in lower case."""

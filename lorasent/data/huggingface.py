@@ -1,0 +1,132 @@
+"""Data sets of the library `datasets` -> blocks of columns: on the hub, in its cache, or in a folder that `save_to_disk` wrote.
+
+A hub data set is OWNER/NAME, or OWNER/NAME/CONFIGURATION. Only the split that is named is fetched. Offline it is read from the
+cache.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lorasent import hub
+from lorasent.data.columns import ROWS_PER_BLOCK, Choice, Columns, chosen, of_features, reading, with_names
+from lorasent.errors import DataError, LorasentError, first_line
+
+
+def is_saved(path: str) -> bool:
+    """Whether `save_to_disk` wrote this folder."""
+    return any(Path(path, name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
+
+
+def read_saved(path: str, split: str | None, choice: Choice) -> Iterator[Columns]:
+    """The blocks of a saved data set. Raises DataError if it cannot be read or lacks the split."""
+    import datasets
+    import pyarrow as pa
+
+    with reading(path, "not a readable saved data set"):
+        for file in [*Path(path).glob("*.arrow"), *Path(path).glob(f"{split}/*.arrow")][:1]:
+            with pa.memory_map(str(file)) as table:
+                chosen(pa.ipc.open_stream(table).schema.names, path)  # `datasets` would rename columns of the same name
+        loaded = datasets.load_from_disk(path)
+    yield from _blocks(loaded, path, split, choice)
+
+
+def read_hub(name: str, split: str | None, choice: Choice) -> Iterator[Columns]:
+    """The blocks of a hub data set. Raises DataError if it cannot be loaded, or lacks the configuration or the split."""
+    import datasets
+
+    if hub.is_offline():
+        return _blocks(_cached(name, split), name, split, choice)
+    try:
+        builder = datasets.load_dataset_builder(*_repository(name))
+        if files := builder.config.data_files:
+            _require(split, files, name)
+            builder = _only(builder, files, str(split))
+        builder.download_and_prepare()
+        loaded = builder.as_dataset()
+    except LorasentError:
+        raise
+    except Exception as error:  # the hub's client raises its own and other libraries' errors
+        reason = " ".join(str(error).splitlines()[:2]) or type(error).__name__  # the second line names the configurations
+        raise DataError(
+            f"{name}: no such file, and it cannot be loaded as a hub data set, OWNER/NAME[/CONFIGURATION]:SPLIT: {reason}"
+        ) from None
+    return _blocks(loaded, name, split, choice)
+
+
+def _repository(name: str) -> tuple[str, str | None]:
+    """A hub data set's name, which has at most two parts, and its configuration: the rest."""
+    parts = name.split("/")
+    return "/".join(parts[:2]), "/".join(parts[2:]) or None
+
+
+def _only(builder: Any, files: Any, split: str) -> Any:
+    """A builder of the same data set with one split: `load_dataset` fetches all splits, even if one is named."""
+    info = builder.info.copy()
+    info.splits = None  # a builder checks that it finds every split that it knows
+    return type(builder)(
+        dataset_name=builder.dataset_name,
+        config_name=builder.config.name,
+        repo_id=builder.repo_id,
+        hash=builder.hash,
+        base_path=builder.base_path,
+        info=info,
+        data_files=type(files)({split: files[split]}),
+    )
+
+
+def _cached(name: str, split: str | None) -> Any:
+    """A hub data set from the cache, whole or only this split. `load_dataset` would ask the hub first."""
+    from datasets import config
+    from datasets.naming import camelcase_to_snakecase
+    from datasets.packaged_modules.cache.cache import Cache
+
+    (repository, configuration), source = _repository(name), f"{name}:{split or 'SPLIT'}"
+    *owner, last = repository.split("/")
+    folder = Path(config.HF_DATASETS_CACHE, "___".join([*owner, camelcase_to_snakecase(last)]))
+    try:
+        held = _held(folder, configuration, split)
+        if len(held) == 1:
+            *_, config_id, version, hash_ = next(iter(held.values())).parts
+            return Cache(repo_id=repository, dataset_name=last, config_name=config_id, version=version, hash=hash_).as_dataset()
+        reason = f"nothing of it in {config.HF_DATASETS_CACHE}"
+    except Exception as error:  # a damaged cache raises whatever the library does
+        held, reason = {}, first_line(error)
+    if held:
+        raise DataError(f"{source}: has several configurations; name one, as in {name}/{next(iter(held))}:{split or 'SPLIT'}")
+    raise DataError(
+        f"{source}: no such file, and not in the cache of hub data sets ({reason}). A verdict is made offline: "
+        f"fetch the data once with lorasent evaluate ADAPTER --data {source}, or give a file"
+    )
+
+
+def _held(folder: Path, configuration: str | None, split: str | None) -> dict[str, Path]:
+    """The newest folder in the cache that holds the split, by configuration."""
+    held = {}
+    for file in sorted(folder.glob("*/*/*/dataset_info.json"), key=lambda file: file.stat().st_mtime):
+        info = json.loads(file.read_text("utf-8"))
+        if configuration in (None, info["config_name"]) and (split is None or split in info["splits"]):
+            held[info["config_name"]] = file.parent
+    return held
+
+
+def _require(split: str | None, splits: Iterable[Any], source: str) -> None:
+    names = [str(name) for name in splits]
+    if split not in names:
+        raise DataError(f"{source}: name one of the splits {', '.join(names)}, as in {source}:{next(iter(names), 'train')}")
+
+
+def _blocks(loaded: Any, source: str, split: str | None, choice: Choice) -> Iterator[Columns]:
+    if isinstance(loaded, dict):
+        _require(split, loaded, source)
+        loaded = loaded[split]
+    elif split is not None:
+        raise DataError(f"{source}:{split}: the saved data set has no splits; name the folder alone")
+    names = chosen(loaded.column_names, source, choice)
+    if choice:
+        loaded = loaded.select_columns(names)
+    classes = of_features(loaded.features.to_dict())
+    with reading(source, "unreadable rows"):
+        for block in loaded.iter(ROWS_PER_BLOCK):
+            yield with_names(block, classes)
