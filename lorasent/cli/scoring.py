@@ -98,11 +98,11 @@ def evaluate(
     if as_json:
         ending.write_lines([{"adapter": str(adapter), "data": data, "data_sha256": reviews.fingerprint, **found.to_json()}])
         if found.mistakes and found.mistakes.trained_on:
-            console.print(evaluation.doubt(found.mistakes))
+            console.print(evaluation.known_reviews_warning(found.mistakes))
     else:
         terminal = Console(highlight=False, markup=False, emoji=False)
         with terminal.capture() as told:
-            evaluation.tell(found, terminal)
+            evaluation.render(found, terminal)
         ending.write([told.get()])
 
 
@@ -172,15 +172,22 @@ def _mistakes(
 ) -> "Mistakes":
     from lorasent.adapter import manifest
     from lorasent.data import sources
+    from lorasent.data.reviews import trained_on
     from lorasent.evaluation import mistakes
     from lorasent.training.progress import bar
 
-    lines = sources.lines_of(reviews.source)
-    said = manifest.read(adapter) if (adapter / manifest.MANIFEST).is_file() else {}  # plain PEFT's says nothing of training
+    content = manifest.read(adapter) if (adapter / manifest.MANIFEST).is_file() else {}  # plain PEFT's says nothing of training
     with bar(console) as progress:
         task = progress.add_task("leaving words out", total=None)
         return mistakes.find(
-            scorer, reviews, logits, columns, lines, said, top, lambda done, of: progress.update(task, completed=done, total=of)
+            scorer,
+            reviews,
+            logits,
+            columns,
+            lines=sources.lines_of(reviews.source),
+            trained_on=trained_on(content, reviews),
+            top=top,
+            progress=lambda done, of: progress.update(task, completed=done, total=of),
         )
 
 

@@ -210,7 +210,7 @@ def test_evaluate_tells_the_mistakes(lorasent, small_adapter, tmp_path):
             assert f"carried by {one['words'][0]['word']} {one['words'][0]['delta']:+.2f}" in table.stdout
     assert len([one for one in errors["by_slice"] if one["column"] == "genre"]) == 20
     assert table.stdout.count("genre genre") >= 12
-    assert "A column's 12 values with the most mistakes are shown; --json lists all." in table.stdout
+    assert "Of each column, the 12 values with the most mistakes are shown; --json lists all." in table.stdout
     assert f"Suspected label errors: {len(errors['suspects'])}, by confident learning" in table.stdout
     assert errors["trained_on"] is None
 

@@ -1,4 +1,4 @@
-"""Mistakes: which are told and in which order, slices and their intervals, planted label errors, reviews that the adapter knows."""
+"""Mistakes: which are listed and in which order, slices and their intervals, planted label errors, reviews of the training."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 from lorasent import load, read
 from lorasent.data import slices
-from lorasent.data.reviews import Reviews
+from lorasent.data.reviews import Reviews, trained_on
 from lorasent.errors import DataError
 from lorasent.evaluation import mistakes
 from lorasent.metrics import probabilities
@@ -23,15 +23,15 @@ def scorer(small_adapter):
 
 
 @pytest.fixture(scope="module")
-def asked(scorer):
+def answered(scorer):
     """Forty embedded reviews, and the small adapter's logits."""
     reviews = read("embedded:validation", LABELS).take(range(40))
     return reviews, scorer.logits(reviews.texts)
 
 
-def test_the_most_confident_mistakes_come_first(scorer, asked):
-    """They are the wrongly decided reviews, all of them if asked, by the probability of what was decided."""
-    reviews, logits = asked
+def test_the_most_confident_mistakes_come_first(scorer, answered):
+    """They are the wrongly decided reviews, ordered by the probability of the decided label."""
+    reviews, logits = answered
     found = mistakes.find(scorer, reviews, logits, top=40)
     wrong = {row + 1 for row in np.flatnonzero(logits.argmax(axis=1) != reviews.labels).tolist()}
     assert 0 < len(wrong) < 40
@@ -50,9 +50,9 @@ def test_the_most_confident_mistakes_come_first(scorer, asked):
     assert confidences == sorted(confidences, reverse=True)
 
 
-def test_top_bounds_what_is_told_and_explained(scorer, asked):
-    """So many of all, with their words, and so many of each slice, without; whatever a slice names is told."""
-    reviews, logits = asked
+def test_top_bounds_what_is_listed_and_explained(scorer, answered):
+    """`top` mistakes of all reviews have words, `top` of each slice have none; every row that a slice names is listed."""
+    reviews, logits = answered
     everything, found = mistakes.find(scorer, reviews, logits, top=40), mistakes.find(scorer, reviews, logits, top=2)
     assert [one.row for one in found.worst] == [one.row for one in everything.worst[:2]]
     assert all(one.words for one in found.worst)
@@ -65,9 +65,9 @@ def test_top_bounds_what_is_told_and_explained(scorer, asked):
     assert len(found.elsewhere) < found.count - 2
 
 
-def test_slices_count_their_own(scorer, asked):
-    """Length, truncation and tags, and columns that are named: n, accuracy, and Wilson's interval, worked out by hand."""
-    reviews, logits = asked
+def test_slices_have_their_own_figures(scorer, answered):
+    """Length, truncation, tags and named columns have n, accuracy, and Wilson's interval, worked out by hand."""
+    reviews, logits = answered
     genre = ["drama" if row < 11 else "comedy" for row in range(40)]
     found = mistakes.find(scorer, Reviews("test", reviews.texts, reviews.labels, {"genre": genre}), logits, ["genre", "length"])
     assert list(dict.fromkeys(one.column for one in found.by_slice)) == ["length", "truncated", "genre"]
@@ -84,25 +84,25 @@ def test_slices_count_their_own(scorer, asked):
 
 
 def test_a_review_that_names_a_value_twice_is_in_its_slice_once():
-    """A slice holds rows, not what their cells say."""
+    """Its row is counted once, however often its cell repeats the value."""
     reviews = Reviews("memory", ["a", "b"], np.array([0, 1]), {"tags": [["x", "y", "x"], ["x"]]})
     found = slices.cut("tags", reviews, np.array([1, 1]), 8)
     assert {value: rows.tolist() for value, rows in found.items()} == {"x": [0, 1], "y": [0]}
 
 
-def test_who_makes_no_mistake_has_none_told(scorer, asked):
-    """No slice, no word and no suspect is made up."""
-    reviews, logits = asked
+def test_without_a_mistake_none_is_listed(scorer, answered):
+    """There is no worst mistake and no suspect, and every slice has accuracy 1."""
+    reviews, logits = answered
     agreed = Reviews("test", reviews.texts, logits.argmax(axis=1).astype(np.int64))
     found = mistakes.find(scorer, agreed, logits)
     assert (found.count, found.worst, found.elsewhere, found.suspects) == (0, [], [], [])
     assert {one.accuracy for one in found.by_slice} == {1.0}
 
 
-def test_it_is_json(scorer, asked):
-    """Words are objects whose characters index into the text; nothing but JSON's own types is left."""
-    told = json.loads(json.dumps(mistakes.find(scorer, *asked, lines=range(101, 141)).to_json()))
-    for mistake in told["worst"]:
+def test_mistakes_are_json(scorer, answered):
+    """Everything is of JSON's own types, and a word's characters index into the text."""
+    content = json.loads(json.dumps(mistakes.find(scorer, *answered, lines=range(101, 141)).to_json()))
+    for mistake in content["worst"]:
         assert mistake["line"] == mistake["row"] + 100
         for word in mistake["words"]:
             assert mistake["text"][word["start"] : word["end"]] == word["word"]
@@ -110,20 +110,20 @@ def test_it_is_json(scorer, asked):
 
 
 @pytest.mark.parametrize("part", ["train", "validation"])
-def test_reviews_that_the_adapter_knows_are_told(asked, part):
-    """By their hash or their source's name, whatever else the manifest says."""
-    reviews, _ = asked
+def test_reviews_of_the_training_are_recognised(answered, part):
+    """They are recognised by their hash or the name of their source, whatever else the manifest says."""
+    reviews, _ = answered
     other = {"sha256": "0" * 64, "source": "other.csv"}
     for same in ({"sha256": reviews.fingerprint}, {"source": reviews.source}):
         data = {"train": other, "validation": other} | {part: other | same}
-        assert mistakes.trained_on({"data": data}, reviews) == part
-    assert mistakes.trained_on({"data": {"train": other}}, reviews) is None
-    assert mistakes.trained_on({}, reviews) is None
+        assert trained_on({"data": data}, reviews) == part
+    assert trained_on({"data": {"train": other}}, reviews) is None
+    assert trained_on({}, reviews) is None
 
 
 @pytest.mark.slow
 def test_planted_label_errors_are_found():
-    """Of 20 labels flipped among 400, the reference adapter suspects most, and its first 20 suspects are mostly they."""
+    """Of 20 labels flipped among 400, most are suspected, and most of the first 20 suspects are flipped."""
     recall, precision, first = flips.found(load(REFERENCE), read("embedded:test", LABELS), range(20))
     assert recall > 0.7
     assert precision > 0.25
@@ -132,8 +132,8 @@ def test_planted_label_errors_are_found():
 
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_real_reviews_are_told(real_data):
-    """200 IMDB test reviews, most of them cut: mistakes, words inside what was read, and planted label errors found."""
+def test_mistakes_in_real_reviews_are_explained(real_data):
+    """200 IMDB test reviews, most of them truncated: words stand in the text, and planted label errors are found."""
     scorer, reviews = load(REFERENCE), read(str(real_data / "imdb_test_5000.parquet"), LABELS).sample(200, 0, LABELS)
     found = mistakes.find(scorer, reviews, scorer.logits(reviews.texts), top=5)
     assert 10 < found.count < 60

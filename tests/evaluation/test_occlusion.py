@@ -1,4 +1,4 @@
-"""Occlusion against models whose words' weights are known, and on the adapter that ships."""
+"""Occlusion: words with known weights, the reference adapter, and for any text spans, tokens, passages and the budget."""
 
 import re
 from types import SimpleNamespace
@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import nn
 from transformers import PreTrainedConfig
 
@@ -47,8 +49,8 @@ def weight(bag, text):
     return float(bag.model.weights(ids).sum())
 
 
-def test_of_a_bag_of_words_each_word_has_its_weight(bag):
-    """What the margin loses without a word is what the word added to it, for either label; what carried most comes first."""
+def test_in_a_bag_of_words_a_words_share_is_its_weight(bag):
+    """The margin loses exactly what the word added to it, for either label; the word that carried most comes first."""
     text = "It was a good movie, but the unbelievably awful ending: don't!"
     words = {match: weight(bag, match) for match in re.findall(r"[\w']+", text)}
     for decided, sign in ((1, 1), (0, -1)):
@@ -57,8 +59,8 @@ def test_of_a_bag_of_words_each_word_has_its_weight(bag):
         assert [word.delta for word in found] == sorted((word.delta for word in found), reverse=True)
 
 
-def test_the_word_that_carries_is_found_in_a_long_review(bag):
-    """Passages come first, then words: the planted one is found among thousands, at its place, and the budget is kept."""
+def test_the_decisive_word_of_a_long_review_is_found_within_the_budget(bag):
+    """Passages come first, then words: one planted word among thousands is found, at its place."""
     vocabulary = {
         word: weight(bag, word) for word in ("film", "plot", "story", "actor", "scene", "music", "ending", "great", "worst")
     }
@@ -73,27 +75,27 @@ def test_the_word_that_carries_is_found_in_a_long_review(bag):
         bag.encoder.max_length = bag.encoder.tokenizer.model_max_length = 64
     assert (found[0].word, found[0].start) == (planted, text.index(planted))
     assert found[0].delta == vocabulary[planted]
-    assert len(found) <= occlusion.MOST
-    assert steps[-1][0] <= steps[-1][1] <= 1 + 2001 // occlusion.SHORTEST + 1 + occlusion.MOST
+    assert len(found) <= occlusion.MAX_WORDS
+    assert steps[-1][0] <= steps[-1][1] <= 1 + 2001 // occlusion.MIN_PASSAGE + 1 + occlusion.MAX_WORDS
 
 
-def test_what_was_cut_is_neither_read_nor_let_in(bag):
-    """The words before the cut are not asked, and leaving one out lets none of them in."""
+def test_words_that_were_truncated_away_stay_away(bag):
+    """They are not left out in turn, and deleting a word does not let them in."""
     text = " ".join(f"film{number}" for number in range(100)) + " good"
     (found,) = occlusion.explain(bag, [text], [1], [0])
     assert min(word.start for word in found) > 0
     assert {word.delta for word in found if word.word == "good"} == {weight(bag, "good")}
 
 
-def test_a_review_may_be_without_words_or_of_one(bag):
-    """Punctuation has no words; a single word may be left out although nothing is left."""
+def test_a_review_may_have_no_word_or_one(bag):
+    """Punctuation has no words; a single word is left out although no word remains."""
     assert occlusion.explain(bag, ["!!!", "good", "!"], [1, 1, 0], [0, 0, 1])[0] == []
     assert [word.word for word in occlusion.explain(bag, ["good"], [1], [0])[0]] == ["good"]
     assert occlusion.explain(bag, [], [], []) == []
 
 
-def test_a_text_without_special_tokens_may_lose_its_only_word(bases):
-    """Where nothing at all is left, the pad token answers, as it does for an empty text."""
+def test_a_review_without_any_token_left_is_scored_as_the_pad_token(bases):
+    """So is an empty text, where the tokenizer adds no special tokens."""
     encoder = Encoder(bases("gpt2"), Encoding(max_length=64))
     scorer = Scorer(Bag(len(encoder.tokenizer)), encoder, LABELS)
     ((word,),) = occlusion.explain(scorer, ["good"], [1], [0])
@@ -103,7 +105,7 @@ def test_a_text_without_special_tokens_may_lose_its_only_word(bases):
 
 @pytest.mark.slow
 def test_the_word_that_misleads_the_reference_adapter_is_found():
-    """In a positive review with a negative word that turns it, that word comes first, far before the next; again, bit for bit."""
+    """The negative word of a positive review comes first, far before the next; a second run gives the same bits."""
     scorer = load(REFERENCE)
     texts = [
         "Ten stars, you awful thing. I ran up the stairs from my own basement every night.",
@@ -114,8 +116,78 @@ def test_the_word_that_misleads_the_reference_adapter_is_found():
     assert [words[0].word for words in found] == ["awful", "dull"]
     assert all(words[0].delta > 3 * words[1].delta for words in found)
     assert occlusion.explain(scorer, texts, [0, 0], [1, 1]) == found
-    np.testing.assert_allclose(  # leaving out its tokens is leaving out the word, where nothing else hangs on it
+    np.testing.assert_allclose(  # deleting its tokens is deleting the word, if no other token changes
         found[1][0].delta,
         np.subtract(*[np.subtract(*row) for row in scorer.logits([texts[1], texts[1].replace("dull ", "")])]),
         atol=1e-5,
     )
+
+
+LIMIT = 60
+"""Largest number of tokens: many of the texts are truncated."""
+
+WORDS = st.sampled_from(["film", "good", "don't", "größer", "映画", "unbelievably", "e\u0301tude", "10", "🎬", "<br />", "so-so"])
+TEXTS = st.lists(WORDS | st.text(max_size=6), min_size=1, max_size=120).flatmap(
+    lambda words: st.sampled_from([" ", ". ", "\n", "  "]).map(lambda between: between.join(words))
+)
+
+
+TOKENIZERS = ["bert", "roberta", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("albert", "deberta-v2", "gpt2"))]
+
+
+@pytest.fixture(scope="module", params=TOKENIZERS)
+def encoder(request, bases):
+    """A small tokenizer of each kind, which truncates on the left."""
+    return Encoder(bases(request.param), Encoding(max_length=LIMIT))
+
+
+@settings(max_examples=40)
+@given(TEXTS)
+def test_spans_index_into_the_text(encoder, text):
+    """Each word stands at its span, leaving it out deletes its tokens, and the ids are those of `encode`."""
+    reading = occlusion.read(encoder, text)
+    assert reading.ids.tolist() == encoder.encode([text])[0].tolist()
+    assert [span for span, _ in reading.words] == sorted(span for span, _ in reading.words)
+    for word, ((start, end), tokens) in enumerate(reading.words):
+        assert occlusion.WORD.fullmatch(text[start:end])
+        assert len(reading.without([word])) == len(reading.ids) - len(tokens) < len(reading.ids)
+
+
+@settings(max_examples=40)
+@given(TEXTS)
+def test_special_tokens_are_never_left_out(encoder, text):
+    """With every word left out, the tokens that the tokenizer adds around a text remain."""
+    reading = occlusion.read(encoder, text)
+    special = set(encoder.tokenizer.all_special_ids) - {encoder.tokenizer.unk_token_id}
+    left = reading.without(range(len(reading.words))).tolist()
+    assert [token for token in left if token in special] == [token for token in reading.ids.tolist() if token in special]
+
+
+@settings(max_examples=40)
+@given(TEXTS)
+@example("good " * 50)
+def test_passages_hold_each_word_once_and_in_order(encoder, text):
+    """No passage is longer than MAX_PASSAGE, and only the last may be shorter than MIN_PASSAGE."""
+    reading = occlusion.read(encoder, text)
+    passages = occlusion._passages(reading)
+    assert [word for passage in passages for word in passage] == list(range(len(reading.words)))
+    assert all(len(passage) <= occlusion.MAX_PASSAGE for passage in passages)
+    assert all(len(passage) >= occlusion.MIN_PASSAGE for passage in passages[:-1])
+
+
+@given(st.lists(st.tuples(st.integers(1, 16), st.floats(-5, 5)), min_size=4, max_size=90))
+def test_the_heaviest_passages_are_chosen_within_the_budget(parts):
+    """The words of the passages with the largest losses are chosen, as many as MAX_WORDS allows."""
+    lost, begin = {}, 0
+    for size, loss in parts:
+        lost[range(begin, begin + size)] = loss
+        begin += size
+    chosen = occlusion._heaviest(lost)
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) <= occlusion.MAX_WORDS
+    taken = [passage for passage in lost if passage.start in chosen]
+    assert [word for passage in taken for word in passage] == chosen
+    left = [passage for passage in lost if passage not in taken]
+    assert not left or min(lost[passage] for passage in taken) >= max(lost[passage] for passage in left)
+    full = len(chosen) > occlusion.MAX_WORDS - occlusion.MAX_PASSAGE
+    assert not left or len(chosen) + max(map(len, left)) > occlusion.MAX_WORDS or full
