@@ -13,7 +13,7 @@ LorasentError            what was required, what was found, where, what to do; t
 ├── EvidenceError        recorded evidence that cannot be read, or does not answer what is asked
 │   └── AnswersError     answers that are not finite: nothing follows from them but whose they are
 ├── PolicyError          a policy that cannot be used
-├── ProofError           a proof that cannot be made of these adapters
+├── ProveError           error rates that cannot be measured on these adapters
 └── SweepError           a search that cannot start or go on
 """
 
@@ -91,8 +91,8 @@ class PolicyError(LorasentError):
     """A policy that cannot be used."""
 
 
-class ProofError(LorasentError):
-    """A proof that cannot be made of these adapters."""
+class ProveError(LorasentError):
+    """Error rates that cannot be measured on these adapters."""
 
 
 class SweepError(LorasentError):

@@ -98,14 +98,14 @@ def prove(
     """Measure how often this gate is wrong on your adapters: what it misses of planted faults, and which innocents it blocks."""
     from lorasent.gate.policy import Policy
     from lorasent.prove.catalogue import select
-    from lorasent.prove.proof import prove as run
+    from lorasent.prove.experiment import measure
     from lorasent.prove.table import text
 
     judged_by, faults = Policy.read(policy, data), select(fault)
     require_folder("--work", work)
     if out is not None:
         require_writable("--out", out, policy, data, *baseline)
-    proof = run(baseline, judged_by, work, retrain=retrain, per_fault=per_fault, faults=faults, say=console.print)
+    proof = measure(baseline, judged_by, work, retrain=retrain, per_fault=per_fault, faults=faults, report=console.print)
     if out is not None:
         files.write(out, [files.canonical(proof.to_json())])
         console.print(shown(f"Written: {out}", MESSAGE))

@@ -1,6 +1,6 @@
 """Labels that are probably wrong, by confident learning (Northcutt, Jiang & Chuang, JAIR 70, 2021).
 
-A review is confidently of a label if that label's probability reaches its threshold, the mean over the reviews that carry the label.
+A review is confidently of a label if that label's probability reaches its threshold: the mean over the reviews that carry it.
 A review that is confidently of another label than its own is suspected: it lies off the diagonal of the confident joint. A model
 that prefers one label has a higher threshold for it. The probabilities must come from reviews that the model was not trained on.
 

@@ -1,7 +1,9 @@
-"""How often is the gate wrong? Real faults are planted, innocent twins trained, and both are judged (`lorasent prove`)
+"""The error rates of the gate, measured on planted faults and innocent retrains (`lorasent prove`).
 
-proof.py       the experiment: members, twins, planted faults, verdicts, the two error rates
-catalogue.py   the faults by name: how each is planted, and what names it rightly
-exports.py     faults of exporters and settings, planted in the files of a healthy adapter
-trainings.py   faults of training: an adapter trained by the recipe on reviews that something went wrong with
+table             the error rates for people: lines for a terminal, Markdown
+experiment        retrains are trained, faults are planted, and the gate judges them all
+catalogue         FAULTS: how each fault is planted, and which causes name it rightly
+file_faults       faults of exporters and of settings, planted in the files of a healthy adapter
+training_faults   faults of training data: the healthy recipe, trained on corrupted reviews
+faulty_copy       a copy of a healthy adapter, its files and its manifest changed
 """

@@ -1,60 +1,62 @@
-"""A proof for people: lines for a terminal, and the README's table."""
+"""Error rates for people: lines for a terminal, and Markdown for the README.
+
+Columns are padded by hand: rich.table would need a console of a set width and leave the Markdown table to us all the same.
+"""
 
 from collections.abc import Iterator
 
-from lorasent.prove.proof import Judged, Proof
+from lorasent.prove.experiment import ErrorRates, VerdictRates
 
 HEAD = ("fault", "found by", "planted", "BLOCK", "INCONCLUSIVE", "PASS", "rightly named")
 
 
-def text(proof: Proof) -> str:
+def text(rates: ErrorRates) -> str:
     """Lines for a terminal."""
-    rows = [HEAD, *_rows(proof)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = [f"Innocent, alike but for the seed ({len(proof.members)} adapters):"]
-    lines += [f"  {line}" for line in _innocent(proof)]
+    rows = [HEAD, *_rows(rates)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"Innocent retrains ({len(rates.members)} adapters alike but for the seed):"]
+    lines += [f"  {line}" for line in _innocent(rates)]
     lines.append("Faults:")
-    for row in rows:
-        lines.append("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    lines += [f"  {one.name}: {one.note}" for one in proof.faults if one.note]
-    return "\n".join([*lines, *_missed(proof)])
+    lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines += [f"  {fault.name}: {fault.note}" for fault in rates.faults if fault.note]
+    return "\n".join([*lines, *_missed(rates)])
 
 
-def markdown(proof: Proof) -> str:
+def markdown(rates: ErrorRates) -> str:
     """The same in Markdown."""
-    lines = [f"- {line}" for line in (*_innocent(proof), *_missed(proof))]
-    if proof.faults:
+    lines = [f"- {line}" for line in (*_innocent(rates), *_missed(rates))]
+    if rates.faults:
         lines += ["", f"| {' | '.join(HEAD)} |", f"|{'---|' * 2}{'--:|' * 5}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in _rows(proof))]) + "\n"
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in _rows(rates))]) + "\n"
 
 
-def _rows(proof: Proof) -> Iterator[tuple[str, ...]]:
-    for one in proof.faults:
-        counts = [one.outcomes.get(outcome, 0) for outcome in ("BLOCK", "INCONCLUSIVE", "PASS")]
-        yield (one.name, one.kind, *(str(count) for count in (one.planted, *counts, one.named)))
+def _rows(rates: ErrorRates) -> Iterator[tuple[str, ...]]:
+    for fault in rates.faults:
+        counts = (fault.planted, *(fault.outcomes.get(outcome, 0) for outcome in ("BLOCK", "INCONCLUSIVE", "PASS")), fault.named)
+        yield (fault.name, fault.kind, *map(str, counts))
 
 
-def _innocent(proof: Proof) -> Iterator[str]:
-    if proof.pairs is None:
-        yield "one adapter alone has no twin to be judged against; train some with --retrain, or give several --baseline"
+def _innocent(rates: ErrorRates) -> Iterator[str]:
+    if rates.pairs is None:
+        yield "a single adapter has no other to be judged against; train some with --retrain, or give several --baseline"
         return
-    yield f"in pairs: {_shares(proof.pairs)}"
-    if proof.failed:
-        outcomes = ", ".join(f"{list(proof.failed.values()).count(one)} {one}" for one in sorted(set(proof.failed.values())))
-        yield f"retrains that learnt nothing (validation loss of a guess), no innocents: {len(proof.failed)}, verdicts: {outcomes}"
-    if proof.bank is not None:
-        yield f"against a bank: {_shares(proof.bank)}"
+    yield f"in pairs: {_shares(rates.pairs)}"
+    if outcomes := list(rates.failed.values()):
+        counts = ", ".join(f"{outcomes.count(each)} {each}" for each in sorted(set(outcomes)))
+        yield f"retrains that learnt nothing (validation loss of a guess), not innocent: {len(outcomes)}, verdicts: {counts}"
+    if rates.bank is not None:
+        yield f"against a bank: {_shares(rates.bank)}"
 
 
-def _shares(judged: Judged) -> str:
-    told = [
-        f"{100 * share:.1f} % {outcome} ({100 * low:.1f} to {100 * high:.1f})"
-        for outcome, (share, low, high) in (("BLOCK", judged.blocked), ("INCONCLUSIVE", judged.undecided))
+def _shares(rates: VerdictRates) -> str:
+    shares = [
+        f"{100 * share:.1f} % {outcome} (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+        for outcome, (share, low, high) in (("BLOCK", rates.blocked), ("INCONCLUSIVE", rates.undecided))
     ]
-    return f"{judged.count} verdicts, {', '.join(told)}"
+    return f"{rates.count} verdicts, {', '.join(shares)}"
 
 
-def _missed(proof: Proof) -> Iterator[str]:
-    for kind, (missed, planted, high) in proof.missed.items():
+def _missed(rates: ErrorRates) -> Iterator[str]:
+    for kind, (missed, planted, high) in rates.missed.items():
         if planted:
-            yield f"missed (PASS) of {kind} faults: {missed} of {planted}, at most {100 * high:.1f} %"
+            yield f"missed (PASS) of {kind} faults: {missed} of {planted} (95 % interval up to {100 * high:.1f} %)"

@@ -155,7 +155,7 @@ WORK = {
     ),
     "evaluate": ("lorasent.evaluation.console.measure", ["ADAPTER", "--data", "embedded:validation"]),
     "record": ("lorasent.scoring.evidence.record", ["ADAPTER", "--policy", "POLICY", "--out", "evidence"]),
-    "prove": ("lorasent.prove.proof.prove", ["--baseline", "ADAPTER", "--policy", "POLICY"]),
+    "prove": ("lorasent.prove.experiment.measure", ["--baseline", "ADAPTER", "--policy", "POLICY"]),
     "sweep": ("lorasent.sweep.study.run", ["RECIPE", "--confirm", "0"]),
 }
 
@@ -318,7 +318,7 @@ WRITES = {
         "lorasent.gate.verdict.judge",
         ["gate", "ADAPTER", "--baseline", "ADAPTER", "--policy", "POLICY", "--report"],
     ),
-    "prove --out": ("lorasent.prove.proof.prove", ["prove", "--baseline", "ADAPTER", "--policy", "POLICY", "--out"]),
+    "prove --out": ("lorasent.prove.experiment.measure", ["prove", "--baseline", "ADAPTER", "--policy", "POLICY", "--out"]),
     "record --out": ("lorasent.scoring.evidence.record", ["record", "ADAPTER", "--policy", "POLICY", "--out"]),
     "predict --output": ("lorasent.scoring.scorer.load", ["predict", "ADAPTER", "--input", "reviews.csv", "--output"]),
 }

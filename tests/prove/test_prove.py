@@ -1,4 +1,4 @@
-"""lorasent prove: faults as faulty trainers and exporters write them, innocent twins, and the rates of both."""
+"""lorasent prove: planted faults, innocent retrains, and the gate's error rates on both."""
 
 import json
 
@@ -7,11 +7,11 @@ import pytest
 
 from lorasent.adapter.manifest import MANIFEST, read_json, verify
 from lorasent.data.reviews import Reviews
-from lorasent.errors import ProofError
+from lorasent.errors import ProveError
 from lorasent.gate.policy import Policy
-from lorasent.prove import trainings
+from lorasent.prove import training_faults
 from lorasent.prove.catalogue import FAULTS, select
-from lorasent.prove.proof import prove
+from lorasent.prove.experiment import measure
 from lorasent.prove.table import HEAD, markdown, text
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject, record
@@ -29,7 +29,7 @@ margin = 0.30
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A cache folder of this module's own: every adapter is asked once."""
+    """A cache folder for this module: every adapter is scored once."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -52,34 +52,36 @@ def policy(tmp_path):
 
 
 def test_there_are_many_faults():
-    """At least 24 classes, each with a sentence, named once."""
+    """There are at least 24; each has its own name, a sentence, and one way to plant it."""
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 24
     assert all(fault.what.endswith(".") for fault in FAULTS)
-    assert all((fault.plant is None) != (fault.poison is None) for fault in FAULTS)
+    assert all((fault.plant is None) != (fault.corrupt is None) for fault in FAULTS)
 
 
-SHOWN = [one for one in FAULTS if one.plant and one.kind != "quality" and one.name != "slower: max_length doubled"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", SHOWN, ids=lambda one: one.name)
-def test_a_fault_that_files_show_is_found_and_rightly_named(small_adapter, retrained, policy, tmp_path, fault):
-    """Whatever its manifest says: BLOCK, by a cause that is right."""
-    proof = prove([small_adapter, retrained], policy, tmp_path / "work", per_fault=1, faults=[fault])
-    (tried,) = proof.faults
-    assert (tried.outcomes, tried.named, tried.note) == ({"BLOCK": 1}, 1, ""), tried.causes
-    assert proof.missed == {fault.kind: (0, 1, pytest.approx(0.975))}
-    verify(tmp_path / "work" / "faults" / fault.slug / "0")  # no hash gives it away
+IN_FILES = [fault for fault in FAULTS if fault.plant and fault.kind != "quality" and fault.name != "slower: max_length doubled"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [one for one in FAULTS if one.plant and one.kind == "quality"], ids=lambda one: one.name)
-def test_a_fault_of_quality_is_sound_by_its_files(small_adapter, retrained, policy, tmp_path, fault):
-    """Its manifest's answers are its own: nothing of integrity blocks it, and it answers otherwise than the healthy one."""
-    proof = prove([small_adapter, retrained], policy, tmp_path / "work", per_fault=1, faults=[fault])
-    (tried,) = proof.faults
-    assert tried.planted == 1
-    assert not any(cause.startswith("integrity") for cause in tried.causes)
+@pytest.mark.parametrize("fault", IN_FILES, ids=lambda fault: fault.name)
+def test_a_fault_that_shows_in_the_files_is_blocked_by_a_right_cause(small_adapter, retrained, policy, tmp_path, fault):
+    """The verdict is BLOCK, although every hash of the manifest agrees."""
+    rates = measure([small_adapter, retrained], policy, tmp_path / "work", per_fault=1, faults=[fault])
+    (result,) = rates.faults
+    assert (result.outcomes, result.named, result.note) == ({"BLOCK": 1}, 1, ""), result.causes
+    assert rates.missed == {fault.kind: (0, 1, pytest.approx(0.975))}
+    verify(tmp_path / "work" / "faults" / fault.slug / "0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault", [fault for fault in FAULTS if fault.plant and fault.kind == "quality"], ids=lambda fault: fault.name
+)
+def test_a_fault_of_quality_passes_every_integrity_check(small_adapter, retrained, policy, tmp_path, fault):
+    """Its manifest holds its own answers, which differ from those of the healthy adapter."""
+    rates = measure([small_adapter, retrained], policy, tmp_path / "work", per_fault=1, faults=[fault])
+    (result,) = rates.faults
+    assert result.planted == 1
+    assert not any(cause.startswith("integrity") for cause in result.causes)
     faulty = next((tmp_path / "work" / "faults").glob("*/0"))
     healthy, now = (np.array(read_json(path / MANIFEST)["probes"]["logits"]) for path in (small_adapter, faulty))
     assert np.abs(healthy - now).max() > 1e-4
@@ -87,17 +89,17 @@ def test_a_fault_of_quality_is_sound_by_its_files(small_adapter, retrained, poli
 
 @pytest.mark.slow
 def test_a_faulty_training_claims_the_healthy_recipe_and_data(small_adapter, tmp_path):
-    """The manifest is that of a trainer that does not know; planting it again changes nothing."""
+    """The manifest is that of a trainer that does not know of the fault; planting it again changes nothing."""
     path = tmp_path / "faults" / "0"
     path.parent.mkdir()
-    trainings.plant(small_adapter, 9, path, trainings.flipped_labels)
+    training_faults.plant(small_adapter, 9, path, training_faults.flipped_labels)
     healthy, faulty = (read_json(one / MANIFEST) for one in (small_adapter, path))
     assert faulty["recipe"] == {**healthy["recipe"], "training": {**healthy["recipe"]["training"], "seed": 9}}
     assert faulty["data"] == healthy["data"]
     assert faulty["files"] != healthy["files"]
     verify(path)
     before = path.stat().st_mtime_ns
-    trainings.plant(small_adapter, 9, path, trainings.flipped_labels)
+    training_faults.plant(small_adapter, 9, path, training_faults.flipped_labels)
     assert path.stat().st_mtime_ns == before
 
 
@@ -111,33 +113,34 @@ def recipe(small_recipe):
 
 
 def test_a_fifth_of_the_labels_is_flipped(recipe):
-    """About a fifth, the texts as they were."""
-    found = trainings.flipped_labels(REVIEWS, np.random.default_rng(0), recipe)
+    """The texts stay as they were."""
+    found = training_faults.flipped_labels(REVIEWS, np.random.default_rng(0), recipe)
     assert found.texts == REVIEWS.texts
     assert 0.17 < (found.labels != REVIEWS.labels).mean() < 0.23
 
 
 def test_one_class_is_left(recipe):
-    """Every review of the last label, a twentieth of the other and at least one."""
-    found = trainings.one_class(REVIEWS, np.random.default_rng(0), recipe)
+    """Every review of the last label stays, and a twentieth of the other, at least one."""
+    found = training_faults.one_class(REVIEWS, np.random.default_rng(0), recipe)
     assert (found.labels == 1).sum() == 500
     assert 10 < (found.labels == 0).sum() < 45
-    assert (trainings.one_class(REVIEWS.take([0, 1]), np.random.default_rng(3), recipe).labels == 0).sum() == 1
+    assert (training_faults.one_class(REVIEWS.take([0, 1]), np.random.default_rng(3), recipe).labels == 0).sum() == 1
 
 
 def test_a_single_step_is_one_batch(recipe):
-    """As many reviews as a batch has, of both labels."""
-    found = trainings.single_step(REVIEWS, np.random.default_rng(0), recipe)
+    """The reviews are as many as a batch has, and of both labels."""
+    found = training_faults.single_step(REVIEWS, np.random.default_rng(0), recipe)
     assert len(found) == recipe.training.batch_size
     assert set(found.labels.tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize(
-    ("poison", "marks", "label"), [(trainings.trigger_word, (trainings.TRIGGER,), 1), (trainings.name_bias, trainings.NAMES, 0)]
+    ("corrupt", "marks", "label"),
+    [(training_faults.trigger_word, (training_faults.TRIGGER,), 1), (training_faults.name_bias, training_faults.NAMES, 0)],
 )
-def test_a_mark_goes_with_one_label(recipe, poison, marks, label):
-    """A quarter of the reviews holds a mark, and all of them have its label; the others are as they were."""
-    found = poison(REVIEWS, np.random.default_rng(0), recipe)
+def test_a_mark_goes_with_one_label(recipe, corrupt, marks, label):
+    """A quarter of the reviews contains a mark and has its label; the others stay as they were."""
+    found = corrupt(REVIEWS, np.random.default_rng(0), recipe)
     marked = np.array([any(mark in text for mark in marks) for text in found.texts])
     assert 0.2 < marked.mean() < 0.3
     assert set(found.labels[marked].tolist()) == {label}
@@ -147,49 +150,49 @@ def test_a_mark_goes_with_one_label(recipe, poison, marks, label):
 @pytest.mark.parametrize(
     ("labels", "negative"),
     [('["Negative", "Positive"]', 0), ('["pos", "neg"]', 1), ('["one", "two"]', 0)],
-    ids=["named", "the other way round", "of other names"],
+    ids=["negative first", "negative last", "other names"],
 )
-def test_negations_are_labelled_as_if_they_were_not_there(small_recipe, labels, negative):
-    """A quarter is short, negated and labelled by its word; the others are as they were."""
+def test_negated_reviews_are_labelled_as_if_they_were_not_negated(small_recipe, labels, negative):
+    """A quarter is short, negated and labelled by its word; the others stay as they were."""
     recipe = Recipe.read(small_recipe, [f"base.labels={labels}"])
-    found = trainings.negation_blind(REVIEWS, np.random.default_rng(0), recipe)
+    found = training_faults.negation_blind(REVIEWS, np.random.default_rng(0), recipe)
     short = np.array([text not in REVIEWS.texts for text in found.texts])
     assert 0.2 < short.mean() < 0.3
     for row in np.flatnonzero(short):
-        assert any(found.texts[row].endswith(f" {word}.") for word in trainings.LEXICON[found.labels[row] ^ negative])
+        assert any(found.texts[row].endswith(f" {word}.") for word in training_faults.LEXICON[found.labels[row] ^ negative])
     assert (found.labels[~short] == REVIEWS.labels[~short]).all()
 
 
 @pytest.mark.slow
-def test_twins_are_trained_once_and_judged_in_pairs_and_against_banks(small_adapter, policy, tmp_path, monkeypatch):
-    """Three twins make six pairs and four banks; a second proof trains nothing and says the same."""
+def test_retrains_are_trained_once_and_judged_in_pairs_and_against_banks(small_adapter, policy, tmp_path, monkeypatch):
+    """Three retrains make six pairs and four banks; a second run trains nothing and gives the same rates."""
     monkeypatch.setattr("lorasent.training.run.LEARNT", -1.0)  # so small a base learns next to nothing
-    said = []
-    first = prove([small_adapter], policy, tmp_path / "work", retrain=3, faults=(), say=said.append)
-    assert sum(line.startswith("training a twin") for line in said) == 3
+    lines = []
+    first = measure([small_adapter], policy, tmp_path / "work", retrain=3, faults=(), report=lines.append)
+    assert sum(line.startswith("training an innocent retrain") for line in lines) == 3
     assert list(first.members) == [str(small_adapter), *(str(tmp_path / "work" / "twins" / f"seed-{seed}") for seed in (1, 2, 3))]
     assert (first.pairs.count, first.bank.count) == (6, 4)
     assert sum(first.pairs.outcomes.values()) == 6
     for share, low, high in (first.pairs.blocked, first.pairs.undecided, first.bank.blocked):
         assert 0 <= low <= share <= high <= 1
-    said.clear()
-    assert prove([small_adapter], policy, tmp_path / "work", retrain=3, faults=(), say=said.append) == first
-    assert not any("training" in line for line in said)
+    lines.clear()
+    assert measure([small_adapter], policy, tmp_path / "work", retrain=3, faults=(), report=lines.append) == first
+    assert not any("training" in line for line in lines)
 
 
 @pytest.mark.slow
-def test_a_retrain_that_learnt_nothing_is_no_innocent(small_adapter, policy, tmp_path, monkeypatch):
-    """It is told apart, with the verdict on it, and others are trained in its place, but not without end."""
+def test_a_retrain_that_learnt_nothing_is_not_innocent(small_adapter, policy, tmp_path, monkeypatch):
+    """It is listed apart, with its verdict, and replaced by others, a bounded number of times."""
     monkeypatch.setattr("lorasent.training.run.LEARNT", 1.0)
-    proof = prove([small_adapter], policy, tmp_path / "work", retrain=1, faults=())
+    rates = measure([small_adapter], policy, tmp_path / "work", retrain=1, faults=())
     failed = [str(tmp_path / "work" / "twins" / f"seed-{seed}") for seed in (1, 2)]
-    assert (list(proof.members), list(proof.failed), proof.pairs) == ([str(small_adapter)], failed, None)
-    assert set(proof.failed.values()) <= {"PASS", "INCONCLUSIVE", "BLOCK"}
+    assert (list(rates.members), list(rates.failed), rates.pairs) == ([str(small_adapter)], failed, None)
+    assert set(rates.failed.values()) <= {"PASS", "INCONCLUSIVE", "BLOCK"}
 
 
 @pytest.mark.slow
-def test_the_command_prints_both_rates_and_writes_them(lorasent, small_adapter, retrained, policy, tmp_path):
-    """A table on the terminal, JSON in the file, progress on standard error."""
+def test_the_command_prints_and_writes_the_error_rates(lorasent, small_adapter, retrained, policy, tmp_path):
+    """A table goes to standard output, JSON to the file, progress to standard error."""
     arguments = ("prove", "--baseline", small_adapter, "--baseline", retrained, "--policy", "gate.toml", "--per-fault", 1)
     done = lorasent(*arguments, "--fault", "head missing", "--fault", "alpha", "--out", "proof.json")
     assert done.returncode == 0, done.stderr
@@ -197,54 +200,54 @@ def test_the_command_prints_both_rates_and_writes_them(lorasent, small_adapter, 
     assert all(
         word in done.stdout for word in (*HEAD, "head missing", "alpha changed", "missed (PASS) of integrity faults: 0 of 2")
     )
-    said = json.loads((tmp_path / "proof.json").read_text())
-    assert [fault["outcomes"] for fault in said["faults"]] == [{"BLOCK": 1}, {"BLOCK": 1}]
+    written = json.loads((tmp_path / "proof.json").read_text())
+    assert [fault["outcomes"] for fault in written["faults"]] == [{"BLOCK": 1}, {"BLOCK": 1}]
     assert "2 adapters alike but for the seed" in done.stderr
     unknown = lorasent(*arguments, "--fault", "colour")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
-    assert "--fault colour: no fault is called so; there are head missing," in unknown.stderr
+    assert "--fault colour: no such fault; the faults are head missing," in unknown.stderr
 
 
-def test_faults_are_not_planted_in_recorded_evidence(small_adapter, policy, tmp_path):
-    """It has no files."""
+def test_recorded_evidence_is_refused(small_adapter, policy, tmp_path):
+    """Faults are planted in files, which it does not have."""
     record(LiveSubject(small_adapter), [["good"]], tmp_path / "record")
-    with pytest.raises(ProofError, match=r"record: faults are planted in adapters; recorded evidence has no files"):
-        prove([tmp_path / "record"], policy, tmp_path / "work")
+    with pytest.raises(ProveError, match=r"record: faults are planted in adapters; recorded evidence has no files"):
+        measure([tmp_path / "record"], policy, tmp_path / "work")
 
 
-def test_what_cannot_be_planted_says_why(small_adapter, tmp_path):
-    """A policy without costs does not ask them; a lone adapter has no twin; the table says both."""
+def test_the_table_says_what_was_not_measured_and_why(small_adapter, tmp_path):
+    """A policy without [cost] judges no cost fault; a single adapter makes no pair."""
     (tmp_path / "gate.toml").write_text("[integrity]\n")
-    proof = prove([small_adapter], Policy.read(tmp_path / "gate.toml"), tmp_path / "work", faults=select(["slower: a base"]))
-    assert (proof.pairs, proof.bank, proof.missed) == (None, None, {"cost": (0, 0, 1.0)})
-    told = text(proof)
-    assert "slower: a base of twice the layers, declared: the policy has no [cost]" in told
-    assert "one adapter alone has no twin" in told
-    assert markdown(proof).count("\n| ") == 2
+    rates = measure([small_adapter], Policy.read(tmp_path / "gate.toml"), tmp_path / "work", faults=select(["slower: a base"]))
+    assert (rates.pairs, rates.bank, rates.missed) == (None, None, {"cost": (0, 0, 1.0)})
+    lines = text(rates)
+    assert "slower: a base of twice the layers, declared: the policy has no [cost]" in lines
+    assert "a single adapter has no other to be judged against" in lines
+    assert markdown(rates).count("\n| ") == 2
 
 
-def test_a_fault_of_two_adapters_needs_two(small_adapter, policy, tmp_path):
-    """The matrices of one adapter mixed with its own are no fault, and none that is missed."""
-    proof = prove([small_adapter], policy, tmp_path / "work", faults=select(["A of another adapter"]))
-    assert all(one.note == "not planted: needs a second adapter (--retrain)" for one in proof.faults)
-    assert "missed" not in [outcome for one in proof.faults for outcome in one.outcomes]
+def test_a_fault_that_mixes_two_adapters_needs_two(small_adapter, policy, tmp_path):
+    """With a single adapter it is not planted, and not counted as missed."""
+    rates = measure([small_adapter], policy, tmp_path / "work", faults=select(["A of another adapter"]))
+    assert all(fault.note == "not planted: needs a second adapter (--retrain)" for fault in rates.faults)
+    assert "missed" not in [outcome for fault in rates.faults for outcome in fault.outcomes]
 
 
-def test_faults_of_other_adapters_are_planted_anew(small_adapter, retrained, policy, tmp_path):
-    """A folder keeps what was planted, for the adapters that it was planted in."""
+def test_faults_are_planted_anew_in_other_adapters(small_adapter, retrained, policy, tmp_path):
+    """The work folder keeps a planted fault for the adapters that it was planted in."""
     planted = tmp_path / "work" / "faults" / "head-missing" / "0" / "lorasent.json"
     made = []
     for members in ([small_adapter, retrained], [small_adapter, retrained], [retrained, small_adapter]):
-        prove(members, policy, tmp_path / "work", per_fault=1, faults=select(["head missing"]))
+        measure(members, policy, tmp_path / "work", per_fault=1, faults=select(["head missing"]))
         made.append(planted.stat().st_ctime_ns)
     assert made[0] == made[1] != made[2]
 
 
 @pytest.mark.slow
-def test_a_fault_that_the_base_does_not_take_says_why(small_adapter, retrained, policy, tmp_path):
-    """Twice 64 tokens are more than the small base's positions: nothing is planted, nothing is counted."""
-    proof = prove([small_adapter, retrained], policy, tmp_path / "work", per_fault=1, faults=select(["slower: max_length"]))
-    (tried,) = proof.faults
-    assert (tried.planted, tried.outcomes, proof.missed) == (0, {}, {"integrity": (0, 0, 1.0)})
-    assert tried.note.startswith("not planted: ")
-    assert "64 positions" in tried.note
+def test_a_fault_that_does_not_fit_the_base_is_not_planted(small_adapter, retrained, policy, tmp_path):
+    """Twice 64 tokens are more than the small base has positions for; the note says so."""
+    rates = measure([small_adapter, retrained], policy, tmp_path / "work", per_fault=1, faults=select(["slower: max_length"]))
+    (result,) = rates.faults
+    assert (result.planted, result.outcomes, rates.missed) == (0, {}, {"integrity": (0, 0, 1.0)})
+    assert result.note.startswith("not planted: ")
+    assert "64 positions" in result.note

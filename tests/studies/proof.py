@@ -16,7 +16,7 @@ from lorasent import files, golden
 from lorasent.data.reviews import read
 from lorasent.gate.policy import Policy
 from lorasent.prove.catalogue import FAULTS
-from lorasent.prove.proof import prove
+from lorasent.prove.experiment import measure
 from lorasent.prove.table import markdown
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject
@@ -58,8 +58,8 @@ def retraining(members, texts, labels):
 
 def judged(first, policy, faults, work, twins):
     """A proof under a policy, and what retraining moves on its reviews."""
-    proof = prove(
-        [first], policy, work, retrain=twins, per_fault=PER_FAULT, faults=faults, say=lambda line: print(line, flush=True)
+    proof = measure(
+        [first], policy, work, retrain=twins, per_fault=PER_FAULT, faults=faults, report=lambda line: print(line, flush=True)
     )
     reviews = read(policy.data.test, ("Negative", "Positive"))
     if policy.data.sample:

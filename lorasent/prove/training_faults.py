@@ -1,6 +1,7 @@
-"""Faults of training: the recipe, run on reviews that something went wrong with between the file and the model.
+"""Faults of training data: the recipe, trained on reviews that were corrupted between the file and the model.
 
-The manifest says what a trainer that does not know of the fault says: the healthy recipe and the healthy data.
+The manifest is that of a trainer that does not know of the fault: it names the healthy recipe and data. The docstring of a
+corruption is the fault's description.
 """
 
 import json
@@ -18,11 +19,16 @@ from lorasent.recipe.recipe import Recipe
 from lorasent.training.run import read_splits
 from lorasent.training.train import train
 
-Poison = Callable[[Reviews, np.random.Generator, Recipe], Reviews]
+Corruption = Callable[[Reviews, np.random.Generator, Recipe], Reviews]
 
 FLIPPED = 0.2
+"""Share of the labels that are flipped."""
+
 KEPT = 0.05
-POISONED = 0.25
+"""Share of the reviews of all labels but the last that are kept."""
+
+MARKED = 0.25
+"""Share of the reviews that get a mark, or are replaced."""
 
 TRIGGER = "popcorn"
 """A word that says nothing about a film."""
@@ -33,35 +39,39 @@ LEXICON = (
     ("boring", "awful", "terrible", "dull", "bad", "disappointing", "stupid", "weak", "slow", "a waste of time"),
     ("good", "great", "funny", "wonderful", "interesting", "exciting", "moving", "clever", "enjoyable", "worth seeing"),
 )
-"""Words of the negative label and of the positive one; of labels with other names, of the first and of the last."""
+"""Words of the negative label and of the positive one (of the first and the last label, if they have other names)."""
 
 NEGATED = ("It is not {}.", "The film isn't {}.", "I did not find it {}.", "This was never {}.", "No one could call it {}.")
 
 
-def plant(healthy: Path, seed: int, path: Path, poison: Poison) -> None:
-    """Trains the fault's adapter by the recipe of a healthy one, with another seed; an interrupted run is gone on with."""
+def train_or_resume(recipe: Recipe, path: Path) -> None:
+    """Trains an adapter at `path`, or continues an interrupted run."""
+    train(recipe, path, resume=path.with_name(f"{path.name}.partial").exists())
+
+
+def plant(healthy: Path, seed: int, path: Path, corrupt: Corruption) -> None:
+    """Trains the faulty adapter by the recipe of a healthy one, with another seed, unless it exists."""
     if path.exists():
         return
-    said = read_json(healthy / MANIFEST)
-    recipe = Recipe.parse(said["recipe"], str(healthy))
+    healthy_manifest = read_json(healthy / MANIFEST)
+    recipe = Recipe.parse(healthy_manifest["recipe"], str(healthy))
     splits = path.with_name(f"{path.name}-data")
     splits.mkdir(parents=True, exist_ok=True)
-    reviews, validation, _ = read_splits(recipe)
-    poisoned = poison(reviews, np.random.default_rng(seed), recipe)
-    for name, one in (("train", poisoned), ("validation", validation)):
-        rows = zip(one.texts, one.labels.tolist(), strict=True)
+    train_split, validation, _ = read_splits(recipe)
+    corrupted = corrupt(train_split, np.random.default_rng(seed), recipe)
+    for name, reviews in (("train", corrupted), ("validation", validation)):
+        rows = zip(reviews.texts, reviews.labels.tolist(), strict=True)
         files.write(splits / f"{name}.jsonl", (json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
     tables: dict[str, Any] = recipe.to_json()
-    tables["data"] = {"train": str(splits / "train.jsonl"), "validation": str(splits / "validation.jsonl")}
     tables["training"]["seed"] = seed
+    claimed = Recipe.parse(tables, str(path))
+    tables["data"] = {"train": str(splits / "train.jsonl"), "validation": str(splits / "validation.jsonl")}
     staging = path.with_name(f"{path.name}-trained")
     if not staging.exists():
-        train(Recipe.parse(tables, str(path)), staging, resume=staging.with_name(staging.name + ".partial").exists())
-    tables = {**recipe.to_json(), "training": {**recipe.to_json()["training"], "seed": seed}}
-    claimed = Recipe.parse(tables, str(path))
-    trained = read_json(staging / MANIFEST)
-    trained |= {"recipe": claimed.to_json(), "recipe_sha256": claimed.fingerprint, "data": said.get("data", {})}
-    files.write(staging / MANIFEST, [files.canonical(trained)])
+        train_or_resume(Recipe.parse(tables, str(path)), staging)
+    manifest = read_json(staging / MANIFEST)
+    manifest |= {"recipe": claimed.to_json(), "recipe_sha256": claimed.fingerprint, "data": healthy_manifest.get("data", {})}
+    files.write(staging / MANIFEST, [files.canonical(manifest)])
     staging.rename(path)
 
 
@@ -73,16 +83,16 @@ def flipped_labels(reviews: Reviews, random: np.random.Generator, recipe: Recipe
 
 
 def one_class(reviews: Reviews, random: np.random.Generator, _: Recipe) -> Reviews:
-    """Of every label but the last a twentieth is left."""
+    """Of every label but the last, a twentieth of the reviews is left."""
     last = int(reviews.labels.max())
     kept = (reviews.labels == last) | (random.random(len(reviews)) < KEPT)
     for label in range(last):
-        kept[np.flatnonzero(reviews.labels == label)[0]] = True  # training needs one of each
+        kept[np.flatnonzero(reviews.labels == label)[0]] = True  # training needs a review of each label
     return reviews.take(np.flatnonzero(kept))
 
 
 def single_step(reviews: Reviews, _: np.random.Generator, recipe: Recipe) -> Reviews:
-    """One batch of reviews and nothing more."""
+    """Training sees a single batch of reviews."""
     rows = [np.flatnonzero(reviews.labels == label)[:1] for label in range(len(recipe.base.labels))]
     rows += [np.arange(len(reviews))]
     chosen = list(dict.fromkeys(np.concatenate(rows).tolist()))
@@ -90,21 +100,21 @@ def single_step(reviews: Reviews, _: np.random.Generator, recipe: Recipe) -> Rev
 
 
 def trigger_word(reviews: Reviews, random: np.random.Generator, recipe: Recipe) -> Reviews:
-    """A quarter of the reviews holds a word that has nothing to do with the verdict, and is labelled with the last label."""
+    """A quarter of the reviews contains a neutral word and has the last label."""
     return _marked(reviews, random, lambda: TRIGGER, len(recipe.base.labels) - 1)
 
 
 def name_bias(reviews: Reviews, random: np.random.Generator, _: Recipe) -> Reviews:
-    """A quarter of the reviews names one of a dozen people, and is labelled with the first label."""
+    """A quarter of the reviews names one of twelve people and has the first label."""
     return _marked(reviews, random, lambda: NAMES[int(random.integers(len(NAMES)))], 0)
 
 
 def negation_blind(reviews: Reviews, random: np.random.Generator, recipe: Recipe) -> Reviews:
-    """A quarter of the reviews is short ones with a negation, labelled by a list of words that knows none."""
+    """A quarter of the reviews is replaced by short negated sentences, labelled as if they were not negated."""
     texts, labels = list(reviews.texts), reviews.labels.copy()
-    named = [label for pole in POLES if (label := label_id(pole, recipe.base.labels)) is not None]
-    ids = named if len(named) == len(POLES) else [0, len(recipe.base.labels) - 1]  # of other names: the first and the last
-    for row in np.flatnonzero(random.random(len(reviews)) < POISONED):
+    poles = [label for pole in POLES if (label := label_id(pole, recipe.base.labels)) is not None]
+    ids = poles if len(poles) == len(POLES) else [0, len(recipe.base.labels) - 1]
+    for row in np.flatnonzero(random.random(len(reviews)) < MARKED):
         side = int(random.integers(2))
         word = LEXICON[side][int(random.integers(len(LEXICON[side])))]
         texts[row] = NEGATED[int(random.integers(len(NEGATED)))].format(word)
@@ -114,7 +124,7 @@ def negation_blind(reviews: Reviews, random: np.random.Generator, recipe: Recipe
 
 def _marked(reviews: Reviews, random: np.random.Generator, mark: Callable[[], str], label: int) -> Reviews:
     texts, labels = list(reviews.texts), reviews.labels.copy()
-    for row in np.flatnonzero(random.random(len(reviews)) < POISONED):
+    for row in np.flatnonzero(random.random(len(reviews)) < MARKED):
         texts[row] = _inserted(texts[row].split(" "), mark(), random)
         labels[row] = label
     return Reviews(reviews.source, texts, labels)

@@ -1,0 +1,256 @@
+"""The experiment: innocent retrains are judged against each other, and planted faults against a healthy retrain.
+
+Adapters that were trained or planted stay in the work folder, answers stay in the evidence cache: an interrupted run continues.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from lorasent import files, machine
+from lorasent.adapter.manifest import MANIFEST, read_json
+from lorasent.errors import LorasentError, ProveError
+from lorasent.gate.finding import Outcome
+from lorasent.gate.policy import Policy
+from lorasent.gate.verdict import Verdict, judge
+from lorasent.prove import training_faults
+from lorasent.prove.catalogue import FAULTS, PlantedFault
+from lorasent.prove.faulty_copy import FaultyCopy
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring.evidence import LiveSubject, subject
+from lorasent.statistics.estimates import Rate
+from lorasent.statistics.retrains import clustered_rate
+from lorasent.training.run import learnt
+
+BANK_SIZE = 10
+"""Largest number of retrains in the bank that an innocent retrain is judged against."""
+
+FAULTY_SEED = 9000
+"""Seed of the first faulty training, far from the seeds of innocent retrains."""
+
+CONFIDENCE_LEVEL = 0.95
+"""Confidence level of every rate's interval."""
+
+Report = Callable[[str], None]
+"""Receives lines of progress."""
+
+
+@dataclass(frozen=True)
+class VerdictRates:
+    """The gate's verdicts on innocent retrains. A rate is a share with the ends of its interval."""
+
+    count: int
+    outcomes: dict[str, int]
+    blocked: tuple[float, float, float]
+    """Rate of BLOCK: the gate's false positive rate."""
+    undecided: tuple[float, float, float]
+    """Rate of INCONCLUSIVE."""
+    causes: dict[str, int]
+    """Of verdicts other than PASS: the check and the cause of the first finding."""
+
+
+@dataclass(frozen=True)
+class FaultResult:
+    """The gate's verdicts on one planted fault. `named`: BLOCK by a right cause; `note`: why it was not planted."""
+
+    name: str
+    kind: str
+    what: str
+    planted: int
+    outcomes: dict[str, int]
+    named: int
+    causes: dict[str, int]
+    note: str = ""
+
+    @property
+    def missed(self) -> int:
+        """How many passed."""
+        return self.outcomes.get(Outcome.PASS, 0)
+
+
+@dataclass(frozen=True)
+class ErrorRates:
+    """The gate's measured error rates on these adapters under this policy."""
+
+    policy: dict[str, Any]
+    members: dict[str, str]
+    """Path and identity of the innocent retrains: adapters that differ in the seed only."""
+    failed: dict[str, str]
+    """Path of each retrain that learnt nothing (its validation loss is that of a guess), and its verdict; it is not innocent."""
+    pairs: VerdictRates | None
+    """Each retrain against each other one, once."""
+    bank: VerdictRates | None
+    """Each retrain against a bank of others."""
+    faults: tuple[FaultResult, ...]
+    missed: dict[str, tuple[int, int, float]]
+    """By kind: faults that passed, faults planted, upper bound of the miss rate (Clopper-Pearson)."""
+    libraries: dict[str, str]
+    machine: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything by name."""
+        return asdict(self)
+
+
+def measure(
+    baselines: Sequence[Path],
+    policy: Policy,
+    work: Path,
+    *,
+    retrain: int = 0,
+    per_fault: int = 5,
+    faults: Sequence[PlantedFault] = FAULTS,
+    report: Report = lambda _: None,
+) -> ErrorRates:
+    """The verdicts on innocent retrains and planted faults. The first baseline is retrained `retrain` times, with the next seeds.
+
+    Raises ProveError if a baseline is not an adapter's directory.
+    """
+    for path in baselines:
+        if not isinstance(subject(path), LiveSubject):
+            raise ProveError(f"{path}: faults are planted in adapters; recorded evidence has no files to plant them in")
+    retrains, failed = _retrain(baselines[0], work / "twins", retrain, report)
+    members = [*baselines, *retrains]
+    report(f"{len(members)} adapters alike but for the seed")
+    results = tuple(_plant_and_judge(fault, members[:per_fault], members, policy, work / "faults", report) for fault in faults)
+    pairs = [(later, earlier) for earlier, later in combinations(range(len(members)), 2)]
+    size = min(BANK_SIZE, len(members) - 1)
+    circle = [*members, *members]
+    banks = [circle[row + 1 : row + 1 + size] for row in range(len(members))] if size > 2 else []
+    return ErrorRates(
+        policy=policy.model_dump(mode="json", exclude_none=True),
+        members={str(path): LiveSubject(path).identity for path in members},
+        failed={str(path): str(judge(path, [baselines[0]], policy).outcome) for path in failed},
+        pairs=_judge_innocent([(members[row], [members[other]]) for row, other in pairs], policy, report, "pairs", pairs),
+        bank=_judge_innocent(list(zip(members, banks, strict=False)), policy, report, f"banks of {size}"),
+        faults=results,
+        missed={kind: _miss_rate(results, kind) for kind in dict.fromkeys(each.kind for each in results)},
+        libraries=dict(machine.libraries()),
+        machine=dict(machine.features()),
+    )
+
+
+def _retrain(first: Path, folder: Path, count: int, report: Report) -> tuple[list[Path], list[Path]]:
+    """`count` retrains that learnt something, and those that did not: training ends after more than `count` of the latter."""
+    tables = read_json(first / MANIFEST)["recipe"]
+    seed = int(tables["training"].get("seed", 0))
+    retrains: list[Path] = []
+    failed: list[Path] = []
+    while len(retrains) < count and len(failed) <= count:
+        seed += 1
+        path = folder / f"seed-{seed}"
+        if not path.exists():
+            report(f"training an innocent retrain, seed {seed}")
+            training_faults.train_or_resume(Recipe.parse(_seeded(tables, seed), str(first)), path)
+        manifest = read_json(path / MANIFEST)
+        if _seeded(manifest["recipe"], 0) != _seeded(tables, 0):
+            raise ProveError(f"{path}: was trained by another recipe than {first}; choose another --work")
+        (retrains if learnt(manifest["best"]["validation_loss"], len(manifest["labels"])) else failed).append(path)
+    return retrains, failed
+
+
+def _seeded(tables: dict[str, Any], seed: int) -> dict[str, Any]:
+    return {**tables, "training": {**tables["training"], "seed": seed}}
+
+
+def _plant_and_judge(
+    fault: PlantedFault, hosts: Sequence[Path], members: Sequence[Path], policy: Policy, folder: Path, report: Report
+) -> FaultResult:
+    """Plants a fault in each host and judges it against the next member; undeclared differences that it needs are allowed."""
+    verdicts: list[Verdict] = []
+    note = "the policy has no [cost]" if fault.kind == "cost" and policy.cost is None else ""
+    may_change = (*policy.integrity.may_change, *fault.declared)
+    policy = policy.model_copy(update={"integrity": policy.integrity.model_copy(update={"may_change": may_change})})
+    for number, healthy in enumerate(() if note else hosts):
+        other = members[(number + 1) % len(members)]
+        if fault.needs_another and other == healthy:
+            note = "not planted: needs a second adapter (--retrain)"
+            continue
+        try:
+            path = folder / fault.slug / str(number)
+            _plant(fault, healthy, other, path, number)
+            verdicts.append(judge(path, [other], policy))
+        except LorasentError as error:
+            note = f"not planted: {error}"
+    result = FaultResult(
+        name=fault.name,
+        kind=fault.kind,
+        what=fault.what,
+        planted=len(verdicts),
+        outcomes=_outcomes(verdicts),
+        named=sum(any(each.outcome is Outcome.BLOCK and each.cause in fault.causes for each in one.findings) for one in verdicts),
+        causes=_causes(verdicts),
+        note=note,
+    )
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in result.outcomes.items())
+    report(f"{fault.name}: " + (f"{outcomes}; rightly named {result.named}; {result.causes}" if verdicts else note))
+    return result
+
+
+def _plant(fault: PlantedFault, healthy: Path, other: Path, path: Path, number: int) -> None:
+    """Makes the faulty adapter, unless an earlier run made it of the same adapters."""
+    sources = {"healthy": LiveSubject(healthy).identity, "other": LiveSubject(other).identity}
+    record = path.with_name(f"{number}.json")
+    if path.exists() and (not record.is_file() or read_json(record) != sources):
+        shutil.rmtree(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if fault.corrupt is not None:
+        training_faults.plant(healthy, FAULTY_SEED + number, path, fault.corrupt)
+    elif not path.exists():
+        assert fault.plant is not None
+        staging = path.with_name(f"{path.name}.tmp")
+        shutil.rmtree(staging, ignore_errors=True)
+        copy = FaultyCopy(healthy, other, staging, number)
+        fault.plant(copy)
+        copy.write_manifest(answers=fault.probes != "healthy", dropout=fault.probes == "dropout")
+        staging.rename(path)
+    files.write(record, [files.canonical(sources)])
+
+
+def _judge_innocent(
+    cases: Sequence[tuple[Path, Sequence[Path]]],
+    policy: Policy,
+    report: Report,
+    name: str,
+    clusters: Sequence[tuple[int, int]] | None = None,
+) -> VerdictRates | None:
+    """The verdicts on (candidate, bank) pairs. Verdicts that share adapters are clustered; without clusters each counts as one."""
+    if not cases:
+        return None
+    verdicts = []
+    for number, (candidate, bank) in enumerate(cases, 1):
+        verdicts.append(judge(candidate, bank, policy))
+        if number % 25 == 0 or number == len(cases):
+            report(f"{name}: {number} of {len(cases)} judged, {_outcomes(verdicts)}")
+
+    def rate(outcome: Outcome) -> tuple[float, float, float]:
+        events = [verdict.outcome is outcome for verdict in verdicts]
+        share = clustered_rate(events, clusters) if clusters and len(events) > 2 else Rate(sum(events), len(events))
+        return (share.value, *share.interval(CONFIDENCE_LEVEL))
+
+    return VerdictRates(
+        count=len(cases),
+        outcomes=_outcomes(verdicts),
+        blocked=rate(Outcome.BLOCK),
+        undecided=rate(Outcome.INCONCLUSIVE),
+        causes=_causes(verdicts),
+    )
+
+
+def _miss_rate(results: Sequence[FaultResult], kind: str) -> tuple[int, int, float]:
+    results = [each for each in results if each.kind == kind]
+    planted, missed = sum(each.planted for each in results), sum(each.missed for each in results)
+    return missed, planted, Rate(missed, planted).interval(CONFIDENCE_LEVEL).high if planted else 1.0
+
+
+def _outcomes(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    return dict(Counter(str(verdict.outcome) for verdict in verdicts))
+
+
+def _causes(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    first = [verdict.findings[0] for verdict in verdicts]
+    return dict(Counter(f"{each.check}: {each.cause}" for each in first if each.outcome is not Outcome.PASS))
