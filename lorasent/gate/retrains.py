@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from lorasent.adapter.manifest import WEIGHTS
 from lorasent.gate.finding import Finding, Outcome
-from lorasent.gate.integrity.family import ELSEWHERE, flat
+from lorasent.gate.integrity.recipe import ELSEWHERE, flat
 from lorasent.scoring.evidence import Answers, LiveSubject, Subject
 
 ADVICE = "give baselines that differ by their seed alone"

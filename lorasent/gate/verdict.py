@@ -14,7 +14,7 @@ from lorasent.data.reviews import Reviews, distinct, read, trained_on
 from lorasent.errors import AnswersError, BaseModelError, DataError, LorasentError, NotFetchedError, PolicyError
 from lorasent.gate import behaviour, calibration, cost, golden, quality, retrains, triggers
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
-from lorasent.gate.integrity import family as integrity
+from lorasent.gate.integrity import checks as integrity
 from lorasent.gate.policy import Data, Policy
 from lorasent.hub import offline
 from lorasent.scoring.evidence import Answers, LiveSubject, RecordedSubject, Subject, subject

@@ -17,7 +17,7 @@ from lorasent.errors import AdapterError, BaseModelError, DataError, GoldenError
 from lorasent.gate import behaviour, calibration, cost, quality, retrains, verdict
 from lorasent.gate import golden as differential
 from lorasent.gate.finding import UNASKED, Claim, Finding, Outcome, settle
-from lorasent.gate.integrity import family as integrity
+from lorasent.gate.integrity import checks as integrity
 from lorasent.gate.policy import Behaviour, Calibration, Cost, Data, Golden, Policy, Quality
 from lorasent.metrics import matthews
 from lorasent.scoring.evidence import Answers, RecordedSubject

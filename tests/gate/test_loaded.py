@@ -14,7 +14,7 @@ from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.errors import LorasentError
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.family import CHECKS, check
+from lorasent.gate.integrity.checks import CHECKS, check
 from lorasent.gate.policy import Integrity
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject, record
@@ -112,7 +112,7 @@ def test_a_record_says_how_its_base_was_configured(candidate, small_adapter, bas
     (old / MANIFEST).write_text(json.dumps(said))
     record(LiveSubject(old), [["good"]], tmp_path / "old-record")
     found = check(LiveSubject(candidate), RecordedSubject(tmp_path / "old-record"), Integrity())
-    assert "not compared: the record does not say how its base was configured" in found[CHECKS.index("base")].message
+    assert "not compared: the record does not say how its base was configured" in found[list(CHECKS).index("base")].message
 
 
 def test_a_base_that_is_edited_after_training_is_seen(candidate, base, tmp_path):
@@ -217,7 +217,7 @@ def test_a_verdict_on_tokenizers_is_remembered(candidate, small_adapter, monkeyp
     agree(candidate)
     first = faults(candidate, small_adapter)
     assert first["answers"] == ("BLOCK", "tokenizer")
-    monkeypatch.setattr("lorasent.gate.integrity.answers.measure", lambda _: pytest.fail("measured again"))
+    monkeypatch.setattr("lorasent.gate.integrity.probes.measure", lambda _: pytest.fail("measured again"))
     assert faults(candidate, small_adapter) == first
 
 

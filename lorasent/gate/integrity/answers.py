@@ -1,154 +1,65 @@
-"""The adapter in memory, asked the manifest's probes: alone, in a batch, twice, merged, and without LoRA.
+"""integrity::answers: the adapter in memory answers the manifest's probes as it did when it was trained.
 
-What is measured is remembered with the subject: only the first verdict on an adapter imports torch.
+Asked of directories whose files are sound: the libraries that load them are made for no others.
 """
 
-import hashlib
-import json
-import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
-import numpy as np
+from lorasent.gate.integrity import encoding, files, probes, recipe, tensors
+from lorasent.gate.integrity.comparison import Comparison, Differences, Passed
+from lorasent.gate.integrity.side import Side
 
-from lorasent.gate.integrity.side import EXPORT, Side
-from lorasent.scoring.evidence import LiveSubject
-
-if TYPE_CHECKING:
-    from lorasent.adapter.directory import Adapter
-
-FACTORS = (0.0, 0.5, 2.0, 0.25, 4.0)
-"""LoRA left out, or scaled by what a mistaken alpha or rank makes of it; and by sqrt(r), as rsLoRA does."""
-
-LEAST_EFFECT = 1e-6
-"""A logit that LoRA moves by no more is not moved: rounding alone moves it so far."""
-
-MOST_LABELS = 5
-"""Up to so many labels, every order of them is tried."""
+PREFIXED = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+"""Parts of a tokenizer that follow encoding.add_prefix_space, which is compared by itself, as are these parts in tokenizer.json."""
 
 
-def prove(side: Side) -> dict[str, Any]:
-    """Raises the fault of an adapter that does not answer as its manifest says, or not in the same way whatever the way.
-
-    Returns what `measure` says of it.
-    """
-    assert isinstance(side.subject, LiveSubject)
-    probes, said = side.subject.manifest["probes"], side.said
-    digest = hashlib.sha256(json.dumps([probes, said.tokenizer_sha256]).encode()).hexdigest()
-    # The identity leaves out what the probes said.
-    facts: dict[str, Any] = side.subject.remember(f"proof, tokenizer's parts {digest}", lambda: measure(side))
-    tolerance, where = facts["tolerance"], f"{side.name}: "
-    if facts["tokenizer"] != said.tokenizer_sha256:
-        message = f"{where}the tokenizer encodes otherwise than when the adapter was trained"
-        raise side.fault(
-            "tokenizer", f"{message}: fingerprint {facts['tokenizer'][:12]}…, not {said.tokenizer_sha256[:12]}…", EXPORT
-        )
-    if facts["rebuilt"]:
-        message = (
-            f"{where}transformers builds a tokenizer that is not tokenizer.json's, it differs in {', '.join(facts['rebuilt'])}"
-        )
-        raise side.fault("tokenizer-files", message, "make the files beside tokenizer.json agree with it: " + EXPORT)
-    if not facts["drift"] <= tolerance:
-        cause, why = facts["suspect"]
-        message = (
-            f"{where}logits of probe {facts['probe']} moved by {facts['drift']:.3g} from the manifest's, allowed are {tolerance:g}"
-        )
-        raise side.fault(cause, f"{message}: {why}", EXPORT, drift=facts["drift"])
-    if not facts["twice"] <= 0:
-        message = f"{where}two answers to the same probes differ by {facts['twice']:.3g}"
-        raise side.fault("not-deterministic", message, "switch dropout off, and every other chance", drift=facts["twice"])
-    for key, how in (("batched", "in a batch"), ("merged", "with LoRA merged into the base")):
-        if not facts[key] <= tolerance:
-            message = f"{where}answers differ by {facts[key]:.3g} {how}, allowed are {tolerance:g}"
-            raise side.fault(f"not-{key}", message, EXPORT, drift=facts[key])
-    if not facts["lora"] > LEAST_EFFECT:
-        message = (
-            f"{where}without LoRA the answers move by {facts['lora']:.3g}, required is a move: nothing but the head is adapted"
-        )
-        raise side.fault("adapter-inert", message, "train again: LoRA learned nothing, or was not saved", drift=facts["lora"])
-    return facts
+def sides(comparison: Comparison) -> Sequence[Side]:
+    """The directories to prove; of one adapter in two places the baseline's: what both have is no fault of the candidate's."""
+    directories = comparison.directories()
+    return directories[-1:] if _same(comparison) else directories
 
 
-def measure(side: Side) -> dict[str, Any]:
-    """The largest moves of a logit, as numbers that JSON holds. Raises Fault if the adapter cannot be loaded."""
-    from lorasent.adapter import directory
-    from lorasent.adapter.classifier import answer, forward, inference
-
-    base, recipe = side.base, side.recipe
-    texts, expected = side.subject.manifest["probes"]["texts"], np.array(side.subject.manifest["probes"]["logits"])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what PEFT wonders about in a faulty directory, the checks have said
-            # load() refuses what is to be measured here
-            loaded = directory.assemble(side.snapshot, base, recipe.base, recipe.encoding, side.subject.manifest)
-            encoder, model = loaded.encoder, loaded.model
-            found = answer(model, encoder, texts)
-            drift = np.abs(found - expected).max(axis=1)
-            with inference(model):
-                batch = forward(model, encoder.pad(encoder.encode(texts)))
-            facts: dict[str, Any] = {
-                "tolerance": directory.PROBE_TOLERANCE,
-                "tokenizer": encoder.fingerprint,
-                "parts": encoder.parts,
-                "rebuilt": encoder.changed_since(side.snapshot.folder / "tokenizer.json"),
-                "drift": float(drift.max()),
-                "probe": int(drift.argmax()),
-                "twice": _largest(answer(model, encoder, texts) - found),
-                "batched": _largest(batch - found),
-                "lora": _largest(_scaled(loaded, texts, 0.0) - found),
-            }
-            if not facts["drift"] <= directory.PROBE_TOLERANCE:
-                inert = facts["lora"] <= LEAST_EFFECT
-                why = "LoRA changes nothing, the answers are those of the base and the head"
-                facts["suspect"] = ("adapter-inert", why) if inert else _suspect(side, loaded, found, expected)
-            facts["merged"] = _largest(answer(loaded.merge(), encoder, texts) - found)
-    except Exception as error:  # noqa: BLE001 - whatever the directory makes the libraries raise is the directory's fault
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise side.fault("not-loaded", f"{side.name}: cannot be loaded: {reason}", EXPORT) from None
-    return facts
+def inspect(side: Side) -> None:
+    """Raises the fault of files, tensors, configuration or tokenizer with which the adapter must not be loaded."""
+    files.inspect(side)
+    tensors.inspect(side)
+    recipe.require_plain(side)
+    encoding.inspect(side)
 
 
-def _largest(moves: Any) -> float:
-    return float(np.abs(moves).max())
+def compare(comparison: Comparison) -> Passed:
+    """Raises the fault of answers that do not come out again, or of a tokenizer that is built otherwise than the baseline's."""
+    # The baseline first: where its own answers do not come out again, libraries or machine moved, and nobody is accused.
+    facts = {side.baseline: probes.prove(side) for side in reversed(sides(comparison))}
+    message = "the manifest's answers come out again: alone, in a batch, twice, and merged; and the base's are others"
+    if _same(comparison):
+        return Passed(message)
+    before = facts[True]["parts"] if True in facts else _recorded_parts(comparison)
+    if before is None:
+        return Passed(f"{message}; not compared: the tokenizer as data, which the record does not say for these libraries")
+    return Passed(message, _allowed_parts(comparison, facts[False]["parts"], before))
 
 
-def _suspect(side: Side, loaded: "Adapter", found: Any, expected: Any) -> tuple[str, str]:
-    """What would make the manifest's answers come out again: the fault's name, and a sentence."""
-    from itertools import permutations
-
-    from lorasent.adapter.classifier import answer
-    from lorasent.adapter.directory import PROBE_TOLERANCE
-    from lorasent.adapter.encoding import Encoder
-
-    texts, labels, recipe = side.subject.manifest["probes"]["texts"], side.said.labels, side.recipe
-
-    def explains(logits: Any) -> bool:
-        return _largest(logits - expected) <= 10 * PROBE_TOLERANCE
-
-    for order in permutations(range(len(labels))) if len(labels) <= MOST_LABELS else ():
-        if explains(found[:, order]):
-            return "head-swapped", f"they come out with the head's outputs in the order {list(order)}"
-    other = "right" if recipe.encoding.truncation_side == "left" else "left"
-    encoder = Encoder(side.snapshot.folder, recipe.encoding.model_copy(update={"truncation_side": other}), side.name)
-    if explains(answer(loaded.model, encoder, texts)):
-        return "truncation-side", f"they come out with texts cut on the {other}"
-    for factor in (*FACTORS, side.config.r**0.5, side.config.r**-0.5):
-        if explains(_scaled(loaded, texts, factor)):
-            return "scaling", f"they come out with LoRA scaled by {factor:g}"
-    return "answers", "weights, scaling or base are not those that were trained"
+def _same(comparison: Comparison) -> bool:
+    """Whether both sides are one adapter."""
+    candidate, baseline = comparison.candidate.subject, comparison.baseline.subject
+    return candidate.identity == baseline.identity and candidate.manifest == baseline.manifest
 
 
-def _scaled(loaded: "Adapter", texts: list[str], factor: float) -> Any:
-    """The answers with LoRA's share multiplied."""
-    from peft.tuners.lora import LoraLayer
+def _recorded_parts(comparison: Comparison) -> Mapping[str, str] | None:
+    """The hashes of the recorded tokenizer's parts, if the same libraries made it as make the candidate's now."""
+    recorded, libraries = comparison.baseline.manifest, comparison.candidate.subject.libraries
+    same = all(recorded.libraries.get(name) == libraries.get(name) for name in ("tokenizers", "transformers"))
+    return recorded.tokenizer_parts if same else None
 
-    from lorasent.adapter.classifier import answer
 
-    layers = [module for module in loaded.model.modules() if isinstance(module, LoraLayer)]
-    kept = [dict(layer.scaling) for layer in layers]
-    try:
-        for layer in layers:
-            layer.scaling.update({name: scale * factor for name, scale in layer.scaling.items()})
-        return answer(loaded.model, loaded.encoder, texts)
-    finally:
-        for layer, scaling in zip(layers, kept, strict=True):
-            layer.scaling.update(scaling)
+def _allowed_parts(comparison: Comparison, now: Mapping[str, str], before: Mapping[str, str]) -> Differences:
+    """The parts in which two tokenizers differ as transformers builds them. Raises the Fault unless the policy allows them."""
+    candidate, baseline, _ = comparison
+    parts = [name for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name)]
+    if candidate.recipe.encoding.add_prefix_space != baseline.recipe.encoding.add_prefix_space:
+        parts = [name for name in parts if name not in PREFIXED]
+    if not parts or not comparison.same_base:  # another base, which is judged by itself, brings its own
+        return {}
+    change = {"encoding.tokenizer": ("the baseline's", f"another {', '.join(parts)}")}
+    return comparison.allow(change, "tokenizer", "the tokenizer that transformers makes of the files is not the baseline's")

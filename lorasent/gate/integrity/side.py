@@ -7,7 +7,7 @@ Nothing here imports torch, and nothing is read but JSON and the headers and num
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -138,7 +138,7 @@ class Side:
         return self.snapshot.path / name
 
     @functools.cached_property
-    def said(self) -> Said:
+    def manifest(self) -> Said:
         """What the manifest says."""
         return self._parse(Said, dict(self.subject.manifest), MANIFEST, "manifest-broken")
 
@@ -150,16 +150,16 @@ class Side:
     @functools.cached_property
     def recipe(self) -> Recipe:
         """The manifest's recipe."""
-        said = self.said
+        manifest = self.manifest
         try:
-            recipe = Recipe.parse(said.recipe, f"{self.name}/{MANIFEST}: recipe")
+            recipe = Recipe.parse(manifest.recipe, f"{self.name}/{MANIFEST}: recipe")
         except RecipeError as error:
             raise self.fault("recipe-broken", str(error), EXPORT) from None
-        digest = hashlib.sha256(json.dumps(said.recipe, sort_keys=True).encode()).hexdigest()
-        if digest != said.recipe_sha256:
+        digest = hashlib.sha256(json.dumps(manifest.recipe, sort_keys=True).encode()).hexdigest()
+        if digest != manifest.recipe_sha256:
             raise self.fault(
                 "recipe-edited",
-                f"{self.name}/{MANIFEST}: the recipe has sha256 {digest[:12]}…, recipe_sha256 is {said.recipe_sha256[:12]}…: "
+                f"{self.name}/{MANIFEST}: the recipe has sha256 {digest[:12]}…, recipe_sha256 is {manifest.recipe_sha256[:12]}…: "
                 "edited after training",
                 EXPORT,
             )
@@ -193,7 +193,7 @@ class Side:
     @functools.cached_property
     def base(self) -> BaseCheckpoint:
         """The base that the manifest pins. Not to be had: INVALID, whosever it is; had, with other weights: a fault."""
-        pinned = self.said.base
+        pinned = self.manifest.base
         beside = self.path.absolute().parent if self.path else None
         key = (pinned.name, pinned.revision, pinned.sha256, beside)
         if key not in self._bases:
@@ -216,7 +216,7 @@ class Side:
         """Which tensors an adapter of this base must hold."""
         shapes: Shapes = {name: shape for name, (shape, _) in self.tensors.items()}
         try:
-            return layout(self.base.path, len(self.said.labels), shapes)
+            return layout(self.base.path, len(self.manifest.labels), shapes)
         except (OSError, ValueError) as error:
             message = f"{self.base.path}: no base that can be read: {shown(error, 500)}"
             raise Fault("base-broken", message, "fetch the base again", outcome=Outcome.INVALID) from None
@@ -228,7 +228,7 @@ class Side:
         for target, layers in meant.items():
             if not layers:
                 message = (
-                    f"{self.at(CONFIG)}: target_modules names {shown(target)}, no linear layer of {shown(self.said.base.name)}"
+                    f"{self.at(CONFIG)}: target_modules names {shown(target)}, no linear layer of {shown(self.manifest.base.name)}"
                 )
                 raise self.fault("target-modules", message, EXPORT)
         return {layer for layers in meant.values() for layer in layers}
@@ -241,3 +241,9 @@ class Side:
             key = ".".join(map(shown, problem["loc"]))
             message = f"{self.name}/{name}: {key}: {shown(problem['msg'])}, found {shown(problem['input'])}"
             raise self.fault(cause, message, EXPORT) from None
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    first = ", ".join(map(shown, names[:most]))
+    return f"{first} and {len(names) - most} more" if len(names) > most else first

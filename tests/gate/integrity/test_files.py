@@ -1,55 +1,82 @@
-"""What the gate reads and writes as files: where a policy's sources lie, and a verdict as JSON. Without torch."""
+"""integrity::files: cause, message and advice of every fault of an adapter's files."""
 
-import json
+import pytest
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from lorasent.gate.finding import Finding, Outcome
-from lorasent.gate.policy import Policy
-from lorasent.gate.verdict import Verdict
-
-
-def test_files_are_looked_for_beside_the_policy(tmp_path, monkeypatch):
-    """From wherever it is asked: data with a split or without, cases and goldens; what does not lie there is as it was said."""
-    folder = tmp_path / "project"
-    for name in ("embedded", "a:b"):
-        (folder / name).mkdir(parents=True)
-    for name in ("mine.csv", "cases.jsonl", "golden.json"):
-        (folder / name).touch()
-    text = '[data]\ntest = "{}"\n[quality]\n[behaviour]\ncases = "cases.jsonl"\n[golden]\npredictions = "golden.json"\n'
-    monkeypatch.chdir(tmp_path)
-    where = {
-        "mine.csv:test": f"{folder}/mine.csv:test",
-        "a:b:test": f"{folder}/a:b:test",
-        "embedded:test": "embedded:test",
-        "elsewhere:test": "elsewhere:test",
-    }
-    for said, found in where.items():
-        (folder / "gate.toml").write_text(text.format(said))
-        policy = Policy.read(folder / "gate.toml")
-        assert policy.data.test == found
-        assert (policy.behaviour.cases, policy.golden.predictions) == (f"{folder}/cases.jsonl", f"{folder}/golden.json")
-    assert Policy.read(folder / "gate.toml", "mine.csv").data.test == "mine.csv"
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
+from lorasent.adapter.snapshot import Snapshot
+from lorasent.files import sha256
+from lorasent.gate.integrity import files
+from lorasent.gate.integrity.side import EXPORT, RETRIEVE
+from tests.gate.integrity.sides import TOKENIZER, TOKENS, blocks, fault, manifest, old, run, side
 
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-FIGURES = st.dictionaries(st.text(), LEAVES | st.lists(LEAVES) | st.dictionaries(st.text(), LEAVES))
-FINDINGS = st.builds(Finding, st.text(), st.sampled_from(Outcome), st.text(), st.text(), st.text(), FIGURES)
-VERDICTS = st.builds(
-    Verdict,
-    st.sampled_from(Outcome),
-    st.lists(FINDINGS).map(tuple),
-    st.text(),
-    st.lists(st.text()).map(tuple),
-    st.dictionaries(st.text(), st.text()),
-)
+@pytest.fixture
+def folder(tmp_path):
+    """A directory whose manifest lists what is there; nothing in it is read but for its hash."""
+    for name in (WEIGHTS, CONFIG, TOKENIZER, TOKENS):
+        (tmp_path / name).write_text(name)
+    return tmp_path
 
 
-@settings(max_examples=50)
-@given(VERDICTS)
-def test_a_verdict_comes_out_of_its_json_as_it_went_in(verdict):
-    """Whatever it found, and it is an Outcome again, no bare text."""
-    again = Verdict.from_json(json.loads(json.dumps(verdict.to_json())))
-    assert again == verdict
-    assert all(type(one.outcome) is Outcome for one in (again, *again.findings))
+def listing(folder, **more):
+    """The side of a directory, its manifest as it is now, and more."""
+    files = {file.name: sha256(file) for file in folder.iterdir() if file.name not in (MANIFEST, "README.md")}
+    return side(folder, manifest=manifest(files={**files, **more}))
+
+
+def test_files_that_are_as_listed_are_sound(folder):
+    """The manifest and the model card are not counted."""
+    (folder / "README.md").write_text("")
+    (folder / MANIFEST).write_text("")
+    passed = run("files", listing(folder), old(record=True))
+    assert passed.message == "4 files, as lorasent.json lists them"
+
+
+def test_a_pickle_is_named_first(folder):
+    """Before anything else that is not as it must be; three are named."""
+    for name in ("a.bin", "b.pt", "c.pkl", "d.ckpt", "x.py"):
+        (folder / name).write_text("")
+    message = f"{folder}: holds a pickle, which is never loaded: a.bin, b.pt, c.pkl and 1 more"
+    assert fault(files.inspect, listing(folder)) == blocks("pickle", message, "remove it: " + EXPORT)
+
+
+def test_files_that_are_no_data_are_named(folder):
+    """What is there, and what is only listed; a path is none of the directory's files."""
+    kinds = ".json, .safetensors, .txt, .model, .jinja"
+    one, allowed = listing(folder, **{"../up.json": "", "code.py": ""}), f"an adapter has {kinds}, and no folders"
+    message = f"{folder}: lorasent.json lists ../up.json, code.py: {allowed}"
+    assert fault(files.inspect, one) == blocks("file-forbidden", message)
+    (folder / "model.py").write_text("")
+    one, allowed = side(folder, manifest=manifest(files={})), f"is no data file of an adapter; allowed are {kinds}"
+    assert fault(files.inspect, one) == blocks("file-forbidden", f"{folder}: model.py: {allowed}", "remove it")
+
+
+def test_files_that_are_missing_are_named(folder):
+    """What is listed, and what no adapter does without."""
+    one = listing(folder, **{"more.json": ""})
+    required = f"required by {MANIFEST} or to load it"
+    assert fault(files.inspect, one) == blocks("file-missing", f"{folder}: lacks more.json, {required}", RETRIEVE)
+    for name in (WEIGHTS, CONFIG, TOKENIZER, TOKENS):
+        (folder / name).unlink()
+        found = fault(files.inspect, listing(folder))
+        assert found == blocks("file-missing", f"{folder}: lacks {name}, {required}", RETRIEVE)
+        (folder / name).write_text(name)
+
+
+def test_files_that_are_not_listed_are_named(folder):
+    """Also where nothing else is wrong."""
+    one = listing(folder)
+    (folder / "b.json").write_text("")
+    (folder / "a.json").write_text("")
+    one.__dict__["snapshot"] = Snapshot(folder)
+    message = f"{folder}: a.json, b.json: not among the files that {MANIFEST} lists"
+    assert fault(files.inspect, one) == blocks("file-added", message, "remove it")
+
+
+def test_files_that_were_changed_are_named(folder):
+    """By their hash."""
+    one = listing(folder)
+    (folder / CONFIG).write_text("{}")
+    one.__dict__["snapshot"] = Snapshot(folder)
+    message = f"{folder}: {CONFIG}: not what was written, the sha256 differs from {MANIFEST}'s"
+    assert fault(files.inspect, one) == blocks("file-changed", message, RETRIEVE)

@@ -1,0 +1,60 @@
+"""integrity::base: the base is the baseline's, and configured as when the adapter was trained."""
+
+from collections.abc import Sequence
+
+from lorasent.adapter import configuration
+from lorasent.adapter.manifest import CONFIG, MANIFEST
+from lorasent.gate.integrity.comparison import Comparison, Passed
+from lorasent.gate.integrity.side import EXPORT, Side
+from lorasent.text import shown
+
+
+def sides(comparison: Comparison) -> Sequence[Side]:
+    """The baseline, then the candidate: a base that both share and somebody edited is no fault of the candidate's.
+
+    None where the candidate stands on another base that the policy does not allow: `compare` blocks it, whatever bases are here.
+    """
+    if not comparison.same_base and not comparison.allows("base.model"):
+        return []
+    return comparison.directories()[::-1]
+
+
+def inspect(side: Side) -> None:
+    """Raises the fault of a base that is configured otherwise than its manifest says."""
+    pinned = side.manifest.base
+    if pinned.config and (changed := configuration.differences(side.base.config, pinned.config)):
+        message = f"{side.name}: its base {pinned.name} was configured otherwise when the adapter was trained"
+        advice = "set the base's config.json right, or train anew"
+        raise side.fault("base-config", f"{message}: {configuration.summary(changed)}", advice)
+
+
+def compare(comparison: Comparison) -> Passed:
+    """Raises the fault of another base, or another configuration of it, than the baseline's, unless the policy allows it."""
+    candidate, baseline, _ = comparison
+    pinned, before = candidate.manifest.base, baseline.manifest.base
+    if not comparison.same_base:
+        change = {"base.model": (f"{shown(before.name)} {before.sha256[:12]}", f"{shown(pinned.name)} {pinned.sha256[:12]}")}
+        comparison.allow(change, "base", "another base than the baseline's", "base")
+    _require_named(candidate)
+    message = f"{shown(candidate.base.name)} with sha256 {candidate.base.sha256[:12]}…"
+    if not comparison.same_base:
+        return Passed(message, change)
+    configured = before.config if baseline.path is None else baseline.base.config
+    if configured is None:
+        return Passed(f"{message}; not compared: the record does not say how its base was configured")
+    changed = {f"base.{key}": values for key, values in configuration.differences(candidate.base.config, configured).items()}
+    what = "the base has the baseline's weights and another configuration"
+    return Passed(message, comparison.allow(changed, "base-config", what, "base"))
+
+
+def _require_named(side: Side) -> None:
+    """Raises the fault of a PEFT configuration that names another base than the manifest: plain PEFT would load that one."""
+    pinned, named = side.manifest.base, (side.config.base_model_name_or_path, side.config.revision)
+    if not named[0]:
+        found = "empty" if named[0] == "" else "null"
+        message = f"names no base: base_model_name_or_path is {found}, {MANIFEST} names {shown(pinned.name)}"
+        raise side.fault("base", f"{side.at(CONFIG)}: {message}", EXPORT)
+    if named != (pinned.name, pinned.revision):
+        name, revision, pinned_name, pinned_revision = map(shown, (*named, pinned.name, pinned.revision))
+        message = f"names the base {name} (revision {revision}), {MANIFEST} {pinned_name} ({pinned_revision})"
+        raise side.fault("base", f"{side.at(CONFIG)}: {message}: plain PEFT would load another base", EXPORT)

@@ -1,0 +1,99 @@
+"""integrity::encoding: the tokenizer's files say what the recipe says, and texts are encoded as for the baseline."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lorasent.adapter.configuration import TOKENIZER_CONFIG, names_files, without_prefix_space
+from lorasent.gate.integrity.comparison import Comparison, Passed
+from lorasent.gate.integrity.side import EXPORT, Side
+from lorasent.text import shown
+
+TOKENIZER = "tokenizer.json"
+
+CAUSES = {"truncation_side": "truncation-side", "max_length": "max-length", "add_prefix_space": "prefix-space"}
+"""The cause of a difference in a key of the recipe's encoding."""
+
+SPECIAL = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
+BEHAVIOUR = ("strip_accents", "keep_accents", "tokenize_chinese_chars", "do_basic_tokenize", "never_split", "split_by_punct")
+"""Keys of tokenizer_config.json that decide what a tokenizer does."""
+
+
+def inspect(side: Side) -> None:
+    """Raises the fault of tokenizer files that say otherwise than the recipe: plain PEFT and transformers read nothing else."""
+    tokenizer, config, recipe = side.json(TOKENIZER), side.json(TOKENIZER_CONFIG), side.recipe.encoding
+    where = f"{side.at(TOKENIZER_CONFIG)}: "
+    for key, cause in (("truncation", "truncation-on"), ("padding", "padding-on")):
+        if tokenizer.get(key) is not None:
+            message = f"{side.at(TOKENIZER)}: was saved with {key} on: required is off, it is the caller's choice"
+            raise side.fault(cause, message, EXPORT)
+    if "auto_map" in config:
+        raise side.fault("code", f"{where}auto_map asks for code to be run: {shown(config['auto_map'])}", "remove auto_map")
+    if (cut := config.get("truncation_side", "right")) != recipe.truncation_side:
+        message = f"{where}truncation_side is {shown(cut)}, the recipe says {recipe.truncation_side}"
+        raise side.fault("truncation-side", message, EXPORT)
+    if (limit := config.get("model_max_length")) != recipe.max_length:
+        raise side.fault("max-length", f"{where}model_max_length is {shown(limit)}, the recipe says {recipe.max_length}", EXPORT)
+    if keys := names_files(config):
+        advice = f"remove it, or keep the files as tokenizer.json: {EXPORT}"
+        message = f"{where}{', '.join(map(shown, keys[:3]))} would make the tokenizer of other files than these"
+        raise side.fault("tokenizer-files", message, advice)
+
+
+def compare(comparison: Comparison) -> Passed:
+    """Raises the fault of another encoding or tokenizer than the baseline's, unless the policy allows it."""
+    candidate, baseline, settings = comparison
+    encoding, before = candidate.recipe.encoding, baseline.recipe.encoding
+    if settings.truncation_side not in (None, encoding.truncation_side):
+        message = f"encoding.truncation_side is {encoding.truncation_side}, the policy requires {settings.truncation_side}"
+        advice = f'train with truncation_side = "{settings.truncation_side}"'
+        raise candidate.fault("truncation-side", f"{candidate.name}: {message}", advice)
+    declared: dict[str, tuple[Any, Any]] = {}
+    for key, cause in CAUSES.items():
+        if getattr(encoding, key) != getattr(before, key):
+            change = {f"encoding.{key}": (getattr(before, key), getattr(encoding, key))}
+            declared |= comparison.allow(change, cause, "texts are encoded otherwise than for the baseline")
+    parts = differences(candidate, baseline) if baseline.path is not None else {}
+    fingerprint, fingerprint_before = (side.manifest.tokenizer_sha256 for side in (candidate, baseline))
+    if not parts and encoding == before and fingerprint != fingerprint_before:
+        parts["tokenizer"] = "its fingerprint"
+    if parts and not comparison.same_base and comparison.allows("base.model"):
+        return Passed("the tokenizer of another base", declared)
+    if parts:
+        change = {"encoding.tokenizer": (fingerprint_before[:12], fingerprint[:12])}
+        what = f"the tokenizer differs from the baseline's in {', '.join(parts.values())}"
+        declared |= comparison.allow(change, next(iter(parts)), what)
+    return Passed(f"at most {encoding.max_length} tokens, cut on the {encoding.truncation_side}", declared)
+
+
+def differences(candidate: Side, baseline: Side) -> dict[str, str]:
+    """The parts in which two tokenizers differ, the likeliest cause of damage first: descriptions by cause."""
+    tokenizer, before = (without_prefix_space(side.json(TOKENIZER)) for side in (candidate, baseline))
+    config, config_before = (side.json(TOKENIZER_CONFIG) for side in (candidate, baseline))
+    found: dict[str, str] = {}
+    lower, lower_before = _lower_cases(tokenizer, config), _lower_cases(before, config_before)
+    if lower != lower_before:
+        found["lower-casing"] = f"lower-casing ({lower_before} -> {lower})"
+    tokens = [(key, config_before.get(key), config.get(key)) for key in SPECIAL if config_before.get(key) != config.get(key)]
+    if tokenizer.get("post_processor") != before.get("post_processor") or tokens:
+        which = "".join(f", {key} {old!r:.30} -> {new!r:.30}" for key, old, new in tokens)
+        found["special-tokens"] = f"special tokens (post_processor{which})"
+    if tokenizer.get("model") != before.get("model"):
+        found["vocabulary"] = "vocabulary (model)"
+    elif tokenizer.get("added_tokens") != before.get("added_tokens"):
+        found["vocabulary"] = "added tokens"
+    changed = [key for key in ("normalizer", "pre_tokenizer", "decoder") if tokenizer.get(key) != before.get(key)]
+    changed += [key for key in BEHAVIOUR if config.get(key) != config_before.get(key)]
+    if changed and "lower-casing" not in found:
+        found["tokenizer"] = ", ".join(changed)
+    return found
+
+
+def _lower_cases(tokenizer: Any, config: Mapping[str, Any]) -> bool:
+    """Whether a tokenizer lower-cases: somewhere in its normalizer, and not switched off beside it."""
+
+    def somewhere(part: Any) -> bool:
+        if isinstance(part, dict):
+            return part.get("lowercase") is True or part.get("type") == "Lowercase" or any(map(somewhere, part.values()))
+        return isinstance(part, list) and any(map(somewhere, part))
+
+    return somewhere(tokenizer.get("normalizer")) and config.get("do_lower_case", True) is not False

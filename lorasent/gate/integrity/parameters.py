@@ -1,0 +1,82 @@
+"""integrity::parameters: as many numbers are trained as the weights hold, the manifest says, and the policy requires."""
+
+from decimal import Decimal
+from math import prod
+
+from lorasent.adapter.manifest import MANIFEST, WEIGHTS
+from lorasent.gate.finding import Outcome
+from lorasent.gate.integrity.comparison import Comparison, Passed
+from lorasent.gate.integrity.side import EXPORT, Fault, Side
+
+ADVICE = "train with the recipe that the policy was written for, or set trainable_parameters of [integrity]"
+
+
+def inspect(side: Side) -> None:
+    """Raises the fault of weights that hold another count of numbers than the manifest says."""
+    count, trained = _count(side), side.manifest.parameters.trainable
+    if count != trained:
+        message = f"{side.at(WEIGHTS)}: holds {count:,} numbers, {MANIFEST} says that {trained:,} were trained"
+        raise side.fault("parameters", message, EXPORT, found=count, required=trained)
+
+
+def compare(comparison: Comparison) -> Passed:
+    """Raises the fault of a count that is not what the policy requires, or of a total that is not the classifier's."""
+    side, baseline, settings = comparison
+    count, required = _count(side), settings.trainable_parameters
+    if required == "recipe" and not side.layout.known:
+        return Passed(f"{count:,} trained, as many as the manifest says; of an architecture that lorasent cannot count")
+    if isinstance(required, str):
+        _require_count(side, count, _implied(side), "recipe implies")
+    elif required >= 1:
+        _require_count(side, count, required, "policy requires")
+    else:
+        _require_fraction(side, count, required)
+    if baseline.path is not None:
+        _total(baseline, _count(baseline))
+    return Passed(f"{count:,} of {_total(side, count):,} trained")
+
+
+def _count(side: Side) -> int:
+    """The number of numbers in the weights."""
+    return sum(prod(shape) for shape, _ in side.tensors.values())
+
+
+def _implied(side: Side) -> int:
+    """The number of numbers that the recipe trains."""
+    lora, of = side.recipe.lora, side.layout
+    matrices = of.lora(of.implied(lora.target_modules), lora.r, dora=bool(lora.use_dora))
+    return sum(map(prod, (matrices | of.saved(side.config.modules_to_save or [])).values()))
+
+
+def _require_count(side: Side, count: int, required: float, by: str) -> None:
+    if count != required:
+        message = f"{side.at(WEIGHTS)}: {count:,} trained numbers, the {by} {required:,}"
+        raise side.fault("parameters", message, ADVICE, found=count, required=required)
+
+
+def _require_fraction(side: Side, count: int, required: float) -> None:
+    """Raises the fault of another fraction of trained parameters, to as many decimals as the policy gives."""
+    if not side.layout.known:
+        message = f"{side.name}: all parameters of this architecture are what its manifest says, which is no count"
+        raise Fault("parameters-uncounted", message, "require a number of trained parameters", outcome=Outcome.INVALID)
+    digits, total = -int(Decimal(repr(required)).as_tuple().exponent), _total(side, count)
+    if round(count / total, digits) != required:
+        message = f"{count:,} of {total:,} parameters trained, {count / total:.{digits + 2}f}, the policy requires {required}"
+        raise side.fault("parameters", f"{side.name}: {message}", ADVICE, found=count / total, required=required)
+
+
+def _total(side: Side, count: int) -> int:
+    """The number of a classifier's parameters, of which `count` are trained. Raises the fault of a manifest that says otherwise.
+
+    Of an architecture that is not known nothing can be counted: it is what the manifest says.
+    """
+    total = side.manifest.parameters.total
+    if not side.layout.known:
+        return total
+    added = side.json("tokenizer.json").get("added_tokens")
+    ids = [token.get("id") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    counted = side.layout.total(count, max((number + 1 for number in ids if isinstance(number, int)), default=0))
+    if total != counted:
+        message = f"{side.name}/{MANIFEST}: says that there are {total:,} parameters, base and weights hold {counted:,}"
+        raise side.fault("parameters", message, EXPORT, found=total, required=counted)
+    return total

@@ -1,0 +1,102 @@
+"""integrity::recipe: PEFT's configuration is what the recipe says, and the recipe is the baseline's but for the seed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lorasent.adapter.manifest import CONFIG
+from lorasent.gate import policy
+from lorasent.gate.integrity.comparison import Comparison, Passed
+from lorasent.gate.integrity.side import EXPORT, Side, some
+from lorasent.text import shown
+
+ELSEWHERE = ("base.model", *policy.UNASKED)
+"""Keys of a recipe that other checks compare, and the seed, in which retrains differ."""
+
+MOST_CHARACTERS = 300
+"""Length up to which a recipe's value is shown whole."""
+
+VARIANTS = ("use_rslora", "use_dora")
+"""PEFT's options that a recipe may switch on."""
+
+INERT = {"peft_version", "megatron_core", "qalora_group_size", "auto_mapping"}
+"""PEFT's options that have no effect by themselves."""
+
+CAUSES = {
+    "use_rslora": "rslora",
+    "use_dora": "dora",
+    "rank_pattern": "scaling-pattern",
+    "alpha_pattern": "scaling-pattern",
+    "bias": "bias",
+    "lora_bias": "bias",
+}
+"""The cause of a fault in an option of PEFT; "peft-option" of any other."""
+
+
+def inspect(side: Side) -> None:
+    """Raises the fault of a PEFT configuration that is not what the recipe beside it says."""
+    lora, config = side.recipe.lora, side.config
+    require_plain(side)
+    wanted = {
+        "rank": ("r", config.r, lora.r),
+        "alpha": ("lora_alpha", config.lora_alpha, lora.alpha),
+        "dropout": ("lora_dropout", config.lora_dropout, lora.dropout),
+        "fan-in-fan-out": ("fan_in_fan_out", config.fan_in_fan_out, side.layout.transposed),
+    }
+    for cause, (key, found, required) in wanted.items():
+        if found != required and (cause != "fan-in-fan-out" or side.layout.known):
+            raise side.fault(cause, f"{side.at(CONFIG)}: {key} is {shown(found)}, its recipe and base require {required}", EXPORT)
+    implied = side.layout.implied(lora.target_modules)
+    if side.layout.known and side.targets != implied:
+        names = sorted(side.targets ^ implied)
+        counts = f"{len(side.targets)} layers where the recipe's {some(lora.target_modules)} means {len(implied)}"
+        raise side.fault("target-modules", f"{side.at(CONFIG)}: target_modules are {counts}; {shown(names[0])} is amiss", EXPORT)
+    leaves = {name.rpartition(".")[2] for name in implied}
+    if strange := sorted(name for name in side.targets if name.rpartition(".")[2] not in leaves):
+        raise side.fault("target-modules", f"{side.at(CONFIG)}: {shown(strange[0])} is none that the recipe names", EXPORT)
+
+
+def require_plain(side: Side) -> None:
+    """Raises the fault of another method than LoRA, another task, or a variant that the recipe does not ask for."""
+    config, where = side.config, f"{side.at(CONFIG)}: "
+    if config.peft_type != "LORA":
+        raise side.fault("peft-type", f"{where}peft_type is {shown(config.peft_type)}, required is LORA", EXPORT)
+    if config.task_type != "SEQ_CLS":
+        raise side.fault("task-type", f"{where}task_type is {shown(config.task_type)}, required is SEQ_CLS", EXPORT)
+    variants = {key: True for key in VARIANTS if getattr(side.recipe.lora, key)}
+    options = dict.fromkeys(variants) | config.options
+    required = {"bias": "none", "init_lora_weights": True, **variants}
+    for key in sorted(options.keys() - INERT):
+        if options[key] != required[key] if key in required else options[key]:
+            message = f"{where}{shown(key)} is {shown(options[key])}, the recipe implies {required.get(key, 'none of it')}"
+            raise side.fault(CAUSES.get(key, "peft-option"), message, EXPORT, key=key)
+
+
+def compare(comparison: Comparison) -> Passed:
+    """Raises the fault of keys or reviews in which the recipe differs from the baseline's, unless the policy allows them."""
+    candidate, baseline, _ = comparison
+    now, before = (flat(side.recipe.to_json()) for side in (candidate, baseline))
+    keys = [key for key in sorted(now.keys() | before.keys()) if key not in ELSEWHERE and not key.startswith("encoding.")]
+    changed = {key: (_brief(before.get(key)), _brief(now.get(key))) for key in keys if now.get(key) != before.get(key)}
+    for split in ("train", "validation"):
+        reviews, reviews_before = (side.manifest.data.get(split) for side in (candidate, baseline))
+        if reviews and reviews_before and reviews.sha256 == reviews_before.sha256:
+            changed.pop(f"data.{split}", None)  # the same reviews from elsewhere
+        elif reviews != reviews_before:
+            sources = [
+                f"{shown(part.source)} ({part.reviews} reviews, {part.sha256[:12]})" if part else None
+                for part in (reviews_before, reviews)
+            ]
+            changed[f"data.{split}"] = (sources[0], sources[1])
+    cause = "data" if all(key.startswith("data.") for key in changed) else "recipe"
+    comparison.allow(changed, cause, "the recipe differs from the baseline's")
+    return Passed("configured as its recipe says" if changed else "the baseline's recipe, but for the seed", changed)
+
+
+def flat(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A recipe's tables as one, by "table.key"."""
+    return {f"{table}.{key}": value for table, keys in tables.items() for key, value in keys.items()}
+
+
+def _brief(value: Any) -> Any:
+    """A recipe's value, or its description where it is long: a candidate may say anything."""
+    return value if len(str(value)) <= MOST_CHARACTERS else shown(value)

@@ -1,0 +1,87 @@
+"""integrity::values: the weights' numbers are finite, in full precision, and leave no layer without effect."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorasent.adapter.manifest import WEIGHTS
+from lorasent.adapter.weights import PEFT_PREFIX
+from lorasent.gate.integrity.comparison import Comparison, Passed
+from lorasent.gate.integrity.side import EXPORT, Side
+from lorasent.text import shown
+
+LEAST_NUMBERS = 64
+"""Size from which a matrix is tested for rounding."""
+
+MOST_NUMBERS = 1 << 22
+"""Numbers of a matrix that are tested for rounding, its first: sorting takes several times their memory."""
+
+LEAST_DISTINCT = 0.6
+"""Share of distinct values in a matrix that was not rounded: 16 levels in blocks of 32 or more leave at most half, float32 from
+training at least 0.99."""
+
+ONE_SIZE = 0.9
+"""Smallest over largest absolute value, the smallest tenth aside: 0.99 after one step of Adam, under 0.1 after a training."""
+
+HALF_BITS = np.uint32(0x1FFF)
+"""Bits of a float32 that are zero in every float16 and bfloat16."""
+
+
+def inspect(side: Side) -> None:
+    """Raises the fault of numbers that are not finite, were rounded, or leave a layer without effect."""
+    where, zero = f"{side.at(WEIGHTS)}: ", set[str]()
+    for tensor, numbers in side.numbers():
+        name = shown(tensor)
+        if count := int((~np.isfinite(numbers)).sum()):
+            message = f"{where}{name} holds {count} numbers of {numbers.size} that are not finite"
+            raise side.fault("not-finite", message, "train again: the run diverged, or the file is damaged", name=name, count=count)
+        if not numbers.any() and numbers.ndim == 2:
+            zero.add(tensor)
+        first = numbers.ravel()[:MOST_NUMBERS]
+        if ".lora_B" in tensor and numbers.size >= LEAST_NUMBERS and _one_step(first):
+            message = f"{where}{name} holds numbers of one size, {float(np.abs(numbers).max()):.3g}, as a single step leaves them"
+            raise side.fault("one-step", message, "train again: the run ended after its first step", name=name)
+        if numbers.ndim == 2 and (rounded := _rounded(first)):
+            raise side.fault("quantized", f"{where}{name} was rounded: {rounded}", EXPORT + ", in float32", name=name)
+    _require_effect(side, zero)
+
+
+def compare(comparison: Comparison) -> Passed:
+    """Passes, and says whether the weights are the baseline's."""
+    candidate, baseline = (side.manifest.files.get(WEIGHTS) for side in (comparison.candidate, comparison.baseline))
+    if candidate == baseline:
+        return Passed("the same weights as the baseline's")
+    return Passed("finite, in full precision, and no layer without effect")
+
+
+def _require_effect(side: Side, zero: set[str]) -> None:
+    """Raises the fault of a head or LoRA layers that change nothing; `zero` are the matrices that are all zero."""
+    where = f"{side.at(WEIGHTS)}: "
+    layers = {name.partition(".lora_")[0] for name in side.tensors if ".lora_" in name}
+    without = sorted({name.partition(".lora_")[0] for name in zero if ".lora_" in name})
+    if heads := sorted(name for name in zero if ".lora_" not in name):
+        raise side.fault("head-zero", f"{where}{shown(heads[0])} is all zero: every text gets the same answer", EXPORT)
+    if without and len(without) == len(layers):
+        raise side.fault("adapter-zero", f"{where}LoRA is zero in all {len(layers)} layers: the base is unchanged", EXPORT)
+    if without:
+        names = ", ".join(shown(name.removeprefix(PEFT_PREFIX)) for name in without[:3])
+        message = f"{where}LoRA is zero in {len(without)} of {len(layers)} layers: {names}"
+        raise side.fault("layer-zero", message, EXPORT, layers=without)
+
+
+def _one_step(numbers: NDArray[np.float32]) -> bool:
+    """Whether nine in ten numbers are of one size: B begins at zero, and Adam's first step is the learning rate, either way."""
+    low, high = np.quantile(np.abs(numbers), [0.1, 1.0])
+    return bool(low > ONE_SIZE * high)
+
+
+def _rounded(numbers: NDArray[np.float32]) -> str | None:
+    """How a matrix shows that it was rounded, or None; zeros, which dead units leave, are set aside."""
+    nonzero = numbers[numbers != 0]
+    if nonzero.size < LEAST_NUMBERS:
+        return None
+    distinct = np.unique(nonzero).size
+    if distinct < LEAST_DISTINCT * nonzero.size:
+        return f"{distinct} distinct values among {nonzero.size} numbers"
+    if not (nonzero.view(np.uint32) & HALF_BITS).any():
+        return f"all {nonzero.size} numbers are those of a 16-bit type"
+    return None

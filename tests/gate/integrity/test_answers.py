@@ -1,0 +1,76 @@
+"""integrity::answers: which sides are proved, in which order, and how their tokenizers are compared."""
+
+import pytest
+
+from lorasent.gate.integrity import encoding, files, probes, tensors
+from lorasent.gate.integrity import recipe as recipe_check
+from lorasent.gate.integrity.comparison import ALLOW, Passed
+from lorasent.gate.policy import Integrity
+from tests.gate.integrity.sides import blocks, fault, manifest, old, other_base, recipe, run, side
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What was inspected and proved, in order, instead of doing so."""
+    made = []
+    inspected = {"files": (files, "inspect"), "tensors": (tensors, "inspect"), "plain": (recipe_check, "require_plain")}
+    for name, place in {**inspected, "encoding": (encoding, "inspect")}.items():
+        monkeypatch.setattr(*place, lambda one, name=name: made.append((name, one.name)))
+    monkeypatch.setattr(probes, "prove", lambda one: made.append(("prove", one.name)) or {"parts": PARTS})
+    return made
+
+
+PARTS = {"model": "a", "normalizer": "b", "special tokens": "c"}
+
+"""What a tokenizer is made of, by hash."""
+
+PROVED = ["files", "tensors", "plain", "encoding", "prove"]
+
+
+def test_answers_are_proved_of_sound_directories(calls):
+    """Of both, of the baseline where both are the same, and of no record; the baseline's answers first, files before answers."""
+    message = "the manifest's answers come out again: alone, in a batch, twice, and merged; and the base's are others"
+    same = side()
+    assert run("answers", same, old(subject=same.subject)) == Passed(message)
+    assert calls == [(name, "old") for name in PROVED]
+    for changes in ({"identity": "other"}, {"manifest": {"probes": 2}}):
+        calls.clear()
+        before = old()
+        vars(before.subject).update(changes)
+        run("answers", side(), before)
+        sound = [(name, one) for one in ("new", "old") for name in PROVED[:-1]]
+        assert calls == [*sound, ("prove", "old"), ("prove", "new")]
+    for identity in ("other", same.subject.identity):
+        calls.clear()
+        before = old(record=True)
+        before.subject.identity = identity
+        run("answers", same, before)
+        assert calls == [(name, "new") for name in PROVED]
+
+
+def test_tokenizers_that_are_made_otherwise_block(calls, monkeypatch):
+    """The parts are named; the policy may allow it, and another base brings its own; a record is compared where it can be."""
+    made = {"new": {**PARTS, "normalizer": "x", "model": "y"}, "old": PARTS}
+    monkeypatch.setattr(probes, "prove", lambda one: {"parts": made[one.name]})
+    new = side()
+    new.subject.identity = "other"
+    change = {"encoding.tokenizer": ("the baseline's", "another model, normalizer")}
+    message = (
+        "the tokenizer that transformers makes of the files is not the baseline's: "
+        "encoding.tokenizer the baseline's -> another model, normalizer; may_change is []"
+    )
+    expected = blocks("tokenizer", message, ALLOW.format('"encoding.tokenizer"'), differences=change)
+    pinned = manifest(tokenizer_parts=PARTS, libraries={"tokenizers": "1"})
+    for before in (old(), old(record=True, manifest=pinned)):
+        assert fault(run, "answers", new, before) == expected
+        assert run("answers", new, before, Integrity(may_change=("encoding",))).declared == change
+    for unpinned in (manifest(), manifest(tokenizer_parts=PARTS, libraries={"tokenizers": "2"})):
+        passed = run("answers", new, old(record=True, manifest=unpinned))
+        assert passed.message.endswith("; not compared: the tokenizer as data, which the record does not say for these libraries")
+    moved = side(manifest=other_base())
+    moved.subject.identity = "other"
+    assert not run("answers", moved, old(), Integrity(may_change=("base",))).declared
+    spaced = side(recipe=recipe(encoding__add_prefix_space=False))
+    spaced.subject.identity = "other"
+    made["new"] = {**PARTS, "normalizer": "x"}
+    assert not run("answers", spaced, old()).declared

@@ -1,0 +1,101 @@
+"""integrity::parameters: how many numbers are trained, as the manifest, the recipe and the policy say."""
+
+import pytest
+
+from lorasent.adapter.manifest import MANIFEST
+from lorasent.gate.finding import Outcome
+from lorasent.gate.integrity import parameters
+from lorasent.gate.integrity.comparison import Passed
+from lorasent.gate.integrity.side import EXPORT, Fault
+from lorasent.gate.policy import Integrity
+from tests.gate.integrity.sides import HEAD, WHERE, blocks, config, fault, layout, manifest, old, recipe, run, side
+
+
+def test_numbers_are_counted_as_the_manifest_says():
+    """8 + 8 + 8 + 2 of them."""
+    parameters.inspect(side())
+    message = f"{WHERE}holds 26 numbers, {MANIFEST} says that 1,260 were trained"
+    found = fault(parameters.inspect, side(manifest=manifest(parameters={"total": 2000, "trainable": 1260})))
+    assert found == blocks("parameters", message, found=26, required=1260)
+
+
+ADVICE = "train with the recipe that the policy was written for, or set trainable_parameters of [integrity]"
+
+
+def test_the_recipe_implies_how_many_numbers_are_trained():
+    """LoRA beside its layers, and what is saved whole."""
+    assert run("parameters", side(), old()) == Passed("26 of 1,000 trained")
+    message = f"{WHERE}26 trained numbers, the recipe implies 34"
+    found = fault(run, "parameters", side(recipe=recipe(lora__r=3)), old())
+    assert found == blocks("parameters", message, ADVICE, found=26, required=34)
+    found = fault(run, "parameters", side(recipe=recipe(lora__target_modules=["all-linear"])), old())
+    assert found[-1] == {"found": 26, "required": 42}
+
+
+def test_the_magnitudes_of_dora_are_counted():
+    """One of each output of an adapted layer, if the recipe asks for them."""
+    found = fault(run, "parameters", side(recipe=recipe(lora__use_dora=True)), old())
+    assert found[-1] == {"found": 26, "required": 30}
+
+
+def test_modules_to_save_are_counted():
+    """By the configuration; None is none."""
+    of = layout(around={**HEAD, "pooler.bias": (4,)}, backbone=960)
+    assert run("parameters", side(layout=of, config=config(modules_to_save=None)), old()).declared == {}
+    found = fault(run, "parameters", side(layout=of, config=config(modules_to_save=["pooler"])), old())
+    assert found[-1] == {"found": 26, "required": 30}
+
+
+def test_of_an_unknown_architecture_the_manifests_count_is_taken():
+    """Nothing is implied."""
+    one = side(layout=layout(known=False), recipe=recipe(lora__r=3))
+    assert run("parameters", one, old()) == Passed(
+        "26 trained, as many as the manifest says; of an architecture that lorasent cannot count"
+    )
+
+
+@pytest.mark.parametrize("required", [26, 26.0])
+def test_a_required_count_is_met(required):
+    """Whatever the recipe implies."""
+    settings = Integrity(trainable_parameters=required)
+    assert run("parameters", side(recipe=recipe(lora__r=3)), old(), settings) == Passed("26 of 1,000 trained")
+
+
+@pytest.mark.parametrize("required", [1, 2700])
+def test_a_required_count_is_missed(required):
+    """1 is a count, no fraction."""
+    message = f"{WHERE}26 trained numbers, the policy requires {required:,}"
+    found = fault(run, "parameters", side(), old(), Integrity(trainable_parameters=required))
+    assert found == blocks("parameters", message, ADVICE, found=26, required=required)
+
+
+@pytest.mark.parametrize("required", [0.03, 0.026])
+def test_a_required_fraction_is_met(required):
+    """To as many decimals as it has."""
+    assert run("parameters", side(), old(), Integrity(trainable_parameters=required)) == Passed("26 of 1,000 trained")
+
+
+@pytest.mark.parametrize(("required", "share"), [(0.02, "0.0260"), (0.027, "0.02600"), (0.5, "0.026")])
+def test_a_required_fraction_is_missed(required, share):
+    """The share is told with two decimals more."""
+    message = f"new: 26 of 1,000 parameters trained, {share}, the policy requires {required}"
+    found = fault(run, "parameters", side(), old(), Integrity(trainable_parameters=required))
+    assert found == blocks("parameters", message, ADVICE, found=0.026, required=required)
+
+
+@pytest.mark.parametrize("required", ["recipe", 26, 0.026])
+def test_all_parameters_are_counted_and_not_taken_from_the_manifest(required):
+    """The base's, those around it, and the adapter's; a manifest that says otherwise is at fault, whosever it is."""
+    settings, forged = Integrity(trainable_parameters=required), manifest(parameters={"total": 52, "trainable": 26})
+    message = "says that there are 52 parameters, base and weights hold 1,000"
+    found = fault(run, "parameters", side(manifest=forged), old(), settings)
+    assert found == blocks("parameters", f"new/{MANIFEST}: {message}", EXPORT, found=52, required=1000)
+    found = fault(run, "parameters", side(), old(manifest=forged), settings)
+    assert found[:2] == ("baseline-parameters", f"the baseline is faulty: old/{MANIFEST}: {message}")
+
+
+def test_a_fraction_of_what_cannot_be_counted_is_invalid():
+    """Of an unknown architecture all parameters are what a candidate says."""
+    with pytest.raises(Fault, match=r"^new: all parameters of this architecture are what its manifest says") as found:
+        run("parameters", side(layout=layout(known=False)), old(), Integrity(trainable_parameters=0.5))
+    assert (found.value.cause, found.value.outcome) == ("parameters-uncounted", Outcome.INVALID)
