@@ -21,6 +21,7 @@ The map of the house, a line a room, from the top down. A module imports only wh
     files           hashes; regular files read, files written beside their place and renamed
     hub             whether the hub may be asked
     machine         what ran: library versions, processor features
+    torch_private   torch's private names, looked up when they are first needed
     errors          the exception tree
     text            text from elsewhere: read as people save it, shown so that it does nothing
 

@@ -1,7 +1,7 @@
-"""What ran: library versions, kept with every recorded result, and what this machine offers. Who wants to know asks here alone.
+"""What ran: versions of the libraries, the processor's features, and settings of this process. Nothing else asks the processor.
 
-The answer is that of the processor, less what environment variables forbid: oneDNN's and torch's own, which force another machine's
-instructions, and LORASENT_ONEDNN.
+Environment variables take features away: oneDNN's and torch's own limits, which stand for another machine's processor, and
+LORASENT_ONEDNN. LORASENT_MALLOC keeps lorasent from tuning the C library's memory allocation.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
+from lorasent import torch_private
 
 _PROCESSOR = Path("/proc/cpuinfo")
 
@@ -23,10 +23,16 @@ _LIMITS = {
     **dict.fromkeys(("sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni"), ()),
     **dict.fromkeys(("avx512_core_bf16", "avx512_core_fp16", "avx10_1_512", "avx10_2"), ("avx512_bf16",)),
 }
-"""The bf16 instructions that oneDNN may still use, by what ONEDNN_MAX_CPU_ISA limits it to. Any other value is no limit to it."""
+"""Values of ONEDNN_MAX_CPU_ISA -> the bf16 instructions that oneDNN may still use. Other values limit nothing."""
 
 ONEDNN_VARIABLE = "LORASENT_ONEDNN"
-"""Environment variable; 0: nothing is asked of oneDNN, by torch neither, as where torch was built without it."""
+"""Environment variable; 0: neither lorasent nor torch uses oneDNN, as in a torch that was built without it."""
+
+MALLOC_VARIABLE = "LORASENT_MALLOC"
+"""Environment variable; 0: `keep_memory` leaves the C library's memory allocation as it is."""
+
+_MALLOC_OPTIONS = {-3: 32 << 20, -1: 1 << 30, -2: 64 << 20}
+"""Bytes by option of glibc's mallopt: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD."""
 
 LIBRARIES = ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 
@@ -38,12 +44,12 @@ def libraries() -> dict[str, str]:
 
 @functools.cache
 def _versions() -> tuple[tuple[str, str], ...]:
-    """Read once a process: each is a file to parse, and whoever asks for evidence asks for them."""
+    """Read once in a process: each version is a file to parse, and every question to the cache names them."""
     return tuple((name, metadata.version(name)) for name in LIBRARIES)
 
 
 def features() -> dict[str, str | int]:
-    """Architecture, the widest instructions that torch's own CPU kernels use, and how many threads they run on."""
+    """The architecture, the widest instructions that torch's own CPU kernels use, and the number of their threads."""
     import torch
 
     return {
@@ -54,40 +60,38 @@ def features() -> dict[str, str | int]:
 
 
 def onednn() -> bool:
-    """Whether oneDNN may be asked; whether torch has it, torch tells."""
+    """Whether oneDNN may be used; whether torch has it is not asked here."""
     return os.environ.get(ONEDNN_VARIABLE) != "0"
 
 
 def bf16() -> str:
-    """Which bf16 instructions oneDNN multiplies with, empty for none; told without torch, on Linux."""
+    """Names of the bf16 instructions that oneDNN may use, separated by spaces. On Linux this does not import torch."""
     limit = (os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA", "")).lower()
     return " ".join(name for name in _processor() if name in _LIMITS.get(limit, _processor())) if onednn() else ""
 
 
 @functools.cache
 def _processor() -> tuple[str, ...]:
-    """The bf16 instructions that the processor has."""
+    """Names of the bf16 instructions that the processor has."""
     try:
         return tuple(sorted(set(_BF16.findall(_PROCESSOR.read_text("utf-8", "replace")))))
-    except OSError:  # not Linux: torch asks the processor itself
-        from torch import cpu
-
-        found = {"amx_bf16": cpu._is_amx_tile_supported(), "avx512_bf16": cpu._is_avx512_bf16_supported()}
-        return tuple(name for name, there in found.items() if there)
+    except OSError:  # not Linux
+        return torch_private.bf16_instructions()
 
 
 @functools.cache
 def keep_memory() -> None:
-    """Lets this process keep the memory that it frees.
+    """Tunes malloc of this process, on glibc: it keeps memory that is freed, unless LORASENT_MALLOC is 0.
 
-    glibc hands large blocks back to the system at once; a product's result then costs more in page faults than in arithmetic.
+    By default glibc returns large blocks to the system at once; page faults then cost a matrix product more time than arithmetic.
     """
-    for option, value in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 1 << 30), (_TOP_PAD, 64 << 20)):
-        _glibc("mallopt", option, value)
+    if os.environ.get(MALLOC_VARIABLE) != "0":
+        for option, value in _MALLOC_OPTIONS.items():
+            _glibc("mallopt", option, value)
 
 
 def release_memory() -> None:
-    """Gives the memory that this process has freed, and kept, back to the system."""
+    """Returns the memory that this process has freed, and kept, to the system, on glibc."""
     _glibc("malloc_trim", 0)
 
 

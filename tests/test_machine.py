@@ -97,10 +97,11 @@ def test_where_no_file_tells_torch_does(monkeypatch, tmp_path):
 
 ASKED = """
 import torch
-from lorasent import machine, packed
+from lorasent import machine
+from lorasent.unpadded import products
 bf16 = bool(machine.bf16())
-if bf16 or not packed.available(torch.device("cpu"), torch.bfloat16):
-    print(bf16, packed.available(torch.device("cpu"), torch.bfloat16))
+if bf16 or not products.available(torch.device("cpu"), torch.bfloat16):
+    print(bf16, products.available(torch.device("cpu"), torch.bfloat16))
 else:
     print("emulated")
 """
@@ -118,7 +119,7 @@ def test_onednn_agrees(limit):
 @pytest.mark.slow
 def test_no_onednn_is_none_for_torch_either():
     """In a process that was told so before it begins: bits would differ between that and what it starts."""
-    code = "import torch; from lorasent import packed; print(torch.backends.mkldnn.enabled)"
+    code = "import torch; from lorasent.unpadded import products; print(torch.backends.mkldnn.enabled)"
     environment = {**os.environ, machine.ONEDNN_VARIABLE: "0"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
@@ -168,6 +169,18 @@ def test_bf16_that_is_asked_for_is_taken_and_said_to_be_emulated_where_it_is(off
     emulated = not (named and products.available(CPU, torch.bfloat16))
     assert (", bf16, emulated: on this machine fp32 is many times as fast\n" in done.stderr) is emulated
     assert json.loads(lorasent("predict", "mine", "good", "--precision", "bf16").stdout)["text"] == "good"
+
+
+@pytest.mark.parametrize(("setting", "calls"), [(None, 3), ("", 3), ("1", 3), ("0", 0)])
+def test_malloc_is_tuned_unless_the_environment_forbids_it(monkeypatch, setting, calls):
+    """LORASENT_MALLOC=0: no option of glibc's malloc is set."""
+    monkeypatch.delenv("LORASENT_MALLOC", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("LORASENT_MALLOC", setting)
+    called = []
+    monkeypatch.setattr(machine, "_glibc", lambda *arguments: called.append(arguments))
+    machine.keep_memory.__wrapped__()
+    assert [name for name, *_ in called] == ["mallopt"] * calls
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")

@@ -2,9 +2,9 @@
 
     y = x W^T + s (x A^T) B^T        dx = dy W + s (dy B) A,   dA = s (dy B)^T x,   dB = s dy^T (x A^T)        (Hu et al. 2021)
 
-W is frozen: it is packed twice, once for either direction, and has no gradient. Tokens lie as in `engine`; of the last layer only
-what the head reads is computed, in both directions. What the model drops (states, attention's weights, what A reads) is dropped
-here as often, by masks of its own.
+W is frozen: it is packed twice, once for each direction, and has no gradient. Tokens lie as in `inference`; of the last layer only
+what the head reads is computed, in both directions. Dropout acts where the model's own does (on states, on attention's weights, on
+the input of A) and with its probabilities, by masks that are drawn here.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,19 +17,20 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch import nn
 from torch.nn import functional
 
-from lorasent import machine
+from lorasent import machine, torch_private
 from lorasent.adapter.encoding import Ids
 from lorasent.unpadded import products
 from lorasent.unpadded.parts import Layer, Parts, parts
 
 ROWS_STEP = 32
-"""Rows come in multiples of it: each new number of rows costs oneDNN a new kernel."""
+"""Row counts are rounded up to a multiple of it, because oneDNN compiles a kernel for every new row count."""
 
 USUAL_ROWS = 1024
+"""Row count for which weights are packed."""
 
 
 class Tuner:
-    """Answers with one model as it is at that moment. `build` says whether a model can be had as one."""
+    """Computes differentiable logits with the model's current weights. See `build`."""
 
     def __init__(self, source: Parts, dtype: torch.dtype) -> None:
         self.parts = source
@@ -39,37 +40,37 @@ class Tuner:
     def logits(self, reviews: Sequence[Ids]) -> torch.Tensor:
         """Logits (B, L) in float32, differentiable in what is trained."""
         lengths, heads = [len(review) for review in reviews], self.parts.heads
-        read, alone = _Beside(lengths, heads), _Beside([1] * len(reviews), heads)
+        whole, first_tokens = _Grid(lengths, heads), _Grid([1] * len(reviews), heads)
         with torch.no_grad():
             states = self.parts.embedded(reviews, rows(sum(lengths))).to(self.dtype)
         for layer in self.layers[:-1]:
-            states = layer.rest(_attend(None, layer.query_key_value(states), read, read, layer.drop_weights), states)
+            states = layer.rest(_attend(None, layer.query_key_value(states), whole, whole, layer.drop_weights), states)
         layer = self.layers[-1]
-        first = states[[start for start, _ in read.spans]]
-        mixed = _attend(layer.query(first), layer.key_value(states), alone, read, layer.drop_weights)
+        first = states[[start for start, _ in whole.spans]]
+        mixed = _attend(layer.query(first), layer.key_value(states), first_tokens, whole, layer.drop_weights)
         return self.parts.head(layer.rest(mixed, first).float())
 
 
 def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
-    """A tuner of a model's LoRA matrices and head; None where anything else asks for the model itself.
+    """A tuner of a model's LoRA matrices and head; None where only the model itself can compute the gradients.
 
-    That is another architecture or device, DoRA, or something that is trained in the embeddings, or whole in a layer.
+    That is so for other architectures, devices and LoRA variants, and where embeddings, or whole weights of a layer, are trained.
     """
     dtype = torch.bfloat16 if bf16 else torch.float32
-    found = parts(model.get_base_model())
-    if found is None or not products.available(next(model.parameters()).device, dtype):
+    source = parts(model.get_base_model())
+    if source is None or not products.available(next(model.parameters()).device, dtype) or torch_private.softmax_backward() is None:
         return None
-    layers = [module for module in model.modules() if isinstance(module, LoraLinear)]
+    lora_layers = [module for module in model.modules() if isinstance(module, LoraLinear)]
     trained = [name for name, value in model.named_parameters() if value.requires_grad]
     inside = any(".embeddings" in name or (".layer." in name and ".lora_" not in name) for name in trained)
-    if inside or any(layer.lora_variant for layer in layers):
+    if inside or any(layer.lora_variant for layer in lora_layers):
         return None
     machine.keep_memory()
-    return Tuner(found, dtype)
+    return Tuner(source, dtype)
 
 
 def rows(tokens: int) -> int:
-    """How many rows a step of so many tokens has."""
+    """The number of rows of a step with this many tokens."""
     return -(-tokens // ROWS_STEP) * ROWS_STEP
 
 
@@ -90,7 +91,7 @@ class _Layer:
         self.drop_weights, self.drop_output, self.drop_outer = layer.drop_weights, layer.drop_output, layer.drop_outer
 
     def rest(self, mixed: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        """What follows attention, (rows, h) -> (rows, h)."""
+        """The part of the layer after attention, (rows, h) -> (rows, h)."""
         states = self._norm(0, _dropped(self.output(mixed), self.drop_output) + states)
         return self._norm(1, _dropped(self.outer(self.activation(self.inner(states))), self.drop_outer) + states)
 
@@ -100,16 +101,15 @@ class _Layer:
 
 
 class _Linear:
-    """Linear layers on the same states, their outputs beside each other, with the LoRA matrices of those that have some."""
+    """Linear layers on the same states, their outputs side by side, with the LoRA matrices of those that have some."""
 
     def __init__(self, modules: Sequence[Any], dtype: torch.dtype) -> None:
         self.dtype = dtype
         frozen = [module.get_base_layer() if isinstance(module, LoraLinear) else module for module in modules]
-        weight = torch.cat([one.weight for one in frozen]).detach().to(dtype)
-        bias = torch.cat([one.bias for one in frozen]).detach().to(dtype)
+        weight, bias = (torch.cat([getattr(layer, name) for layer in frozen]).detach().to(dtype) for name in ("weight", "bias"))
         self.forward = products.pack(weight, bias, USUAL_ROWS)
         self.backward = products.pack(weight.t().contiguous(), None, USUAL_ROWS)
-        ends = np.cumsum([one.out_features for one in frozen]).tolist()
+        ends = np.cumsum([layer.out_features for layer in frozen]).tolist()
         self.lora = [
             (module, name, end - module.out_features, end)
             for module, end in zip(modules, ends, strict=True)
@@ -132,87 +132,88 @@ class _Linear:
         if not any(_probability(drop) for drop in drops):
             return _product(states, torch.cat(downs), up, self)
         low = [_dropped(states, drop) @ down.t() for drop, down in zip(drops, downs, strict=True)]
-        found = _product(states, None, None, self)
-        found[:, self.columns].addmm_(torch.cat(low, dim=1), up.t())
-        return found
+        outputs = _product(states, None, None, self)
+        outputs[:, self.columns].addmm_(torch.cat(low, dim=1), up.t())
+        return outputs
 
 
 class _Product(torch.autograd.Function):
-    """See this module's head. `down` is A (r, in) and `up` is s B, of the columns that LoRA adds to, or both are None."""
+    """The module's formula. `down` is A (r, in) and `up` is s B, for the columns that LoRA adds to; or both are None."""
 
     @staticmethod
     def forward(
         ctx: Any, states: torch.Tensor, down: torch.Tensor | None, up: torch.Tensor | None, linear: _Linear
     ) -> torch.Tensor:
-        found = linear.forward(states)
+        outputs = linear.forward(states)
         ctx.linear = linear
         if down is None or up is None:
-            return found
+            return outputs
         low = states @ down.t()
         ctx.save_for_backward(states, low, down, up)
-        found[:, linear.columns].addmm_(low, up.t())
-        return found
+        outputs[:, linear.columns].addmm_(low, up.t())
+        return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (gradient,) = gradients
-        back = ctx.linear.backward(gradient) if ctx.needs_input_grad[0] else None
+        of_states = ctx.linear.backward(gradient) if ctx.needs_input_grad[0] else None
         if not ctx.saved_tensors:
-            return back, None, None, None
+            return of_states, None, None, None
         states, low, down, up = ctx.saved_tensors
         gradient = gradient[:, ctx.linear.columns]
-        lower = gradient @ up
-        if back is not None:
-            back.addmm_(lower, down)
-        return back, lower.t() @ states, (low.t() @ gradient).t(), None
+        of_low = gradient @ up
+        if of_states is not None:
+            of_states.addmm_(of_low, down)
+        return of_states, of_low.t() @ states, (low.t() @ gradient).t(), None
 
 
 class _Attention(torch.autograd.Function):
-    """Attention of each review by itself: softmax(Q K^T / sqrt(d)) V, whose plain backward pass is the fastest on the CPU.
+    """Attention within each review: softmax(Q K^T / sqrt(d)) V. The plain backward pass is the fastest on the CPU.
 
-    `queries` (B, h) of first tokens, or None where all tokens ask: then queries stand before keys and values in `projected`,
-    (rows, 3 h), else (rows, 2 h).
+    `queries` (B, h) are those of first tokens; `projected` (rows, 2 h) holds keys and values. With None for `queries` every token
+    has one, and they stand before the keys in `projected`, (rows, 3 h).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, queries: torch.Tensor | None, projected: torch.Tensor, asked: "_Beside", read: "_Beside", drop: nn.Module
+        ctx: Any, queries: torch.Tensor | None, projected: torch.Tensor, asking: "_Grid", read: "_Grid", drop: nn.Module
     ) -> torch.Tensor:
         if queries is None:
             query, key, value = read.lay(projected, 3)
         else:
-            (query,), (key, value) = asked.lay(queries, 1), read.lay(projected, 2)
+            (query,), (key, value) = asking.lay(queries, 1), read.lay(projected, 2)
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(1, 2)
         for review, length in zip(scores.chunk(len(read.lengths)), read.lengths, strict=True):
             review[:, :, length:] = -torch.inf
-        share = torch.softmax(scores, -1)
-        kept = _kept(share, drop)
-        ctx.save_for_backward(query, key, value, share, kept)
-        ctx.asked, ctx.read, ctx.rows = asked, read, None if queries is None else len(queries)
-        ctx.read_rows = len(projected)
-        share = share if kept is None else share * kept
-        return asked.back([share @ value], len(projected) if queries is None else len(queries))
+        weights = torch.softmax(scores, -1)
+        kept = _kept(weights, drop)
+        ctx.save_for_backward(query, key, value, weights, kept)
+        ctx.asking, ctx.read = asking, read
+        ctx.query_rows, ctx.read_rows = None if queries is None else len(queries), len(projected)
+        weights = weights if kept is None else weights * kept
+        return asking.back([weights @ value], ctx.query_rows or ctx.read_rows)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, share, kept = ctx.saved_tensors
-        (gradient,) = ctx.asked.lay(gradients[0], 1)
+        query, key, value, weights, kept = ctx.saved_tensors
+        (gradient,) = ctx.asking.lay(gradients[0], 1)
         scale = query.shape[-1] ** -0.5
-        of_share, used = gradient @ value.transpose(1, 2), share
+        of_weights, used = gradient @ value.transpose(1, 2), weights
         if kept is not None:
-            of_share, used = of_share.mul_(kept), share * kept
-        scores = torch._softmax_backward_data(of_share, share, -1, share.dtype)
+            of_weights, used = of_weights.mul_(kept), weights * kept
+        softmax_backward: Any = torch_private.softmax_backward()
+        scores = softmax_backward(of_weights, weights, -1, weights.dtype)
         of_query = scores @ (key * scale)
         others = [scores.transpose(1, 2) @ (query * scale), used.transpose(1, 2) @ gradient]
-        if ctx.rows is None:
+        if ctx.query_rows is None:
             return None, ctx.read.back([of_query, *others], ctx.read_rows), None, None, None
-        return ctx.asked.back([of_query], ctx.rows), ctx.read.back(others, ctx.read_rows), None, None, None
+        return ctx.asking.back([of_query], ctx.query_rows), ctx.read.back(others, ctx.read_rows), None, None, None
 
 
-class _Beside:
-    """Reviews behind each other, (rows, h), laid beside each other, (B x heads, width, h / heads), and back.
+class _Grid:
+    """Takes reviews from a matrix (rows, h), one behind the other, to (B x heads, width, h / heads), side by side, and back.
 
-    The width is a multiple of 16, so that few shapes occur; what is filled up is zero.
+    The width is a multiple of 16, so that few shapes occur; padding is zero.
     """
 
     def __init__(self, lengths: list[int], heads: int) -> None:
@@ -233,27 +234,27 @@ class _Beside:
         """Parts (B x heads, width, h / heads) -> (rows, parts x h)."""
         size = laid[0].shape[-1]
         states = laid[0].new_zeros(rows, len(laid), self.heads, size)
-        for part, one in enumerate(laid):
-            for (start, end), review in zip(self.spans, one.chunk(len(self.lengths)), strict=True):
+        for part, tensor in enumerate(laid):
+            for (start, end), review in zip(self.spans, tensor.chunk(len(self.lengths)), strict=True):
                 states[start:end, part] = review[:, : end - start].transpose(0, 1)
         return states.view(rows, -1)
 
 
 def _probability(drop: nn.Module) -> float:
-    """With which a module drops now."""
+    """The probability with which this module drops an element in its current mode."""
     return drop.p if isinstance(drop, nn.Dropout) and drop.training else 0.0
 
 
 def _dropped(states: torch.Tensor, drop: nn.Module) -> torch.Tensor:
-    """What a module for dropout leaves of states."""
+    """States after dropout by this module."""
     kept = _kept(states, drop)
     return states if kept is None else states * kept
 
 
 def _kept(like: torch.Tensor, drop: nn.Module) -> torch.Tensor | None:
-    """A factor for each element: 0 where it is dropped, else 1 / (1 - p). None where nothing is.
+    """The factor of each element: 0 for a share p, else 1 / (1 - p). None where nothing is dropped.
 
-    Sixteen random bits decide on each, p is rounded to that; torch's own dropout takes five times as long (on an AMD EPYC).
+    An element takes sixteen random bits, and p is rounded to them; torch's own dropout takes five times as long (on an AMD EPYC).
     """
     if not (probability := _probability(drop)):
         return None

@@ -91,7 +91,13 @@ FAULTS = (
         "(None, read)",
         ENGINE,
     ),
-    Fault("few rows are computed in a shape of their own", "unpadded/inference.py", "if self.invariant:", "if False:", ENGINE),
+    Fault(
+        "few rows are computed in a shape of their own",
+        "unpadded/inference.py",
+        "if self.invariant and needed <= ROWS:",
+        "if False:",
+        ENGINE,
+    ),
     Fault(
         "short reviews lie among longer ones",
         "scoring/scorer.py",

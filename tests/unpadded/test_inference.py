@@ -70,7 +70,7 @@ def test_the_engine_answers_as_the_model(trained, name, variant):
 @pytest.mark.parametrize("tile", [8, 16])
 def test_the_engine_answers_as_the_model_on_every_machine(trained, monkeypatch, tile):
     """Rows and keys in eights or in sixteens, whichever suits the machine: the model's logits, alone and together."""
-    monkeypatch.setattr(engine, "TILE", tile)
+    monkeypatch.setattr(products, "tile", lambda: tile)
     model, encoder = trained("bert")
     scorer, expected = Scorer(model, encoder, LABELS), answer(model, encoder, TEXTS)
     assert engine.build(model, bf16=False, invariant=False)._rows(3, 3) == tile
@@ -162,8 +162,8 @@ def test_the_shape_of_an_invariant_answer_follows_from_the_reviews_own_length(tr
     for longest in (1, engine.SHORT, engine.SHORT + 1, 512):
         room = engine.capacity(longest, invariant=True)
         assert room + engine.SPARE == (engine.SHORT_ROWS if longest <= engine.SHORT else engine.ROWS)
-        assert {fixed._rows(needed, longest) for needed in range(longest, room + engine.TILE)} == {room + engine.SPARE}
-    assert free._rows(3, 3) == engine.TILE
+        assert {fixed._rows(needed, longest) for needed in range(longest, room + products.tile())} == {room + engine.SPARE}
+    assert free._rows(3, 3) == products.tile()
 
 
 @given(st.lists(st.integers(1, 512), max_size=200), st.booleans())
