@@ -1,15 +1,14 @@
-"""adapter x texts -> logits, cached by content: the same question is never computed twice.
+"""A subject's answers to texts: logits and lengths.
 
-A subject is what can be asked: an adapter's directory, which answers any texts, or a file that `lorasent record` wrote, which
-answers the texts that it was recorded on, also where its adapter, its machine or its libraries are gone. Answers live in the
-cache folder under the hash of everything that they follow from. Asking for what is cached does not import torch.
+A live subject is an adapter's directory: it answers any texts, out of the cache where it has answered them before. A recorded
+subject is a file that `lorasent record` wrote: it answers the texts that it was recorded on, also where its adapter, its machine or
+its libraries are gone. Cached answers are found without importing torch.
 """
 
 import contextlib
 import functools
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,31 +17,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from lorasent import files, hub, machine
+from lorasent import hub, machine
 from lorasent.adapter import manifest, snapshot
 from lorasent.adapter.base import find
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.errors import AdapterError, AnswersError, BaseModelError, EvidenceError, foreign
+from lorasent.scoring import cache
 from lorasent.text import shown
 
 if TYPE_CHECKING:
     from lorasent.scoring.scorer import Precision, Scorer
 
-SCHEMA = "3"
-"""Another one wherever the same question would be answered in other bits."""
-
-CACHE_VARIABLE = "LORASENT_CACHE"
-"""Environment variable with the cache folder; empty: nothing is cached."""
-
 
 @dataclass(frozen=True)
 class Answers:
-    """What a subject answers to N texts: `logits` (N, L) in float32, `lengths` (N,) in tokens before anything is cut.
+    """A subject's answers to N texts: `logits` (N, L) in float32, `lengths` (N,) in tokens before truncation.
 
-    Raises AnswersError where logits are not finite: the largest of them would be the first label, whatever was asked.
+    Raises AnswersError where logits are not finite: argmax would take them for an answer.
     """
 
     logits: NDArray[np.float32]
@@ -53,7 +45,7 @@ class Answers:
             raise AnswersError(f"answers to {count} of {len(self.logits)} texts are not finite numbers")
 
 
-def _named(subject: "Subject", logits: NDArray[np.float32], lengths: NDArray[np.int64]) -> Answers:
+def _named(subject: "Subject", logits: NDArray[Any], lengths: NDArray[Any]) -> Answers:
     """A subject's answers. Raises AnswersError that names it."""
     try:
         return Answers(logits, lengths)
@@ -64,7 +56,7 @@ def _named(subject: "Subject", logits: NDArray[np.float32], lengths: NDArray[np.
 
 
 class LiveSubject:
-    """An adapter's directory. Its model is loaded, and proved by its manifest, when a question is not in the cache."""
+    """An adapter's directory. Its model is loaded, and verified by its manifest, when an answer is not in the cache."""
 
     def __init__(self, path: Path | Snapshot, precision: "Precision" = "fp32") -> None:
         self.snapshot = snapshot.of(path)
@@ -83,74 +75,75 @@ class LiveSubject:
 
     @functools.cached_property
     def scorer(self) -> "Scorer":
-        """The adapter in memory. What it answers to a text does not depend on the texts beside it."""
+        """The adapter in memory. Its answer to a text does not depend on the texts beside it."""
         from lorasent.scoring.scorer import load
 
         return load(self.snapshot, self.precision, invariant=True)
 
     @functools.cached_property
     def quick(self) -> "Scorer":
-        """The same as its users load it, whose time is theirs: keeping neighbours apart costs rows that hold no token."""
+        """The adapter as its users load it, to measure their time: invariant answers cost rows that hold no token."""
         from lorasent.scoring.scorer import Scorer
 
         return Scorer(self.scorer.model, self.scorer.encoder, self.labels, self.precision)
 
     def answer(self, texts: Sequence[str]) -> Answers:
-        """The answers to `texts`, in their order, out of the cache where they are."""
-        # What "auto" is depends on the machine, and machines may share a cache.
+        """The answers to `texts`, in their order; out of the cache where it has them."""
+        # What "auto" means depends on the machine, and machines may share a cache.
         precision = f"auto: {machine.bf16()}" if self.precision == "auto" else self.precision
-        asked = {"texts": texts_sha256(texts), "precision": precision, **self._who}
-        path, shapes = cached(asked), {"logits": (len(texts), len(self.labels)), "lengths": (len(texts),)}
-        if (known := _known(path, asked)) is not None and {name: one.shape for name, one in known[0].items()} == shapes:
-            return _named(self, known[0]["logits"].astype(np.float32), known[0]["lengths"].astype(np.int64))
+        question = {"texts": texts_sha256(texts), "precision": precision, **self._origin}
+        shapes = {"logits": (len(texts), len(self.labels)), "lengths": (len(texts),)}
+        if cached := cache.find(question):
+            arrays, _ = cached
+            if {name: array.shape for name, array in arrays.items()} == shapes:
+                return _named(self, arrays["logits"].astype(np.float32), arrays["lengths"].astype(np.int64))
         answers = _named(self, self.scorer.logits(texts), self.scorer.encoder.lengths(texts))
-        _keep(path, {"logits": answers.logits, "lengths": answers.lengths}, asked)
+        cache.keep(question, {"logits": answers.logits, "lengths": answers.lengths})
         return answers
 
     def remember(self, name: str, compute: Any) -> Any:
-        """What `compute` says (JSON) of this adapter under these libraries, out of the cache where it is."""
-        asked = {"fact": name, **self._who}
-        path = cached(asked)
-        if (known := _known(path, asked)) is not None:
+        """The result of `compute` (JSON), a fact about this adapter under these libraries; out of the cache where it has it."""
+        question = {"fact": name, **self._origin}
+        if cached := cache.find(question):
             with contextlib.suppress(KeyError, ValueError):
-                return json.loads(known[1]["answer"])
+                return json.loads(cached[1]["answer"])
         fact = compute()
-        _keep(path, {"nothing": np.zeros(0)}, {**asked, "answer": json.dumps(fact)})
+        cache.keep(question, {"nothing": np.zeros(0)}, answer=json.dumps(fact))
         return fact
 
     @property
-    def _who(self) -> dict[str, Any]:
-        """What an answer follows from beside the question: the base's weights are pinned, its other files may be edited."""
+    def _origin(self) -> dict[str, Any]:
+        """What an answer depends on beside the question. The base's weights are pinned, its other files may be edited."""
         pinned, edited = self.manifest["base"], {}
-        with contextlib.suppress(BaseModelError), hub.offline():  # whoever needs the base says that it is not here
+        with contextlib.suppress(BaseModelError), hub.offline():  # a missing base is an error where it is needed
             base = find(pinned["name"], pinned["revision"], pinned["sha256"], self.path.absolute().parent)
             edited = {"base": base.content}
         return {"identity": self.identity, "libraries": self.libraries, **edited}
 
 
 class RecordedSubject:
-    """A file of recorded answers, held as a whole to what `record` writes when it is opened. Raises EvidenceError."""
+    """A file of recorded answers. All of it is checked when it is opened. Raises EvidenceError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
-        self.tensors, said = _read(path)
+        self.tensors, metadata = cache.read(path)
         try:
-            self.identity: str = said["identity"]
-            self.labels: tuple[str, ...] = tuple(json.loads(said["labels"]))
-            self.manifest: Mapping[str, Any] = dict(json.loads(said["manifest"]))
-            self.libraries: Mapping[str, str] = dict(json.loads(said["libraries"]))
-            self.precision: str = said["precision"]
-            whole = self._is_whole()
+            self.identity: str = metadata["identity"]
+            self.labels: tuple[str, ...] = tuple(json.loads(metadata["labels"]))
+            self.manifest: Mapping[str, Any] = dict(json.loads(metadata["manifest"]))
+            self.libraries: Mapping[str, str] = dict(json.loads(metadata["libraries"]))
+            self.precision: str = metadata["precision"]
+            valid = self._is_valid()
         except (KeyError, ValueError, TypeError, RecursionError):
-            whole = False
-        if not whole:
+            valid = False
+        if not valid:
             raise EvidenceError(f"{path}: not recorded evidence; lorasent record writes it")
         for name in self.tensors:
             self._check(name.partition(".")[0])
 
-    def _is_whole(self) -> bool:
-        """Whether what stands beside the answers is what an adapter says of itself."""
+    def _is_valid(self) -> bool:
+        """Whether the metadata is of the form that `record` writes."""
         tables = (self.manifest.get("recipe"), self.manifest.get("base"))
         names = [*self.labels, *self.libraries, *self.libraries.values()]
         return (
@@ -161,58 +154,51 @@ class RecordedSubject:
         )
 
     def _check(self, key: str) -> None:
-        """Raises EvidenceError unless the answers to one list of texts, by its hash, are logits for each label and lengths."""
+        """Raises EvidenceError unless the answers under this hash are finite logits for each label, and lengths."""
         logits, lengths = (self.tensors.get(f"{key}.{part}") for part in ("logits", "lengths"))
-        where = f"{self.path}: recorded answers {shown(key, 12)}"
-        if logits is None or lengths is None or not HASH.fullmatch(key):
-            raise EvidenceError(f"{where}: expected logits and lengths under the texts' hash; record it anew (lorasent record)")
-        found, needed = (
-            f"{kinds[0]} {shapes[0]} and {kinds[1]} {shapes[1]}"
-            for kinds, shapes in (
-                ((logits.dtype, lengths.dtype), (logits.shape, lengths.shape)),
-                (("float32", "int64"), ((lengths.size, len(self.labels)), (lengths.size,))),
-            )
-        )
-        if found != needed:
-            raise EvidenceError(f"{where}: logits and lengths are {found}, required are {needed}; record it anew (lorasent record)")
+        where, advice = f"{self.path}: recorded answers {shown(key, 12)}", "record it again (lorasent record)"
+        if logits is None or lengths is None or not re.fullmatch("[0-9a-f]{64}", key):
+            raise EvidenceError(f"{where}: expected logits and lengths under the sha256 of the texts; {advice}")
+        found = f"{logits.dtype} {logits.shape} and {lengths.dtype} {lengths.shape}"
+        required = f"float32 {(lengths.size, len(self.labels))} and int64 {(lengths.size,)}"
+        if found != required:
+            raise EvidenceError(f"{where}: logits and lengths are {found}, required are {required}; {advice}")
         if not np.isfinite(logits).all() or (lengths < 0).any():
-            raise EvidenceError(f"{where}: hold logits that are not finite, or lengths below 0; record it anew (lorasent record)")
+            raise EvidenceError(f"{where}: hold logits that are not finite, or lengths below 0; {advice}")
 
     def answer(self, texts: Sequence[str]) -> Answers:
         """The recorded answers to `texts`. Raises EvidenceError if they were not recorded."""
         key = texts_sha256(texts)
-        if f"{key}.logits" not in self.tensors:
-            raise EvidenceError(
-                f"{self.path}: holds no answers to these {len(texts)} texts: record it anew, on the policy's data (lorasent record)"
-            )
-        if len(self.tensors[f"{key}.lengths"]) != len(texts):
-            held = len(self.tensors[f"{key}.lengths"])
-            raise EvidenceError(f"{self.path}: holds {held} answers to these {len(texts)} texts: record it anew (lorasent record)")
-        return _named(self, self.tensors[f"{key}.logits"], self.tensors[f"{key}.lengths"])
+        logits, lengths = (self.tensors.get(f"{key}.{part}") for part in ("logits", "lengths"))
+        if logits is None or lengths is None:
+            message = f"holds no answers to these {len(texts)} texts: record it again, on the policy's data (lorasent record)"
+            raise EvidenceError(f"{self.path}: {message}")
+        if len(lengths) != len(texts):
+            message = f"holds {len(lengths)} answers to these {len(texts)} texts: record it again (lorasent record)"
+            raise EvidenceError(f"{self.path}: {message}")
+        return _named(self, logits, lengths)
 
-
-HASH = re.compile("[0-9a-f]{64}")
 
 Subject = LiveSubject | RecordedSubject
-"""Whom the gate asks. `identity` is a hash of everything that its answers follow from."""
+"""What the gate asks for answers. `identity` is a hash of everything that its answers depend on."""
 
 
 def subject(path: str | Path, precision: "Precision" = "fp32") -> Subject:
-    """The subject at a path: an adapter's directory, or a file of evidence, recorded in that precision or EvidenceError."""
+    """The subject at a path: an adapter's directory, or recorded evidence. Raises EvidenceError for evidence in other precision."""
     path = Path(path)
     if not path.is_file():
         return LiveSubject(path, precision)
-    found = RecordedSubject(path)
-    if found.precision != precision:
+    recorded = RecordedSubject(path)
+    if recorded.precision != precision:
         raise EvidenceError(
-            f"{path}: was recorded in precision {found.precision}, {precision} is asked for: record it anew (lorasent record), or "
-            f"say data.precision = {found.precision!r} in the policy"
+            f"{path}: recorded in precision {recorded.precision}, but precision {precision} is required: record it again (lorasent "
+            f"record), or set data.precision = {recorded.precision!r} in the policy"
         )
-    return found
+    return recorded
 
 
 def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> None:
-    """Writes a subject's answers to lists of texts, with what they were made by, to a file that serves as a baseline elsewhere.
+    """Writes a subject's answers to lists of texts to a file, with their origin: the file serves as a baseline elsewhere.
 
     Raises AnswersError, and writes nothing, where an answer is not finite.
     """
@@ -220,7 +206,7 @@ def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> 
     for texts in questions:
         answers, key = live.answer(texts), texts_sha256(texts)
         tensors |= {f"{key}.logits": answers.logits, f"{key}.lengths": answers.lengths}
-    said = {
+    metadata = {
         "identity": live.identity,
         "labels": list(live.labels),
         "manifest": live.manifest,
@@ -228,7 +214,7 @@ def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> 
         "libraries": live.libraries,
         "machine": machine.features(),
     }
-    _write(out, tensors, said)
+    cache.write(out, tensors, metadata)
 
 
 def texts_sha256(texts: Sequence[str]) -> str:
@@ -237,54 +223,3 @@ def texts_sha256(texts: Sequence[str]) -> str:
     for text in texts:
         digest.update(json.dumps(text).encode())
     return digest.hexdigest()
-
-
-def cached(question: Mapping[str, Any]) -> Path | None:
-    """Where the answer to a question lies or will lie, or None where nothing is cached: not wanted, or no home to be found."""
-    named = os.environ.get(CACHE_VARIABLE, str(Path("~", ".cache", "lorasent")))
-    try:
-        folder = Path(named).expanduser()
-    except RuntimeError:
-        return None
-    if not named:
-        return None
-    key = hashlib.sha256(files.canonical({"schema": SCHEMA, **question}).encode()).hexdigest()
-    return folder / "evidence" / key[:2] / f"{key}.safetensors"
-
-
-def _known(path: Path | None, question: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, str]] | None:
-    """What the cache holds there, if that answers the question; anything else is none, and is written anew."""
-    try:
-        if path is None or not path.is_file():
-            return None
-        tensors, said = _read(path)
-    except (EvidenceError, OSError):
-        return None
-    return (tensors, said) if _written(question).items() <= said.items() else None
-
-
-def _keep(path: Path | None, tensors: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) -> None:
-    """Puts an answer into the cache, if that can be written: a verdict does not hang on it."""
-    if path is not None:
-        with contextlib.suppress(OSError):
-            if not path.is_file():
-                path.unlink(missing_ok=True)  # a FIFO would be written in place, and wait for its reader
-            _write(path, tensors, said)
-
-
-def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    try:
-        with safe_open(path, framework="np") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError) as error:
-        # NumPy lacks some of the types that such a file may hold, and some shapes.
-        raise EvidenceError(f"{path}: not evidence that can be read: {error}") from None
-
-
-def _write(path: Path, tensors: Mapping[str, NDArray[Any]], said: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(path, [save(dict(tensors), _written(said))])
-
-
-def _written(said: Mapping[str, Any]) -> dict[str, str]:
-    return {key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in said.items()}

@@ -187,7 +187,7 @@ def test_evidence_that_lacks_answers_is_invalid(lorasent, small_adapter, tmp_pat
     case = {"id": "1", "capability": "one", "kind": "minimum", "texts": ["another"], "expect": "Positive"}
     (tmp_path / "case.jsonl").write_text(json.dumps(case))
     evidence.record(live, [["a film"]], tmp_path / "record")
-    missing = "record: holds no answers to these {} texts: record it anew, on the policy's data (lorasent record)"
+    missing = "record: holds no answers to these {} texts: record it again, on the policy's data (lorasent record)"
     for policy, message in {
         '[quality]\n[data]\ntest = "embedded:test"\nsample = 20': missing.format(20),
         '[behaviour]\ncases = "case.jsonl"': missing.format(1),

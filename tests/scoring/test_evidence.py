@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from lorasent import files, machine
+from lorasent import machine
 from lorasent.adapter import manifest
 from lorasent.errors import AnswersError, EvidenceError
-from lorasent.scoring import evidence
+from lorasent.scoring import cache, evidence
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject
 
 SAID = {
@@ -29,7 +28,7 @@ SAID = {
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     """A cache of the test's own."""
     monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
@@ -96,7 +95,7 @@ def test_an_answer_lies_under_everything_that_it_follows_from(adapter):
         "precision": "bf16",
         "libraries": machine.libraries(),
     }
-    said = metadata(evidence.cached(asked))
+    said = metadata(cache.place(asked))
     assert {**said, "libraries": json.loads(said["libraries"])} == asked
 
 
@@ -112,7 +111,7 @@ def test_another_question_is_computed(adapter):
     assert len(subject.scorer.asked) == 6
 
 
-def test_without_a_folder_nothing_is_kept(adapter, cache, monkeypatch):
+def test_without_a_folder_nothing_is_kept(adapter, folder, monkeypatch):
     """The same question is computed again."""
     monkeypatch.setenv("LORASENT_CACHE", "")
     subject = live(adapter)
@@ -120,7 +119,7 @@ def test_without_a_folder_nothing_is_kept(adapter, cache, monkeypatch):
         assert subject.answer(["good"]).lengths.tolist() == [6]
         assert subject.remember("fact", lambda: subject.scorer.asked.append("fact") or [1.5]) == [1.5]
     assert subject.scorer.asked == [["good"], "fact", ["good"], "fact"]
-    assert not cache.exists()
+    assert not folder.exists()
 
 
 def test_a_fact_is_computed_once(adapter):
@@ -131,18 +130,8 @@ def test_a_fact_is_computed_once(adapter):
     assert computed == [1]
     assert subject.remember("two", lambda: "other") == "other"
     asked = {"identity": subject.identity, "fact": "one", "libraries": machine.libraries()}
-    said = metadata(evidence.cached(asked))
+    said = metadata(cache.place(asked))
     assert {**said, "libraries": json.loads(said["libraries"])} == {**asked, "answer": '{"a": [1.5, null]}'}
-
-
-def test_the_cache_lies_in_the_users_home(monkeypatch, tmp_path):
-    """Unless the environment names another folder; under the question's hash, beside others of its first two digits."""
-    key = hashlib.sha256(files.canonical({"schema": "3", "a": 1}).encode()).hexdigest()
-    rest = Path("evidence") / key[:2] / f"{key}.safetensors"
-    assert evidence.cached({"a": 1}) == tmp_path / "cache" / rest
-    monkeypatch.delenv("LORASENT_CACHE")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert evidence.cached({"a": 1}) == tmp_path / "home" / ".cache" / "lorasent" / rest
 
 
 def test_texts_are_hashed_in_their_order_and_kept_apart():
@@ -174,8 +163,8 @@ def test_a_record_is_of_one_precision(adapter, tmp_path):
     evidence.record(live(adapter, "bf16"), [["good"]], tmp_path / "record")
     assert evidence.subject(tmp_path / "record", "bf16").precision == "bf16"
     message = (
-        f"{tmp_path / 'record'}: was recorded in precision bf16, fp32 is asked for: record it anew (lorasent record), or say "
-        "data.precision = 'bf16' in the policy"
+        f"{tmp_path / 'record'}: recorded in precision bf16, but precision fp32 is required: record it again (lorasent record), "
+        "or set data.precision = 'bf16' in the policy"
     )
     with pytest.raises(EvidenceError) as refused:
         evidence.subject(tmp_path / "record", "fp32")
@@ -197,7 +186,7 @@ def test_a_record_does_not_answer_other_texts(adapter, tmp_path):
     with pytest.raises(EvidenceError) as refused:
         RecordedSubject(tmp_path / "record").answer(["bad", "good"])
     assert str(refused.value) == (
-        f"{tmp_path / 'record'}: holds no answers to these 2 texts: record it anew, on the policy's data (lorasent record)"
+        f"{tmp_path / 'record'}: holds no answers to these 2 texts: record it again, on the policy's data (lorasent record)"
     )
 
 
@@ -304,12 +293,12 @@ def test_answers_that_are_not_finite_are_not_recorded(adapter, tmp_path):
     assert not (tmp_path / "record").exists()
 
 
-def test_a_damaged_cache_is_none(adapter, cache):
+def test_a_damaged_cache_is_none(adapter, folder):
     """What cannot be read is computed, and kept anew."""
     first, again = live(adapter), live(adapter)
     first.answer(["good"])
     first.remember("fact", lambda: 7)
-    for path in cache.rglob("*.safetensors"):
+    for path in folder.rglob("*.safetensors"):
         path.write_bytes(b"")
     assert again.answer(["good"]).lengths.tolist() == [6]
     assert again.remember("fact", lambda: 8) == 8
@@ -339,20 +328,13 @@ def test_without_a_home_nothing_is_kept(adapter, monkeypatch):
     monkeypatch.delenv("LORASENT_CACHE")
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
-    assert evidence.cached({"a": 1}) is None
+    assert cache.place({"a": 1}) is None
     assert live(adapter).answer(["good"]).lengths.tolist() == [6]
 
 
-def test_a_cache_may_lie_in_the_home(tmp_path, monkeypatch):
-    """As it is written where no shell reads it."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("LORASENT_CACHE", "~/mine")
-    assert evidence.cached({"a": 1}).is_relative_to(tmp_path / "mine")
-
-
-def entries(cache):
+def entries(folder):
     """The files of a cache."""
-    return list(cache.rglob("*.safetensors"))
+    return list(folder.rglob("*.safetensors"))
 
 
 STRANGE = {
@@ -372,22 +354,22 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-def test_what_does_not_answer_the_question_is_no_answer(adapter, cache, strange):
+def test_what_does_not_answer_the_question_is_no_answer(adapter, folder, strange):
     """Whatever lies in the cache under the question's name: it is computed, and nothing hangs."""
     live(adapter).answer(["a", "b"])
-    (other,) = entries(cache)
+    (other,) = entries(folder)
     live(adapter).answer(["good", "a"])
-    (path,) = set(entries(cache)) - {other}
+    (path,) = set(entries(folder)) - {other}
     STRANGE[strange](path, other)
     for _ in range(2):
         assert live(adapter).answer(["good", "a"]).logits.tolist() == [[4, -4], [1, -1]]
 
 
 @pytest.mark.parametrize("said", [{"answer": "{"}, {}, {"fact": "another", "answer": "7"}], ids=["broken", "none", "another"])
-def test_a_fact_that_is_none_is_computed(adapter, cache, said):
+def test_a_fact_that_is_none_is_computed(adapter, folder, said):
     """Broken JSON, none, or the answer to another question."""
     live(adapter).remember("fact", lambda: 5)
-    (path,) = entries(cache)
+    (path,) = entries(folder)
     kept = {key: value for key, value in metadata(path).items() if key != "answer"}
     save_file({"nothing": np.zeros(0)}, path, kept | said)
     assert live(adapter).remember("fact", lambda: 8) == 8
@@ -411,7 +393,7 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path):
     """Whatever is in it, and where there is none."""
     (tmp_path / "record").write_text("broken")
     for name in ("record", "none"):
-        with pytest.raises(EvidenceError, match=rf"^{tmp_path / name}: not evidence that can be read: \w"):
+        with pytest.raises(EvidenceError, match=rf"^{tmp_path / name}: cannot be read as recorded evidence: \w"):
             RecordedSubject(tmp_path / name)
 
 
