@@ -225,7 +225,6 @@ def _save_peft(model: PeftModel, base: BaseCheckpoint, path: Path) -> None:
 
 def _card(recipe: Recipe, base: BaseCheckpoint, manifest: Mapping[str, Any]) -> str:
     lora, best = recipe.lora, manifest.get("best")
-    kind = ("rank-stabilised " if lora.use_rslora else "") + ("DoRA" if lora.use_dora else "LoRA")
     scores = f"Validation accuracy {best['accuracy']:.4f} (epoch {best['epoch']})." if best else ""
     return f"""---
 base_model: {base.name}
@@ -234,7 +233,7 @@ pipeline_tag: text-classification
 ---
 # Sentiment adapter on {base.name}
 
-{kind} r={lora.r}, alpha={lora.alpha}, trained on {recipe.data.train} with lorasent {manifest["libraries"]["lorasent"]}.
+{lora.method} r={lora.r}, alpha={lora.alpha}, trained on {recipe.data.train} with lorasent {manifest["libraries"]["lorasent"]}.
 Labels: {", ".join(recipe.base.labels)}. At most {recipe.encoding.max_length} tokens, cut on the {recipe.encoding.truncation_side}.
 {scores}
 

@@ -29,7 +29,7 @@ MOST_TIMES = 1000
 """A ratio of costs beyond which a limit limits nothing."""
 
 
-class Section(settings.Section):
+class Section(settings.Table):
     """A table of a policy: no limit is infinite, or no number."""
 
     model_config = ConfigDict(allow_inf_nan=False)

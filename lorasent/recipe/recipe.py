@@ -1,7 +1,7 @@
 """The recipe: everything that determines a training run, as a validated TOML file.
 
-A recipe is read once, checked whole, and never changes afterwards. `fingerprint` is the sha256 of its canonical JSON: two
-runs with the same fingerprint were asked to do the same thing.
+A recipe is immutable. `fingerprint` is the sha256 of its canonical JSON: runs with the same fingerprint had the same settings.
+A key that is absent is not in the JSON, so a new optional key changes no fingerprint.
 """
 
 import hashlib
@@ -12,57 +12,57 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from lorasent import files
 from lorasent.errors import RecipeError
 from lorasent.recipe import settings
-from lorasent.recipe.settings import Section
+from lorasent.recipe.settings import Table
 from lorasent.text import decode, shown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Flag = Annotated[bool | None, AfterValidator(lambda on: on or None)]
+"""A setting that is on or absent: off becomes absent."""
+
+VARIANTS = ("use_rslora", "use_dora")
+"""Keys of `Lora` that switch a variant of LoRA on, each named as PEFT's option."""
 
 
-class Base(Section):
-    """The frozen encoder, and the labels that the head on top of it tells apart (id = position)."""
+class Base(Table):
+    """The frozen encoder, and the labels that the head on top of it distinguishes (id = position)."""
 
     model: Annotated[str, Field(min_length=1)]
     revision: Annotated[str, Field(min_length=1)] | None = None
     labels: Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
     dropout: Fraction | None = None
-    """Probability of every dropout of the base (hidden states and attention); absent = what the base's configuration says."""
+    """Probability of every dropout of the base (hidden states and attention); absent = as in the base's configuration."""
 
     @field_validator("labels")
     @classmethod
     def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         if len({label.casefold() for label in labels}) < len(labels):
-            raise ValueError("labels must differ, whatever their case")
+            raise ValueError("labels must differ in more than case")
         if any(label.isdigit() for label in labels):
             raise ValueError("labels must be names: a number in the data is the id of a label")
         return labels
 
 
-class Data(Section):
-    """Where the labelled reviews come from; `sample` reviews of each split, balanced over the labels."""
+class Data(Table):
+    """Where the labelled reviews come from. `sample` reviews of each split are used, balanced over the labels; absent = all."""
 
     train: str
     validation: str
     sample: Annotated[int, Field(ge=2)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the sample, apart from training's: retraining with another seed must see the same reviews."""
+    """Seed of the sample. It is not training's seed: a retraining with another seed must see the same reviews."""
     text_column: str | None = None
     label_column: str | None = None
-    skip_empty: bool | None = None
-    """Whether reviews without a text are left out; else they are an error."""
-
-    @field_validator("skip_empty")
-    @classmethod
-    def _off_is_absent(cls, asked: bool | None) -> bool | None:
-        return asked or None
+    skip_empty: Flag = None
+    """Whether reviews without a text are left out; otherwise they are an error."""
 
 
-class Encoding(Section):
+class Encoding(Table):
     """How a review becomes token ids."""
 
     max_length: Annotated[int, Field(ge=4)] = 512
@@ -70,90 +70,92 @@ class Encoding(Section):
     add_prefix_space: bool = True
 
 
-class Lora(Section):
+class Lora(Table):
     """Low-rank adaptation, as PEFT's LoraConfig names it."""
 
     r: Annotated[int, Field(ge=1)]
     alpha: Annotated[int, Field(ge=1)]
     dropout: Fraction = 0.0
     target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
-    """Module names; "query" means the query projection whatever the architecture calls it (with key and
-    value where they are one layer: ModernBERT, GPT-2), "all-linear" every linear layer."""
-    use_rslora: bool | None = None
-    """Rank-stabilised: scaled by alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023)."""
-    use_dora: bool | None = None
-    """Weights in directions, which LoRA moves, and magnitudes, which are trained beside it (Liu et al. 2024)."""
+    """Module names. "query" is the query projection of any architecture (together with key and value where
+    these are one layer: ModernBERT, GPT-2), "all-linear" every linear layer."""
+    use_rslora: Flag = None
+    """Rank-stabilised LoRA: scaled by alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023)."""
+    use_dora: Flag = None
+    """DoRA: LoRA changes the direction of each weight, and its magnitude is trained separately (Liu et al. 2024)."""
     lora_plus_ratio: Annotated[float, Field(ge=1, le=1000)] | None = None
-    """LoRA+: B's learning rate over A's, which is training.learning_rate (Hayou et al. 2024); absent = 1."""
+    """LoRA+: ratio of B's learning rate to A's, which is training.learning_rate (Hayou et al. 2024); absent = 1."""
 
-    @field_validator("use_rslora", "use_dora")
-    @classmethod
-    def _off_is_absent(cls, asked: bool | None) -> bool | None:
-        return asked or None
+    @property
+    def variants(self) -> dict[str, bool]:
+        """PEFT's options of the variants, on or off."""
+        return {option: bool(getattr(self, option)) for option in VARIANTS}
+
+    @property
+    def method(self) -> str:
+        """The name of the method, such as "rank-stabilised LoRA"."""
+        return ("rank-stabilised " if self.use_rslora else "") + ("DoRA" if self.use_dora else "LoRA")
 
 
-class Training(Section):
-    """AdamW, a learning rate that decays after `warmup` (a fraction of the steps), gradients clipped to norm 1."""
+class Training(Table):
+    """AdamW; the learning rate rises during `warmup` (a fraction of the steps), then decays; gradients are clipped to norm 1."""
 
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Fraction = 0.0
-    schedule: Literal["linear", "cosine", "constant"] | None = None
-    """How the learning rate goes on after the warmup: down to 0 along a line or half a cosine, or as it is. Absent = linear."""
+    schedule: Annotated[
+        Literal["linear", "cosine", "constant"] | None, AfterValidator(lambda name: None if name == "linear" else name)
+    ] = None
+    """The learning rate after the warmup: it decays to 0 linearly or as half a cosine, or is constant. Absent = linear."""
     label_smoothing: Fraction = 0.0
-    """Share of each label's weight that is spread over all labels, in the training loss only."""
+    """Share of each label's weight that is spread over all labels, in the training loss alone."""
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
     """Epochs without an improvement after which training stops; absent = off."""
     early_stopping_min_improvement: Annotated[float, Field(ge=0)] | None = None
-    """Nats; an epoch is an improvement if it lowers the lowest validation loss so far by more than this. Absent = 0."""
+    """Nats by which an epoch must lower the lowest validation loss so far to count as an improvement. Absent = 0."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay, a step, of a moving average of what is trained: it is what is evaluated and kept. Absent = the weights as they are."""
+    """Decay per step of the weights' moving average, which is evaluated and kept in place of the weights. Absent = no average."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
-    @field_validator("schedule")
-    @classmethod
-    def _linear_is_absent(cls, asked: str | None) -> str | None:
-        return None if asked == "linear" else asked
-
     @field_validator("early_stopping_min_improvement")
     @classmethod
-    def _of_early_stopping(cls, least: float | None, so_far: ValidationInfo) -> float | None:
-        if least is not None and so_far.data.get("early_stopping_patience", 0) is None:
-            raise ValueError("absent, or stand beside early_stopping_patience: without it nothing stops early")
-        return least
+    def _needs_patience(cls, improvement: float | None, validated: ValidationInfo) -> float | None:
+        if improvement is not None and validated.data.get("early_stopping_patience", 0) is None:
+            raise ValueError("absent, or used with early_stopping_patience: without patience nothing stops early")
+        return improvement
 
 
-class Augmentation(Section):
-    """How training reviews are changed without changing their labels; `augmentation` has the ways. A way at 0 is off.
+class Augmentation(Table):
+    """How training reviews are changed without changing their labels: `augmentation.ways` has the ways. A way at 0 is off.
 
-    In each epoch a training review is changed with probability `share`, in all ways that are on, drawn anew from the run's seed.
+    In each epoch each training review is changed with probability `share`, in all ways that are on, drawn anew from the run's seed.
     """
 
-    share: Share = 0.5
+    share: Probability = 0.5
     window: Annotated[int, Field(ge=0)] = 0
-    """Of reviews longer than so many words the ending is kept, at least so many, from the beginning of a sentence on."""
-    sentence_dropout: Share = 0.0
-    """Probability that a sentence goes which takes no side and is not of the ending."""
-    synonyms: Share = 0.0
-    """Probability that a word gives its place to a synonym, if it has one and is not denied."""
-    typos: Share = 0.0
+    """Words. A review with more keeps its ending: at least this many, from the beginning of a sentence."""
+    sentence_dropout: Probability = 0.0
+    """Probability that a sentence is dropped, if it has no opinion and is not part of the ending."""
+    synonyms: Probability = 0.0
+    """Probability that a word is replaced by a synonym, if it has one and is not negated."""
+    typos: Probability = 0.0
     """Probability that a word is mistyped."""
-    markup: Share = 0.0
-    """Probability that the space after a sentence becomes HTML's line breaks."""
+    markup: Probability = 0.0
+    """Probability that the space after a sentence becomes HTML line breaks."""
 
     @model_validator(mode="after")
     def _some_way(self) -> "Augmentation":
         ways = [name for name in type(self).model_fields if name != "share"]
         if not any(getattr(self, name) for name in ways):
-            raise ValueError(f"a table in which a way is on: {', '.join(ways)}")
+            raise ValueError(f"a table that turns a way on: {', '.join(ways)}")
         return self
 
 
-class Recipe(Section):
-    """The whole recipe. Read one with `Recipe.read`. Without a table `augmentation` reviews are trained on as they are."""
+class Recipe(Table):
+    """The whole recipe. `Recipe.read` reads one. Without the table `augmentation`, training reviews are not changed."""
 
     base: Base
     data: Data
@@ -168,37 +170,35 @@ class Recipe(Section):
     ) -> "Recipe":
         """Reads a shipped recipe by name, or a TOML file by path.
 
-        `values` replace keys ("table.key": value; None removes the key), then `overrides` ("table.key=value", the value in
-        TOML) do, in order. Raises RecipeError with the file, the key, what was found and what is allowed.
+        `values` ("table.key": value; None removes the key), and then `overrides` ("table.key=value", the value in TOML), replace
+        keys in order. Raises RecipeError with the file, the key, what was found and what is allowed.
         """
         files.path_of(name, "a shipped recipe's name or the path of a TOML file", RecipeError)
         overrides = [overrides] if isinstance(overrides, str) or not isinstance(overrides, Iterable) else list(overrides)
-        if strangers := [one for one in overrides if not isinstance(one, str)]:
-            raise RecipeError(f"overrides: expected texts, TABLE.KEY=VALUE, found {shown(strangers[0])}")
+        if invalid := [override for override in overrides if not isinstance(override, str)]:
+            raise RecipeError(f"overrides: expected texts, TABLE.KEY=VALUE, found {shown(invalid[0])}")
         origin, text = _locate(name)
         try:
             tables: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"{origin}: not valid TOML: {error}") from None
-        for key, value in (values or {}).items():
-            table, _, field = key.partition(".")
-            section = tables.setdefault(table, {})
-            if not isinstance(section, dict):
-                break  # `parse` says what is wrong
-            section[field] = value
+        for key, value in [*(values or {}).items(), *map(_override, overrides)]:
+            name, _, field = key.partition(".")
+            table = tables.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise RecipeError(f"{origin}: {name} is not a table")
+            table[field] = value
             if value is None:
-                del section[field]
-        for override in overrides:
-            _override(tables, override)
+                del table[field]
         return cls.parse(tables, origin)
 
     @classmethod
     def parse(cls, tables: dict[str, Any], origin: str) -> "Recipe":
-        """Validates a parsed recipe; `origin` names it in errors."""
+        """Validates a parsed recipe; `origin` names it in errors. Raises RecipeError."""
         return settings.parse(cls, tables, origin, RecipeError)
 
     def to_json(self) -> dict[str, Any]:
-        """The recipe as JSON tables, keys that are absent left out."""
+        """The recipe as JSON tables, without keys that are absent."""
         return self.model_dump(mode="json", exclude_none=True)
 
     @property
@@ -225,16 +225,12 @@ def _locate(name: str | Path) -> tuple[str, str]:
         raise RecipeError(f"{name}: a recipe is UTF-8 text, found byte {error.object[error.start]:#04x} at {error.start}") from None
 
 
-def _override(tables: dict[str, Any], override: str) -> None:
+def _override(override: str) -> tuple[str, Any]:
+    """The key of TABLE.KEY=VALUE and its value; a value that is not TOML is a text."""
     key, equals, value = override.partition("=")
-    table, dot, name = key.strip().partition(".")
-    if not (equals and dot and name):
+    if not (equals and key.strip().partition(".")[2]):
         raise RecipeError(f"--set {override}: expected TABLE.KEY=VALUE, as in lora.r=8")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    section = tables.setdefault(table, {})
-    if not isinstance(section, dict):
-        raise RecipeError(f"--set {override}: {table} is not a table")
-    section[name] = parsed
+        return key.strip(), value.strip()

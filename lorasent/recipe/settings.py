@@ -1,4 +1,4 @@
-"""Settings as people write them: TOML tables whose every key and value is checked, with errors that say what is allowed."""
+"""Settings in TOML tables: every key and value is validated, and errors say what is allowed."""
 
 from typing import Any, TypeVar, get_args
 
@@ -8,16 +8,16 @@ from lorasent.errors import LorasentError
 from lorasent.text import shown
 
 
-class Section(BaseModel):
-    """A table: unknown keys and wrong types are errors, values never change."""
+class Table(BaseModel):
+    """A table of settings: immutable; unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-Settings = TypeVar("Settings", bound=Section)
+Tables = TypeVar("Tables", bound=Table)
 
 
-def parse(kind: type[Settings], tables: dict[str, Any], origin: str, failure: type[LorasentError]) -> Settings:
+def parse(kind: type[Tables], tables: dict[str, Any], origin: str, failure: type[LorasentError]) -> Tables:
     """Validates parsed TOML as `kind`. Raises `failure` with the origin, the key, what was found and what is allowed."""
     try:
         return kind.model_validate(tables)
@@ -26,22 +26,21 @@ def parse(kind: type[Settings], tables: dict[str, Any], origin: str, failure: ty
 
 
 def table_of(annotation: Any) -> type[BaseModel] | None:
-    """The table that a key is annotated with, which may be optional; None where it is no table."""
-    kinds = (one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel))
-    return next(kinds, None)
+    """The table in a key's annotation, which may be optional; None if there is none."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _explain(kind: type[BaseModel], problem: Any, origin: str) -> str:
     path = [str(part) for part in problem["loc"]]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        owner = kind
         for part in path[:-1]:
-            owner = table_of(owner.model_fields[part].annotation) or owner
-        return f"{origin}: unknown key {key}; allowed here: {', '.join(owner.model_fields)}"
+            kind = table_of(kind.model_fields[part].annotation) or kind
+        return f"{origin}: unknown key {key}; allowed here: {', '.join(kind.model_fields)}"
     if problem["type"] == "missing":
         return f"{origin}: required key {key} is missing"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    found = problem["input"]
-    told = f"'{shown(found)}'" if isinstance(found, str) else shown(found)
-    return f"{origin}: {key} = {told}: should be {message}"
+    value = problem["input"]
+    quote = "'" if isinstance(value, str) else ""
+    return f"{origin}: {key} = {quote}{shown(value)}{quote}: should be {message}"

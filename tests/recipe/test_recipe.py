@@ -79,20 +79,20 @@ def test_a_variant_that_is_off_is_absent(override):
         ("training.learning_rate=nan", r"learning_rate = nan: should be"),
         (
             "training.early_stopping_min_improvement=0.001",
-            r"min_improvement = 0.001: should be absent, or stand beside early_stopping_patience",
+            r"min_improvement = 0.001: should be absent, or used with early_stopping_patience",
         ),
         ("training.early_stopping_min_improvement=-1.0", r"min_improvement = -1.0: should be greater than or equal to 0"),
         ("lora.lora_plus_ratio=0.5", r"lora_plus_ratio = 0.5: should be greater than or equal to 1"),
         ("lora.use_dora=1", r"use_dora = 1: should be a valid boolean"),
         ("training.precision=fp8", r"precision = 'fp8': should be 'auto', 'fp32' or 'bf16'"),
         ('base.labels=["Good"]', r"base.labels = list of length 1: "),
-        ('base.labels=["good", "Good"]', r"labels must differ"),
+        ('base.labels=["good", "Good"]', r"labels must differ in more than case"),
         ('base.labels=["1", "2"]', r"labels must be names: a number in the data is the id of a label"),
         ("augmentation.typoes=0.1", r"unknown key augmentation.typoes; allowed here: share, window, sentence_dropout, synonyms"),
         ("augmentation.typos=2", r"augmentation.typos = 2: should be less than or equal to 1"),
         (
             "augmentation.share=0.5",
-            r"augmentation = an object of 1 keys: should be a table in which a way is on: window, sentence_dropout",
+            r"augmentation = an object of 1 keys: should be a table that turns a way on: window, sentence_dropout",
         ),
         ("lora.target_modules=[]", r"lora.target_modules = list of length 0"),
         ("lora=8", r"expected TABLE.KEY=VALUE"),
@@ -119,7 +119,7 @@ def test_files_that_are_no_recipe_are_refused(tmp_path):
     with pytest.raises(RecipeError, match=r"required key data is missing"):
         Recipe.read(path)
     path.write_text("training = 3\n")
-    with pytest.raises(RecipeError, match=r"mine.toml: required key base is missing"):
+    with pytest.raises(RecipeError, match=r"mine.toml: training is not a table"):
         Recipe.read(path, values={"training.seed": 1})
     path.write_bytes(b"# caf\xe9\n")
     with pytest.raises(RecipeError, match=r"UTF-8 text, found byte 0xe9 at 5"):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 
 from lorasent.adapter.architectures import ARCHITECTURES, BUFFERS, WIDTH_KEYS, Architecture, Shapes, is_embedding, resolve_targets
 from lorasent.adapter.snapshot import read_json
@@ -59,13 +60,13 @@ class Layout:
         rows, width = self.embedding
         return self.backbone + sum(map(prod, self.around.values())) + adapter + max(vocabulary - rows, 0) * width
 
-    def lora(self, modules: Iterable[str], rank: int, *, dora: bool = False) -> Shapes:
-        """The LoRA matrices beside some linear layers, and DoRA's magnitudes, by name in the classifier."""
+    def lora(self, modules: Iterable[str], rank: int, variants: Mapping[str, object] = MappingProxyType({})) -> Shapes:
+        """The tensors that LoRA, or the variants that are on, adds to linear layers, by name in the classifier."""
         tensors: Shapes = {}
         for name in modules:
             into, out = self.linear[name]
             tensors |= {f"{name}.lora_A.weight": (rank, into), f"{name}.lora_B.weight": (out, rank)}
-            if dora:
+            if variants.get("use_dora"):
                 tensors[f"{name}.lora_magnitude_vector"] = (out,)
         return tensors
 

@@ -44,7 +44,7 @@ def _count(side: Side) -> int:
 def _implied(side: Side) -> int:
     """The number of numbers that the recipe trains."""
     lora, of = side.recipe.lora, side.layout
-    matrices = of.lora(of.implied(lora.target_modules), lora.r, dora=bool(lora.use_dora))
+    matrices = of.lora(of.implied(lora.target_modules), lora.r, lora.variants)
     return sum(map(prod, (matrices | of.saved(side.config.modules_to_save or [])).values()))
 
 

@@ -7,6 +7,7 @@ from lorasent.adapter.manifest import CONFIG
 from lorasent.gate import policy
 from lorasent.gate.integrity.comparison import Comparison, Passed
 from lorasent.gate.integrity.side import EXPORT, Side, some
+from lorasent.recipe.recipe import VARIANTS
 from lorasent.text import shown
 
 ELSEWHERE = ("base.model", *policy.UNASKED)
@@ -15,15 +16,11 @@ ELSEWHERE = ("base.model", *policy.UNASKED)
 MOST_CHARACTERS = 300
 """Length up to which a recipe's value is shown whole."""
 
-VARIANTS = ("use_rslora", "use_dora")
-"""PEFT's options that a recipe may switch on."""
-
 INERT = {"peft_version", "megatron_core", "qalora_group_size", "auto_mapping"}
 """PEFT's options that have no effect by themselves."""
 
 CAUSES = {
-    "use_rslora": "rslora",
-    "use_dora": "dora",
+    **{option: option.removeprefix("use_") for option in VARIANTS},
     "rank_pattern": "scaling-pattern",
     "alpha_pattern": "scaling-pattern",
     "bias": "bias",
@@ -62,7 +59,7 @@ def require_plain(side: Side) -> None:
         raise side.fault("peft-type", f"{where}peft_type is {shown(config.peft_type)}, required is LORA", EXPORT)
     if config.task_type != "SEQ_CLS":
         raise side.fault("task-type", f"{where}task_type is {shown(config.task_type)}, required is SEQ_CLS", EXPORT)
-    variants = {key: True for key in VARIANTS if getattr(side.recipe.lora, key)}
+    variants = {option: True for option, on in side.recipe.lora.variants.items() if on}
     options = dict.fromkeys(variants) | config.options
     required = {"bias": "none", "init_lora_weights": True, **variants}
     for key in sorted(options.keys() - INERT):

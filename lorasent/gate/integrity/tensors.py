@@ -18,7 +18,7 @@ def inspect(side: Side) -> None:
     if not any(shape[:1] == (labels,) for name, shape in whole.items() if name.endswith("weight")):
         message = f"{where}holds no classification head of {labels} outputs, one for each label"
         raise side.fault("head-missing", message, EXPORT)
-    lora = of.lora(side.targets, settings.r, dora=bool(settings.options.get("use_dora")))
+    lora = of.lora(side.targets, settings.r, settings.options)
     expected = {f"{PEFT_PREFIX}{name}": shape for name, shape in (lora | whole).items()}
     if missing := sorted(expected.keys() - side.tensors.keys()):
         heads = [name for name in missing if ".lora_" not in name]

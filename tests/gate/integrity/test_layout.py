@@ -44,7 +44,7 @@ def test_lora_is_two_matrices_beside_each_layer():
 
 def test_dora_adds_a_magnitude_for_each_output():
     """Beside the two matrices, of no rank."""
-    assert BASE.lora(["bert.0.query"], 2, dora=True) == {
+    assert BASE.lora(["bert.0.query"], 2, {"use_dora": True}) == {
         "bert.0.query.lora_A.weight": (2, 8),
         "bert.0.query.lora_B.weight": (4, 2),
         "bert.0.query.lora_magnitude_vector": (4,),
