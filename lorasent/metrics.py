@@ -1,6 +1,7 @@
-"""logits x labels -> figures. NumPy only; scikit-learn is the reference in the tests.
+"""Metrics of logits against labels. NumPy only; scikit-learn is the reference in the tests.
 
-`N` is the number of reviews, `L` the number of labels. Logits have shape (N, L), labels (N,) with ids 0 .. L-1.
+`N` is the number of reviews, `L` the number of labels. Logits have shape (N, L), labels (N,) with ids 0 .. L-1. Arguments that no
+metric is defined for raise MetricError.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,12 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CALIBRATION_BINS = 15
+"""Number of bins of the calibration error."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one classifier did on one set of N labelled reviews."""
+    """All metrics of one classifier on one set of N labelled reviews."""
 
     n: int
     accuracy: float
@@ -30,12 +32,12 @@ class Figures:
     recall: float
     f1: float
     average: str
-    """What precision, recall and F1 are of: the positive label (the last of two), or "macro" over more than two."""
+    """The label that precision, recall and F1 are of, the last of two; or "macro", their mean over more than two labels."""
     mcc: float
     log_loss: float
     """Mean negative log-likelihood, nats."""
     brier: float
-    """Mean squared error of the probabilities: of the positive label for two, summed over labels beyond (0 to 2)."""
+    """Mean squared error of the probabilities: of the positive label of two; of more labels, summed over them (0 to 2)."""
     ece: float
     """Expected calibration error over 15 bins of equal width."""
 
@@ -45,7 +47,7 @@ class Figures:
 
 
 class Bin(NamedTuple):
-    """The n reviews whose confidence, the largest probability, lies in (low, high]: its mean, and the share that is right."""
+    """The n reviews whose confidence (largest probability) lies in (low, high]: their mean confidence, and their accuracy."""
 
     low: float
     high: float
@@ -57,8 +59,8 @@ class Bin(NamedTuple):
 def decide(predictions: ArrayLike) -> Ints:
     """Predictions -> label ids, (N,).
 
-    One-dimensional or one-column predictions are flattened and rounded (0.5 goes to 0: ties to even); of several columns
-    the largest wins, the first of equals. Raises MetricError on NaN, on no predictions and on more than two dimensions.
+    Predictions (N,) or (N, 1) are rounded, a half to the even neighbour (0.5 to 0). Of predictions (N, L) the largest column is
+    taken, the first of equals. Raises MetricError for NaN, for no predictions and for more than two dimensions.
     """
     array = _array(predictions, "predictions", np.float64)
     if array.ndim not in (1, 2) or array.size == 0:
@@ -66,15 +68,14 @@ def decide(predictions: ArrayLike) -> Ints:
     if np.isnan(array).any():
         raise MetricError(f"predictions hold NaN, first in row {int(np.argwhere(np.isnan(array))[0][0])}")
     if array.ndim == 2 and array.shape[1] > 1:
-        largest: Ints = array.argmax(axis=1).astype(np.int64)
-        return largest
+        return np.asarray(array.argmax(axis=1), np.int64)
     if np.isinf(array).any():
         raise MetricError(f"predictions hold infinity, first in row {int(np.argwhere(np.isinf(array))[0][0])}")
     return np.round(array.ravel()).astype(np.int64)
 
 
 def accuracy(predictions: ArrayLike, labels: ArrayLike) -> float:
-    """The share of predictions that equal their label, as the reference notebook means it. See `decide`."""
+    """The share of predictions that equal their label, decided as by `decide`: the reference notebook's accuracy."""
     decided = decide(predictions)
     return float(np.mean(decided == _labels(labels, len(decided))))
 
@@ -87,7 +88,7 @@ def probabilities(logits: ArrayLike) -> Floats:
 
 
 def log_likelihoods(logits: ArrayLike, labels: ArrayLike) -> Floats:
-    """log P(label) of each review, nats, (N,); finite wherever the logits are."""
+    """The log-likelihood of each review's label, nats, (N,). It is finite for all finite logits."""
     array = _logits(logits)
     gold = _labels(labels, len(array), array.shape[1])
     shifted = array - array.max(axis=1, keepdims=True)
@@ -95,14 +96,14 @@ def log_likelihoods(logits: ArrayLike, labels: ArrayLike) -> Floats:
 
 
 def confusion(decided: ArrayLike, labels: ArrayLike, size: int) -> Ints:
-    """Counts (size, size): rows are the labels, columns the decisions."""
+    """The confusion matrix (size, size): counts by label (row) and decision (column)."""
     gold = _labels(labels, len(np.asarray(decided)), size)
     chosen = _labels(decided, len(gold), size)
     return np.bincount(gold * size + chosen, minlength=size * size).reshape(size, size).astype(np.int64)
 
 
 def matthews(counts: Ints) -> float:
-    """Matthews correlation of a confusion matrix (L, L), -1 to 1; 0 where it is undefined (Gorodkin 2004, as in scikit-learn)."""
+    """The Matthews correlation of a confusion matrix (L, L), -1 to 1; 0 where it is undefined (Gorodkin 2004)."""
     table = np.asarray(counts, dtype=np.float64)
     gold, chosen, total = table.sum(axis=1), table.sum(axis=0), table.sum()
     spread = (total**2 - gold @ gold) * (total**2 - chosen @ chosen)
@@ -110,7 +111,7 @@ def matthews(counts: Ints) -> float:
 
 
 def brier(probability: ArrayLike, labels: ArrayLike) -> Floats:
-    """The Brier score of each review, (N,): squared error summed over labels, halved for two (Brier 1950)."""
+    """The Brier score of each review, (N,): the squared error summed over labels, halved for two labels (Brier 1950)."""
     array = _logits(probability)
     gold = _labels(labels, len(array), array.shape[1])
     errors = ((array - np.eye(array.shape[1])[gold]) ** 2).sum(axis=1)
@@ -118,31 +119,41 @@ def brier(probability: ArrayLike, labels: ArrayLike) -> Floats:
 
 
 def calibration_error(probability: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS) -> float:
-    """Expected calibration error: |accuracy - confidence| over bins (lo, hi] of equal width, weighted (Guo et al. 2017)."""
+    """The expected calibration error: mean |accuracy - confidence| of bins (low, high] of equal width (Guo et al. 2017)."""
     confidence, right, bin_of = _binned(probability, labels, bins)
     gaps = np.bincount(bin_of, weights=right - confidence)
     return float(np.abs(gaps).sum() / len(right))
 
 
 def reliability(probability: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS) -> list[Bin]:
-    """What the calibration error sums up: its bins that hold reviews, the least confident first."""
+    """The bins of the calibration error that hold reviews, the least confident first."""
     confidence, right, bin_of = _binned(probability, labels, bins)
     counts = np.bincount(bin_of)
     sums = [np.bincount(bin_of, weights=each) for each in (confidence, right)]
     return [
-        Bin(one / bins, (one + 1) / bins, int(counts[one]), *(float(each[one] / counts[one]) for each in sums))
-        for one in np.flatnonzero(counts).tolist()
+        Bin(number / bins, (number + 1) / bins, int(counts[number]), *(float(each[number] / counts[number]) for each in sums))
+        for number in np.flatnonzero(counts).tolist()
     ]
 
 
-def by_label(counts: Ints) -> tuple[Floats, Floats, Floats]:
+def by_label(counts: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
     """Precision, recall and F1 of each label, (L,) each, from a confusion matrix (L, L); 0 where one is undefined."""
     hits, chosen, actual = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     return _ratio(hits, chosen), _ratio(hits, actual), _ratio(2 * hits, chosen + actual)
 
 
+def f1(counts: NDArray[Any]) -> float:
+    """F1 of a confusion matrix (L, L): of the positive label, the last of two; of more labels, `macro_f1`."""
+    return float(by_label(counts)[2][1]) if len(counts) == 2 else macro_f1(counts)
+
+
+def macro_f1(counts: NDArray[Any]) -> float:
+    """The mean F1 of all labels that occur in a confusion matrix (L, L), as label or as decision."""
+    return float(by_label(counts)[2][_occurring(counts)].mean())
+
+
 def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figures:
-    """All figures of logits (N, L) against labels (N,), for labels called `names` (L of them). Raises MetricError."""
+    """All metrics of logits (N, L) against labels (N,); `names` are the L labels' names. Raises MetricError."""
     array = _logits(logits)
     if isinstance(names, str | Mapping | AbstractSet) or not hasattr(names, "__len__"):  # in the order of their ids
         raise MetricError(f"expected a list of label names, found {shown(names)} ({type(names).__name__})")
@@ -151,14 +162,14 @@ def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figu
     gold = _labels(labels, len(array), len(names))
     probability = probabilities(array)
     counts = confusion(array.argmax(axis=1), gold, len(names))
-    precision, recall, f1 = by_label(counts)
-    keep = [1] if len(names) == 2 else counts.sum(axis=0) + counts.sum(axis=1) > 0
+    precision, recall, _ = by_label(counts)
+    keep = [1] if len(names) == 2 else _occurring(counts)
     return Figures(
         n=len(gold),
         accuracy=float(np.trace(counts) / len(gold)),
         precision=float(precision[keep].mean()),
         recall=float(recall[keep].mean()),
-        f1=float(f1[keep].mean()),
+        f1=f1(counts),
         average=names[1] if len(names) == 2 else "macro",
         mcc=matthews(counts),
         log_loss=float(-log_likelihoods(array, gold).mean()),
@@ -167,16 +178,21 @@ def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figu
     )
 
 
+def _occurring(counts: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which labels occur in a confusion matrix (L, L), (L,)."""
+    return np.asarray(counts.sum(axis=0) + counts.sum(axis=1) > 0)
+
+
 def _binned(probability: ArrayLike, labels: ArrayLike, bins: int) -> tuple[Floats, NDArray[np.bool_], Ints]:
-    """Of each review, (N,): its confidence, whether it is right, and the number of its bin, 0 .. bins - 1."""
+    """The confidence of each review, whether it is right, and the number of its bin, 0 .. bins - 1; (N,) each."""
     array = _logits(probability)
     confidence, right = array.max(axis=1), array.argmax(axis=1) == _labels(labels, len(array), array.shape[1])
     return confidence, right, np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
-def _ratio(part: Ints, whole: Ints) -> Floats:
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
     """part / whole, 0 where whole is 0."""
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    return np.asarray(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0))
 
 
 def _array(values: ArrayLike, what: str, kind: type | None = None) -> NDArray[Any]:

@@ -1,10 +1,10 @@
-"""Counts and scores of two classifiers on the same N examples -> estimates, intervals, p values. No torch.
+"""Estimates, intervals and p values that compare two classifiers on the same N examples. No torch, and only what scipy.stats lacks.
 
-`PairedAccuracy`, `Rate` and `Estimate` answer the same three questions: `p_above(margin)`, the p value of "at most the
-margin" (small: it is above); `p_below(margin)`, of "at least the margin"; and `interval(level)`, which inverts both: each of
-its ends is a one-sided bound at (1 + level) / 2, so 0.9 gives both one-sided 95 % bounds. Damage is the incumbent's figure
-less the candidate's, in shares (0.02 is two points). What the methods keep is enumerated and simulated in
-`tests/studies/simulate.py`; what they resolve is in `power`. Arguments that no data can give raise ValueError.
+`PairedAccuracy`, `Rate` and `Estimate` have the same three methods: `p_above(margin)`, the p value of "at most the margin" (a small
+one: the value is above it); `p_below(margin)`, the p value of "at least the margin"; and `interval(level)`, which inverts both:
+each end is a one-sided bound at (1 + level) / 2, so level 0.9 gives both one-sided 95 % bounds. Damage is the incumbent's metric
+less the candidate's, as a share (0.02 is two points). `tests/studies/simulate.py` enumerates and simulates the error rates; `power`
+has the power. Arguments that no data can give raise ValueError.
 """
 
 import math
@@ -16,15 +16,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
+from lorasent import metrics
+
+f1 = metrics.f1
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 PSEUDO_PAIRS = 4.0
-"""Discordant pairs, half each way, added to a variance: with none seen, the upper bound is about 3/n, as it should be."""
+"""Number of discordant pairs, half each way, added to a variance: with none observed, the upper bound is about 3/n."""
 
 
 class Interval(NamedTuple):
-    """All values that the data do not contradict at a level."""
+    """All values that the data do not reject at a level."""
 
     low: float
     high: float
@@ -32,14 +36,15 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class PairedAccuracy:
-    """The damage in accuracy on n paired examples: Tango's score (1998), corrected for continuity by half an example.
+    """The damage in accuracy on n paired examples: Tango's score (1998), with a continuity correction of half an example.
 
-    Uncorrected, the one-sided test of 5 % rejects up to 7.3 % where few pairs are discordant.
+    Without it, the one-sided 5 % test rejects up to 7.3 % where few pairs are discordant.
     """
 
     worse: int
-    """Examples that the incumbent has right and the candidate wrong."""
+    """Number of discordant pairs that the incumbent has right and the candidate wrong."""
     better: int
+    """Number of discordant pairs that the candidate has right and the incumbent wrong."""
     n: int
 
     def __post_init__(self) -> None:
@@ -60,16 +65,16 @@ class PairedAccuracy:
         return float(special.ndtr(tango(self.worse, self.better, self.n, margin, 0.5)))
 
     def interval(self, level: float) -> Interval:
-        """The damages that neither p value contradicts."""
+        """The damages that neither test rejects."""
         return Interval(-_upper(self.better, self.worse, self.n, level), _upper(self.worse, self.better, self.n, level))
 
 
 @dataclass(frozen=True)
 class Rate:
-    """`hits` of n trials, which may be effective, fractional counts: Clopper & Pearson (1934).
+    """A rate of `hits` in n trials, by Clopper & Pearson (1934). Both may be fractional: effective counts.
 
-    Exact, so never short of its level; Wilson's interval (1927) falls points short of it near 0 and 1, where an accuracy floor
-    and an error rate lie.
+    The interval is exact: it never covers less than its level. Wilson's interval (1927) covers points less near 0 and 1, where an
+    accuracy floor and an error rate lie. scipy.stats.binomtest takes whole counts only.
     """
 
     hits: float
@@ -93,7 +98,7 @@ class Rate:
         return float(special.betaincc(self.hits + 1, self.n - self.hits, rate)) if self.hits < self.n else 1.0
 
     def interval(self, level: float) -> Interval:
-        """The rates that neither p value contradicts."""
+        """The rates that neither test rejects."""
         alpha, missed = _alpha(level), self.n - self.hits
         low = float(special.betaincinv(self.hits, missed + 1, alpha)) if self.hits > 0 else 0.0
         return Interval(low, float(special.betainccinv(self.hits + 1, missed, alpha)) if missed > 0 else 1.0)
@@ -101,10 +106,10 @@ class Rate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its standard error, Student's t with `df` degrees, and the skewness of its sampling distribution.
+    """A value with its standard error, degrees of freedom of Student's t, and skewness a of its sampling distribution.
 
-    With skewness a, each bound is the wider of the plain one and Hall's (1992), for which t + a t^2/3 + a^2 t^3/27 + a/6
-    takes the place of t: monotone in t, so that it inverts in closed form.
+    Each bound is the wider of Student's and Hall's (1992). Hall's replaces t by t + a t^2/3 + a^2 t^3/27 + a/6, which is monotone
+    in t and inverts in closed form.
     """
 
     value: float
@@ -123,7 +128,7 @@ class Estimate:
         return float(special.stdtr(self.df, max(t, _hall(t, self.skew))))
 
     def interval(self, level: float) -> Interval:
-        """The values that neither p value contradicts."""
+        """The values that neither test rejects."""
         t = -float(special.stdtrit(self.df, _alpha(level)))
         low, high = max(t, _unhall(t, self.skew)), min(-t, _unhall(-t, self.skew))
         return Interval(self.value - low * self.error, self.value - high * self.error)
@@ -135,18 +140,18 @@ class Estimate:
 
 
 def mcnemar(worse: int, better: int) -> float:
-    """The mid-p value of "no damage", one-sided against damage (Fagerland, Lydersen & Laake 2013)."""
+    """McNemar's mid-p value of "no damage", one-sided against damage (Fagerland, Lydersen & Laake 2013)."""
     if min(worse, better) < 0:
         raise ValueError(f"counts of discordant pairs are at least 0, found {worse} and {better}")
     return float(mid_p(np.array(worse), np.array(worse + better)))
 
 
 def mean_change(differences: ArrayLike) -> Estimate:
-    """The mean of the differences, (N,), such as of log loss (nats) or Brier scores: skewed, with heavy tails.
+    """The mean of N >= 2 paired differences, (N,), for example of log loss (nats) or Brier scores: skewed, with heavy tails.
 
-    Corrected for skewness (Hall 1992), with the degrees of freedom 2 N / (kurtosis - 1) that the variance's own variance
-    leaves, and its standard error raised by 5 / N of itself: few examples show too little of the tail. Faults too rare to be
-    among the N are beyond any such method. N is at least 2.
+    It is corrected for skewness (Hall 1992). Its degrees of freedom are 2 N / (kurtosis - 1), from the variance of the variance;
+    its standard error is raised by the factor 1 + 5 / N, because few examples show too little of the tail. No such method sees
+    faults that are too rare to be among the N.
     """
     values = np.asarray(differences, dtype=np.float64)
     n = values.size
@@ -162,29 +167,20 @@ def mean_change(differences: ArrayLike) -> Estimate:
 
 
 def joint_table(labels: ArrayLike, incumbent: ArrayLike, candidate: ArrayLike, size: int) -> Ints:
-    """Label ids and two classifiers' decisions, each (N,), below `size` -> counts (size, size, size) in that order of axes."""
-    ids = np.stack([np.asarray(one, dtype=np.int64) for one in (labels, incumbent, candidate)])
+    """Counts (size, size, size) by label, incumbent's and candidate's decision; the arguments are ids below `size`, (N,)."""
+    ids = np.stack([np.asarray(column, dtype=np.int64) for column in (labels, incumbent, candidate)])
     if ids.ndim != 2 or ((ids < 0) | (ids >= size)).any():
         raise ValueError(f"ids must be 0 to {size - 1}, in three arrays of one length")
     codes = (ids[0] * size + ids[1]) * size + ids[2]
     return np.bincount(codes, minlength=size**3).reshape(size, size, size).astype(np.int64)
 
 
-def f1(counts: NDArray[Any]) -> float:
-    """F1 of a confusion matrix (L, L): of the positive label, the last of two; the mean over those that occur of more."""
-    return _mean_f1(counts, slice(1, 2)) if len(counts) == 2 else macro_f1(counts)
-
-
-def macro_f1(counts: NDArray[Any]) -> float:
-    """The mean F1 of all labels that occur in a confusion matrix (L, L)."""
-    return _mean_f1(counts, slice(None))
-
-
 def metric_damage(table: NDArray[Any], metric: Callable[[NDArray[Any]], float]) -> Estimate:
-    """The damage in a metric of confusion matrices (L, L), from a joint table (L, L, L) of label, incumbent, candidate.
+    """The damage in a metric of confusion matrices (L, L), from a `joint_table` (L, L, L).
 
-    Delta method by the infinitesimal jackknife (Efron 1982) on the table with `PSEUDO_PAIRS` more, in proportion to the labels
-    (after Agresti & Min 2005); Student's t with the rarest label's examples less one, for it is what such metrics rest on.
+    The standard error is the delta method's, by the infinitesimal jackknife (Efron 1982), on the table with `PSEUDO_PAIRS` added in
+    proportion to the labels (after Agresti & Min 2005). The degrees of freedom are the rarest label's examples less one: such
+    metrics depend on them most.
     """
     counts = np.asarray(table, dtype=np.float64)
     if counts.ndim != 3 or len(set(counts.shape)) != 1 or len(counts) < 2 or (counts < 0).any() or not counts.any():
@@ -210,10 +206,10 @@ def metric_damage(table: NDArray[Any], metric: Callable[[NDArray[Any]], float]) 
 
 
 def holm(p_values: Mapping[str, float], weights: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Adjusted p values by name, in the order given, that control the familywise error rate by step-down (Holm 1979).
+    """Adjusted p values by name, in the given order, that control the familywise error rate (Holm 1979, weighted).
 
-    `weights` (absent: equal ones) say how the error rate is divided, whatever their sum; what a rejected one had goes to the
-    others, in proportion. They must not depend on the p values.
+    `weights` (default: equal) divide the error rate, whatever their sum; the share of a rejected hypothesis goes to the others, in
+    proportion. Weights must not depend on the p values.
     """
     adjusted, weight, so_far = dict(p_values), weights or dict.fromkeys(p_values, 1.0), 0.0
     names = sorted(p_values, key=lambda name: p_values[name] / weight[name])
@@ -227,7 +223,7 @@ def holm(p_values: Mapping[str, float], weights: Mapping[str, float] | None = No
 
 
 def tango(worse: Any, better: Any, n: int, margin: float, correction: float) -> Any:
-    """Tango's score of "damage = margin", `correction` examples added to the numerator; arrays of counts give arrays.
+    """Tango's score of "damage = margin", with `correction` examples added to the numerator. Arrays of counts give arrays.
 
     The restricted maximum-likelihood estimate of the share of better pairs is the larger root of a quadratic.
     """
@@ -242,12 +238,13 @@ def tango(worse: Any, better: Any, n: int, margin: float, correction: float) -> 
 
 
 def mid_p(worse: Any, pairs: Any) -> Any:
-    """McNemar's one-sided mid-p of so many worse ones of so many discordant pairs; arrays of counts give arrays."""
+    """McNemar's one-sided mid-p value of `worse` pairs among all discordant `pairs`. Arrays of counts give arrays."""
     pairs = np.asarray(pairs, dtype=np.int64)
     return (special.bdtrc(worse, pairs, 0.5) + special.bdtrc(worse - 1, pairs, 0.5)) / 2
 
 
 def _upper(worse: int, better: int, n: int, level: float) -> float:
+    """The upper end of the interval of a damage."""
     damage, alpha = PairedAccuracy(worse, better, n), _alpha(level)
     if worse == n:
         return 1.0
@@ -255,23 +252,17 @@ def _upper(worse: int, better: int, n: int, level: float) -> float:
 
 
 def _hall(t: float, a: float) -> float:
+    """Hall's transformation of t, with skewness a."""
     return t + a * t**2 / 3 + a**2 * t**3 / 27 + a / 6
 
 
 def _unhall(x: float, a: float) -> float:
-    """The t that Hall's transformation takes to x."""
+    """The inverse of Hall's transformation."""
     return 3 / a * float(np.cbrt(1 + a * (x - a / 6)) - 1) if abs(a) > 1e-8 else x
 
 
-def _mean_f1(counts: NDArray[Any], keep: slice) -> float:
-    hits, whole = 2.0 * np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1)
-    each = np.divide(hits, whole, out=np.zeros(len(counts)), where=whole > 0)[keep]
-    occurs = (whole > 0)[keep]
-    return float(each[occurs].mean()) if occurs.any() else 0.0
-
-
 def _alpha(level: float) -> float:
-    """What a two-sided interval leaves on each side."""
+    """The error rate of each end of a two-sided interval."""
     if not 0 < level < 1:
         raise ValueError(f"a level lies between 0 and 1, found {level}")
     return (1 - level) / 2

@@ -1,6 +1,6 @@
-"""How many times as long one thing takes as another: timed in turns, so that what else the machine does slows both.
+"""The ratio of two running times, measured in turns, so that other work on the machine slows both.
 
-A ratio of times taken side by side holds on a busy machine, where a time does not; and it says nothing of other machines.
+Such a ratio holds on a busy machine, where a time alone does not; it does not hold for other machines.
 """
 
 import gc
@@ -11,15 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 ROUNDS = (20, 40, 80, 160)
-"""How often the two are timed in turn: more often where fewer do not decide."""
+"""Numbers of rounds after which the interval is looked at."""
 
-LEVEL = 0.998
-"""Of the ratio's interval; it is looked at several times."""
+INTERVAL_LEVEL = 0.998
+"""Level of the ratio's interval: high, because it is looked at several times."""
 
 Clock = Callable[[], float]
 
 Timed = Callable[[], float]
-"""Does a thing once and returns the seconds that it took."""
+"""Does some work once and returns the seconds that it took."""
 
 
 class Ratio(NamedTuple):
@@ -31,7 +31,7 @@ class Ratio(NamedTuple):
 
 
 def timed(work: Callable[[], object], clock: Clock = time.perf_counter) -> Timed:
-    """`work` with a clock around it, and no garbage collection within."""
+    """A function that does `work` once, without garbage collection, and returns the seconds by `clock`."""
 
     def once() -> float:
         collects = gc.isenabled()
@@ -48,14 +48,14 @@ def timed(work: Callable[[], object], clock: Clock = time.perf_counter) -> Timed
 
 
 def ratio(first: Timed, second: Timed, limit: float, looks: Sequence[int] = ROUNDS) -> Ratio:
-    """The first's time over the second's.
+    """The time of `first` over the time of `second`.
 
-    Each is warmed once. In a round both work, one directly after the other and in turns the first. Rounds are added until the
-    interval lies on one side of the limit; it is looked at after so many rounds as `looks` says, and after the last in any case.
+    Both run once to warm up. In each round both run, one directly after the other, and take turns in going first. Rounds are added
+    until the interval does not hold `limit`; it is looked at after each number of rounds in `looks`.
     """
     pair = (first, second)
-    for one in pair:
-        one()
+    for work in pair:
+        work()
     ratios: list[float] = []
     random = np.random.default_rng(0)
     low, high = 0.0, np.inf
@@ -64,13 +64,13 @@ def ratio(first: Timed, second: Timed, limit: float, looks: Sequence[int] = ROUN
             times = {which: pair[which]() for which in ((0, 1) if number % 2 else (1, 0))}
             ratios.append(times[0] / times[1])
         drawn = np.median(random.choice(ratios, (5000, rounds)), axis=1)
-        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = np.quantile(drawn, [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2])
         if not low <= limit <= high:
             break
     return Ratio(float(low), float(np.median(ratios)), float(high))
 
 
 def confirmed(measure: Callable[[], Ratio], limit: float) -> Ratio:
-    """What `measure` finds; measured again, and found again, where its whole interval lies above the limit."""
-    found = measure()
-    return measure() if found.low > limit else found
+    """The result of `measure`; of a second measurement where the first one's whole interval lies above the limit."""
+    first = measure()
+    return measure() if first.low > limit else first

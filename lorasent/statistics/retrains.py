@@ -1,6 +1,6 @@
-"""What a bank of retrains, alike but for the seed, tells: how far chance alone takes an accuracy, and rates over pairs. No torch.
+"""Statistics of a baseline bank, retrains that differ in the seed only: the spread of an accuracy, rates over pairs. No torch.
 
-Arguments that no data can give raise ValueError, as in `statistics`.
+Arguments that no data can give raise ValueError.
 """
 
 import math
@@ -10,25 +10,27 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from lorasent.statistics.estimates import Floats, Rate
+from lorasent.statistics.estimates import Rate
 
 
 def churn(bank: ArrayLike) -> float:
-    """The standard deviation of accuracy between retrains that example-level noise alone gives.
+    """The standard deviation of accuracy between retrains that the noise of single examples alone gives: a lower bound.
 
-    `bank` (k, N) says which of k retrains has which example right; the result squared is the mean discordance of two of them
-    over 2 N. No spread of k accuracies should be believed to be smaller; one discordant example is assumed at least.
+    `bank` (k, N) says which of k retrains has which example right. The square of the result is the mean discordance of two retrains
+    over 2 N; at least one discordant example is assumed.
     """
-    rights = _bank(bank)
+    rights = np.asarray(bank)
+    if rights.ndim != 2 or rights.shape[0] < 2 or rights.shape[1] < 1 or not np.isin(rights, (0, 1)).all():
+        raise ValueError(f"a bank is right (1) or wrong (0), of shape (k, N) with k > 1, found {rights.shape}")
     return math.sqrt(max(float(rights.var(axis=0, ddof=1).mean()), 0.5 / rights.shape[1]) / rights.shape[1])
 
 
 @dataclass(frozen=True)
 class Retrains:
-    """What k retrains alike but for the seed scored on the same examples; larger is better.
+    """The scores of k retrains, alike but for the seed, on the same examples; a larger score is better.
 
-    Given these examples, the scores of innocent retrains are draws of one distribution, whose spread already holds the noise
-    of single examples: nothing is to be added. `floor` is a spread (standard deviation) known to be there anyway, see `churn`.
+    On given examples, the scores of innocent retrains are draws from one distribution. Its spread includes the noise of single
+    examples, so no sampling error is added. `floor` is a lower bound of the spread (a standard deviation), see `churn`.
     """
 
     scores: tuple[float, ...]
@@ -40,16 +42,16 @@ class Retrains:
 
     @property
     def spread(self) -> float:
-        """The standard deviation between retrains."""
+        """The standard deviation between retrains, `floor` at least."""
         return max(float(np.std(self.scores, ddof=1)), self.floor)
 
     def lowest(self, level: float) -> float:
-        """The one-sided prediction bound for one more retrain: mean - t(k-1) spread sqrt(1 + 1/k) (Hahn & Meeker 1991)."""
+        """The lower prediction bound of one more retrain: mean - t(k-1) spread sqrt(1 + 1/k) (Hahn & Meeker 1991)."""
         k = len(self.scores)
         return float(np.mean(self.scores) - special.stdtrit(k - 1, level) * self.spread * math.sqrt(1 + 1 / k))
 
     def p_value(self, score: float) -> float:
-        """The p value of "the score is one of an innocent retrain", against lower ones."""
+        """The one-sided p value of "this is the score of an innocent retrain", against lower scores."""
         k, drop = len(self.scores), score - float(np.mean(self.scores))
         scale = self.spread * math.sqrt(1 + 1 / k)
         return float(special.stdtr(k - 1, drop / scale)) if scale else float(drop >= 0)
@@ -58,26 +60,19 @@ class Retrains:
 def clustered_rate(events: ArrayLike, clusters: ArrayLike) -> Rate:
     """The rate of events, (P,), that share clusters, (P,) or (P, C) ids: pairs of retrains share seeds (C = 2).
 
-    Clopper-Pearson on the effective number of trials (Korn & Graubard 1998), whose variance is the jackknife's over
-    clusters (Arvesen 1969); never more trials than disjoint ones, G // C, while all G clusters agree.
+    It is Clopper-Pearson's on the effective number of trials (Korn & Graubard 1998), with the jackknife's variance over clusters
+    (Arvesen 1969). Where all G clusters agree, the trials are the G // C disjoint ones.
     """
     hit, ids = np.asarray(events, dtype=np.float64), np.asarray(clusters)
     ids = ids[:, None] if ids.ndim == 1 else ids
     groups = np.unique(ids)
-    kept = [hit[~(ids == group).any(axis=1)] for group in groups]
-    if ids.shape[:1] != hit.shape or min((one.size for one in kept), default=0) == 0:
+    rests = [hit[~(ids == group).any(axis=1)] for group in groups]
+    if ids.shape[:1] != hit.shape or min((rest.size for rest in rests), default=0) == 0:
         raise ValueError(f"{hit.size} events in {groups.size} clusters leave nothing when one cluster is left out")
-    mean, size, left_out = float(hit.mean()), groups.size, np.array([one.mean() for one in kept])
+    mean, size, left_out = float(hit.mean()), groups.size, np.array([rest.mean() for rest in rests])
     variance = (size - 1) / size * float(((left_out - left_out.mean()) ** 2).sum())
     disjoint = max(size // ids.shape[1], 1)
     shrink = float(special.ndtri(0.025) / special.stdtrit(size - 1, 0.025)) ** 2
     trials = mean * (1 - mean) / variance * shrink if variance > 1e-15 else disjoint
     trials = min(max(trials, 1.0), float(hit.size))
     return Rate(mean * trials, trials)
-
-
-def _bank(bank: ArrayLike) -> Floats:
-    rights = np.asarray(bank)
-    if rights.ndim != 2 or rights.shape[0] < 2 or rights.shape[1] < 1 or not np.isin(rights, (0, 1)).all():
-        raise ValueError(f"a bank is right (1) or wrong (0), of shape (k, N) with k > 1, found {rights.shape}")
-    return rights

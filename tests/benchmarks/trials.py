@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lorasent import Recipe, files, machine, train
 from lorasent.statistics.estimates import Rate
-from lorasent.statistics.latency import LEVEL
+from lorasent.statistics.latency import INTERVAL_LEVEL
 from tests.benchmarks.against import LOOKS, ROOT, THRESHOLD, Subject, slower
 from tests.benchmarks.workloads import CALLS
 from tests.support.bases import make_base, write_small_recipe
@@ -108,7 +108,7 @@ def main(workload: str, planted: int, same: int, out: Path) -> int:
     """Makes the trials of a workload and writes them beside those of others; the exit status."""
     trials = run(workload, planted, same)
     found = rates(trials)
-    settings = {"threshold": THRESHOLD, "level": LEVEL, "looks": LOOKS}
+    settings = {"threshold": THRESHOLD, "level": INTERVAL_LEVEL, "looks": LOOKS}
     ran = {"machine": machine.features(), "libraries": machine.libraries()}
     known = json.loads(out.read_text()) if out.is_file() else {}
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lorasent.statistics.latency import LEVEL
+from lorasent.statistics.latency import INTERVAL_LEVEL
 from tests.benchmarks import plugin
 from tests.benchmarks.against import LOOKS, THRESHOLD
 from tests.support.references import FOLDER
@@ -149,7 +149,7 @@ def test_the_readmes_commands_are_understood():
 def test_the_recorded_trials_are_of_todays_check():
     """20 planted slowdowns of 15 %, at least 19 caught; 100 times the same code, at most one false alarm; by today's settings."""
     recorded = json.loads((FOLDER / "measured" / "benchmarks" / "regression.json").read_text())["figures"]
-    assert recorded["settings"] == {"threshold": THRESHOLD, "level": LEVEL, "looks": list(LOOKS)}
+    assert recorded["settings"] == {"threshold": THRESHOLD, "level": INTERVAL_LEVEL, "looks": list(LOOKS)}
     caught, alarms = (sum(one["slower"] for one in recorded["trials"][name]) for name in ("planted", "same"))
     assert [len(recorded["trials"][name]) for name in ("planted", "same")] == [20, 100]
     assert caught >= 19

@@ -10,7 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from lorasent.metrics import evaluate, matthews
+from lorasent.metrics import evaluate, f1, macro_f1, matthews
 from lorasent.statistics import estimates as statistics
 from lorasent.statistics.estimates import Estimate, PairedAccuracy, Rate
 
@@ -174,13 +174,13 @@ def test_f1_is_the_figure_of_evaluate(size, n, seed):
     random = np.random.default_rng(seed)
     labels, logits = random.integers(0, size, n), random.normal(size=(n, size))
     counts = statistics.joint_table(labels, logits.argmax(axis=1), labels, size).sum(axis=2)
-    assert statistics.f1(counts) == pytest.approx(evaluate(logits, labels, list("ABCD"[:size])).f1)
+    assert f1(counts) == pytest.approx(evaluate(logits, labels, list("ABCD"[:size])).f1)
     if size > 2:
-        assert statistics.macro_f1(counts) == statistics.f1(counts)
+        assert macro_f1(counts) == f1(counts)
 
 
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("metric", [statistics.f1, statistics.macro_f1, matthews])
+@pytest.mark.parametrize("metric", [f1, macro_f1, matthews])
 def test_the_standard_error_of_a_metric_is_the_bootstraps(metric, size):
     """The delta method agrees with the spread of resampled tables, to their 3 % noise and what the pseudo pairs add."""
     random = np.random.default_rng(0)
@@ -206,7 +206,7 @@ def test_two_equal_classifiers_are_not_surely_equal():
     """Without a discordant pair the upper bound of a metric's damage is near the rule of three's, not zero."""
     table = np.zeros((2, 2, 2))
     table[0, 0, 0], table[1, 1, 1] = 500, 500
-    assert 2.5e-3 < statistics.metric_damage(table, statistics.macro_f1).interval(0.9).high < 4e-3
+    assert 2.5e-3 < statistics.metric_damage(table, macro_f1).interval(0.9).high < 4e-3
 
 
 def test_holm_is_its_definition():
@@ -304,7 +304,7 @@ def test_rates_at_their_ends_are_possible():
 
 def test_f1_of_shares_is_that_of_counts():
     """Cells may hold less than one example, as smoothed tables do."""
-    assert statistics.f1(np.diag([0.2, 0.3])) == statistics.macro_f1(np.diag([0.2, 0.3])) == 1.0
+    assert f1(np.diag([0.2, 0.3])) == macro_f1(np.diag([0.2, 0.3])) == 1.0
 
 
 def test_one_pair_alike_has_a_score():
@@ -314,10 +314,10 @@ def test_one_pair_alike_has_a_score():
 
 def test_a_label_that_does_not_occur_is_no_failure():
     """Neither in the label ids nor in the decisions: the mean is over the others."""
-    assert statistics.f1(np.diag([3, 4, 0])) == statistics.macro_f1(np.diag([3, 4, 0])) == 1.0
+    assert f1(np.diag([3, 4, 0])) == macro_f1(np.diag([3, 4, 0])) == 1.0
 
 
-@pytest.mark.parametrize("metric", [statistics.f1, statistics.macro_f1, matthews])
+@pytest.mark.parametrize("metric", [f1, macro_f1, matthews])
 def test_the_delta_method_is_the_slopes(metric):
     """On few examples of three labels: half a pair more of each kind, slopes from both sides, their spread by weight."""
     table = np.random.default_rng(1).integers(1, 9, (3, 3, 3)).astype(float)
@@ -355,7 +355,7 @@ def test_the_rarest_label_gives_the_degrees_of_freedom(gold, df):
     table = np.zeros((3, 3, 3))
     for label, count in enumerate(gold):
         table[label, label, label] = count
-    assert statistics.metric_damage(table, statistics.f1).df == df
+    assert statistics.metric_damage(table, f1).df == df
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def confirmed(method, case, draw, truth, many, **claims) -> list[dict]:
 
 def metrics(replications=1000) -> Iterator[dict]:
     """F1, macro F1 and MCC; claimed for 25 examples or more of the rarest label."""
-    from lorasent.metrics import matthews
+    from lorasent.metrics import f1, macro_f1, matthews
 
     random = np.random.default_rng(1)
     sizes, discordances = (50, 200, 1000, 5000), (0.01, 0.05, 0.2)
@@ -122,7 +122,7 @@ def metrics(replications=1000) -> Iterator[dict]:
             shares[label, 1 - label, 1 - label] = share * (1 - accuracy - better)
         claims = {"claimed": n * positive >= 25, "two_sided": n * discordance >= 20}
         case = {"n": n, "discordance": discordance, "positive": positive, "damage": damage}
-        for name, metric in (("F1", statistics.f1), ("macro F1", statistics.macro_f1), ("MCC", matthews)):
+        for name, metric in (("F1", f1), ("macro F1", macro_f1), ("MCC", matthews)):
             truth = metric(shares.sum(axis=2)) - metric(shares.sum(axis=1))
 
             def draw(many, n=n, shares=shares, metric=metric):
