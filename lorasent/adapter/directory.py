@@ -25,7 +25,7 @@ from lorasent.adapter import bare, configuration, weights
 from lorasent.adapter.base import BaseCheckpoint, find
 from lorasent.adapter.classifier import answer, count_parameters, linear_layers, load_base, quiet
 from lorasent.adapter.encoding import Encoder
-from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, read_json, verify
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest, read_json, verify
 from lorasent.adapter.snapshot import Snapshot, of
 from lorasent.errors import AdapterError, foreign
 from lorasent.recipe.recipe import Base, Encoding, Recipe
@@ -62,7 +62,7 @@ class Adapter:
     model: PeftModel
     encoder: Encoder
     labels: tuple[str, ...]
-    manifest: Mapping[str, Any]
+    manifest: Manifest | None
 
     def merge(self) -> PreTrainedModel:
         """The base with LoRA added into its weights, W0 + s B A (see `classifier`); the adapter's own model is used up."""
@@ -132,22 +132,22 @@ def _load(snapshot: Snapshot) -> Adapter:
     if MANIFEST not in {*snapshot.hashes, *snapshot.refused}:
         return _load_bare(snapshot)
     manifest = verify(snapshot)
-    recipe = Recipe.parse(manifest["recipe"], str(where / MANIFEST))
-    if tuple(manifest["labels"]) != recipe.base.labels:
-        told, trained = (_some(labels) for labels in (manifest["labels"], recipe.base.labels))
+    recipe = manifest.recipe
+    if tuple(manifest.labels) != recipe.base.labels:
+        told, trained = (_some(labels) for labels in (manifest.labels, recipe.base.labels))
         raise AdapterError(f"{where / MANIFEST}: labels are {told}, its recipe trained {trained}")
-    pinned = manifest["base"]
-    base = find(pinned["name"], pinned["revision"], pinned["sha256"], where.absolute().parent)
-    if pinned.get("config") and (changed := configuration.differences(base.config, pinned["config"])):
+    pinned = manifest.base
+    base = find(pinned.name, pinned.revision, pinned.sha256, where.absolute().parent)
+    if pinned.config and (changed := configuration.differences(base.config, pinned.config)):
         raise AdapterError(
             f"{where}: its base {shown(base.name)} has another configuration than when the adapter was trained: "
             f"{configuration.summary(changed)}; set the base's config.json right"
         )
     adapter = assemble(snapshot, base, recipe.base, recipe.encoding, manifest)
-    if adapter.encoder.fingerprint != manifest["tokenizer_sha256"]:
+    if adapter.encoder.fingerprint != manifest.tokenizer_sha256:
         raise AdapterError(f"{where}: the tokenizer does not encode as it did when the adapter was trained")
-    probes = manifest["probes"]
-    drift = np.abs(answer(adapter.model, adapter.encoder, probes["texts"]) - np.array(probes["logits"])).max(axis=1)
+    probes = manifest.probes
+    drift = np.abs(answer(adapter.model, adapter.encoder, probes.texts) - np.array(probes.logits)).max(axis=1)
     if not (drift <= PROBE_TOLERANCE).all():
         raise AdapterError(
             f"{where}: does not answer as it did when it was trained: logits of probe {int(np.argmax(drift))} moved by "
@@ -160,7 +160,7 @@ def _load_bare(snapshot: Snapshot) -> Adapter:
     """An adapter without a manifest, as `bare` says."""
     path = snapshot.path
     found = bare.read(snapshot, _read_tensors(snapshot))
-    adapter = _assemble(snapshot, found.base, found.settings, found.encoder, {}, found.rows)
+    adapter = _assemble(snapshot, found.base, found.settings, found.encoder, None, found.rows)
     bare.check(adapter.model, adapter.encoder, PROBES, path)
     warnings.warn(
         shown(
@@ -174,7 +174,9 @@ def _load_bare(snapshot: Snapshot) -> Adapter:
     return adapter
 
 
-def assemble(snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoding: Encoding, manifest: Mapping[str, Any]) -> Adapter:
+def assemble(
+    snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoding: Encoding, manifest: Manifest | None = None
+) -> Adapter:
     """An adapter's weights and tokenizer on its base, nothing proved; `load` does. Raises AdapterError if they do not fit."""
     own = "tokenizer_config.json" in snapshot.hashes
     encoder = Encoder(snapshot.folder, encoding, snapshot.path) if own else Encoder(base.path, encoding, base.name)
@@ -182,7 +184,7 @@ def assemble(snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoding:
 
 
 def _assemble(
-    snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoder: Encoder, manifest: Mapping[str, Any], rows: int | None = None
+    snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoder: Encoder, manifest: Manifest | None, rows: int | None = None
 ) -> Adapter:
     path = snapshot.path
     model, random = load_base(base, settings, encoder, rows)

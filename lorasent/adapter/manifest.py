@@ -3,105 +3,154 @@
 Reading it and holding the files to it needs no model and does not import torch.
 """
 
+import functools
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel as Schema
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from lorasent import files
 from lorasent.adapter.snapshot import CONFIG, MANIFEST, WEIGHTS, Snapshot, of, read_json
 from lorasent.errors import AdapterError
+from lorasent.recipe.recipe import Recipe
 from lorasent.text import shown
 
-__all__ = ["CONFIG", "MANIFEST", "WEIGHTS", "identity", "read", "read_json", "verify"]
+if TYPE_CHECKING:
+    from lorasent.data.reviews import Reviews
+
+__all__ = ["CONFIG", "MANIFEST", "WEIGHTS", "CompleteManifest", "Manifest", "identity", "parse", "read", "read_json", "verify"]
+
+Form = TypeVar("Form", bound=BaseModel)
 
 
-Name = Annotated[str, Field(max_length=200)]
-"""A label."""
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
 
 
-class _Pinned(Schema):
-    name: Annotated[str, Field(max_length=4096)]
+class PinnedBase(_Frozen):
+    """The base that an adapter was trained on."""
+
+    name: Annotated[str, Field(min_length=1, max_length=4096)]
     sha256: str
     revision: str | None
     config: dict[str, Any] | None = None
     """The base's configuration; manifests that an older lorasent wrote have none."""
 
-    @field_validator("name")
-    @classmethod
-    def _named(cls, name: str) -> str:
-        if not name:
-            raise ValueError("names no base")
-        return name
 
-
-class _Probes(Schema):
-    """What is answered whenever the adapter is loaded: bounded, so that loading is."""
+class Probes(_Frozen):
+    """Texts that are answered whenever the adapter is loaded, and the logits that training left: bounded, so that loading is."""
 
     texts: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(min_length=1, max_length=50)]
     logits: list[list[float]]
 
 
-class _Split(Schema):
+class Split(_Frozen):
+    """Reviews of the training run, by source and hash."""
+
     source: str
     sha256: str
     reviews: int
 
 
-class _Manifest(Schema):
-    """What a manifest must hold for its adapter to be loaded; it holds more."""
+class Parameters(_Frozen):
+    """Numbers of parameters."""
+
+    total: Annotated[int, Field(gt=0)]
+    trainable: Annotated[int, Field(gt=0)]
+
+
+class Manifest(_Frozen):
+    """What a manifest must hold for its adapter to be loaded. `content` is the whole of it, of which hashes are computed."""
 
     schema_version: Literal[1]
-    recipe: dict[str, Any]
-    base: _Pinned
-    labels: Annotated[list[Name], Field(min_length=2, max_length=10_000)]
+    tables: Annotated[dict[str, Any], Field(alias="recipe")]
+    """The recipe as it was written, which nobody validated; see `recipe`."""
+    base: PinnedBase
+    labels: Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=2, max_length=10_000)]
     tokenizer_sha256: str
-    probes: _Probes
+    probes: Probes
     files: dict[str, str]
-    data: dict[str, _Split] = {}
+    data: dict[str, Split] = {}
+    """The reviews of each split, "train" and "validation"."""
+    _content: Mapping[str, Any] = PrivateAttr()
+    _where: str = PrivateAttr()
 
     @model_validator(mode="after")
-    def _answers_every_probe(self) -> "_Manifest":
+    def _answers_every_probe(self) -> Self:
         if [len(row) for row in self.probes.logits] != [len(self.labels)] * len(self.probes.texts):
             raise ValueError("probes: every text needs a logit for each label")
         return self
 
+    @classmethod
+    def parse(cls, content: Mapping[str, Any], where: str | Path) -> Self:
+        """The manifest in a JSON object, which messages call `where`. Raises AdapterError."""
+        manifest = parse(cls, content, where)
+        manifest._content, manifest._where = content, str(where)  # noqa: SLF001 - of its own class
+        return manifest
 
-def read(path: Path | Snapshot) -> dict[str, Any]:
-    """The manifest of an adapter's directory. Raises AdapterError, which names the key that is not as it must be."""
-    snapshot = of(path)
-    snapshot.require(MANIFEST)
-    manifest = snapshot.json(MANIFEST)
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """The JSON object as it was read, keys included that nothing here reads."""
+        return self._content
+
+    @functools.cached_property
+    def recipe(self) -> Recipe:
+        """The recipe. Raises RecipeError."""
+        return Recipe.parse(self.tables, self._where)
+
+    def trained_on(self, reviews: "Reviews") -> str | None:
+        """The split of the training run, "train" or "validation", that has the reviews' hash or source; None if neither does."""
+        same = (name for name, split in self.data.items() if split.sha256 == reviews.fingerprint or split.source == reviews.source)
+        return next(same, None)
+
+
+class CompleteManifest(Manifest):
+    """A manifest with what the gate needs besides, all of which training writes."""
+
+    recipe_sha256: str
+    parameters: Parameters
+    tokenizer_parts: dict[str, str] | None = None
+    """Hashes of the tokenizer's parts as transformers builds it; manifests that an older lorasent wrote have none."""
+    libraries: dict[str, str] = {}
+
+
+def parse(form: type[Form], content: Mapping[str, Any], where: str | Path) -> Form:
+    """A JSON object as a model of pydantic's. Raises AdapterError, which names `where` and the key that is not as it must be."""
     try:
-        _Manifest.model_validate(manifest)
+        return form.model_validate(content)
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(shown, problem["loc"]))
-        raise AdapterError(f"{snapshot.path / MANIFEST}: {key}: {shown(problem['msg'])}, found {shown(problem['input'])}") from None
-    return manifest
+        raise AdapterError(f"{where}: {key}: {shown(problem['msg'])}, found {shown(problem['input'])}") from None
 
 
-def verify(path: Path | Snapshot) -> dict[str, Any]:
-    """Holds the files of an adapter to its manifest, without loading the model; the manifest.
+def read(path: Path | Snapshot) -> Manifest:
+    """The manifest of an adapter's directory. Raises AdapterError, which names the key that is not as it must be."""
+    snapshot = of(path)
+    snapshot.require(MANIFEST)
+    return Manifest.parse(snapshot.json(MANIFEST), snapshot.path / MANIFEST)
+
+
+def verify(path: Path | Snapshot) -> Manifest:
+    """The manifest of an adapter's directory, whose files are held to it without loading the model.
 
     Raises AdapterError, which names the file that is missing, added, or not what was written.
     """
     snapshot = of(path)
     manifest = read(snapshot)
-    listed = manifest["files"]
-    for name in sorted({WEIGHTS, CONFIG} | listed.keys()):
-        where = snapshot.path / shown(name)
+    for name in sorted({WEIGHTS, CONFIG} | manifest.files.keys()):
+        where, listed = snapshot.path / shown(name), manifest.files.get(name)
         if name in snapshot.refused:
             raise AdapterError(f"{where}: {snapshot.refused[name]}")
         if name not in snapshot.hashes:
             raise AdapterError(f"{where}: missing, the manifest lists it")
-        if snapshot.hashes[name] != listed.get(name):
-            if snapshot.is_converted(name, listed.get(name)):
+        if snapshot.hashes[name] != listed:
+            if snapshot.is_converted(name, listed):
                 raise AdapterError(f"{where}: {files.CONVERTED}", "line-endings")
             raise AdapterError(f"{where}: not the file that was written (sha256 differs from the manifest's)")
-    if added := [name for name in snapshot if name not in listed]:
+    if added := [name for name in snapshot if name not in manifest.files]:
         raise AdapterError(f"{snapshot.path / shown(added[0])}: not among the files that the manifest lists; remove it")
     return manifest
 
@@ -109,7 +158,7 @@ def verify(path: Path | Snapshot) -> dict[str, Any]:
 def identity(path: Path | Snapshot) -> str:
     """The sha256 of everything that an adapter's answers follow from: its files as they are, and what its manifest says."""
     snapshot = of(path)
-    said = read(snapshot)
-    told = {key: said[key] for key in ("recipe", "base", "labels")}
+    content = read(snapshot).content
+    hashed = {key: content[key] for key in ("recipe", "base", "labels")}
     digests = {shown(name): snapshot.hashes.get(name) for name in snapshot}
-    return hashlib.sha256(files.canonical({"files": digests, **told}).encode()).hexdigest()
+    return hashlib.sha256(files.canonical({"files": digests, **hashed}).encode()).hexdigest()

@@ -125,6 +125,8 @@ class Snapshot:
                 raise NotFetchedError(f"{self.path / name}: is kept by DVC, and not here", "dvc-pointer", "dvc pull")
         if not self.hashes.keys() >= set(names):
             reason = f"not an adapter: needs {' and '.join(names)}"
+            if MANIFEST in names:
+                reason = f"no {MANIFEST}: lorasent did not train this adapter, or its manifest was left behind"
             if inside := [shown(self.path / folder, 200) for folder in self._adapters_inside()]:
                 reason = f"no adapter, but there is one in {', '.join(inside)}: give that"
             raise AdapterError(f"{self.path}: {reason}", "manifest-missing" if MANIFEST in names else "file-missing")

@@ -172,11 +172,12 @@ def _mistakes(
 ) -> "Mistakes":
     from lorasent.adapter import manifest
     from lorasent.data import sources
-    from lorasent.data.reviews import trained_on
     from lorasent.evaluation import mistakes
     from lorasent.training.progress import bar
 
-    content = manifest.read(adapter) if (adapter / manifest.MANIFEST).is_file() else {}  # plain PEFT's says nothing of training
+    trained_on = None  # of an adapter without a manifest nothing is known
+    if (adapter / manifest.MANIFEST).is_file():
+        trained_on = manifest.read(adapter).trained_on(reviews)
     with bar(console) as progress:
         task = progress.add_task("leaving words out", total=None)
         return mistakes.find(
@@ -185,7 +186,7 @@ def _mistakes(
             logits,
             columns,
             lines=sources.lines_of(reviews.source),
-            trained_on=trained_on(content, reviews),
+            trained_on=trained_on,
             top=top,
             progress=lambda done, of: progress.update(task, completed=done, total=of),
         )

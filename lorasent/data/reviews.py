@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -160,15 +160,6 @@ def distinct(reviews: Reviews) -> tuple[Reviews, int, int]:
         first.setdefault(normal(text), row)
     rows = [row for text, row in first.items() if len(labels[text]) == 1]
     return reviews if len(rows) == len(reviews) else reviews.take(rows), len(reviews) - len(first), len(first) - len(rows)
-
-
-def trained_on(manifest: Mapping[str, Any], reviews: Reviews) -> str | None:
-    """The split ("train", "validation") that an adapter's manifest records with this hash or source; None if neither."""
-    splits, fingerprint = manifest.get("data", {}), reviews.fingerprint
-    for part, data in splits.items() if isinstance(splits, Mapping) else ():
-        if isinstance(data, Mapping) and (data.get("sha256") == fingerprint or data.get("source") == reviews.source):
-            return str(part)
-    return None
 
 
 def normal(text: str) -> str:

@@ -40,7 +40,7 @@ def check(
 
 def _counts(subject: LiveSubject, texts: Sequence[str]) -> dict[str, int]:
     coefficients = subject.remember("operations", lambda: operations(subject))
-    limit = int(subject.manifest["recipe"].get("encoding", {}).get("max_length", 512))
+    limit = subject.manifest.recipe.encoding.max_length
     lengths = np.minimum(subject.answer(texts).lengths, limit).astype(np.float64)
     flops = sum(coefficient * float((lengths**power).sum()) for power, coefficient in enumerate(coefficients))
     return {"flops": round(flops), "bytes": (subject.snapshot.folder / WEIGHTS).stat().st_size}

@@ -116,4 +116,4 @@ def _labels(policy: Golden, now: NDArray[np.float32], recorded: Sequence[str], l
 
 def _weights(subject: Subject) -> str:
     """The hash of a subject's weights, as its manifest lists it."""
-    return str(subject.manifest.get("files", {}).get(WEIGHTS, "none"))
+    return subject.manifest.files.get(WEIGHTS, "none")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from lorasent.adapter.manifest import WEIGHTS
+from lorasent.adapter.manifest import WEIGHTS, Manifest
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.integrity.recipe import ELSEWHERE, flat
 from lorasent.scoring.evidence import Answers, LiveSubject, Subject
@@ -57,8 +57,7 @@ def _invalid(message: str) -> Finding:
 
 def _marks(subject: Subject) -> set[str]:
     """Hashes that two subjects of the same weights share: of all files, of the weights' file, and of its numbers without names."""
-    listed = subject.manifest.get("files")
-    marks = {subject.identity, *([str(listed[WEIGHTS])] if isinstance(listed, Mapping) and WEIGHTS in listed else [])}
+    marks = {subject.identity, *filter(None, [subject.manifest.files.get(WEIGHTS)])}
     if isinstance(subject, LiveSubject):
         try:
             with safe_open(subject.snapshot.folder / WEIGHTS, framework="np") as file:
@@ -73,21 +72,20 @@ def _digest(parts: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def _recipe(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _recipe(manifest: Manifest) -> dict[str, Any]:
     """Without what others judge and where its reviews lay."""
-    tables = {table: keys for table, keys in manifest["recipe"].items() if isinstance(keys, dict)}
+    tables = {table: keys for table, keys in manifest.tables.items() if isinstance(keys, dict)}
     return {key: value for key, value in flat(tables).items() if key not in ELSEWHERE and not key.startswith("data.")}
 
 
-def _reviews(manifest: Mapping[str, Any]) -> list[Any]:
-    data = manifest.get("data")
-    splits = [data.get(split) if isinstance(data, Mapping) else None for split in ("train", "validation")]
-    return [split.get("sha256") if isinstance(split, Mapping) else None for split in splits]
+def _reviews(manifest: Manifest) -> list[str | None]:
+    splits = [manifest.data.get(split) for split in ("train", "validation")]
+    return [split.sha256 if split else None for split in splits]
 
 
-DIFFERENCES: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "another base": lambda manifest: manifest["base"].get("sha256"),
-    "other labels": lambda manifest: list(manifest["labels"]),
+DIFFERENCES: Mapping[str, Callable[[Manifest], Any]] = {
+    "another base": lambda manifest: manifest.base.sha256,
+    "other labels": lambda manifest: manifest.labels,
     "another recipe": _recipe,
     "other reviews": _reviews,
 }

@@ -101,7 +101,7 @@ def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Se
     """
     found: dict[str, int] = {}
     unread: list[int] = []
-    limit = int(candidate.manifest["recipe"].get("encoding", {}).get("max_length", 512))
+    limit = candidate.manifest.recipe.encoding.max_length
     for label, reviews in clear.items():
         answers = candidate.answer(reviews)
         read = [

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lorasent.data.reviews import Reviews, distinct, read, trained_on
+from lorasent.data.reviews import Reviews, distinct, read
 from lorasent.errors import AnswersError, BaseModelError, DataError, LorasentError, NotFetchedError, PolicyError
 from lorasent.gate import behaviour, calibration, cost, golden, quality, retrains, triggers
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
@@ -214,7 +214,7 @@ class _Questions:
         """Says whether the reviews trained whom they are to judge, or chose its epoch."""
         source, known = shown(asked[0].source), {"train": dict[str, None](), "validation": dict[str, None]()}
         for one in (self.judged, *self.bank):
-            for part in {trained_on(one.manifest, reviews) or "" for reviews in asked} & known.keys():
+            for part in {one.manifest.trained_on(reviews) or "" for reviews in asked} & known.keys():
                 known[part][shown(one.name)] = None
         if known["train"]:
             message = f"{source}: by their manifests, these reviews trained {', '.join(known['train'])}"
@@ -228,7 +228,7 @@ class _Questions:
         policy = self.policy.quality
         if policy is not None:
             candidate, *bank = answers
-            limit = int(self.judged.manifest["recipe"].get("encoding", {}).get("max_length", 512))
+            limit = self.judged.manifest.recipe.encoding.max_length
             self.claims += quality.check(policy, reviews, candidate, bank, limit, self.alpha, self.judged.labels)
             self.findings += quality.coverage(policy, reviews, bank, limit)
 

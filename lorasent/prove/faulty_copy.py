@@ -90,7 +90,7 @@ class FaultyCopy:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PEFT warns about faulty directories
-                loaded = directory.assemble(Snapshot(self.path), self.base, self.recipe.base, self.recipe.encoding, {})
+                loaded = directory.assemble(Snapshot(self.path), self.base, self.recipe.base, self.recipe.encoding)
         except AdapterError:
             return {}
         if dropout:

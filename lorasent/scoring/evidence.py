@@ -64,9 +64,9 @@ class LiveSubject:
         self.name = str(self.path)
         self.precision: Precision = precision
         with foreign(lambda reason: AdapterError(f"{self.path}: no manifest that can be read: {reason}")):
-            self.manifest: Mapping[str, Any] = manifest.read(self.snapshot)
+            self.manifest = manifest.read(self.snapshot)
             self.identity = manifest.identity(self.snapshot)
-        self.labels = tuple(self.manifest["labels"])
+        self.labels = tuple(self.manifest.labels)
         self.libraries: Mapping[str, str] = machine.libraries()
 
     def at(self, precision: "Precision") -> "LiveSubject":
@@ -114,9 +114,9 @@ class LiveSubject:
     @property
     def _origin(self) -> dict[str, Any]:
         """What an answer depends on beside the question. The base's weights are pinned, its other files may be edited."""
-        pinned, edited = self.manifest["base"], {}
+        pinned, edited = self.manifest.base, {}
         with contextlib.suppress(BaseModelError), hub.offline():  # a missing base is an error where it is needed
-            base = find(pinned["name"], pinned["revision"], pinned["sha256"], self.path.absolute().parent)
+            base = find(pinned.name, pinned.revision, pinned.sha256, self.path.absolute().parent)
             edited = {"base": base.content}
         return {"identity": self.identity, "libraries": self.libraries, **edited}
 
@@ -131,11 +131,11 @@ class RecordedSubject:
         try:
             self.identity: str = metadata["identity"]
             self.labels: tuple[str, ...] = tuple(json.loads(metadata["labels"]))
-            self.manifest: Mapping[str, Any] = dict(json.loads(metadata["manifest"]))
+            self.manifest = manifest.Manifest.parse(json.loads(metadata["manifest"]), path)
             self.libraries: Mapping[str, str] = dict(json.loads(metadata["libraries"]))
             self.precision: str = metadata["precision"]
             valid = self._is_valid()
-        except (KeyError, ValueError, TypeError, RecursionError):
+        except (KeyError, ValueError, TypeError, RecursionError, AdapterError):
             valid = False
         if not valid:
             raise EvidenceError(f"{path}: not recorded evidence; lorasent record writes it")
@@ -144,13 +144,11 @@ class RecordedSubject:
 
     def _is_valid(self) -> bool:
         """Whether the metadata is of the form that `record` writes."""
-        tables = (self.manifest.get("recipe"), self.manifest.get("base"))
         names = [*self.labels, *self.libraries, *self.libraries.values()]
         return (
-            all(isinstance(table, dict) for table in tables)
-            and all(isinstance(name, str) for name in names)
+            all(isinstance(name, str) for name in names)
             and len(self.labels) == len(set(self.labels)) > 1
-            and self.manifest.get("labels") == list(self.labels)
+            and self.manifest.labels == list(self.labels)
         )
 
     def _check(self, key: str) -> None:
@@ -209,7 +207,7 @@ def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> 
     metadata = {
         "identity": live.identity,
         "labels": list(live.labels),
-        "manifest": live.manifest,
+        "manifest": live.manifest.content,
         "precision": live.precision,
         "libraries": live.libraries,
         "machine": machine.features(),

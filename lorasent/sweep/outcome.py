@@ -85,7 +85,7 @@ def _adapter(chosen: Recipe, path: Path) -> Iterator[Path]:
     if not path.exists():
         return
     try:
-        found = manifest.read(path)["recipe"]
+        found = manifest.read(path).tables
     except AdapterError:
         found = None  # half removed
     if found == chosen.to_json():

@@ -163,7 +163,7 @@ def test_pefts_own_configuration_is_canonical(bases, tmp_path):
 def test_what_is_loaded_is_what_was_written(small_adapter):
     """Model, encoder, labels and manifest; the model is ready to answer, dropout off."""
     loaded = load(str(small_adapter))
-    assert loaded.manifest == json.loads((small_adapter / "lorasent.json").read_text("utf-8"))
+    assert loaded.manifest.content == json.loads((small_adapter / "lorasent.json").read_text("utf-8"))
     assert loaded.labels == ("Negative", "Positive")
     assert loaded.encoder.max_length == 64
     assert not loaded.model.training
@@ -385,7 +385,7 @@ def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter)
     )
     with pytest.warns(UnverifiedAdapterWarning, match=exactly(message)):
         plain = load(copied)
-    assert (plain.labels, plain.manifest) == (("LABEL_0", "LABEL_1"), {})
+    assert (plain.labels, plain.manifest) == (("LABEL_0", "LABEL_1"), None)
     known = load(small_adapter)
     np.testing.assert_allclose(answer(plain.model, plain.encoder, TEXTS), answer(known.model, known.encoder, TEXTS), atol=1e-6)
 
@@ -688,8 +688,8 @@ def test_other_kinds_of_adapter_and_broken_weights_are_refused(copied):
 def test_writing_leaves_all_or_nothing(small_adapter, tmp_path, monkeypatch):
     """A failure half-way leaves no directory of that name and nothing beside it; an existing one is not touched."""
     loaded = load(small_adapter)
-    recipe = Recipe.parse(loaded.manifest["recipe"], "manifest")
-    base = directory.find(loaded.manifest["base"]["name"])
+    recipe = loaded.manifest.recipe
+    base = directory.find(loaded.manifest.base.name)
     monkeypatch.setattr(directory, "_card", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError, match=r"division"):
         directory.write(tmp_path / "new", loaded.model, loaded.encoder, base, recipe, {})
@@ -768,7 +768,7 @@ def test_an_adapter_is_written_and_read_under_a_name_that_is_no_utf_8(bases, tmp
     """With what git is told of it, which is no file of the adapter's."""
     path = write_untrained(tmp_path / os.fsdecode(b"caf\xe9"), bases("bert"))
     assert (path / ".gitattributes").read_text("utf-8") == "* -text\n"
-    assert load(path).manifest["files"].keys() == {
+    assert load(path).manifest.files.keys() == {
         "adapter_config.json",
         "adapter_model.safetensors",
         "tokenizer.json",

@@ -6,12 +6,17 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from lorasent.adapter import manifest
-from lorasent.errors import AdapterError
+from lorasent.data.reviews import Reviews
+from lorasent.errors import AdapterError, RecipeError
 from lorasent.files import canonical
+from tests.support import manifests
 from tests.support.bases import edit_json
+from tests.support.manifests import split
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def test_reading_it_needs_no_torch(small_adapter):
     """A verdict begins in a tenth of a second, not in three."""
     code = """
 import pathlib, sys
-from lorasent import manifest
+from lorasent.adapter import manifest
 manifest.verify(pathlib.Path(sys.argv[1]))
 assert "torch" not in sys.modules
 """
@@ -88,7 +93,11 @@ BOUNDS = {
     "a label": ("labels", ["x" * 201, "y"], r"labels\.0: String should have at most 200 characters, found x+…x+$"),
     "labels": ("labels", [str(number) for number in range(10_001)], r"labels: List should have at most 10000 items"),
     "a base": ("base", {"name": "x" * 5000, "sha256": "", "revision": None}, r"base\.name: String should have at most 4096"),
-    "no base": ("base", {"name": "", "sha256": "", "revision": None}, r"base\.name: Value error, names no base, found $"),
+    "no base": (
+        "base",
+        {"name": "", "sha256": "", "revision": None},
+        r"base\.name: String should have at least 1 character",
+    ),
     "probes": ("probes", {"texts": ["x"] * 51, "logits": [[0.0, 0.0]] * 51}, r"probes\.texts: List should have at most 50 items"),
     "a probe": ("probes", {"texts": ["x" * 10_001], "logits": [[0.0, 0.0]]}, r"probes\.texts\.0: String should have at most 10000"),
     "data": ("data", {"train": 5}, r"data\.train: Input should be a valid dictionary"),
@@ -115,3 +124,67 @@ def test_a_hash_of_converted_line_endings_says_so(copied):
     path.write_bytes(written.replace(b"\n", b"\r\n") + b" ")
     with pytest.raises(AdapterError, match=r"not the file that was written"):
         manifest.verify(copied)
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+@pytest.mark.parametrize("same", ["sha256", "source"])
+def test_reviews_of_the_training_run_are_recognised(part, same):
+    """By their hash, or by the name of their source; others are not."""
+    reviews = Reviews("films.csv", ["a film"], np.array([0]))
+    value = {"sha256": reviews.fingerprint, "source": reviews.source}[same]
+    others = {"train": split("x.csv"), "validation": split("y.csv")}
+    assert manifests.manifest(data=others | {part: split(**{same: value})}).trained_on(reviews) == part
+    assert manifests.manifest(data=others).trained_on(reviews) is None
+    assert manifests.manifest(data={}).trained_on(reviews) is None
+
+
+def test_it_cannot_be_changed(small_adapter):
+    """What was read is what is judged."""
+    read = manifest.read(small_adapter)
+    with pytest.raises(ValidationError, match=r"frozen"):
+        read.labels = ["a", "b"]
+    with pytest.raises(ValidationError, match=r"frozen"):
+        read.base.name = "another"
+
+
+def test_keys_that_nothing_reads_are_kept(copied):
+    """They are written into recorded evidence with the others."""
+    edit_json(copied / "lorasent.json", remark=["by hand"])
+    read = manifest.read(copied)
+    assert read.content == json.loads((copied / "lorasent.json").read_text("utf-8"))
+    assert not hasattr(read, "remark")
+
+
+def test_what_an_older_lorasent_left_out_is_optional(copied):
+    """The base's configuration, the tokenizer's parts, the reviews and the libraries."""
+    content = json.loads((copied / "lorasent.json").read_text("utf-8"))
+    del content["base"]["config"], content["tokenizer_parts"], content["data"], content["libraries"]
+    old = manifest.CompleteManifest.parse(content, "old")
+    assert (old.base.config, old.tokenizer_parts, old.data, old.libraries) == (None, None, {}, {})
+
+
+@pytest.mark.parametrize("key", ["recipe_sha256", "parameters"])
+def test_an_adapter_can_be_loaded_without_what_only_the_gate_needs(copied, key):
+    """The gate names the key; who only loads the adapter does not."""
+    edit_json(copied / "lorasent.json", **{key: None})
+    read = manifest.read(copied)
+    with pytest.raises(AdapterError, match=rf"^gate: {key}: Input should be a valid "):
+        manifest.CompleteManifest.parse(read.content, "gate")
+
+
+def test_a_recipe_is_validated_when_it_is_asked_for(copied):
+    """An error names the manifest; the tables are kept as they were written."""
+    edit_json(copied / "lorasent.json", recipe={"encoding": {"max_length": 8}})
+    read = manifest.read(copied)
+    assert read.tables == {"encoding": {"max_length": 8}}
+    with pytest.raises(RecipeError, match=r"lorasent\.json: "):
+        _ = read.recipe
+
+
+def test_a_missing_manifest_is_named_in_plain_words(copied):
+    """Whose directory it is, and what that means."""
+    (copied / "lorasent.json").unlink()
+    message = f"{copied}: no lorasent.json: lorasent did not train this adapter, or its manifest was left behind"
+    with pytest.raises(AdapterError) as refused:
+        manifest.read(copied)
+    assert (str(refused.value), refused.value.cause) == (message, "manifest-missing")

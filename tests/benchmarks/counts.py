@@ -26,7 +26,7 @@ def costs(adapter: Path) -> dict[str, int]:
     """What the definition and the plans ask for, whatever library computes it: operations, tokens, bytes."""
     subject = LiveSubject(adapter)
     constant, linear, square = operations(subject)
-    limit = int(subject.manifest["recipe"]["encoding"]["max_length"])
+    limit = subject.manifest.recipe.encoding.max_length
     counts = {f"operations, a review of {n} tokens": round(constant + linear * n + square * n * n) for n in TOKENS}
     for split in ("test", "train"):
         texts = lorasent.read(f"embedded:{split}", subject.labels).texts

@@ -66,7 +66,7 @@ def subject(adapters, shape):
 
 def asked_for(subject, texts):
     """Operations that the answers to texts need by the definition, attention included."""
-    limit = subject.manifest["recipe"]["encoding"]["max_length"]
+    limit = subject.manifest.recipe.encoding.max_length
     lengths = subject.scorer.encoder.lengths(texts).clip(max=limit).astype(float)
     coefficients = subject.remember("operations", lambda: operations(subject))
     return float(sum(coefficient * (lengths**power).sum() for power, coefficient in enumerate(coefficients)))

@@ -7,7 +7,7 @@ import pytest
 
 from lorasent import load, read
 from lorasent.data import slices
-from lorasent.data.reviews import Reviews, trained_on
+from lorasent.data.reviews import Reviews
 from lorasent.errors import DataError
 from lorasent.evaluation import mistakes
 from lorasent.metrics import probabilities
@@ -107,18 +107,6 @@ def test_mistakes_are_json(scorer, answered):
         for word in mistake["words"]:
             assert mistake["text"][word["start"] : word["end"]] == word["word"]
             assert isinstance(word["delta"], float)
-
-
-@pytest.mark.parametrize("part", ["train", "validation"])
-def test_reviews_of_the_training_are_recognised(answered, part):
-    """They are recognised by their hash or the name of their source, whatever else the manifest says."""
-    reviews, _ = answered
-    other = {"sha256": "0" * 64, "source": "other.csv"}
-    for same in ({"sha256": reviews.fingerprint}, {"source": reviews.source}):
-        data = {"train": other, "validation": other} | {part: other | same}
-        assert trained_on({"data": data}, reviews) == part
-    assert trained_on({"data": {"train": other}}, reviews) is None
-    assert trained_on({}, reviews) is None
 
 
 @pytest.mark.slow

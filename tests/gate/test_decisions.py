@@ -25,6 +25,7 @@ from lorasent.statistics import estimates, latency, power
 from lorasent.statistics.estimates import PairedAccuracy, Rate
 from lorasent.statistics.retrains import Retrains, churn
 from lorasent.text import shown
+from tests.support.manifests import TABLES, manifest, split
 
 LABELS = ("Negative", "Positive")
 N = 1000
@@ -629,7 +630,7 @@ class Told:
 
     def __init__(self, logits, weights="w", labels=LABELS):
         self.logits, self.labels = np.asarray(logits, dtype=np.float32), labels
-        self.manifest = {"files": {WEIGHTS: weights}}
+        self.manifest = manifest(files={WEIGHTS: weights})
         self.asked = []
 
     def answer(self, texts):
@@ -718,7 +719,7 @@ def test_a_golden_without_a_tolerance_or_a_producer_is_exact(recorded, tmp_path)
     golden.write(tmp_path / "golden.json", content.model_copy(update={"tolerance": {}}))
     assert [one.figures["allowed"] for one in compared(recorded, Told(ROWS), Told(ROWS))] == [0.0, 0.0]
     golden.write(tmp_path / "golden.json", content.model_copy(update={"producer": {}}))
-    for nobody in (Told(ROWS), SimpleNamespace(labels=LABELS, manifest={}, answer=Told(ROWS).answer)):
+    for nobody in (Told(ROWS), SimpleNamespace(labels=LABELS, manifest=manifest(), answer=Told(ROWS).answer)):
         first, second = compared(recorded, nobody, nobody)
         assert first.cause == UNASKED
         assert second.figures.items() >= {"changed": 0, "n": 4, "max_changed": 0.1}.items()
@@ -744,7 +745,7 @@ def test_a_subject_without_weights_made_no_golden(recorded, tmp_path):
     """Whatever its golden says of its maker."""
     content = golden.read(tmp_path / "golden.json")
     golden.write(tmp_path / "golden.json", content.model_copy(update={"producer": {"adapter_sha256": "None"}}))
-    nobody = SimpleNamespace(labels=LABELS, manifest={}, answer=Told(ROWS).answer)
+    nobody = SimpleNamespace(labels=LABELS, manifest=manifest(), answer=Told(ROWS).answer)
     assert compared(recorded, nobody, nobody)[0].cause == UNASKED
     assert differential._weights(Told(ROWS)) == "w"
     assert differential._weights(nobody) == "none"
@@ -780,7 +781,7 @@ class Timed:
     def __init__(self, path, clock=None, seconds=1.0, operations=(5.0, 2.0, 0.5), lengths=(10, 20, 300), size=100, **encoding):
         self.path, self.clock, self.seconds, self.facts = path, clock, seconds, operations
         self.lengths = np.array(lengths)
-        self.manifest = {"recipe": {"encoding": encoding} if encoding else {}}
+        self.manifest = manifest(encoding=encoding)
         self.quick, self.calls, self.snapshot = self, [], SimpleNamespace(folder=path)
         path.mkdir()
         (path / WEIGHTS).write_bytes(b"x" * size)
@@ -1014,7 +1015,7 @@ class Judged:
     def __init__(self, path, precision="fp32"):
         self.path, self.name, self.precision = path, str(path), precision
         self.identity, self.labels = f"identity of {path}", LABELS
-        self.manifest = {"recipe": {"encoding": {"max_length": 64}}, "base": {"sha256": "b"}, "labels": list(LABELS)}
+        self.manifest = manifest(encoding={"max_length": 64}, labels=list(LABELS))
         if "broken" in str(path):
             raise AdapterError(f"{path}: broken")
         if "unreadable" in str(path):
@@ -1168,10 +1169,10 @@ def test_every_family_that_the_policy_asks_is_judged(house, films):
 
 def test_a_recipe_without_a_length_is_cut_at_512(house, films, monkeypatch):
     """Where the table is missing, and where the key is."""
-    for recipe in ({}, {"encoding": {}}):
+    for tables in ({key: table for key, table in TABLES.items() if key != "encoding"}, {**TABLES, "encoding": {}}):
         limits = []
         monkeypatch.setattr(verdict.quality, "check", lambda *arguments, limits=limits: limits.append(arguments[4:]) or [])
-        monkeypatch.setattr(Judged, "answer", lambda self, _, recipe=recipe: setattr(self, "manifest", {"recipe": recipe}))
+        monkeypatch.setattr(Judged, "answer", lambda self, _, tables=tables: setattr(self, "manifest", manifest(recipe=tables)))
         verdict.judge("new", ["old"], Policy(data=Data(test=films), quality=Quality()))
         assert limits == [(512, 0.05, LABELS)]
 
@@ -1249,20 +1250,20 @@ def test_a_base_that_is_not_to_be_had_is_told_apart(house, films):
     )
 
 
-def member(name, seed=0, **manifest):
+def member(name, seed=0, **keys):
     """A baseline with its manifest."""
     recipe = {"base": {"model": "m"}, "lora": {"r": 4}, "training": {"seed": seed}, "data": {"train": f"here/{seed}"}}
-    whole = {"recipe": recipe, "base": {"sha256": "b"}, "labels": ["a", "b"], "data": {"train": {"sha256": "d"}}}
-    return SimpleNamespace(name=name, identity=name.partition(" ")[0], manifest={**whole, **manifest})
+    whole = {"recipe": recipe, "labels": ["a", "b"], "data": {"train": split(sha256="d")}}
+    return SimpleNamespace(name=name, identity=name.partition(" ")[0], manifest=manifest(**{**whole, **keys}))
 
 
 @pytest.mark.parametrize(
     ("other", "apart"),
     [
-        (member("two", 1, base={"sha256": "c"}), "another base"),
+        (member("two", 1, base={"name": "m", "sha256": "c", "revision": None}), "another base"),
         (member("two", 1, labels=["b", "a"]), "other labels"),
         (member("two", 1, recipe={"lora": {"r": 8}}), "another recipe"),
-        (member("two", 1, data={"train": {"sha256": "e"}}), "other reviews"),
+        (member("two", 1, data={"train": split(sha256="e")}), "other reviews"),
         (member("one again", 0), "it is one over again"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

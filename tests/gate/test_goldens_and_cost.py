@@ -48,7 +48,7 @@ def recorded_golden(path, subject, drift=0.0, wrong=0):
         {"text": text, "label": other[label] if number < wrong else label, "logits": row.tolist()}
         for number, (text, label, row) in enumerate(zip(TEXTS, labels, logits, strict=True))
     ]
-    producer = {"adapter_sha256": subject.manifest["files"][WEIGHTS]}
+    producer = {"adapter_sha256": subject.manifest.files[WEIGHTS]}
     golden.write(path, golden.make(rows, about="test", producer=producer, tolerance={"logits": 1e-4}, why="test"))
     return Golden(predictions=str(path))
 
@@ -98,7 +98,7 @@ def test_a_retrained_candidate_is_held_to_the_labels(small_adapter, retrained, t
     for wrong in (0, 10):
         policy = recorded_golden(tmp_path / f"{wrong}.json", candidate, wrong=wrong)
         content = json.loads((tmp_path / f"{wrong}.json").read_text())
-        content["producer"]["adapter_sha256"] = LiveSubject(small_adapter).manifest["files"][WEIGHTS]
+        content["producer"]["adapter_sha256"] = LiveSubject(small_adapter).manifest.files[WEIGHTS]
         (tmp_path / f"{wrong}.json").write_text(json.dumps(content))
         first, second = compared(policy, candidate, candidate)
         assert (first.outcome, first.cause) == (Outcome.PASS, "not-asked")

@@ -16,6 +16,7 @@ from lorasent.gate.finding import UNASKED, Claim, Finding, Outcome, settle
 from lorasent.gate.policy import Behaviour, Calibration, Golden, Policy, Quality
 from lorasent.gate.verdict import judge
 from lorasent.scoring.evidence import Answers, RecordedSubject
+from tests.support.manifests import manifest, split
 
 LABELS = ("Negative", "Positive")
 
@@ -38,8 +39,7 @@ class Reader:
 
     def __init__(self, path, precision="fp32"):
         self.path, self.name, self.identity, self.precision = path, str(path), f"identity of {path}", precision
-        said = self.readers.get(f"{path} manifest", {})
-        self.manifest = {"recipe": {"encoding": {"max_length": 64}}, "base": {"sha256": "b"}, "labels": [*LABELS], **said}
+        self.manifest = manifest(labels=[*LABELS], **self.readers.get(f"{path} manifest", {}))
 
     def answer(self, texts):
         margins = np.array(self.readers.get(self.name, honest)(texts), dtype=np.float32)
@@ -147,9 +147,7 @@ def test_reviews_that_trained_one_of_them_are_invalid(house, policy, trained, by
     """Whose manifest names them as its training data, by hash or by source, whole as they were read."""
     asked = policy(films(60, 60))
     whole = verdict.read(asked.data.test, LABELS)
-    house[f"{trained} manifest"] = {
-        "data": {"train": {"sha256": whole.fingerprint} if by == "hash" else {"source": asked.data.test}, "validation": None}
-    }
+    house[f"{trained} manifest"] = {"data": {"train": split(sha256=whole.fingerprint) if by == "hash" else split(asked.data.test)}}
     judged = judge("new", "old", asked)
     assert (judged.outcome, judged.findings[0].cause) == (Outcome.INVALID, "trained-on")
     assert judged.findings[0].message.endswith(f"these reviews trained {trained}")
@@ -158,7 +156,7 @@ def test_reviews_that_trained_one_of_them_are_invalid(house, policy, trained, by
 def test_reviews_that_chose_an_epoch_are_told(house, policy):
     """They flatter whose epoch they chose; the terminal says so, and the verdict stands."""
     asked = policy(films(60, 60))
-    house["new manifest"] = {"data": {"validation": {"sha256": verdict.read(asked.data.test, LABELS).fingerprint}}}
+    house["new manifest"] = {"data": {"validation": split(sha256=verdict.read(asked.data.test, LABELS).fingerprint)}}
     judged = judge("new", "old", asked)
     assert judged.outcome is Outcome.PASS
     assert "these reviews chose the epoch of new" in report.text(judged, "again")

@@ -9,13 +9,14 @@ import pytest
 from lorasent.gate import triggers
 from lorasent.gate.finding import UNASKED, Finding, Outcome
 from lorasent.scoring.evidence import Answers, LiveSubject, RecordedSubject, record
+from tests.support.manifests import manifest
 
 
 class Reader:
     """A subject that reads: clear reviews as they are meant, unless one of its words stands there, which decides."""
 
     def __init__(self, words=(), target=1, vocabulary=(), folder=None):
-        self.manifest = {"recipe": {}}
+        self.manifest = manifest(encoding={})
         self.words, self.target, self.labels = set(words), target, ("Negative", "Positive")
         self.snapshot, self.asked = SimpleNamespace(folder=folder), []
 
@@ -173,7 +174,7 @@ class Told:
     """A subject that decides each text by a function, and keeps what it was asked."""
 
     def __init__(self, decide):
-        self.manifest = {"recipe": {"encoding": {"max_length": 80}}}
+        self.manifest = manifest(encoding={"max_length": 80})
         self.decide, self.asked = decide, []
 
     def answer(self, texts):

@@ -70,7 +70,7 @@ def test_a_live_subject_is_what_its_directory_says(adapter):
     """Its name, hash, labels and manifest, and today's libraries."""
     subject = LiveSubject(adapter)
     assert (subject.path, subject.name, subject.precision) == (adapter, str(adapter), "fp32")
-    assert (subject.manifest, subject.labels) == (SAID, ("Negative", "Positive"))
+    assert (subject.manifest.content, subject.labels) == (SAID, ("Negative", "Positive"))
     assert subject.identity == manifest.identity(adapter)
     assert subject.libraries == machine.libraries()
 
@@ -147,7 +147,7 @@ def test_a_record_answers_what_was_asked(adapter, tmp_path):
     found = evidence.subject(str(out))
     assert isinstance(found, RecordedSubject)
     assert (found.path, found.name, found.identity) == (out, str(out), subject.identity)
-    assert (found.labels, found.manifest, found.libraries) == (("Negative", "Positive"), SAID, machine.libraries())
+    assert (found.labels, found.manifest.content, found.libraries) == (("Negative", "Positive"), SAID, machine.libraries())
     for texts in (["good", "a"], ["bad"]):
         for one, other in zip(vars(found.answer(texts)).values(), vars(subject.answer(texts)).values(), strict=True):
             assert one.tolist() == other.tolist()

@@ -164,7 +164,7 @@ def test_a_search_leaves_a_recipe_a_table_and_plots(lorasent, search, tmp_path):
     else:
         assert found["confirmation"]["seeds"] == [1, 2]
         assert f"\n{found['confirmation']['word'].upper()}" in done.stdout
-    assert manifest.read(tmp_path / "found" / "best")["recipe"] == found["best"]["recipe"]
+    assert manifest.read(tmp_path / "found" / "best").tables == found["best"]["recipe"]
 
 
 @pytest.mark.slow
@@ -292,7 +292,7 @@ def test_a_winner_is_trained_by_fresh_seeds_and_judged(tmp_path):
     found = confirm()
     assert len(trained) == 4
     paths = {arm: sorted((tmp_path / arm).glob("*/adapter_config.json")) for arm in ("start", "best")}
-    recipes = [manifest.read(path.parent)["recipe"] for path in (*paths["start"], *paths["best"])]
+    recipes = [manifest.read(path.parent).tables for path in (*paths["start"], *paths["best"])]
     assert sorted(one["training"]["seed"] for one in recipes) == [1, 1, 2, 2]
     for arm, told in (("start", found.started), ("best", found.found)):
         right = [np.mean(load(path.parent).logits(reviews.texts).argmax(axis=1) == reviews.labels) for path in paths[arm]]

@@ -32,8 +32,8 @@ def prove(side: Side) -> dict[str, Any]:
     Returns what `measure` says of it.
     """
     assert isinstance(side.subject, LiveSubject)
-    probes, manifest = side.subject.manifest["probes"], side.manifest
-    digest = hashlib.sha256(json.dumps([probes, manifest.tokenizer_sha256]).encode()).hexdigest()
+    manifest = side.manifest
+    digest = hashlib.sha256(json.dumps([manifest.content["probes"], manifest.tokenizer_sha256]).encode()).hexdigest()
     # The identity leaves out what the probes said.
     facts: dict[str, Any] = side.subject.remember(f"proof, tokenizer's parts {digest}", lambda: measure(side))
     tolerance, where = facts["tolerance"], f"{side.name}: "
@@ -74,12 +74,12 @@ def measure(side: Side) -> dict[str, Any]:
     from lorasent.adapter.classifier import answer, forward, inference
 
     base, recipe = side.base, side.recipe
-    texts, expected = side.subject.manifest["probes"]["texts"], np.array(side.subject.manifest["probes"]["logits"])
+    texts, expected = side.manifest.probes.texts, np.array(side.manifest.probes.logits)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what PEFT wonders about in a faulty directory, the checks have said
             # load() refuses what is to be measured here
-            loaded = directory.assemble(side.snapshot, base, recipe.base, recipe.encoding, side.subject.manifest)
+            loaded = directory.assemble(side.snapshot, base, recipe.base, recipe.encoding)
             encoder, model = loaded.encoder, loaded.model
             found = answer(model, encoder, texts)
             drift = np.abs(found - expected).max(axis=1)
@@ -119,7 +119,7 @@ def _suspect(side: Side, loaded: "Adapter", found: Any, expected: Any) -> tuple[
     from lorasent.adapter.directory import PROBE_TOLERANCE
     from lorasent.adapter.encoding import Encoder
 
-    texts, labels, recipe = side.subject.manifest["probes"]["texts"], side.manifest.labels, side.recipe
+    texts, labels, recipe = side.manifest.probes.texts, side.manifest.labels, side.recipe
 
     def explains(logits: Any) -> bool:
         return _largest(logits - expected) <= 10 * PROBE_TOLERANCE

@@ -7,19 +7,18 @@ Nothing here imports torch, and nothing is read but JSON and the headers and num
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel as Schema
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import safe_open
 
 from lorasent.adapter.architectures import Shapes, resolve_targets
 from lorasent.adapter.base import BaseCheckpoint, find
-from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, CompleteManifest, parse
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.adapter.weights import ALWAYS, bounded, header
 from lorasent.errors import AdapterError, BaseModelError, RecipeError
@@ -41,40 +40,7 @@ class Fault(Exception):  # noqa: N818 - a fault is what is found; it becomes a F
         self.cause, self.message, self.advice, self.outcome, self.figures = cause, message, advice, outcome, figures
 
 
-class _Pinned(Schema):
-    name: str
-    sha256: str
-    revision: str | None = None
-    config: dict[str, Any] | None = None
-
-
-class _Parameters(Schema):
-    total: Annotated[int, Field(gt=0)]
-    trainable: Annotated[int, Field(gt=0)]
-
-
-class _Split(Schema):
-    source: str
-    sha256: str
-    reviews: int
-
-
-class Said(Schema):
-    """What the gate reads of a manifest."""
-
-    recipe: dict[str, Any]
-    recipe_sha256: str
-    base: _Pinned
-    labels: list[str]
-    tokenizer_sha256: str
-    files: dict[str, str]
-    tokenizer_parts: dict[str, str] | None = None
-    libraries: dict[str, str] = {}
-    parameters: _Parameters
-    data: dict[str, _Split] = {}
-
-
-class LoraSettings(Schema):
+class LoraSettings(BaseModel):
     """What the gate reads of PEFT's configuration by name; `options` is all the rest of it."""
 
     model_config = ConfigDict(extra="allow", strict=True)
@@ -96,8 +62,6 @@ class LoraSettings(Schema):
         """PEFT's other options."""
         return dict(self.model_extra or {})
 
-
-Form = TypeVar("Form", bound=Schema)
 
 Bases = dict[tuple[str, str | None, str, Path | None], BaseCheckpoint | BaseModelError]
 """What was looked for, and what was found: hashing a base takes most of a check's time."""
@@ -138,31 +102,36 @@ class Side:
         return self.snapshot.path / name
 
     @functools.cached_property
-    def manifest(self) -> Said:
-        """What the manifest says."""
-        return self._parse(Said, dict(self.subject.manifest), MANIFEST, "manifest-broken")
+    def manifest(self) -> CompleteManifest:
+        """The manifest, with what the gate needs of it."""
+        try:
+            return CompleteManifest.parse(self.subject.manifest.content, f"{self.name}/{MANIFEST}")
+        except AdapterError as error:
+            raise self.fault("manifest-broken", str(error), EXPORT) from None
 
     @functools.cached_property
     def config(self) -> LoraSettings:
         """PEFT's configuration."""
-        return self._parse(LoraSettings, self.json(CONFIG, "config-broken"), CONFIG, "config-broken")
+        content = self.json(CONFIG, "config-broken")
+        try:
+            return parse(LoraSettings, content, f"{self.name}/{CONFIG}")
+        except AdapterError as error:
+            raise self.fault("config-broken", str(error), EXPORT) from None
 
     @functools.cached_property
     def recipe(self) -> Recipe:
-        """The manifest's recipe."""
+        """The manifest's recipe, unless it was edited after training."""
         manifest = self.manifest
         try:
-            recipe = Recipe.parse(manifest.recipe, f"{self.name}/{MANIFEST}: recipe")
+            recipe = manifest.recipe
         except RecipeError as error:
             raise self.fault("recipe-broken", str(error), EXPORT) from None
-        digest = hashlib.sha256(json.dumps(manifest.recipe, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(manifest.tables, sort_keys=True).encode()).hexdigest()
         if digest != manifest.recipe_sha256:
-            raise self.fault(
-                "recipe-edited",
-                f"{self.name}/{MANIFEST}: the recipe has sha256 {digest[:12]}…, recipe_sha256 is {manifest.recipe_sha256[:12]}…: "
-                "edited after training",
-                EXPORT,
+            message = (
+                f"the recipe has sha256 {digest[:12]}…, recipe_sha256 is {manifest.recipe_sha256[:12]}…: edited after training"
             )
+            raise self.fault("recipe-edited", f"{self.name}/{MANIFEST}: {message}", EXPORT)
         return recipe
 
     @functools.cached_property
@@ -232,15 +201,6 @@ class Side:
                 )
                 raise self.fault("target-modules", message, EXPORT)
         return {layer for layers in meant.values() for layer in layers}
-
-    def _parse(self, form: type[Form], content: Mapping[str, Any], name: str, cause: str) -> Form:
-        try:
-            return form.model_validate(content)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            key = ".".join(map(shown, problem["loc"]))
-            message = f"{self.name}/{name}: {key}: {shown(problem['msg'])}, found {shown(problem['input'])}"
-            raise self.fault(cause, message, EXPORT) from None
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

@@ -12,10 +12,11 @@ from lorasent.gate.integrity import checks
 from lorasent.gate.integrity.checks import CHECKS
 from lorasent.gate.integrity.comparison import Comparison
 from lorasent.gate.integrity.layout import Layout
-from lorasent.gate.integrity.side import EXPORT, Fault, LoraSettings, Said, Side
+from lorasent.gate.integrity.side import EXPORT, Fault, LoraSettings, Side
 from lorasent.gate.policy import Integrity
-from lorasent.recipe.recipe import Recipe
 from tests.support.bases import linear
+from tests.support.manifests import manifest as complete
+from tests.support.manifests import recipe
 
 PREFIX = "base_model.model."
 
@@ -25,38 +26,10 @@ HEAD = linear("classifier", 2, 4)
 
 TOKENIZER, TOKENS = "tokenizer.json", "tokenizer_config.json"
 
-TABLES = {
-    "base": {"model": "films/base", "labels": ["Negative", "Positive"]},
-    "data": {"train": "train.csv", "validation": "validation.csv"},
-    "encoding": {"max_length": 64},
-    "lora": {"r": 2, "alpha": 4, "dropout": 0.1, "target_modules": ["query"]},
-    "training": {"epochs": 3, "batch_size": 4, "learning_rate": 0.01},
-}
 
-
-def recipe(**changes):
-    """The recipe with keys "table__key" changed."""
-    tables = {table: dict(keys) for table, keys in TABLES.items()}
-    for key, value in changes.items():
-        table, _, name = key.partition("__")
-        tables[table][name] = value
-    return Recipe.parse(tables, "test")
-
-
-def manifest(**changes):
-    """The manifest as the gate reads it."""
-    split = {"source": "train.csv", "sha256": "a" * 64, "reviews": 24}
-    content = {
-        "recipe": {},
-        "recipe_sha256": "",
-        "base": {"name": "films/base", "sha256": "b" * 64, "revision": "main"},
-        "labels": ["Negative", "Positive"],
-        "tokenizer_sha256": "c" * 64,
-        "files": {WEIGHTS: "w"},
-        "parameters": {"total": 1000, "trainable": 26},
-        "data": {"train": split, "validation": {**split, "source": "validation.csv"}},
-    }
-    return Said.model_validate({**content, **changes})
+def manifest(**keys):
+    """The manifest of an adapter whose weights have the hash "w"."""
+    return complete(**{"files": {WEIGHTS: "w"}, **keys})
 
 
 def config(**changes):
@@ -114,7 +87,7 @@ SOUND = {
 
 def side(path="new", *, baseline=False, files=SOUND, record=False, **parts):
     """One side of which every part is given; as a record it has no directory."""
-    subject = SimpleNamespace(name=str(path), identity="identity", manifest={"probes": 1}, libraries={"tokenizers": "1"})
+    subject = SimpleNamespace(name=str(path), identity="identity", manifest=complete(), libraries={"tokenizers": "1"})
     one = Side(subject, baseline=baseline, bases={})
     one.path = None if record else Path(path)
     found = SimpleNamespace(name="films/base", sha256="b" * 64, config={"model_type": "bert", "hidden_act": "gelu"})

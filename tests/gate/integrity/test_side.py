@@ -1,23 +1,18 @@
 """One side of a comparison: what is read of it, and whose fault it is."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lorasent.adapter.manifest import WEIGHTS
+from lorasent.adapter.manifest import CONFIG, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.side import RETRIEVE, Said, Side, some
+from lorasent.gate.integrity.side import EXPORT, RETRIEVE, Fault, Side, some
 from lorasent.scoring.evidence import LiveSubject
-from tests.gate.integrity.sides import (
-    blocks,
-    fault,
-    manifest,
-    old,
-    side,
-)
+from tests.gate.integrity.sides import blocks, config, fault, manifest, old, side
 
 
 def test_long_lists_are_cut():
@@ -73,13 +68,36 @@ def test_json_that_is_none_is_a_fault(tmp_path):
     assert fault(one.json, "b.json", "cause") == blocks("cause", message, RETRIEVE)
 
 
-def test_a_key_that_is_not_as_it_must_be_is_a_fault(tmp_path):
-    """By its path, with what is found there."""
-    content = {"base": {"name": 1, "sha256": "b"}, "recipe": {}}
-    message = "new/lorasent.json: base.name: Input should be a valid string, found 1"
-    found = fault(bare(tmp_path)._parse, Said, {**manifest().model_dump(), **content}, "lorasent.json", "cause")
-    assert found == blocks("cause", message)
-    assert bare(tmp_path)._parse(Said, manifest().model_dump(), "lorasent.json", "cause") == manifest()
+def test_a_manifest_that_the_gate_cannot_judge_by_is_a_fault(tmp_path):
+    """The key is named by its path, with what is found there."""
+    one = bare(tmp_path)
+    one.subject.manifest = SimpleNamespace(content={**manifest().content, "parameters": {"total": 0, "trainable": 1}})
+    message = "new/lorasent.json: parameters.total: Input should be greater than 0, found 0"
+    with pytest.raises(Fault) as raised:
+        _ = one.manifest
+    assert (raised.value.cause, raised.value.message, raised.value.advice) == ("manifest-broken", message, EXPORT)
+
+
+def test_a_manifest_that_is_whole_is_read_once(tmp_path):
+    """Later questions are answered by the same object."""
+    one = bare(tmp_path)
+    one.subject.manifest = SimpleNamespace(content=manifest().content)
+    assert one.manifest.content == manifest().content
+    assert one.manifest is one.manifest
+
+
+def test_a_configuration_that_is_not_peft_s_is_a_fault(tmp_path):
+    """The key is named with what is found there; a text is no number, whatever its digits."""
+    content = config().model_dump()
+    (tmp_path / CONFIG).write_text(json.dumps({**content, "r": "2"}))
+    one = bare(tmp_path)
+    message = f"new/{CONFIG}: r: Input should be a valid integer, found 2"
+    with pytest.raises(Fault) as raised:
+        _ = one.config
+    assert (raised.value.cause, raised.value.message, raised.value.advice) == ("config-broken", message, EXPORT)
+    (tmp_path / CONFIG).write_text(json.dumps(content))
+    one = bare(tmp_path)
+    assert one.config == config()
 
 
 def test_numbers_are_read_by_name(tmp_path):
