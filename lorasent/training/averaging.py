@@ -1,11 +1,12 @@
-"""A moving average of what is trained: steadier, and as a rule better, than where the last steps happened to go.
+"""The exponential moving average of the trained weights, which as a rule is better than the last weights.
 
-After step t the average a takes in the weights w, a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)): Polyak and Juditsky
-(1992), begun as TensorFlow begins it.
+After step t the average a of the weights w becomes d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)): Polyak and Juditsky
+(1992), started as TensorFlow starts it. `torch.optim.swa_utils.AveragedModel` would save no line: its moving average has a constant
+decay, and the device, the swap with the weights and the safetensors file would still be ours.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -23,35 +24,35 @@ class Average:
 
     @torch.no_grad()
     def step(self, number: int) -> None:
-        """Takes in the weights after the step of this number, from 1."""
+        """Adds the weights after the step of this number (from 1)."""
         decay = min(self.decay, (1 + number) / (10 + number))
         for name, weight in self.trained.items():
-            known = self.values.setdefault(name, weight.detach().clone()).to(weight.device)
-            self.values[name] = known.lerp_(weight, 1 - decay)
+            average = self.values.setdefault(name, weight.detach().clone()).to(weight.device)
+            self.values[name] = average.lerp_(weight, 1 - decay)
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model has the average inside, and its own weights again afterwards."""
-        own = {name: weight.detach().clone() for name, weight in self.trained.items()}
-        self._put(self.values)
+        """Inside, the model has the average; afterwards it has its weights again."""
+        weights = {name: weight.detach().clone() for name, weight in self.trained.items()}
+        self._copy(self.values)
         try:
             yield
         finally:
-            self._put(own)
+            self._copy(weights)
 
     def write(self, path: Path) -> None:
-        """Keeps the average in a file."""
+        """Writes the average to a safetensors file."""
         save_file(self.values, path)
 
     def read(self, path: Path) -> None:
-        """Goes on from a file."""
+        """Continues with the average of a file."""
         self.values = load_file(path)
 
     def settle(self) -> None:
-        """Leaves the average in the model for good."""
-        self._put(self.values)
+        """Replaces the model's weights by the average for good."""
+        self._copy(self.values)
 
     @torch.no_grad()
-    def _put(self, values: dict[str, torch.Tensor]) -> None:
+    def _copy(self, values: Mapping[str, torch.Tensor]) -> None:
         for name, value in values.items():
             self.trained[name].copy_(value)

@@ -1,4 +1,7 @@
-"""How a training run is told on a terminal: what it is about to do, a bar, the epoch table, the four sample reviews."""
+"""What a terminal shows of a training run: its input, a progress bar, the epoch table, and the four sample reviews.
+
+The bar is rich's. The epoch table is not: its rows appear as epochs end, and rich prints a table only once it is whole.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,23 +17,23 @@ from lorasent.text import MESSAGE, shown
 from lorasent.training.loop import device
 from lorasent.training.run import Epoch, Listener, Prepared, Trained
 
-TRIED = 200
-"""Training reviews among which an example of what augmentation does is looked for."""
+SEARCHED = 200
+"""Number of training reviews among which an example of augmentation is searched for."""
 
-SHOWN = 110
-"""Characters of its ending that are shown."""
+ENDING = 110
+"""Number of characters of the example's ending that are shown."""
 
 COLUMNS = ("epoch", "train loss", "val loss", "accuracy", "precision", "recall", "f1", "mcc")
 
 
 def bar(console: Console) -> Progress:
-    """A progress bar, on a terminal only."""
+    """A progress bar, shown on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 class Printer(Listener):
-    """Shows a run on the terminal as it goes."""
+    """Prints the events of a run."""
 
     def __init__(self, console: Console, progress: Progress, recipe: str) -> None:
         self.console = console
@@ -38,7 +41,7 @@ class Printer(Listener):
         self.recipe = recipe
 
     def prepared(self, run: Prepared) -> None:
-        """What is about to be done."""
+        """Prints the input of the run."""
         self.run = run
         self.console.print(f"Training {run.out} by recipe {self.recipe}")
         for line in _describe(run):
@@ -46,7 +49,7 @@ class Printer(Listener):
         self.task = self.progress.add_task("training", total=run.steps)
 
     def untrained(self, predictions: list[Prediction]) -> None:
-        """The sample reviews before, and the head of the table."""
+        """Prints the predictions for the sample reviews before training, and the head of the epoch table."""
         self._show("Untrained, the four sample reviews are", predictions)
         self.console.print(_row(*COLUMNS))
 
@@ -55,11 +58,11 @@ class Printer(Listener):
         self.progress.update(self.task, completed=done)
 
     def epoch(self, row: Epoch) -> None:
-        """A row of the table."""
+        """Prints a row of the epoch table."""
         self.console.print(_row(str(row.epoch), *(f"{value:.4f}" for name, value in vars(row).items() if name != "epoch")))
 
     def trained(self, result: Trained, predictions: list[Prediction]) -> None:
-        """The sample reviews after, and what to do next."""
+        """Prints the result, the predictions for the sample reviews, and what to do next."""
         self.progress.stop()
         best = result.best
         if early := _stopped(result, self.run.recipe.training):
@@ -68,8 +71,8 @@ class Printer(Listener):
             f"Best epoch: {best.epoch} of {len(result.epochs)} (lowest validation loss {best.validation_loss:.4f}, "
             f"accuracy {best.accuracy:.4f}); trained in {result.seconds:.0f} s"
         )
-        if guess := _guessing(best, self.run.validation.counts(self.run.recipe.base.labels)):
-            self.console.print(shown(guess, MESSAGE))
+        if warning := _no_better_than_a_guess(best, self.run.validation.counts(self.run.recipe.base.labels)):
+            self.console.print(shown(warning, MESSAGE))
         self._show("Trained, they are", predictions)
         self.console.print(f"The adapter lies in {result.path}. Next:")
         self.console.print(f'  lorasent predict {result.path} "it was a good movie"')
@@ -90,11 +93,11 @@ def _describe(run: Prepared) -> Iterator[str]:
         balance = ", ".join(f"{count} {label}" for label, count in reviews.counts(recipe.base.labels).items())
         yield f"{name}: {reviews.source}, {len(reviews)} reviews ({balance})"
     if run.removed:
-        yield f"Removed from train, since validation holds them too: {run.removed} reviews"
+        yield f"Removed from train because validation has them too: {run.removed} reviews"
     low, median, high = (int(value) for value in np.quantile(run.lengths, [0.25, 0.5, 0.75]))
     cut = int((run.lengths > recipe.encoding.max_length).sum())
     yield (
-        f"Tokens a training review: median {median}, quartiles {low} and {high}, longest {int(run.lengths.max())}; "
+        f"Tokens per training review: median {median}, quartiles {low} and {high}, longest {int(run.lengths.max())}; "
         f"{cut} cut to {recipe.encoding.max_length} on the {recipe.encoding.truncation_side}"
     )
     yield from _augmented(run)
@@ -109,24 +112,24 @@ def _describe(run: Prepared) -> Iterator[str]:
 
 
 def _augmented(run: Prepared) -> Iterator[str]:
-    """How the training reviews are changed, and the shortest of the first few that the next epoch changes."""
+    """How the training reviews are changed, and the shortest of the first that the next epoch changes."""
     settings = run.recipe.augmentation
     if settings is None:
         return
     on = ", ".join(f"{way} {getattr(settings, way):g}" for way in ways.WAYS if getattr(settings, way))
     yield f"Augmented: {settings.share:.0%} of the training reviews, anew in each epoch: {on}"
-    some = run.train.texts[:TRIED]
-    shown = ways.epoch(some, settings, run.recipe.training.seed, run.resumed_epochs)
-    changed = [(text, now) for text, now in zip(some, shown, strict=True) if text != now]
+    texts = run.train.texts[:SEARCHED]
+    augmented = ways.epoch(texts, settings, run.recipe.training.seed, run.resumed_epochs)
+    changed = [(text, now) for text, now in zip(texts, augmented, strict=True) if text != now]
     for title, text in zip(("for example", "becomes"), min(changed, key=lambda pair: len(pair[0]), default=()), strict=False):
-        yield f"  {title:<12}{text if len(text) <= SHOWN else '…' + text[-SHOWN:]}".replace("\n", " ")
+        yield f"  {title:<12}{text if len(text) <= ENDING else '…' + text[-ENDING:]}".replace("\n", " ")
 
 
 def _stopped(result: Trained, schedule: Training) -> str | None:
-    """Where a run stopped early, and why."""
+    """After which epoch a run stopped early, and why; None of a run that did not."""
     if len(result.epochs) == schedule.epochs:
         return None
-    over = f" over {least:g}" if (least := schedule.early_stopping_min_improvement) else ""
+    over = f" over {minimum:g}" if (minimum := schedule.early_stopping_min_improvement) else ""
     patience = schedule.early_stopping_patience
     return (
         f"Stopped after epoch {len(result.epochs)} of {schedule.epochs}: no improvement{over} for {patience} "
@@ -134,13 +137,13 @@ def _stopped(result: Trained, schedule: Training) -> str | None:
     )
 
 
-def _guessing(best: Epoch, counts: Mapping[str, int]) -> str | None:
-    """The warning that is due where the best epoch is right no more often than the most frequent label; `counts` by label."""
+def _no_better_than_a_guess(best: Epoch, counts: Mapping[str, int]) -> str | None:
+    """A warning if the best epoch is right no more often than the most frequent label is; `counts` are reviews by label."""
     label = max(counts, key=lambda name: counts[name])
     if best.accuracy > (share := counts[label] / sum(counts.values())):
         return None
     return (
-        f"Warning: no better than a guess: who always says {label} is right as often ({share:.4f} of the validation reviews); "
+        f"Warning: no better than a guess: always answering {label} is right as often ({share:.4f} of the validation reviews); "
         "a smaller training.learning_rate, or training.warmup, usually helps"
     )
 

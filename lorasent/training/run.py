@@ -1,4 +1,4 @@
-"""What a training run is and what it says: what it is about to do, its table of epochs, when it is over, what it has done."""
+"""What a run is: its input, its epoch table, when it ends, its result, and who listens to it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,15 @@ from lorasent.recipe.recipe import Recipe, Training
 from lorasent.scoring.scorer import Prediction
 
 LEARNT = 0.01
-"""Nats by which a validation loss must be below that of a guess to show that anything was learnt."""
+"""Nats by which a validation loss must be below the loss of a guess to show that the run has learnt anything."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """A row of the epoch table; figures are of the validation reviews.
+    """A row of the epoch table; the metrics are of the validation reviews.
 
-    Losses are means, nats: in training what was minimised, label smoothing and dropout included; in validation the plain
-    negative log-likelihood.
+    Losses are means in nats. The training loss includes label smoothing and dropout; the validation loss is the negative
+    log-likelihood.
     """
 
     epoch: int
@@ -37,7 +37,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run is about to do."""
+    """The input of a run."""
 
     out: Path
     recipe: Recipe
@@ -45,7 +45,7 @@ class Prepared:
     train: Reviews
     validation: Reviews
     removed: int
-    """Reviews removed from train because they are in validation too."""
+    """Reviews removed from train because validation has them too."""
     lengths: Ids
     """Tokens of each training review before truncation."""
     parameters: ParameterCount
@@ -56,7 +56,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run has done. `epochs` is the table, `best` its row that was kept."""
+    """The result of a run. `epochs` is the epoch table, `best` the row whose weights were kept; `seconds` is its duration."""
 
     path: Path
     epochs: list[Epoch]
@@ -65,7 +65,7 @@ class Trained:
 
 
 class Listener:
-    """Hears how a run goes. Every method may be overridden; none has to be."""
+    """Receives the events of a run. Each method may be overridden."""
 
     def prepared(self, run: Prepared) -> None:
         """Data, base and model are ready."""
@@ -84,7 +84,7 @@ class Listener:
 
 
 def read_splits(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
-    """A recipe's train and validation, and how many reviews of train were left out since validation holds them too."""
+    """The train and validation reviews of a recipe, and the number of train reviews removed because validation has them too."""
     data, labels = recipe.data, recipe.base.labels
     splits = [
         read(source, labels, data.text_column, data.label_column, skip_empty=bool(data.skip_empty))
@@ -98,8 +98,8 @@ def read_splits(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
     return train, splits[1], len(splits[0]) - len(train)
 
 
-def table(history: Sequence[Mapping[str, Any]]) -> list[Epoch]:
-    """The epoch table out of the Trainer's log, where an epoch's losses are two entries."""
+def epoch_table(history: Sequence[Mapping[str, Any]]) -> list[Epoch]:
+    """The epoch table from Trainer's log, in which an epoch's losses are two entries."""
     losses = [entry["loss"] for entry in history if "loss" in entry]
     names = ("accuracy", "precision", "recall", "f1", "mcc")
     rows = [entry for entry in history if "eval_loss" in entry]
@@ -110,16 +110,16 @@ def table(history: Sequence[Mapping[str, Any]]) -> list[Epoch]:
 
 
 def ended(epochs: Sequence[Epoch], schedule: Training) -> bool:
-    """Whether a run is over: every epoch done, or patience lost. Told from the table, which a checkpoint keeps.
+    """Whether a run has ended: every epoch is done, or as many in a row as the patience have brought no improvement.
 
-    Patience counts the epochs since the last that lowered the lowest validation loss so far by more than the least improvement.
+    An epoch is an improvement if it lowers the lowest validation loss so far by more than the minimum improvement.
     """
-    patience, least = schedule.early_stopping_patience, schedule.early_stopping_min_improvement or 0.0
-    lowest, waited = math.inf, 0
+    patience, minimum = schedule.early_stopping_patience, schedule.early_stopping_min_improvement or 0.0
+    lowest, stale = math.inf, 0
     for row in epochs:
-        waited = 0 if lowest - row.validation_loss > least else waited + 1
+        stale = 0 if lowest - row.validation_loss > minimum else stale + 1
         lowest = min(lowest, row.validation_loss)
-    return len(epochs) == schedule.epochs or (patience is not None and waited >= patience)
+    return len(epochs) == schedule.epochs or (patience is not None and stale >= patience)
 
 
 def best_of(epochs: Sequence[Epoch]) -> Epoch:
@@ -128,5 +128,5 @@ def best_of(epochs: Sequence[Epoch]) -> Epoch:
 
 
 def learnt(validation_loss: float, labels: int) -> bool:
-    """Whether a validation loss is below that of a guess among so many labels."""
+    """Whether a validation loss is below the loss of a guess among `labels` labels, by at least `LEARNT`."""
     return validation_loss < math.log(labels) - LEARNT

@@ -1,7 +1,7 @@
-"""recipe -> adapter.
+"""recipe -> adapter: the public function `train`.
 
-A run lives in `OUT.partial` until its adapter is renamed to OUT. One seed gives one adapter, bit for bit, and so does a run that
-was killed and resumed.
+A run keeps its checkpoints in the folder `OUT.partial` until its adapter is written to OUT. A seed gives the same adapter, bit for
+bit, also in a run that was killed and resumed.
 """
 
 import json
@@ -27,32 +27,24 @@ from lorasent.data.reviews import Reviews
 from lorasent.errors import TrainingError
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.scorer import Scorer, uses_bf16
-from lorasent.training.loop import COMPLETE, device, fit, last_checkpoint
+from lorasent.training import checkpoints
+from lorasent.training.loop import device, fit
 from lorasent.training.run import Epoch, Listener, Prepared, Trained, best_of, read_splits
 
 CLAIM = "run.json"
-"""The file in a run's directory that says what the run was made for."""
+"""The file in a run's folder that records the run's recipe and data."""
 
 
 def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, listener: Listener | None = None) -> Trained:
-    """Trains an adapter by a recipe, a shipped one's name or a TOML file's path, and writes it to the directory `out`, which must
-    not exist.
+    """Trains an adapter by a recipe, a shipped one's name or a TOML file's path; writes it to `out`, which must not exist.
 
-    `resume` goes on after the last whole epoch of an interrupted run of the same recipe on the same data, and gives the
-    adapter that the uninterrupted run would have given. Raises a LorasentError; an interrupted run stays resumable.
+    `resume` continues an interrupted run of the same recipe on the same data after its last whole epoch, and gives the adapter
+    that the uninterrupted run would have given. Raises a LorasentError; an interrupted run stays resumable.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
     out, listener = files.path_of(out, "the adapter's directory", TrainingError), listener or Listener()
-    if os.path.lexists(out):
-        raise TrainingError(f"{out}: exists already; choose another --out or remove it")
     run_path = out.with_name(out.name + ".partial")
-    if not resume and any(run_path.glob(f"checkpoint-*/{COMPLETE}")):
-        raise TrainingError(f"{run_path}: holds an interrupted run; go on with --resume, or remove it")
-    if _foreign(run_path):
-        raise TrainingError(f"{run_path}: is needed for the run and holds something else; choose another --out")
-    if resume and not run_path.exists():
-        raise TrainingError(f"{run_path}: no interrupted run to resume")
-
+    _require_free(out, run_path, resume=resume)
     reviews, validation, removed = read_splits(recipe)
     base = find(recipe.base.model, recipe.base.revision)
     encoder = Encoder(base.path, recipe.encoding, base.name)
@@ -61,7 +53,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     if not resume:
         shutil.rmtree(run_path, ignore_errors=True)  # a run that did not finish its first epoch
     _claim(run_path, recipe, base, reviews, validation)
-    checkpoint = last_checkpoint(run_path)
+    checkpoint = checkpoints.last(run_path)
     steps_per_epoch = math.ceil(len(reviews) / recipe.training.batch_size)
     prepared = Prepared(
         out=out,
@@ -74,7 +66,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
         parameters=count_parameters(model),
         bf16=uses_bf16(recipe.training.precision, device()),
         steps=steps_per_epoch * recipe.training.epochs,
-        resumed_epochs=int(checkpoint.name.rpartition("-")[2]) // steps_per_epoch if checkpoint else 0,
+        resumed_epochs=checkpoints.step_of(checkpoint) // steps_per_epoch if checkpoint else 0,
     )
     listener.prepared(prepared)
     listener.untrained(Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
@@ -92,16 +84,28 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     return result
 
 
-def _foreign(run_path: Path) -> bool:
-    """Whether something lies there that no run has claimed; one that was killed at once leaves nothing, or half a claim."""
+def _require_free(out: Path, run_path: Path, *, resume: bool) -> None:
+    """Raises TrainingError if `out` exists, or if the run's folder is not that of an interrupted run exactly when it is resumed."""
+    if os.path.lexists(out):
+        raise TrainingError(f"{out}: exists already; choose another --out or remove it")
+    if not resume and checkpoints.is_interrupted(run_path):
+        raise TrainingError(f"{run_path}: holds an interrupted run; go on with --resume, or remove it")
+    if _is_foreign(run_path):
+        raise TrainingError(f"{run_path}: the run needs this folder, and it holds something else; choose another --out")
+    if resume and not run_path.exists():
+        raise TrainingError(f"{run_path}: no interrupted run to resume")
+
+
+def _is_foreign(run_path: Path) -> bool:
+    """Whether a path holds something that is no run's. A run that was killed at once leaves nothing, or a part of its claim."""
     if (run_path / CLAIM).is_file() or not os.path.lexists(run_path):
         return False
     return not run_path.is_dir() or any(not path.name.startswith(f".{CLAIM}.") for path in run_path.iterdir())
 
 
 def _claim(run_path: Path, recipe: Recipe, base: BaseCheckpoint, train: Reviews, validation: Reviews) -> None:
-    """Makes the run directory, or checks that the one to resume was made for this very run."""
-    made_for = {
+    """Makes the run's folder. Raises TrainingError if it is the folder of a run with another recipe, base or data."""
+    claim = {
         "recipe": recipe.to_json(),
         "base_sha256": base.sha256,
         "train_sha256": train.fingerprint,
@@ -110,17 +114,16 @@ def _claim(run_path: Path, recipe: Recipe, base: BaseCheckpoint, train: Reviews,
     }
     path = run_path / CLAIM
     if path.is_file():
-        found = json.loads(path.read_text("utf-8"))
-        changed = [key for key, value in made_for.items() if found.get(key) != value]
-        if changed:
-            raise TrainingError(f"{run_path}: was made with another {' and '.join(changed)}; remove it, or resume with what it had")
+        recorded = json.loads(path.read_text("utf-8"))
+        if changed := [key for key, value in claim.items() if recorded.get(key) != value]:
+            raise TrainingError(f"{run_path}: was made with another {' and '.join(changed)}; remove it, or resume with the same")
         return
     run_path.mkdir(parents=True, exist_ok=True)
-    files.write(path, [files.canonical(made_for)])
+    files.write(path, [files.canonical(claim)])
 
 
 def _record(run: Prepared, epochs: list[Epoch], best: Epoch) -> Mapping[str, Any]:
-    """What the manifest keeps of the run."""
+    """The part of the manifest that describes the run."""
     return {
         "data": {
             name: {"source": reviews.source, "reviews": len(reviews), "sha256": reviews.fingerprint}

@@ -38,7 +38,7 @@ def test_train_shows_each_step(lorasent, small_recipe, tmp_path):
         "Training mine by recipe",
         "Train: embedded:train, 24 reviews (12 Negative, 12 Positive)",
         "Validation: embedded:validation, 24 reviews",
-        "Tokens a training review: median",
+        "Tokens per training review: median",
         "cut to 64 on the left",
         "trainable (",
         "the head counts twice",
@@ -309,7 +309,10 @@ BAD_TRAINING = {
     "unreachable data": (["--train", "no-one/nothing:train"], "no-one/nothing: no such file, and it cannot be loaded"),
     "output exists": (["--out", "there"], "there: exists already; choose another --out or remove it"),
     "output is here": (["--out", "."], ".: exists already; choose another --out or remove it"),
-    "another's folder": (["--out", "taken"], "taken.partial: is needed for the run and holds something else; choose another --out"),
+    "another's folder": (
+        ["--out", "taken"],
+        "taken.partial: the run needs this folder, and it holds something else",
+    ),
     "nothing to resume": (["--resume"], "no interrupted run to resume"),
 }
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from lorasent.data.reviews import Reviews
 from lorasent.recipe.recipe import Recipe, Training
 from lorasent.scoring.scorer import Prediction
-from lorasent.training.progress import Printer, _guessing, _stopped, bar
+from lorasent.training.progress import Printer, _no_better_than_a_guess, _stopped, bar
 from lorasent.training.run import Epoch, Trained
 
 
@@ -41,15 +41,15 @@ def test_it_is_told_where_a_run_stopped_and_why(done, patience, least, told):
 @pytest.mark.parametrize(
     ("accuracy", "counts", "told"),
     [
-        (0.5, {"bad": 50, "good": 50}, "who always says bad is right as often (0.5000 of the validation reviews)"),
+        (0.5, {"bad": 50, "good": 50}, "always answering bad is right as often (0.5000 of the validation reviews)"),
         (0.51, {"bad": 50, "good": 50}, None),
-        (0.51, {"bad": 40, "good": 60}, "who always says good is right as often (0.6000 of the validation reviews)"),
+        (0.51, {"bad": 40, "good": 60}, "always answering good is right as often (0.6000 of the validation reviews)"),
         (0.61, {"bad": 40, "good": 60}, None),
     ],
 )
 def test_a_training_that_never_left_a_guess_is_told(accuracy, counts, told):
     """Right no more often than the most frequent label of the validation reviews."""
-    said = _guessing(Epoch(1, 0.7, 0.7, accuracy, *[0.5] * 4), counts)
+    said = _no_better_than_a_guess(Epoch(1, 0.7, 0.7, accuracy, *[0.5] * 4), counts)
     assert (said is None) if told is None else (told in said and "learning_rate" in said)
 
 

@@ -19,7 +19,7 @@ from lorasent.files import sha256
 from lorasent.recipe.recipe import Recipe, Training
 from lorasent.scoring.scorer import load
 from lorasent.training import loop
-from lorasent.training.loop import LengthGroupedSampler
+from lorasent.training.batches import LengthGroupedSampler
 from lorasent.training.run import Epoch, best_of, ended, read_splits
 from lorasent.training.train import Listener, train
 from tests.support.architectures import make
@@ -180,7 +180,7 @@ def test_a_folder_that_no_run_made_is_left_alone(small_recipe, tmp_path, resume)
     mine = tmp_path / "adapter.partial" / "checkpoint-500"
     mine.mkdir(parents=True)
     (mine / "model.safetensors").touch()
-    with pytest.raises(TrainingError, match=r"adapter.partial: is needed for the run and holds something else"):
+    with pytest.raises(TrainingError, match=r"adapter.partial: the run needs this folder, and it holds something else"):
         train(Recipe.read(small_recipe), tmp_path / "adapter", resume=resume)
     assert [path.name for path in mine.iterdir()] == ["model.safetensors"]
     shutil.rmtree(mine)
@@ -382,7 +382,7 @@ def test_a_link_to_nothing_is_something(small_recipe, tmp_path, name):
     """The adapter could not take its place, after the whole run."""
     (tmp_path / name).symlink_to("nowhere")
     with pytest.raises(
-        TrainingError, match=rf"{name}: (exists already|is needed for the run and holds something else); choose another"
+        TrainingError, match=rf"{name}: (exists already|the run needs this folder, and it holds something else); choose another"
     ):
         train(small_recipe, tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == [name]
