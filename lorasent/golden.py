@@ -1,8 +1,8 @@
 """A golden: a recorded result that must come out again.
 
-It says who made it, how far each column may move and why, and under which libraries and on what machine it was made. Numbers,
-and lists of numbers, may move by the tolerance of their column; everything else must be equal. `MANIFEST.json` lists every
-file of the folder that goldens live in with its sha256, so that nothing in it changes, comes or goes unseen.
+It holds who made it, how far each column may move and why, and the libraries and the machine of its recording. Numbers, and lists
+of numbers, may move by the tolerance of their column; everything else must be equal. `MANIFEST.json` lists every file of a folder
+of goldens with its sha256, so that no change, addition or removal goes unseen.
 """
 
 import json
@@ -21,18 +21,19 @@ from lorasent.text import shown
 MANIFEST = "MANIFEST.json"
 
 KIND = "lorasent goldens"
-"""What a manifest says that it is of."""
+"""The `kind` of a manifest: other projects have files of that name, too."""
 
-LARGEST = 2**28
-"""Bytes of a golden."""
+MAX_BYTES = 2**28
+"""Largest size of a golden, in bytes."""
 
-SHOWN = 12
-"""How many differences are shown side by side; the rest are counted."""
+MAX_SHOWN = 12
+"""Largest number of differences that are shown side by side; the rest are counted."""
 
 Row = Mapping[str, str | bool | float | Sequence[float]]
 
 
-def _holdable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _comparable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows. Raises ValueError for a cell that nothing can be compared with, such as NaN."""
     for position, row in enumerate(rows):
         for column, cell in row.items():
             numbers = _numbers(cell)
@@ -42,7 +43,7 @@ def _holdable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Golden(BaseModel):
-    """The recorded result. `rows` have the same columns; the first one names a row where differences are shown."""
+    """The recorded result, as its file holds it. Where differences are shown, a row is named by its first column."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,17 +53,17 @@ class Golden(BaseModel):
     producer: dict[str, str]
     seed: int | None
     tolerance: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
-    """How far the numbers of a column may move, absolutely; columns that are not named must be equal."""
+    """Largest absolute change of a column's numbers; columns that are not named must be equal."""
     why: str
-    """Where the tolerance comes from."""
+    """The reason for the tolerance."""
     libraries: dict[str, str]
     machine: dict[str, str | int]
-    rows: Annotated[list[dict[str, Any]], Field(min_length=1), AfterValidator(_holdable)]
+    rows: Annotated[list[dict[str, Any]], Field(min_length=1), AfterValidator(_comparable)]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One place where what was found is not what was recorded. `moved` and `allowed` are None where no number moved."""
+    """A value that is not the recorded one. Row -1 is the golden itself; `moved` and `allowed` are None where no number moved."""
 
     row: int
     column: str
@@ -81,44 +82,35 @@ def make(
     why: str,
     seed: int | None = None,
 ) -> Golden:
-    """A golden of `rows`, with today's libraries and machine. Raises GoldenError where it could not be held to."""
+    """A golden of `rows`, with the current libraries and machine. Raises GoldenError for content that nothing can meet."""
+    content = {"about": about, "producer": dict(producer), "seed": seed, "tolerance": dict(tolerance), "why": why}
+    origin = {"libraries": machine.libraries(), "machine": machine.features()}
     try:
-        return Golden.model_validate(
-            {
-                "about": about,
-                "producer": dict(producer),
-                "seed": seed,
-                "tolerance": dict(tolerance),
-                "why": why,
-                "libraries": machine.libraries(),
-                "machine": machine.features(),
-                "rows": [dict(row) for row in rows],
-            }
-        )
+        return Golden.model_validate({**content, **origin, "rows": [dict(row) for row in rows]})
     except ValidationError as error:
-        raise GoldenError(f"no golden comes of this: {_first(error)}") from None
+        raise GoldenError(f"cannot be a golden: {_first(error)}") from None
 
 
 def read(path: Path) -> Golden:
     """Reads a golden. Raises GoldenError if the file is missing or not one."""
     try:
-        return Golden.model_validate_json(files.read_bounded(path, LARGEST))
+        return Golden.model_validate_json(files.read_bounded(path, MAX_BYTES))
     except FileNotFoundError:
         raise GoldenError(f"{path}: missing: no such golden") from None
     except OSError as error:
-        raise GoldenError(f"{path}: no golden that can be read: {error.strerror}") from None
+        raise GoldenError(f"{path}: cannot be read as a golden: {error.strerror}") from None
     except ValidationError as error:
         raise GoldenError(f"{path}: not a golden: {_first(error)}") from None
 
 
 def write(path: Path, golden: Golden) -> None:
-    """Writes a golden: the same text for the same content, columns in their order."""
+    """Writes a golden. The same content gives the same bytes; columns keep their order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write(path, [golden.model_dump_json(indent=1), "\n"])
 
 
 def compare(recorded: Golden, found: Golden) -> list[Difference]:
-    """Where `found` is not what was recorded, what a golden says of itself included; libraries and machine may differ."""
+    """The differences of a found result from the recorded one, its description included; libraries and machine may differ."""
     differences = [
         Difference(-1, name, getattr(recorded, name), getattr(found, name))
         for name in ("about", "producer", "seed", "tolerance", "why")
@@ -127,95 +119,75 @@ def compare(recorded: Golden, found: Golden) -> list[Difference]:
     if len(recorded.rows) != len(found.rows):
         differences.append(Difference(-1, "number of rows", len(recorded.rows), len(found.rows)))
     for number, (before, after) in enumerate(zip(recorded.rows, found.rows, strict=False)):
-        for column in before | after:
-            difference = _compare_cells(number, column, before.get(column), after.get(column), recorded.tolerance.get(column, 0.0))
-            if difference:
-                differences.append(difference)
+        cells = ((column, before.get(column), after.get(column), recorded.tolerance.get(column, 0.0)) for column in before | after)
+        differences += [difference for cell in cells if (difference := _compare_cells(number, *cell))]
     return differences
 
 
 def describe(name: str, recorded: Golden, differences: Sequence[Difference]) -> str:
-    """Differences side by side: how many, how far, where."""
-    places = {difference.row for difference in differences if difference.row >= 0}
-    lines = [f"{name}: {len(places)} of {len(recorded.rows)} rows differ, in {len(differences)} places"]
-    moved = [(difference.moved, difference) for difference in differences if difference.moved is not None]
-    if moved:
-        _, farthest = max(moved, key=lambda pair: pair[0])
+    """The differences as text: how many, the largest change of a number, and each with both values."""
+    rows = {difference.row for difference in differences if difference.row >= 0}
+    lines = [f"{name}: {len(rows)} of {len(recorded.rows)} rows differ, in {len(differences)} places"]
+    if moved := [difference for difference in differences if difference.moved is not None]:
+        farthest = max(moved, key=lambda difference: difference.moved or 0.0)
         lines.append(f"farthest: row {farthest.row}, {shown(farthest.column)}: {_distance(farthest)}")
-    for difference in differences[:SHOWN]:
+    for difference in differences[:MAX_SHOWN]:
         title = "golden"
         if difference.row >= 0:
             title = f"row {difference.row} ({shown(str(next(iter(recorded.rows[difference.row].values())))[:50], 200)})"
-        limit = "" if difference.moved is None else f"   {_distance(difference)}"
-        lines += [
-            f"{title}, {shown(difference.column)}:{limit}",
-            f"  recorded  {_shown(difference.recorded)}",
-            f"  found     {_shown(difference.found)}",
-        ]
-    if len(differences) > SHOWN:
-        lines.append(f"and {len(differences) - SHOWN} more")
+        distance = "" if difference.moved is None else f"   {_distance(difference)}"
+        lines.append(f"{title}, {shown(difference.column)}:{distance}")
+        lines += [f"  recorded  {_shown(difference.recorded)}", f"  found     {_shown(difference.found)}"]
+    if len(differences) > MAX_SHOWN:
+        lines.append(f"and {len(differences) - MAX_SHOWN} more")
     return "\n".join(lines)
 
 
 def goldens(folder: Path) -> list[str]:
-    """Names of the goldens in a folder: paths inside it, without their `.json`."""
-    found = []
-    for path in sorted(folder.rglob("*.json")):
-        try:
-            content = json.loads(path.read_bytes())
-        except ValueError:
-            continue
-        if isinstance(content, dict) and content.get("kind") == "golden":
-            found.append(path.relative_to(folder).as_posix().removesuffix(".json"))
-    return found
+    """Names of the goldens in a folder: their paths inside it, without `.json`."""
+    paths = (path for path in sorted(folder.rglob("*.json")) if _content(path).get("kind") == "golden")
+    return [path.relative_to(folder).as_posix().removesuffix(".json") for path in paths]
 
 
 def write_manifest(folder: Path) -> bool:
-    """Makes MANIFEST.json agree with the folder; whether it had to change. Raises GoldenError where it is somebody else's.
+    """Writes MANIFEST.json if it does not agree with the folder, and returns whether it did not. Git is told to keep line endings.
 
-    Beside it git is told to leave line endings alone.
+    Raises GoldenError where the file is no manifest of goldens.
     """
     path, hashes = folder / MANIFEST, _hashes(folder)
-    known = read_manifest(folder) if path.exists() else None
+    listed = read_manifest(folder) if path.exists() else None
     if not (folder / files.ATTRIBUTES).exists():
         files.write(folder / files.ATTRIBUTES, [files.AS_WRITTEN])
-    if known == hashes and is_manifest(path):
+    if listed == hashes and is_manifest(path):
         return False
     files.write(path, [manifest(hashes)])
     return True
 
 
 def manifest(hashes: Mapping[str, str]) -> str:
-    """MANIFEST.json of these hashes, by path inside the folder."""
+    """The text of MANIFEST.json, for hashes by path inside the folder."""
     return files.canonical({"files": hashes, "kind": KIND})
 
 
 def is_manifest(path: Path) -> bool:
-    """Whether a file is a manifest of goldens by what it says of itself: other projects have files of that name, too."""
-    try:
-        listed = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(listed, dict) and listed.get("kind") == KIND
+    """Whether a file is a manifest of goldens, by its `kind`."""
+    return _content(path).get("kind") == KIND
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
     """The hashes that MANIFEST.json lists, by path inside the folder. Raises GoldenError."""
     path = folder / MANIFEST
-    try:
-        said = json.loads(path.read_bytes())
-        listed: dict[str, str] = said["files"]
-        if said.get("kind", KIND) == KIND and all(len(digest) == 64 for digest in listed.values()):
-            return listed
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
+    content = _content(path)
+    listed = content.get("files") if content.get("kind", KIND) == KIND else None
+    if isinstance(listed, dict) and all(isinstance(digest, str) and len(digest) == 64 for digest in listed.values()):
+        return listed
     raise GoldenError(
-        f"{path}: missing, or not a manifest of goldens; where it lies, remove it, and --lorasent-update-golden writes one"
+        f"{path}: missing, or not a manifest of goldens; if it exists, remove it, and --lorasent-update-golden writes one"
     )
 
 
 def faults(folder: Path) -> list[str]:
-    """What MANIFEST.json and the folder do not agree on, a line each."""
+    """The disagreements between MANIFEST.json and the folder, a line each."""
     listed, there = read_manifest(folder), _hashes(folder)
     return [
         *(f"{folder.name}/{shown(name)}: missing, {MANIFEST} lists it" for name in sorted(listed.keys() - there.keys())),
@@ -228,16 +200,25 @@ def faults(folder: Path) -> list[str]:
     ]
 
 
+def _content(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds; an empty one where it cannot be read, or holds something else."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _compare_cells(row: int, column: str, recorded: Any, found: Any, allowed: float) -> Difference | None:
     before, after = _numbers(recorded), _numbers(found)
     if before is None or after is None or len(before) != len(after):
         return None if recorded == found and type(recorded) is type(found) else Difference(row, column, recorded, found)
-    moved = max((float(abs(one - other)) for one, other in zip(before, after, strict=True)), default=0.0)
+    moved = max((float(abs(old - new)) for old, new in zip(before, after, strict=True)), default=0.0)
     return None if moved <= allowed else Difference(row, column, recorded, found, moved, allowed)
 
 
 def _numbers(cell: Any) -> list[int | float] | None:
-    """The numbers of a cell as they are, or None if it holds none: as floats, large whole numbers would be alike."""
+    """The numbers of a cell, or None if it holds none. They are not made floats: large whole numbers would become equal."""
     cells = cell if isinstance(cell, list) else [cell]
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in cells):
         return None
@@ -263,12 +244,12 @@ def _first(error: ValidationError) -> str:
 
 
 def _unlike(path: Path, digest: str) -> str:
-    """Why a file is not the one that the manifest lists."""
+    """How a file differs from the one that the manifest lists."""
     return files.CONVERTED if files.is_converted(path, digest) else f"not the file that {MANIFEST} lists (another sha256)"
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    """Those of all files but the manifest and what git is told, which a checkout brings or not."""
-    listed = (path for path in folder.rglob("*") if path != folder / MANIFEST and path.name != files.ATTRIBUTES)
-    paths = sorted(path for path in listed if path.is_file())
+    """The sha256 of every file in the folder, by path inside it, but for the manifest and .gitattributes."""
+    entries = (path for path in folder.rglob("*") if path != folder / MANIFEST and path.name != files.ATTRIBUTES)
+    paths = sorted(path for path in entries if path.is_file())
     return {path.relative_to(folder).as_posix(): files.sha256(path) for path in paths}

@@ -195,10 +195,10 @@ def test_many_differences_are_counted():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], r"^no golden comes of this: rows: List should have at least 1 item"),
+        ([], r"^cannot be a golden: rows: List should have at least 1 item"),
         (
             [{"n": 1}, {"n": float("nan")}],
-            r"^no golden comes of this: rows: row 1, n: expected a text, a finite number or a list of them, found nan$",
+            r"^cannot be a golden: rows: row 1, n: expected a text, a finite number or a list of them, found nan$",
         ),
         ([{"n": [0.0, float("inf")]}], r"row 0, n: .* found \[0.0, inf\]$"),
         ([{"n": None}], r"row 0, n: .* found None$"),
@@ -214,9 +214,7 @@ def test_what_nothing_can_be_held_to_is_refused(rows, message):
 
 def test_a_tolerance_is_a_bound():
     """A negative one, or none that is finite, holds nothing."""
-    with pytest.raises(
-        GoldenError, match=r"^no golden comes of this: tolerance.logits: Input should be greater than or equal to 0$"
-    ):
+    with pytest.raises(GoldenError, match=r"^cannot be a golden: tolerance.logits: Input should be greater than or equal to 0$"):
         made(tolerance={"logits": -1.0})
     with pytest.raises(GoldenError, match=r"tolerance.logits: Input should be a finite number$"):
         made(tolerance={"logits": float("inf")})
@@ -300,4 +298,4 @@ def test_a_folder_is_no_golden(tmp_path):
     """One line, with the system's reason."""
     with pytest.raises(GoldenError) as refused:
         golden.read(tmp_path)
-    assert str(refused.value) == f"{tmp_path}: no golden that can be read: Is a directory"
+    assert str(refused.value) == f"{tmp_path}: cannot be read as a golden: Is a directory"

@@ -1,14 +1,14 @@
-"""texts -> logits: the one place that plans batches and picks precision.
+"""Texts to logits: this module plans batches and chooses the precision.
 
-Where `engine` knows the architecture, on the CPU, reviews fill matrices of one size without padding. Otherwise they are scored in
-order of length, so that a batch pads to almost nothing. Answers are handed back in the order that the texts came in.
+On the CPU, reviews of architectures that `unpadded` knows fill matrices of one size, without padding. Other reviews are scored in
+order of length, so that batches have next to no padding. Answers come back in the order of the texts.
 """
 
 import contextlib
 import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,13 @@ from lorasent.unpadded import products
 Precision = Literal["auto", "fp32", "bf16"]
 
 TOKENS_PER_BATCH = 4096
-FEWEST_TOKENS = 1024
-"""A batch of at least this size ends early rather than pad a review by more than an eighth."""
+"""Largest size of a padded batch, in tokens with padding, unless it is one review."""
+
+UNIFORM_BATCH_TOKENS = 1024
+"""Size of a batch, in tokens with padding, from which it takes no review that is shorter than 7/8 of its longest."""
 
 TEXTS_PER_CHUNK = 2048
-"""How many texts are planned at once: memory does not grow with the number of reviews."""
+"""Number of texts that are planned at once: memory does not grow with the number of reviews."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,11 @@ class Prediction:
 
 
 class Scorer:
-    """Answers reviews with one model, as it is when it is first asked.
+    """Computes logits of reviews with one model, with the weights that it has at the first call.
 
-    `precision` is of the encoder; logits come out in float32. With `invariant` they do not depend, bit for bit, on the reviews
-    beside or before them, on the CPU; what `engine` does not know is then answered one by one. Without it a few reviews are
-    answered sooner.
+    `precision` is the encoder's; logits are float32. With `invariant`, on the CPU, the logits of a review do not depend, bit for
+    bit, on the reviews beside or before it; architectures that `unpadded` does not know then score one review at a time. Without
+    it, small numbers of reviews are scored sooner.
     """
 
     def __init__(
@@ -69,31 +71,32 @@ class Scorer:
         self.model = model
         self.encoder = encoder
         self.labels = tuple(labels)
-        self.device = next((one.device for one in model.parameters()), torch.device("cpu"))
+        self.device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         self.bf16 = uses_bf16(precision, self.device)
         self.invariant = invariant
 
     def logits(self, texts: Iterable[str]) -> NDArray[np.float32]:
-        """Logits (N, L) in input order. Texts are taken in chunks of bounded size, so any iterable will do.
+        """Logits (N, L) of texts, in their order. Texts are read in chunks, so an iterator may yield any number of them.
 
-        An empty text is answered. Raises DataError for what is not a list of texts, or for a row (from 1), when its turn comes.
+        An empty text is scored like any other. Raises DataError for arguments that are no list of texts, and, when its turn comes,
+        for a row (from 1) that is no text.
         """
         none = np.zeros((0, len(self.labels)), np.float32)
         return np.concatenate([none, *(self.score(encoded) for _, encoded in self._encoded(texts))])
 
     def predict(self, texts: Iterable[str]) -> list[Prediction]:
-        """A prediction for each text, in input order. Raises DataError as `logits` does."""
+        """A prediction for each text, in their order. Raises DataError as `logits` does."""
         return list(self.stream(texts))
 
     def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
-        """Predictions one by one, in input order, with no more than two chunks of texts in memory. Raises DataError as `logits`."""
+        """Predictions one by one, in the texts' order, with at most two chunks of texts in memory. Raises DataError as `logits`."""
         for chunk, encoded in self._encoded(texts):
             for text, row in zip(chunk, probabilities(self.score(encoded)), strict=True):
                 best = int(row.argmax())
                 yield Prediction(text, self.labels[best], float(row[best]))
 
     def score(self, encoded: Sequence[Ids]) -> NDArray[np.float32]:
-        """Logits (N, L) of texts that are token ids already, in input order."""
+        """Logits (N, L) of encoded texts, in their order."""
         logits = np.empty((len(encoded), len(self.labels)), np.float32)
         lengths = [len(ids) for ids in encoded]
         if self._engine is not None:
@@ -101,7 +104,7 @@ class Scorer:
                 for rows in matrices(lengths, invariant=self.invariant):
                     logits[rows] = self._engine.logits([encoded[row] for row in rows])
             return logits
-        # No padding, no neighbour. On a GPU, where single reviews would take many times as long, batches stay.
+        # Single reviews have neither padding nor neighbours. On a GPU they would take many times as long.
         alone = self.invariant and self.device.type == "cpu"
         with inference(self.model), _autocast(self.model, self.bf16):
             for rows in ([row] for row in range(len(encoded))) if alone else self._batches(encoded):
@@ -109,22 +112,18 @@ class Scorer:
         return logits
 
     def _batches(self, encoded: Sequence[Ids]) -> Iterator[list[int]]:
-        """Row numbers by batch. An encoder-decoder (BART, T5) reads at a text's last end token, and a batch has as many in each."""
+        """Row numbers by batch. Encoder-decoders (BART, T5) need the same number of end tokens in all texts of a batch."""
         config: Any = getattr(self.model, "config", None)
         end = config.eos_token_id if getattr(config, "is_encoder_decoder", False) else None
-        alike: dict[int, list[int]] = defaultdict(list)
-        for row, ids in enumerate(encoded):
-            alike[0 if end is None else int((ids == end).sum())].append(row)
-        for rows in alike.values():
-            for batch in plan_batches([len(encoded[row]) for row in rows]):
-                yield [rows[place] for place in batch]
+        ends = [0 if end is None else int((ids == end).sum()) for ids in encoded]
+        return _grouped([len(ids) for ids in encoded], ends, lambda lengths, _: plan_batches(lengths))
 
     @functools.cached_property
     def _engine(self) -> engine.Engine | None:
         return engine.build(self.model, bf16=self.bf16, invariant=self.invariant)
 
     def _encoded(self, texts: Iterable[str]) -> Iterator[tuple[list[str], list[Ids]]]:
-        """Chunks of texts with their token ids; the next one is encoded while this one is scored."""
+        """Chunks of texts with their token ids. The next chunk is encoded while this one is scored."""
         chunks = _chunks(_checked(texts))
         chunk = next(chunks, [])
         if len(chunk) < TEXTS_PER_CHUNK:
@@ -140,30 +139,25 @@ class Scorer:
 
 
 def load(path: str | Path | Snapshot, precision: Precision = "fp32", *, invariant: bool = False) -> Scorer:
-    """A scorer for the adapter in a directory, verified as `adapter.load` says. Raises LorasentError for an unknown precision."""
+    """A scorer of the adapter in a directory, verified as by `directory.load`. Raises LorasentError for an unknown precision."""
     uses_bf16(precision, torch.device("cpu"))
     loaded = directory.load(path if isinstance(path, Snapshot) else files.path_of(path, "an adapter's directory", AdapterError))
     return Scorer(loaded.model, loaded.encoder, loaded.labels, precision, invariant=invariant)
 
 
 def matrices(lengths: Sequence[int], *, invariant: bool) -> Iterator[list[int]]:
-    """Row numbers by the engine's matrix: reviews of one capacity, in as few as `fill` finds. `lengths` are in tokens."""
-    alike: dict[int, list[int]] = defaultdict(list)
-    for row, length in enumerate(lengths):
-        alike[engine.capacity(length, invariant=invariant)].append(row)
-    for capacity, rows in alike.items():
-        for batch in fill([lengths[row] for row in rows], capacity):
-            yield [rows[place] for place in batch]
+    """Row numbers by matrix: reviews of one capacity, in as few matrices as `fill` finds. `lengths` are in tokens."""
+    return _grouped(lengths, [engine.capacity(length, invariant=invariant) for length in lengths], fill)
 
 
 def fill(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Row numbers by batch: the longest first, each into the fullest batch that has room for it (best fit decreasing).
+    """Row numbers by batch, by best fit decreasing: longest first, each row into the fullest batch that has room for it.
 
-    A batch holds `capacity` tokens at most, or one review. `lengths` are in tokens.
+    A batch holds at most `capacity` tokens, or one review. `lengths` are in tokens.
     """
     batches: list[list[int]] = []
     by_room: dict[int, list[int]] = defaultdict(list)
-    rooms = 0  # bit r: some batch has room for just r more tokens
+    rooms = 0  # bit r: some batch has room for exactly r more tokens
     for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
         length = lengths[row]
         if fitting := rooms >> length:
@@ -181,15 +175,12 @@ def fill(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 
 def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Row numbers by batch, longest first, each at most TOKENS_PER_BATCH tokens with its padding (or one review).
-
-    `lengths` are in tokens.
-    """
+    """Row numbers by padded batch, longest first. A batch has at most `TOKENS_PER_BATCH` tokens with padding, or one review."""
     batches: list[list[int]] = []
     longest = 0
     for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
         padded = len(batches[-1]) * longest if batches else 0
-        too_short = padded >= FEWEST_TOKENS and lengths[row] < longest * 7 / 8
+        too_short = padded >= UNIFORM_BATCH_TOKENS and lengths[row] < longest * 7 / 8
         if not batches or padded + longest > TOKENS_PER_BATCH or too_short:
             batches.append([])
             longest = lengths[row]
@@ -198,9 +189,9 @@ def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def uses_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether a precision means bf16 on a device: "auto" takes it where that multiplies bf16 matrices in hardware.
+    """Whether a precision means bf16 on a device. "auto" means bf16 where the device multiplies bf16 matrices in hardware.
 
-    Asked for by name it is taken everywhere: emulated, slowly, where the processor lacks it. Raises LorasentError for another word.
+    "bf16" means bf16 everywhere; a processor without it emulates it slowly. Raises LorasentError for an unknown precision.
     """
     if precision not in get_args(Precision):
         raise LorasentError(f"precision {shown(precision)}: allowed are {', '.join(get_args(Precision))}")
@@ -211,12 +202,22 @@ def uses_bf16(precision: Precision, device: torch.device) -> bool:
     return bool(machine.bf16()) and products.available(device, torch.bfloat16)
 
 
+def _grouped(lengths: Sequence[int], keys: Sequence[int], plan: Callable[[list[int], int], list[list[int]]]) -> Iterator[list[int]]:
+    """Row numbers by batch. Rows with the same key share batches, which `plan` makes of their lengths and the key."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
+        groups[key].append(row)
+    for key, rows in groups.items():
+        for batch in plan([lengths[row] for row in rows], key):
+            yield [rows[place] for place in batch]
+
+
 def _autocast(model: nn.Module, bf16: bool) -> contextlib.AbstractContextManager[object]:
     return torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16, enabled=bf16)
 
 
 def _checked(texts: Iterable[str]) -> Iterator[str]:
-    """The texts, each checked when its turn comes. A text is no list of letters, a table no list of its columns' names."""
+    """The texts, each checked when its turn comes. Raises DataError for one text or a table in place of a list of texts."""
     unordered = isinstance(texts, str | bytes | Mapping | set | frozenset) or getattr(texts, "ndim", 1) != 1
     if unordered or not isinstance(texts, Iterable):
         found = "one text" if isinstance(texts, str) else type(texts).__name__
@@ -225,6 +226,7 @@ def _checked(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _text(row: int, text: object) -> str:
+    """The text. Raises DataError, with its row, if it is none or cannot be written as UTF-8."""
     if not isinstance(text, str):
         raise DataError(f"texts, row {row}: expected a text, found {shown(text)}")
     try:

@@ -140,7 +140,7 @@ UNASKABLE = {
     ),
     "no golden": ('[golden]\npredictions = "none.json"', None, "none.json: missing: no such golden"),
     "a golden of junk": ('[golden]\npredictions = "x.jsonl"', "{", "x.jsonl: not a golden: file: Invalid JSON"),
-    "a folder for a golden": ('[golden]\npredictions = "."', None, ".: no golden that can be read: Is a directory"),
+    "a folder for a golden": ('[golden]\npredictions = "."', None, ".: cannot be read as a golden: Is a directory"),
     **{
         f"a golden with {fault}": (
             '[golden]\npredictions = "x.jsonl"',
@@ -516,14 +516,14 @@ def test_other_tests_that_are_deselected_leave_the_verdict_whole(project, small_
     [
         ("", r"gate\.toml: no policy that can be read: is larger than the 1,048,576 bytes"),
         ("behaviour]\ncases = ", r"without-end\.jsonl: no behavioural cases that can be read: is larger than the"),
-        ("golden]\npredictions = ", r"without-end\.jsonl: no golden that can be read: is larger than the"),
+        ("golden]\npredictions = ", r"without-end\.jsonl: cannot be read as a golden: is larger than the"),
     ],
     ids=["the policy", "its cases", "its golden"],
 )
 def test_what_a_policy_names_is_not_read_without_end(tmp_path, monkeypatch, table, message):
     """A link to a device filled the memory: an internal error, where the policy is to be refused."""
     monkeypatch.setattr("lorasent.gate.behaviour.LARGEST", 2**20)
-    monkeypatch.setattr("lorasent.golden.LARGEST", 2**20)
+    monkeypatch.setattr("lorasent.golden.MAX_BYTES", 2**20)
     without_end = tmp_path / ("without-end.jsonl" if table else "gate.toml")
     without_end.symlink_to("/dev/zero")
     if table:
