@@ -120,6 +120,6 @@ def is_foreign(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of what an exception says, or its kind."""
-    return shown((str(error).strip().splitlines() or [type(error).__name__])[0], 500)
+def first_line(reason: object) -> str:
+    """The first line of what an exception, or a text, says; the exception's class if it says nothing."""
+    return shown((str(reason).strip().splitlines() or [type(reason).__name__])[0], 500)

@@ -5,7 +5,7 @@ to pages: `shown` is the one function that they go through.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ def shown(value: Any, limit: int = SHOWN) -> str:
     text = _COMMAND.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
     return _shortened(text, limit) if len(text) > limit else text
+
+
+def some(names: Sequence[object], most: int = 3, limit: int = SHOWN) -> str:
+    """The first `most` of several names, each as `shown`, and how many more there are; "nothing" where there are none."""
+    first = ", ".join(shown(name, limit) for name in names[:most]) or "nothing"
+    return f"{first} and {len(names) - most} more" if len(names) > most else first
 
 
 def decode(content: bytes) -> str:

@@ -1,9 +1,10 @@
-"""An adapter without a manifest: what its trainer computed, as far as PEFT's files and the base say it.
+"""An adapter without a manifest: read as its trainer computed it, as far as PEFT's files and the base tell.
 
-Everything is taken as it was saved: labels, tokenizer, truncation, pad token, embeddings. What the files leave open, and what only
-the trainer's memory held, is refused by name.
+Labels, tokenizer, truncation, pad token and embeddings are taken as they were saved. What the files leave open, and what only the
+trainer's memory held, is refused by name.
 """
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
@@ -19,11 +20,15 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from lorasent.adapter.base import BaseCheckpoint, find
 from lorasent.adapter.classifier import answer, forward, has_places, inference, positions, quiet, require_usable
-from lorasent.adapter.encoding import Encoder, open_tokenizer
+from lorasent.adapter.configuration import CONFIG as BASE_CONFIG
+from lorasent.adapter.configuration import TOKENIZER_CONFIG
+from lorasent.adapter.encoding import Encoder
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
-from lorasent.adapter.snapshot import Snapshot, read_json
+from lorasent.adapter.snapshot import Snapshot
+from lorasent.adapter.tokenizer import TOKENIZER_FILE, open_tokenizer
+from lorasent.adapter.untrusted import read_json
 from lorasent.adapter.weights import PEFT_PREFIX
-from lorasent.errors import AdapterError, BaseModelError
+from lorasent.errors import AdapterError, BaseModelError, first_line
 from lorasent.recipe.recipe import Base
 from lorasent.text import shown
 
@@ -42,20 +47,21 @@ HARMLESS = {
     "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache", "id2label", "label2id",
     "num_labels", "problem_type", "pad_token_id", "vocab_size", "finetuning_task", "return_dict",
 }  # fmt: skip
-"""Keys of a model's configuration that change no logit, or are looked at one by one."""
+"""Keys of a model's configuration that change no logit, or that are checked one by one."""
 
-TOKENIZER = "tokenizer_config.json"
-TOKENIZER_FILES = (TOKENIZER, "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model")
+VOCABULARIES = (
+    TOKENIZER_CONFIG, TOKENIZER_FILE, "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model"
+)  # fmt: skip
+"""Files of a tokenizer that mean nothing without its tokenizer_config.json."""
 
 UNLIMITED = 10**20
-"""Tokenizers that allow more tokens than this name no limit (transformers' LARGE_INTEGER)."""
+"""Number of tokens from which a tokenizer's length is no limit (transformers' LARGE_INTEGER)."""
 
 ROUNDING, TOLERANCE = 1e-5, 1e-4
-"""How far logits of a padded batch may be from those of its texts alone: as rounding moves them, or so much of their range."""
-
+"""Tolerated difference of logits between two ways of asking: absolute, or as a share of the logits' range if that is more."""
 
 SHORT = "Great"
-"""A text beside whose few tokens padding lies: ConvBERT's first token sees it from there."""
+"""A text of few tokens: ConvBERT's first token sees the padding beside it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Bare:
     settings: Base
     encoder: Encoder
     rows: int | None
-    """Rows of the embeddings that the adapter brings; None where they are the base's."""
+    """Number of embeddings that the adapter brings; None if it takes the base's."""
     taken: str
     """Where labels, tokenizer and truncation were taken from, for the warning."""
 
@@ -74,7 +80,7 @@ class Bare:
 def read(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor]) -> Bare:
     """What an adapter without a manifest is loaded with, by its files and its base's.
 
-    Raises AdapterError where they do not say what the trainer computed, BaseModelError if the base is not to be had.
+    Raises AdapterError if they leave open what the trainer computed, BaseModelError if the base cannot be had.
     """
     adapter, where = snapshot.json(CONFIG), snapshot.path / CONFIG
     _check_peft(adapter, where)
@@ -86,9 +92,9 @@ def read(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor]) -> Bare:
     base = find(name, adapter.get("revision"))
     require_usable(base)
     config = AutoConfig.from_pretrained(base.path, trust_remote_code=False)
-    said = read_json(base.path / "config.json")
-    beside = snapshot.json("config.json") if "config.json" in snapshot.hashes else {}
-    _check_configurations(said, beside, Path(base.name) / "config.json", snapshot.path / "config.json")
+    of_base = read_json(base.path / BASE_CONFIG)
+    beside = snapshot.json(BASE_CONFIG) if BASE_CONFIG in snapshot.hashes else {}
+    _check_configurations(of_base, beside, Path(base.name) / BASE_CONFIG, snapshot.path / BASE_CONFIG)
     outline = _outline(config, base, 2)
     trained = adapter.get("auto_mapping")
     if isinstance(trained, dict) and trained.get("base_model_class") not in (None, type(outline).__name__):
@@ -99,27 +105,28 @@ def read(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor]) -> Bare:
     count = _count_labels(outline, _outline(config, base, 3), tensors) or int(config.num_labels)
     if count < 2:
         raise AdapterError(f"{snapshot.path / WEIGHTS}: its head has one output (a regression); needs two labels or more")
-    settings, named = _labels(base, count, [(beside, "config.json beside it"), (said, "the base's configuration")])
+    settings, origin = _labels(base, count, [(beside, "config.json beside it"), (of_base, "the base's configuration")])
     room = positions(config) if has_places(outline) else None
-    encoder, owner = _encoder(snapshot, base, config, room, {**said, **beside}.get("pad_token_id", config.pad_token_id))
+    pad_id = {**of_base, **beside}.get("pad_token_id", config.pad_token_id)
+    encoder, owner = _encoder(snapshot, base, config, room, pad_id)
     rows = _check_vocabulary(outline, encoder, tensors, snapshot.path)
     cut = f"cut on the {encoder.tokenizer.truncation_side} to {encoder.max_length} tokens"
-    dtype = str(said.get("dtype") or said.get("torch_dtype") or "float32").removeprefix("torch.")
+    dtype = str(of_base.get("dtype") or of_base.get("torch_dtype") or "float32").removeprefix("torch.")
     taken = (
-        f"labels {', '.join(settings.labels)} ({named}), the tokenizer of {owner}, "
+        f"labels {', '.join(settings.labels)} ({origin}), the tokenizer of {owner}, "
         f"texts {cut if encoder.max_length < UNLIMITED else 'whole'}, one label a text"
         f"{'' if dtype == 'float32' else f', weights in float32 where the base has {shown(dtype)}'}"
     )
-    return Bare(base, settings, encoder, rows, taken)
+    return Bare(base=base, settings=settings, encoder=encoder, rows=rows, taken=taken)
 
 
 def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path) -> None:
-    """Holds the answers to those of the tokenizer's own call, text by text.
+    """Compares the answers with those to the tokenizer's own call, text by text.
 
-    Raises AdapterError where padding changes them, or input that is not passed on here (XLNet's segments).
+    Raises AdapterError if padding changes them, or an input that is not passed on here (XLNet's segments).
     """
     texts, kind = (*texts, SHORT), type(model.get_base_model()).__name__
-    named = inspect.signature(model.get_base_model().forward).parameters
+    arguments = inspect.signature(model.get_base_model().forward).parameters
     encoded = encoder.encode(texts)
     rows = sorted(range(len(texts)), key=lambda row: len(encoded[row]))[:: len(texts) - 1]  # the shortest and the longest
     plain = []
@@ -127,20 +134,20 @@ def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path)
         with inference(model):
             for text in texts:
                 inputs = encoder.tokenizer(text, truncation=True, return_tensors="pt")
-                plain.append(model(**{key: value for key, value in inputs.items() if key in named}).logits.float().numpy())
+                plain.append(model(**{key: value for key, value in inputs.items() if key in arguments}).logits.float().numpy())
             padded = forward(model, encoder.pad([encoded[row] for row in rows]))
         alone = answer(model, encoder, texts)
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
-        raise AdapterError(f"{where}: {kind} cannot be asked as lorasent asks: {(str(error).splitlines() or [''])[0]}") from None
+        raise AdapterError(f"{where}: {kind} cannot be asked as lorasent asks: {first_line(error)}") from None
     expected = np.concatenate(plain)
-    allowed = max(ROUNDING, TOLERANCE * float(np.ptp(expected, axis=0).max()))
-    for moves, how in (
+    tolerance = max(ROUNDING, TOLERANCE * float(np.ptp(expected, axis=0).max()))
+    for differences, how in (
         (alone - expected, "without the tokenizer's further inputs"),
         (padded - expected[rows], "in a padded batch"),
     ):
-        moved = float(np.abs(moves).max())
-        if not moved <= allowed:
-            raise AdapterError(f"{where}: {kind} answers otherwise {how}: logits move by {moved:.3g}, allowed are {allowed:.3g}")
+        moved = float(np.abs(differences).max())
+        if not moved <= tolerance:
+            raise AdapterError(f"{where}: {kind} answers otherwise {how}: logits move by {moved:.3g}, allowed are {tolerance:.3g}")
 
 
 def _check_peft(adapter: Mapping[str, Any], where: Path) -> None:
@@ -159,10 +166,10 @@ def _check_peft(adapter: Mapping[str, Any], where: Path) -> None:
 
 
 def _check_configurations(base: Mapping[str, Any], beside: Mapping[str, Any], base_path: Path, beside_path: Path) -> None:
-    for said, path in ((base, base_path), (beside, beside_path)):
-        if said.get("problem_type") not in (None, "single_label_classification"):
-            raise AdapterError(f"{path}: problem_type is {shown(said['problem_type'])}; needs one label a text")
-        if said.get("quantization_config"):
+    for config, path in ((base, base_path), (beside, beside_path)):
+        if config.get("problem_type") not in (None, "single_label_classification"):
+            raise AdapterError(f"{path}: problem_type is {shown(config['problem_type'])}; needs one label a text")
+        if config.get("quantization_config"):
             raise AdapterError(f"{path}: has a quantization_config; needs a base whose weights are not quantized")
     for key in sorted((base.keys() & beside.keys()) - HARMLESS):
         if base[key] != beside[key] and "drop" not in key:
@@ -170,84 +177,82 @@ def _check_configurations(base: Mapping[str, Any], beside: Mapping[str, Any], ba
 
 
 def _outline(config: PreTrainedConfig, base: BaseCheckpoint, labels: int) -> PreTrainedModel:
-    """The classifier of so many labels, without memory for its weights."""
+    """The classifier with this number of labels, without memory for its weights."""
     config = copy.deepcopy(config)
     config.num_labels = labels
     try:
         with quiet(), torch.device("meta"):
             return AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise BaseModelError(f"{base.name}: cannot be loaded as a classifier: {str(error).splitlines()[0]}") from None
+        raise BaseModelError(f"{base.name}: cannot be loaded as a classifier: {first_line(error)}") from None
 
 
 def _count_labels(two: PreTrainedModel, three: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> int | None:
-    """Rows of the saved tensors whose shape hangs on the number of labels: the head's, whatever it is called. None without any."""
+    """Rows of the saved tensors whose shape depends on the number of labels: the head's, whatever its name. None without any."""
     shapes = {name: parameter.shape for name, parameter in three.named_parameters()}
     grown = [PEFT_PREFIX + name for name, parameter in two.named_parameters() if parameter.shape != shapes[name]]
     return next((len(tensors[name]) for name in grown if name in tensors and tensors[name].ndim), None)
 
 
 def _labels(base: BaseCheckpoint, count: int, origins: Sequence[tuple[Mapping[str, Any], str]]) -> tuple[Base, str]:
-    """The names that the first configuration gives to just so many labels, and whose they are."""
-    for said, origin in origins:
-        names = said.get("id2label")
+    """The names that the first configuration gives to exactly this number of labels, and where they come from."""
+    default = tuple(f"LABEL_{position}" for position in range(count))
+    for config, origin in origins:
+        names = config.get("id2label")
         if isinstance(names, dict) and names.keys() == {str(position) for position in range(count)}:
-            ordered = [names[str(position)] for position in range(count)]
-            try:
-                if ordered != [f"LABEL_{position}" for position in range(count)]:
-                    return Base(model=base.name, labels=tuple(ordered)), origin
-            except ValidationError:
-                continue
-    return Base(model=base.name, labels=tuple(f"LABEL_{position}" for position in range(count))), "no configuration names them"
+            labels = tuple(names[str(position)] for position in range(count))
+            with contextlib.suppress(ValidationError):
+                if labels != default:
+                    return Base(model=base.name, labels=labels), origin
+    return Base(model=base.name, labels=default), "no configuration names them"
 
 
 def _encoder(
     snapshot: Snapshot, base: BaseCheckpoint, config: PreTrainedConfig, room: int | None, model_pad: Any
 ) -> tuple[Encoder, str]:
-    """The tokenizer as it was saved, cut as its trainer cut.
+    """The tokenizer as it was saved, and whose it is. It cuts as its trainer cut.
 
-    That is as the last call was which was saved in tokenizer.json, else to `model_max_length`, else to its positions, `room`.
+    That is as the last call, if tokenizer.json keeps it, else to `model_max_length`, else to the base's positions, `room`.
     """
-    where, owned = snapshot.path, TOKENIZER in snapshot.hashes
-    for name in TOKENIZER_FILES:
-        if name in snapshot.refused:
-            raise AdapterError(f"{where / name}: {snapshot.refused[name]}")
-        if name in snapshot.hashes and not owned:
-            raise AdapterError(f"{where / name}: a tokenizer without {TOKENIZER}; save it whole, with its save_pretrained")
-    tokenizer = open_tokenizer(snapshot.folder, where) if owned else open_tokenizer(base.path, base.name)
+    where, saved = snapshot.path, TOKENIZER_CONFIG in snapshot.hashes
+    for name in VOCABULARIES:
+        snapshot.require_read(name)
+        if name in snapshot.hashes and not saved:
+            raise AdapterError(f"{where / name}: a tokenizer without {TOKENIZER_CONFIG}; save it whole, with its save_pretrained")
+    tokenizer = open_tokenizer(snapshot.folder, where) if saved else open_tokenizer(base.path, base.name)
     limit = min(tokenizer.model_max_length, room or tokenizer.model_max_length)
-    last = (tokenizer.backend_tokenizer.truncation or {}).get("max_length") if owned else None
+    last = (tokenizer.backend_tokenizer.truncation or {}).get("max_length") if saved else None
     if last is not None and last != tokenizer.model_max_length:
         if last > (room or last):
-            raise AdapterError(f"{where / 'tokenizer.json'}: cuts to {last} tokens, {base.name} holds {room} positions")
+            raise AdapterError(f"{where / TOKENIZER_FILE}: cuts to {last} tokens, {base.name} holds {room} positions")
         if last == _truncation_of(base):
             raise AdapterError(
-                f"{where / 'tokenizer.json'}: cuts to {last} tokens, as the base's does, {TOKENIZER} to {limit}: "
-                f"write the length that the adapter was trained with into {TOKENIZER} as model_max_length"
+                f"{where / TOKENIZER_FILE}: cuts to {last} tokens, as the base's does, {TOKENIZER_CONFIG} to {limit}: "
+                f"write the length that the adapter was trained with into {TOKENIZER_CONFIG} as model_max_length"
             )
         limit = last
     pads = model_pad, tokenizer.pad_token_id
     known = isinstance(model_pad, int) and 0 <= model_pad < config.get_text_config().vocab_size
-    encoder = Encoder.of(tokenizer, int(min(limit, 10 * UNLIMITED)), where if owned else base.name, model_pad if known else None)
+    encoder = Encoder.of(tokenizer, int(min(limit, 10 * UNLIMITED)), where if saved else base.name, model_pad if known else None)
     if pads[0] != pads[1] and encoder.encode(["a film"])[0][-1] in pads:
         raise AdapterError(
             f"{where}: texts end with a pad token ({shown(pads[1])} or {shown(pads[0])}): nothing says which token is read"
         )
-    return encoder, "the adapter" if owned else f"the base {base.name}"
+    return encoder, "the adapter" if saved else f"the base {base.name}"
 
 
 def _truncation_of(base: BaseCheckpoint) -> int | None:
-    path = base.path / "tokenizer.json"
+    path = base.path / TOKENIZER_FILE
     truncation = read_json(path).get("truncation") if path.is_file() else None
     return truncation.get("max_length") if isinstance(truncation, dict) else None
 
 
 def _check_vocabulary(model: PreTrainedModel, encoder: Encoder, tensors: Mapping[str, torch.Tensor], where: Path) -> int | None:
-    """Rows of the embeddings that the adapter brings, None without. Every token but the pad token needs a row that was saved."""
+    """Number of embeddings that the adapter brings, None without. Every token but the pad token needs one that was saved."""
     embeddings = model.get_input_embeddings()
     name = next(name for name, module in model.named_modules() if module is embeddings)
-    own = [tensors[key] for part in ("", ".base_layer") if (key := f"{PEFT_PREFIX}{name}{part}.weight") in tensors]
-    rows = len(own[0]) if own and own[0].ndim else None
+    saved = [tensors[key] for part in ("", ".base_layer") if (key := f"{PEFT_PREFIX}{name}{part}.weight") in tensors]
+    rows = len(saved[0]) if saved and saved[0].ndim else None
     held = rows or embeddings.num_embeddings
     added = encoder.tokenizer.convert_ids_to_tokens(list(range(held, len(encoder.tokenizer))))
     if rows is None:

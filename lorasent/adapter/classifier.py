@@ -4,8 +4,8 @@
 
 rsLoRA scales by s = alpha / sqrt(r); DoRA normalises the rows of W0 + s B A and multiplies them by magnitudes m: (out,).
 
-Every tensor that the base checkpoint did not bring (the head; DeBERTa's pooler, ModernBERT's head) is trained and saved
-with the LoRA matrices; PEFT by itself knows only `classifier` and `score`.
+Every tensor that the base's checkpoint lacks (the head; DeBERTa's pooler, ModernBERT's head) is trained and saved with the LoRA
+matrices. PEFT by itself saves only `classifier` and `score`.
 """
 
 import contextlib
@@ -36,16 +36,16 @@ from lorasent.text import shown
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters as the reference notebook counts them: over all that PEFT holds, its frozen copy of the head included."""
+    """Numbers of parameters as the reference notebook counts them: of all that PEFT holds, its frozen copy of the head included."""
 
     total: int
     trainable: int
     in_use: int
-    """Without the frozen copies: what answers."""
+    """Those that the forward pass uses: all but the frozen copies."""
 
     @property
     def frozen(self) -> int:
-        """Parameters that training leaves alone."""
+        """Parameters that are not trained."""
         return self.total - self.trainable
 
     @property
@@ -60,12 +60,12 @@ def build(base: BaseCheckpoint, settings: Base, lora: Lora, encoder: Encoder) ->
     Draws from torch's global random state: seed it before. Raises BaseModelError or RecipeError.
     """
     model, missing = load_base(base, settings, encoder)
-    _require_room(base, model, encoder)  # beyond what it was trained on it would learn little, even where it can be asked
+    _require_room(base, model, encoder)  # a base without a table of positions takes longer texts, and was not trained on them
     return adapt(model, lora, _new_modules(model, missing))
 
 
 def adapt(model: PreTrainedModel, lora: Lora, new: Sequence[str]) -> PeftModel:
-    """`model` with LoRA beside its layers; its modules called `new` are trained whole. Raises RecipeError."""
+    """`model` with LoRA beside its layers. The modules named in `new` are trained whole. Raises RecipeError."""
     targets = _targets(model, lora.target_modules, new)
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS,
@@ -82,9 +82,9 @@ def adapt(model: PreTrainedModel, lora: Lora, new: Sequence[str]) -> PeftModel:
 
 
 def load_base(base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int | None = None) -> tuple[PreTrainedModel, set[str]]:
-    """The base as a sequence classifier, and the names of its parameters that the checkpoint did not bring: they are random.
+    """The base as a sequence classifier, and the names of its parameters that the checkpoint lacks: they are random.
 
-    `rows` are those of the embeddings, where they are not the base's own.
+    `rows` is the number of embeddings if it is not the base's. Raises BaseModelError.
     """
     require_usable(base)
     try:
@@ -103,11 +103,10 @@ def load_base(base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int 
                 output_loading_info=True,
                 **overrides,
             )
-    except Exception as error:  # noqa: BLE001 - a configuration is a stranger's, and makes transformers and torch raise anything
+    except Exception as error:  # noqa: BLE001 - somebody else's configuration makes transformers and torch raise anything
         raise _unusable(base, error) from None
-    strange = [key for key, *_, shape in report["mismatched_keys"] if tuple(shape)[:1] != (len(settings.labels),)]
-    if strange:
-        raise BaseModelError(f"{base.name}: its config.json gives {strange[0]} another shape than it has in the checkpoint")
+    if odd := [key for key, *_, shape in report["mismatched_keys"] if tuple(shape)[:1] != (len(settings.labels),)]:
+        raise BaseModelError(f"{base.name}: its config.json gives {odd[0]} another shape than it has in the checkpoint")
     if has_places(model):
         _require_room(base, model, encoder)
     missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])} & dict(model.named_parameters()).keys()
@@ -130,7 +129,7 @@ def _require_room(base: BaseCheckpoint, model: PreTrainedModel, encoder: Encoder
 
 
 def require_usable(base: BaseCheckpoint) -> None:
-    """Raises BaseModelError unless a base's configuration describes a classifier that its checkpoint may be of."""
+    """Raises BaseModelError unless a base's configuration describes a classifier that fits its checkpoint."""
     try:
         with quiet():
             require_fit(base.path, _shapes(base.path))
@@ -144,7 +143,7 @@ def _unusable(base: BaseCheckpoint, error: Exception) -> BaseModelError:
 
 
 def positions(config: PreTrainedConfig) -> int | None:
-    """How many tokens a base has room for, by its configuration; None where that does not say."""
+    """The number of tokens that a base has positions for, by its configuration; None if that does not say."""
     limit: int | None = getattr(config, "max_position_embeddings", None)
     if limit is None or limit < 1:
         return None
@@ -157,14 +156,14 @@ def positions(config: PreTrainedConfig) -> int | None:
 
 
 def has_places(model: PreTrainedModel) -> bool:
-    """Whether a model has a table of positions, beyond which it fails; one of relative positions reads texts of any length."""
+    """Whether a model has a table of positions, and fails beyond it. One with relative positions reads texts of any length."""
     tables = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
     tables += [name for name, _ in model.named_buffers() if not name.endswith("position_ids")]  # GPT-J's holds sines
     return any("position" in name or name.endswith("wpe") for name in tables)
 
 
 def count_parameters(model: nn.Module) -> ParameterCount:
-    """Counts each parameter once by identity; see ParameterCount."""
+    """The numbers of a model's parameters; a shared one counts once."""
     copies = {id(p) for name, p in model.named_parameters() if ".original_module." in name}
     sizes = {id(p): (p.numel(), p.requires_grad) for p in model.parameters()}
     return ParameterCount(
@@ -175,7 +174,7 @@ def count_parameters(model: nn.Module) -> ParameterCount:
 
 
 def answer(model: nn.Module, encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Logits (N, L) of each text by itself, in float32 and with dropout off: the plain reference for every faster way."""
+    """Logits (N, L) of each text by itself, in float32, without dropout: the reference for every faster way."""
     with inference(model):
         rows = [forward(model, encoder.pad([ids])) for ids in encoder.encode(texts)]
     return np.concatenate(rows)
@@ -191,7 +190,7 @@ def forward(model: nn.Module, batch: dict[str, NDArray[np.int64]]) -> NDArray[np
 
 @contextlib.contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
-    """Dropout and gradients off inside; the model's mode as it was afterwards."""
+    """Turns dropout and gradients off inside, and restores the model's mode afterwards."""
     was_training = model.training
     model.eval()
     try:
@@ -203,13 +202,13 @@ def inference(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Holds back transformers' loading reports: what they say (a head is new) is meant."""
+    """Silences transformers' reports on loading inside: what they warn of (a new head) is intended."""
     level, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            # PEFT asks transformers for a name that transformers has given up.
+            # PEFT uses a name that transformers deprecates.
             warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
             yield
     finally:
@@ -219,7 +218,7 @@ def quiet() -> Iterator[None]:
 
 
 def _dropouts(base: BaseCheckpoint, probability: float) -> dict[str, float]:
-    """Every dropout that the base's configuration names, set to one probability."""
+    """Every dropout in the base's configuration, set to one probability."""
     config: dict[str, Any] = AutoConfig.from_pretrained(base.path, trust_remote_code=False).to_dict()
     names = [key for key, value in config.items() if is_dropout(key) and isinstance(value, float | int)]
     return dict.fromkeys(names, probability)
@@ -233,7 +232,7 @@ def _shapes(path: Path) -> Iterator[tuple[int, ...]]:
 
 
 def _grow_embeddings(model: PreTrainedModel, size: int) -> None:
-    """Room for added tokens (the pad token), as zeros: alike at every load, and never attended to."""
+    """Adds embeddings for added tokens (the pad token). They are zero: equal at every load, and never attended to."""
     old = model.get_input_embeddings().num_embeddings
     with quiet():
         model.resize_token_embeddings(size, mean_resizing=False)
@@ -242,17 +241,16 @@ def _grow_embeddings(model: PreTrainedModel, size: int) -> None:
 
 
 def _new_modules(model: nn.Module, missing: set[str]) -> list[str]:
-    """The topmost modules all of whose parameters are missing from the checkpoint."""
-    found: list[str] = []
+    """The topmost modules all of whose parameters are missing from the checkpoint. Raises BaseModelError for parts of a layer."""
+    new: list[str] = []
     for name, module in model.named_modules():
         parameters = [f"{name}.{parameter}" for parameter, _ in module.named_parameters()]
-        inside = any(name.startswith(f"{parent}.") for parent in found)
+        inside = any(name.startswith(f"{parent}.") for parent in new)
         if name and not inside and parameters and missing.issuperset(parameters):
-            found.append(name)
-    stray = [key for key in missing if not any(key.startswith(f"{name}.") for name in found)]
-    if stray:
+            new.append(name)
+    if stray := [key for key in missing if not any(key.startswith(f"{name}.") for name in new)]:
         raise BaseModelError(f"the base's checkpoint lacks {', '.join(sorted(stray)[:3])}: part of a layer cannot be trained anew")
-    return found
+    return new
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Linear | Conv1D]:
@@ -261,7 +259,7 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Linear | Conv1D]:
 
 
 def _targets(model: nn.Module, wanted: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Full names of the modules that get LoRA; new modules are trained whole instead."""
+    """Full names of the layers that get LoRA. Modules that are trained whole get none. Raises RecipeError."""
     layers = [name for name in linear_layers(model) if not any(name == head or name.startswith(f"{head}.") for head in new)]
     meant = resolve_targets(layers, wanted)
     for target, names in meant.items():

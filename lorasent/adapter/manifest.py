@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from lorasent import files
-from lorasent.adapter.snapshot import CONFIG, MANIFEST, WEIGHTS, Snapshot, of, read_json
+from lorasent.adapter.snapshot import CONFIG, MANIFEST, WEIGHTS, Snapshot, of
+from lorasent.adapter.untrusted import read_json
 from lorasent.errors import AdapterError
 from lorasent.recipe.recipe import Recipe
 from lorasent.text import shown

@@ -1,4 +1,4 @@
-"""Safetensors files that a stranger wrote: their header is held to bounds before anything is allocated by what it says."""
+"""The header of safetensors files that somebody else wrote: held to bounds before anything is allocated by what it says."""
 
 from math import prod
 from pathlib import Path
@@ -11,18 +11,21 @@ PEFT_PREFIX = "base_model.model."
 """What PEFT puts before the names of a model's tensors."""
 
 MOST_HEADER = 16 << 20
-"""Bytes of a header. A tensor takes about 120."""
+"""Largest size of a header, in bytes. A tensor takes about 120."""
 
 MOST_DIMENSIONS = 8
 MOST_NUMBERS = 1 << 40
-"""Numbers of a tensor, dimensions of size 0 aside: NumPy and torch refuse shapes that overflow, each in its own way."""
+"""Largest number of elements of a tensor, dimensions of size 0 aside. NumPy and torch refuse larger shapes, each in its own way."""
 
 ALWAYS = 64 << 20
-"""Bytes that an adapter's weights may have however small its base is."""
+"""Bytes that an adapter's weights may have, however small its base is."""
+
+Header = dict[str, tuple[tuple[int, ...], str]]
+"""Shape and type ("F32") of tensors by name."""
 
 
-def header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and type ("F32") of every tensor in a safetensors file. Raises ValueError or OSError."""
+def header(path: Path) -> Header:
+    """Shape and type of every tensor in a safetensors file. Raises ValueError or OSError."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
     if size > MOST_HEADER:
@@ -30,17 +33,17 @@ def header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     try:
         with safe_open(path, framework="np") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            found = {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
+            tensors = {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
     except SafetensorError as error:
         raise ValueError(shown(error, 300)) from None
-    for name, (shape, _) in found.items():
+    for name, (shape, _) in tensors.items():
         if len(shape) > MOST_DIMENSIONS or prod(max(size, 1) for size in shape) > MOST_NUMBERS:
             raise ValueError(f"{shown(name)} has shape {shown(str(list(shape)))}, which is no tensor's")
-    return found
+    return tensors
 
 
-def bounded(path: Path, base: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """The header of an adapter's weights, which are at most twice as large as its base's. Raises ValueError or OSError."""
+def bounded(path: Path, base: Path) -> Header:
+    """The header of an adapter's weights, which may be twice as large as its base's. Raises ValueError or OSError."""
     size, limit = path.stat().st_size, max(ALWAYS, 2 * sum(file.stat().st_size for file in base.glob("model*.safetensors")))
     if size > limit:
         raise ValueError(f"holds {size:,} bytes, an adapter of this base has at most {limit:,}")

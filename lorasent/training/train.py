@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from transformers import set_seed
 
 from lorasent import files
-from lorasent.adapter import directory
+from lorasent.adapter import directory, writing
 from lorasent.adapter.base import BaseCheckpoint, find
 from lorasent.adapter.classifier import build, count_parameters
 from lorasent.adapter.encoding import Encoder
@@ -75,7 +75,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     epochs = fit(prepared, model, encoder, run_path, checkpoint, listener)
     best = best_of(epochs)
     try:
-        directory.write(out, model, encoder, base, recipe, _record(prepared, epochs, best))
+        writing.write(out, model, encoder, base, recipe, _record(prepared, epochs, best))
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"{out}: cannot be written: {error}; make room and go on with --resume") from None
     shutil.rmtree(run_path)

@@ -386,7 +386,7 @@ def test_segments_that_are_not_passed_on_are_found(plain, monkeypatch):
         )
         return tokenizer
 
-    monkeypatch.setattr("lorasent.adapter.encoding.AutoTokenizer.from_pretrained", segmented)
+    monkeypatch.setattr("lorasent.adapter.tokenizer.AutoTokenizer.from_pretrained", segmented)
     with pytest.raises(
         AdapterError, match=r"BertForSequenceClassification answers otherwise without the tokenizer's further inputs"
     ):

@@ -2,7 +2,7 @@
 
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 
@@ -11,19 +11,14 @@ import pytest
 from pydantic import ValidationError
 
 from lorasent.adapter import manifest
+from lorasent.adapter.directory import load
 from lorasent.data.reviews import Reviews
 from lorasent.errors import AdapterError, RecipeError
 from lorasent.files import canonical
 from tests.support import manifests
+from tests.support.adapters import exactly
 from tests.support.bases import edit_json
 from tests.support.manifests import split
-
-
-@pytest.fixture
-def copied(small_adapter, tmp_path):
-    """A copy of the small adapter, to be changed."""
-    return shutil.copytree(small_adapter, tmp_path / "copy")
-
 
 CHANGES = {
     "weights": lambda path: (path / "adapter_model.safetensors").write_bytes(b"other"),
@@ -124,6 +119,53 @@ def test_a_hash_of_converted_line_endings_says_so(copied):
     path.write_bytes(written.replace(b"\n", b"\r\n") + b" ")
     with pytest.raises(AdapterError, match=r"not the file that was written"):
         manifest.verify(copied)
+
+
+MALFORMED = {
+    "files": ([], "files: Input should be a valid dictionary, found list of length 0"),
+    "base": ({"name": "x"}, "base.sha256: Field required, found an object of 1 keys"),
+    "probes": ({"texts": ["a", "b"], "logits": [[0.1, 0.2]]}, "probes: every text needs a logit for each label"),
+    "labels": (["only" * 40], "labels: List should have at least 2 items after validation, not 1, found list of length 1"),
+}
+
+
+@pytest.mark.parametrize("key", MALFORMED)
+def test_a_malformed_manifest_is_named(copied, key):
+    """A key of the wrong form proves nothing and is refused; 60 characters of it are shown."""
+    value, message = MALFORMED[key]
+    edit_json(copied / "lorasent.json", **{key: value})
+    with pytest.raises(AdapterError, match=re.escape(message)) as refused:
+        load(copied)
+    if key != "probes":  # found there is the whole manifest
+        assert str(refused.value) == f"{copied / 'lorasent.json'}: {message}"
+
+
+def test_a_manifest_that_does_not_list_the_weights_proves_nothing(copied):
+    """PEFT's two files are held to the manifest although it leaves them out."""
+    content = json.loads((copied / "lorasent.json").read_text("utf-8"))
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        files = {file: digest for file, digest in content["files"].items() if file != name}
+        edit_json(copied / "lorasent.json", files=files)
+        message = f"{copied / name}: not the file that was written (sha256 differs from the manifest's)"
+        with pytest.raises(AdapterError, match=exactly(message)):
+            manifest.verify(copied)
+
+
+def test_the_identity_is_of_what_answers(copied):
+    """The model card and the times that training took are no part of it; files, recipe, base and labels are."""
+    before = manifest.identity(copied)
+    (copied / "README.md").write_text("mine")
+    edit_json(copied / "lorasent.json", epochs=[], best={})
+    assert manifest.identity(copied) == before
+    content = json.loads((copied / "lorasent.json").read_text("utf-8"))
+    others = set()
+    for key, value in (("recipe", {}), ("base", {**content["base"], "revision": "a" * 40}), ("labels", ["Bad", "Good"])):
+        edit_json(copied / "lorasent.json", **{key: value})
+        others.add(manifest.identity(copied))
+        edit_json(copied / "lorasent.json", **{key: content[key]})
+    edit_json(copied / "adapter_config.json", lora_alpha=64)
+    others.add(manifest.identity(copied))
+    assert len(others - {before}) == 4
 
 
 @pytest.mark.parametrize("part", ["train", "validation"])

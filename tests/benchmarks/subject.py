@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from transformers import DistilBertConfig, PreTrainedConfig
 
-from lorasent.adapter import directory
+from lorasent.adapter import writing
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import build
 from lorasent.adapter.encoding import Encoder
@@ -43,7 +43,7 @@ def make_subject(folder: Path, config: PreTrainedConfig | None = None, max_lengt
     encoder = Encoder(base, recipe.encoding)
     model = build(find(str(base)), recipe.base, recipe.lora, encoder)
     fill(model, trained=True)
-    directory.write(folder / "adapter", model, encoder, find(str(base)), recipe, {})
+    writing.write(folder / "adapter", model, encoder, find(str(base)), recipe, {})
     merged = model.eval().merge_and_unload()
     merged.save_pretrained(folder / "merged")
     encoder.save(folder / "merged")

@@ -28,7 +28,7 @@ class Fault(NamedTuple):
     tests: tuple[str, ...]
 
 
-PARAMETERS = ("tests/adapter/test_classifier.py", "tests/adapter/test_directory.py")
+PARAMETERS = ("tests/adapter/test_classifier.py", "tests/adapter/test_directory.py", "tests/adapter/test_writing.py")
 ENCODING = ("tests/adapter/test_encoding_properties.py", "tests/unpadded/test_invariance.py")
 ENGINE = ("tests/unpadded/test_inference.py", "tests/unpadded/test_training.py")
 METRICS = ("tests/test_metrics.py", "tests/test_metrics_properties.py")
@@ -137,7 +137,7 @@ FAULTS = (
     Fault("LoRA is scaled twice", "adapter/classifier.py", "lora_alpha=lora.alpha,", "lora_alpha=2 * lora.alpha,", GOLDENS),
     Fault(
         "text is not lower-cased",
-        "adapter/encoding.py",
+        "adapter/tokenizer.py",
         "trust_remote_code=False, **options)",
         'trust_remote_code=False, **{"do_lower_case": False, **options})',
         GOLDENS,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from transformers import DistilBertConfig, set_seed
 
-from lorasent.adapter import classifier, directory
+from lorasent.adapter import classifier, directory, writing
 from lorasent.adapter.base import find
 from lorasent.adapter.encoding import Encoder
 from lorasent.data.reviews import read
@@ -50,7 +50,7 @@ def make_untrained(path: Path) -> Path:
     recipe, base = Recipe.read(), find("embedded")
     encoder = Encoder(base.path, recipe.encoding)
     set_seed(recipe.training.seed)
-    directory.write(path, classifier.build(base, recipe.base, recipe.lora, encoder), encoder, base, recipe, {})
+    writing.write(path, classifier.build(base, recipe.base, recipe.lora, encoder), encoder, base, recipe, {})
     return path
 
 
@@ -65,6 +65,6 @@ def make_patterned_adapters(path: Path, config: DistilBertConfig, max_length: in
     for name in ("untrained", "trained"):
         model = classifier.build(base, recipe.base, recipe.lora, encoder)
         fill(model, trained=name == "trained")
-        directory.write(path / name, model, encoder, base, recipe, {})
+        writing.write(path / name, model, encoder, base, recipe, {})
         made[name] = path / name
     return made

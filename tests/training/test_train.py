@@ -296,7 +296,7 @@ def test_a_run_that_had_ended_is_only_written_when_resumed(small_recipe, tmp_pat
     (tmp_path / "here").mkdir()
     with monkeypatch.context() as patch:
         patch.chdir(tmp_path / "here")
-        patch.setattr("lorasent.adapter.directory.write", raise_full)
+        patch.setattr("lorasent.adapter.writing.write", raise_full)
         with pytest.raises(TrainingError, match=r"cannot be written: .*No space left on device; make room and go on with --resume"):
             train(recipe, "mine")
     (tmp_path / "here" / "mine.partial").rename(tmp_path / "moved.partial")

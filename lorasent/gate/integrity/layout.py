@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lorasent.adapter.architectures import ARCHITECTURES, BUFFERS, WIDTH_KEYS, Architecture, Shapes, is_embedding, resolve_targets
-from lorasent.adapter.snapshot import read_json
+from lorasent.adapter.untrusted import read_json
 from lorasent.adapter.weights import PEFT_PREFIX, header
 from lorasent.errors import AdapterError
 from lorasent.text import shown

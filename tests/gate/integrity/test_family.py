@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lorasent import Recipe, train
-from lorasent.adapter import directory
+from lorasent.adapter import writing
 from lorasent.adapter.architectures import ARCHITECTURES
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import build
@@ -115,7 +115,7 @@ def write_filled(path, model, seed=0, effect=0.1, **changes):
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(std=effect)
-    directory.write(path, model, encoder, base, recipe, {})
+    writing.write(path, model, encoder, base, recipe, {})
     return path
 
 

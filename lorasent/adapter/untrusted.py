@@ -1,0 +1,119 @@
+"""Files that somebody else wrote: how much of each is read, JSON within bounds, and pointers that lie in the place of files."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lorasent.errors import AdapterError, LorasentError
+from lorasent.files import open_regular
+from lorasent.text import decode, shown
+
+MOST_BYTES = {".safetensors": 2 << 30, "tokenizer.json": 40 << 20, "vocab.json": 40 << 20}
+MOST_BYTES_ELSE = 8 << 20
+"""Largest size of a file, in bytes, by its name or suffix. JSON takes up to twenty times its size in memory."""
+
+MOST_VALUES = 2_000_000
+"""Largest number of values in a JSON file. A vocabulary has a million; each takes up to thirty times its bytes in memory."""
+
+DEEPEST = 100
+"""Largest depth of objects and lists in JSON. What compares or writes them recurses as deep."""
+
+
+class Pointer(NamedTuple):
+    """A note that a tool leaves in the place of a large file."""
+
+    tool: str
+    cause: str
+    command: str
+    """What fetches the file."""
+
+
+POINTERS = {
+    b"version https://git-lfs.github.com/spec/": Pointer("Git LFS", "lfs-pointer", "git lfs pull"),
+    b"/annex/objects/": Pointer("git-annex", "annex-pointer", "git annex get"),
+}
+"""By how the note begins."""
+
+
+def pointer(start: bytes) -> Pointer | None:
+    """The pointer that a file with this beginning is, if it is one."""
+    return next((found for begin, found in POINTERS.items() if start.startswith(begin)), None)
+
+
+def most_bytes(name: str) -> int:
+    """The largest size of a file of this name, in bytes."""
+    return MOST_BYTES.get(name) or MOST_BYTES.get(Path(name).suffix) or MOST_BYTES_ELSE
+
+
+def read_json(
+    path: Path,
+    name: Path | None = None,
+    *,
+    limit: int = MOST_BYTES["tokenizer.json"],
+    failure: type[LorasentError] = AdapterError,
+    advice: str = "",
+) -> dict[str, Any]:
+    """The JSON object in a file of at most `limit` bytes, which messages call `name`.
+
+    Raises `failure` if there is none; where the file is missing the message ends with `advice`.
+    """
+    name = name or path
+    try:
+        with open_regular(path, limit) as file:
+            content = _parse(file.read())
+    except FileNotFoundError:
+        raise failure(f"{name}: no such file{advice}") from None
+    except OSError as error:
+        raise failure(f"{name}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise failure(f"{name}: not JSON that can be read: {shown(error, 200)}") from None
+    if not isinstance(content, dict):
+        raise failure(f"{name}: expected a JSON object, found {shown(content)}")
+    return content
+
+
+def _parse(written: bytes) -> Any:
+    """The JSON in a file. Raises ValueError or RecursionError for what is none, or is beyond bounds."""
+    if written.count(b",") > MOST_VALUES:  # before anything is made of it
+        raise ValueError(f"more than {MOST_VALUES:,} values")
+    content = json.loads(decode(written), object_pairs_hook=_object)
+    json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # NaN and half characters could not be hashed
+    level, depth = [content], 0
+    while level := [part for part in level if isinstance(part, dict | list)]:
+        level = [child for part in level for child in _parts(part)]
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError(f"nested deeper than {DEEPEST} objects and lists")
+    return content
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Readers do not agree on which of two equal keys counts: ValueError."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {shown(twice)} stands twice in an object")
+    return content
+
+
+def _parts(content: Any) -> Iterator[Any]:
+    """The values directly inside an object or a list."""
+    return iter(content.values() if isinstance(content, dict) else content if isinstance(content, list) else ())
+
+
+def items(content: Any) -> Iterator[tuple[str, Any]]:
+    """Every key of JSON with its value, at any depth."""
+    if isinstance(content, dict):
+        yield from content.items()
+    for part in _parts(content):
+        yield from items(part)
+
+
+def without(content: Any, left_out: Callable[[str], bool], whole: str = "") -> Any:
+    """JSON without the keys that are `left_out`, at any depth; the value of the key `whole` is kept as it is."""
+    if isinstance(content, dict):
+        kept = {key: value for key, value in content.items() if not left_out(key)}
+        return {key: value if key == whole else without(value, left_out, whole) for key, value in kept.items()}
+    return [without(part, left_out, whole) for part in content] if isinstance(content, list) else content

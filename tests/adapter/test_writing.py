@@ -1,0 +1,168 @@
+"""The adapter is written whole or not at all, with a manifest and a model card that say what it is."""
+
+import json
+import os
+from importlib import metadata
+
+import pytest
+import torch
+
+from lorasent.adapter import writing
+from lorasent.adapter.base import find
+from lorasent.adapter.directory import PROBES, load
+from lorasent.adapter.encoding import Encoder
+from lorasent.errors import AdapterError
+from lorasent.files import sha256
+from lorasent.recipe.recipe import Recipe
+from tests.support.adapters import recipe_of, write_untrained
+from tests.support.bases import LABELS
+
+
+def test_the_manifest_says_what_it_was_made_from(small_adapter):
+    """Recipe, base, data, parameters, epochs and versions are there, and JSON is canonical."""
+    text = (small_adapter / "lorasent.json").read_text()
+    manifest = json.loads(text)
+    assert text == json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    per_layer = 2 * (
+        4 * (32 + 32) + 2 * (32 + 64)
+    )  # A and B (r = 2) on query, key, value, attention output, and both feed-forwards
+    assert manifest["parameters"]["trainable"] == 2 * per_layer + 2 * (32 + 32) + 2 * 32 + 2  # two layers, the pooler, the head
+    assert [row["epoch"] for row in manifest["epochs"]] == [1, 2, 3]
+    assert manifest["data"]["train"]["reviews"] == 24
+    assert manifest["libraries"]["torch"] == torch.__version__
+
+
+def test_the_manifest_holds_what_its_adapter_is_proved_by(bases, tmp_path):
+    """Recipe, base, labels, tokenizer, parameters, probes, libraries and files stand under their names, as they are."""
+    path = write_untrained(tmp_path / "adapter", bases("bert"), training={"seconds": 1.5})
+    recipe, base = recipe_of(bases("bert")), find(str(bases("bert")))
+    text = (path / "lorasent.json").read_text("utf-8")
+    manifest = json.loads(text)
+    assert text == json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    parameters = [(name, value.numel()) for name, value in load(path).model.named_parameters()]
+    probes = manifest.pop("probes")
+    assert manifest == {
+        "schema_version": 1,
+        "recipe": recipe.to_json(),
+        "recipe_sha256": recipe.fingerprint,
+        "base": {"name": base.name, "sha256": base.sha256, "revision": None, "config": base.config},
+        "labels": ["Negative", "Positive"],
+        "tokenizer_sha256": Encoder(base.path, recipe.encoding).fingerprint,
+        "tokenizer_parts": Encoder(base.path, recipe.encoding).parts,
+        "parameters": {
+            "total": sum(size for _, size in parameters),
+            "trainable": sum(size for name, size in parameters if "lora_" in name or "modules_to_save" in name),
+            "in_use": sum(size for name, size in parameters if ".original_module." not in name),
+        },
+        "libraries": {
+            name: metadata.version(name)
+            for name in ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+        },
+        "files": {
+            name: sha256(path / name)
+            for name in ("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json")
+        },
+        "seconds": 1.5,
+    }
+    assert probes["texts"] == list(PROBES)
+    assert probes["logits"] == [[round(logit, 6) for logit in row] for row in probes["logits"]]
+
+
+def test_pefts_own_configuration_is_canonical(bases, tmp_path):
+    """It names the base, lists modules in order, and is JSON with sorted keys; the weights are as readable as it is."""
+    path = write_untrained(tmp_path / "adapter", bases("bert"))
+    text = (path / "adapter_config.json").read_text("utf-8")
+    config = json.loads(text)
+    assert text == json.dumps(config, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    assert (config["base_model_name_or_path"], config["revision"]) == (str(bases("bert").resolve()), None)
+    assert len(config["target_modules"]) == 13  # twice six layers, and the pooler
+    assert config["target_modules"] == sorted(config["target_modules"])
+    assert config["modules_to_save"] == sorted(config["modules_to_save"])
+    assert set(config["modules_to_save"]) == {"classifier", "score"}  # PEFT adds its own two to what is new
+    modes = {(path / name).stat().st_mode for name in ("adapter_config.json", "adapter_model.safetensors")}
+    assert len(modes) == 1
+
+
+CARD = """---
+base_model: {base}
+library_name: peft
+pipeline_tag: text-classification
+---
+# Sentiment adapter on {base}
+
+LoRA r=2, alpha=4, trained on embedded:train with lorasent {version}.
+Labels: Negative, Positive. At most 64 tokens, cut on the left.
+{scores}
+
+```python
+import lorasent
+
+lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
+```
+"""
+
+
+@pytest.mark.parametrize(
+    ("training", "scores"),
+    [({}, ""), ({"best": {"accuracy": 0.81239, "epoch": 3}}, "Validation accuracy 0.8124 (epoch 3).")],
+    ids=["without a score", "with a score"],
+)
+def test_the_model_card_says_what_it_is(bases, tmp_path, training, scores):
+    """Base, LoRA, data, labels, tokens, and the validation accuracy where it is known."""
+    path = write_untrained(tmp_path / "adapter", bases("bert"), training=training)
+    base = json.loads((path / "lorasent.json").read_text("utf-8"))["base"]["name"]
+    expected = CARD.format(base=base, version=metadata.version("lorasent"), scores=scores)
+    assert (path / "README.md").read_text("utf-8") == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ([], "LoRA"),
+        (["lora.use_rslora=true"], "rank-stabilised LoRA"),
+        (["lora.use_dora=true"], "DoRA"),
+        (["lora.use_rslora=true", "lora.use_dora=true"], "rank-stabilised DoRA"),
+    ],
+)
+def test_the_model_card_names_the_variant(bases, small_recipe, asked, kind):
+    """With its rank and alpha, on a line of its own."""
+    base = find(str(bases("bert")))
+    card = writing._card(Recipe.read(small_recipe, asked), base, {"libraries": {"lorasent": "0.1.0"}})
+    assert f"\n{kind} r=2, alpha=4, trained on embedded:train with lorasent 0.1.0.\n" in card
+
+
+def test_folders_on_the_way_are_made(bases, tmp_path):
+    """An adapter may be written where its parents are not there yet."""
+    assert load(write_untrained(tmp_path / "new" / "newer" / "adapter", bases("bert"))).labels == LABELS
+
+
+def test_figures_that_are_no_json_are_not_written(bases, tmp_path):
+    """NaN among what was measured is refused, and nothing is left behind."""
+    with pytest.raises(ValueError, match=r"Out of range float values are not JSON compliant"):
+        write_untrained(tmp_path / "adapter", bases("bert"), training={"seconds": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writing_leaves_all_or_nothing(small_adapter, tmp_path, monkeypatch):
+    """A failure half-way leaves no directory of that name and nothing beside it; an existing one is not touched."""
+    loaded = load(small_adapter)
+    recipe = loaded.manifest.recipe
+    base = find(loaded.manifest.base.name)
+    monkeypatch.setattr(writing, "_card", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError, match=r"division"):
+        writing.write(tmp_path / "new", loaded.model, loaded.encoder, base, recipe, {})
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(AdapterError, match=r"exists already"):
+        writing.write(tmp_path, loaded.model, loaded.encoder, base, recipe, {})
+
+
+def test_an_adapter_is_written_and_read_under_a_name_that_is_no_utf_8(bases, tmp_path):
+    """With what git is told of it, which is no file of the adapter's."""
+    path = write_untrained(tmp_path / os.fsdecode(b"caf\xe9"), bases("bert"))
+    assert (path / ".gitattributes").read_text("utf-8") == "* -text\n"
+    assert load(path).manifest.files.keys() == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
