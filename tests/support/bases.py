@@ -127,7 +127,7 @@ def _word_piece(path: Path, texts: list[str]) -> BertTokenizer:
     special = list(SPECIAL.values())
     vocabulary = [*special, *sorted(pieces.get_vocab().keys() - set(special))]
     (path / "vocab.txt").write_text("\n".join(vocabulary), "utf-8")
-    return BertTokenizer(str(path / "vocab.txt"), model_max_length=64, **SPECIAL)
+    return BertTokenizer({piece: position for position, piece in enumerate(vocabulary)}, model_max_length=64, **SPECIAL)
 
 
 def _byte_level(path: Path, texts: list[str], architecture: str) -> RobertaTokenizer | GPT2Tokenizer:
