@@ -31,12 +31,12 @@ def compare(comparison: Comparison) -> Passed:
     """Raises the fault of answers that do not come out again, or of a tokenizer that is built otherwise than the baseline's."""
     # The baseline first: where its own answers do not come out again, libraries or machine moved, and nobody is accused.
     facts = {side.baseline: probes.prove(side) for side in reversed(sides(comparison))}
-    message = "the manifest's answers come out again: alone, in a batch, twice, and merged; and the base's are others"
+    message = "the adapter answers its manifest's probes as recorded: alone, in a batch, twice, merged; LoRA changes the answers"
     if _same(comparison):
         return Passed(message)
     before = facts[True]["parts"] if True in facts else _recorded_parts(comparison)
     if before is None:
-        return Passed(f"{message}; not compared: the tokenizer as data, which the record does not say for these libraries")
+        return Passed(f"{message}; not compared: the tokenizer's parts, which the record does not hold for these libraries")
     return Passed(message, _allowed_parts(comparison, facts[False]["parts"], before))
 
 

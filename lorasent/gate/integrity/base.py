@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lorasent.adapter import configuration
 from lorasent.adapter.manifest import CONFIG, MANIFEST
 from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import EXPORT, Side
+from lorasent.gate.integrity.side import Side
 from lorasent.text import shown
 
 
@@ -23,8 +23,8 @@ def inspect(side: Side) -> None:
     """Raises the fault of a base that is configured otherwise than its manifest says."""
     pinned = side.manifest.base
     if pinned.config and (changed := configuration.differences(side.base.config, pinned.config)):
-        message = f"{side.name}: its base {pinned.name} was configured otherwise when the adapter was trained"
-        advice = "set the base's config.json right, or train anew"
+        message = f"its base {pinned.name} has another configuration than when the adapter was trained"
+        advice = "restore the base's config.json, or train again"
         raise side.fault("base-config", f"{message}: {configuration.summary(changed)}", advice)
 
 
@@ -53,8 +53,8 @@ def _require_named(side: Side) -> None:
     if not named[0]:
         found = "empty" if named[0] == "" else "null"
         message = f"names no base: base_model_name_or_path is {found}, {MANIFEST} names {shown(pinned.name)}"
-        raise side.fault("base", f"{side.at(CONFIG)}: {message}", EXPORT)
+        raise side.fault("base", message, file=CONFIG)
     if named != (pinned.name, pinned.revision):
         name, revision, pinned_name, pinned_revision = map(shown, (*named, pinned.name, pinned.revision))
-        message = f"names the base {name} (revision {revision}), {MANIFEST} {pinned_name} ({pinned_revision})"
-        raise side.fault("base", f"{side.at(CONFIG)}: {message}: plain PEFT would load another base", EXPORT)
+        message = f"names the base {name} (revision {revision}), {MANIFEST} names {pinned_name} (revision {pinned_revision})"
+        raise side.fault("base", f"{message}: plain PEFT would load another base", file=CONFIG)

@@ -82,7 +82,7 @@ def finding(name: str, comparison: Comparison) -> Finding:
         if isinstance(error, MemoryError) or not is_foreign(error):
             raise
         side = comparison.baseline if _fails_alone(CHECKS[name], comparison) else comparison.candidate
-        message = f"{side.name}: cannot be checked: {type(error).__name__}: {first_line(error)}"
+        message = f"cannot be checked: {type(error).__name__}: {first_line(error)}"
         broken = side.fault("broken", message, RETRIEVE)
         return Finding(check_name, broken.outcome, broken.cause, broken.message, broken.advice)
     if not passed.declared:

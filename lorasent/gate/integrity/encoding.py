@@ -21,22 +21,23 @@ BEHAVIOUR = ("strip_accents", "keep_accents", "tokenize_chinese_chars", "do_basi
 def inspect(side: Side) -> None:
     """Raises the fault of tokenizer files that say otherwise than the recipe: plain PEFT and transformers read nothing else."""
     tokenizer, config, recipe = side.json(TOKENIZER), side.json(TOKENIZER_CONFIG), side.recipe.encoding
-    where = f"{side.at(TOKENIZER_CONFIG)}: "
     for key, cause in (("truncation", "truncation-on"), ("padding", "padding-on")):
         if tokenizer.get(key) is not None:
-            message = f"{side.at(TOKENIZER)}: was saved with {key} on: required is off, it is the caller's choice"
-            raise side.fault(cause, message, EXPORT)
+            message = f"was saved with {key} on, must be off: the caller decides"
+            raise side.fault(cause, message, file=TOKENIZER)
     if "auto_map" in config:
-        raise side.fault("code", f"{where}auto_map asks for code to be run: {shown(config['auto_map'])}", "remove auto_map")
+        message = f"auto_map asks for code to be run: {shown(config['auto_map'])}"
+        raise side.fault("code", message, "remove auto_map", file=TOKENIZER_CONFIG)
     if (cut := config.get("truncation_side", "right")) != recipe.truncation_side:
-        message = f"{where}truncation_side is {shown(cut)}, the recipe says {recipe.truncation_side}"
-        raise side.fault("truncation-side", message, EXPORT)
+        message = f"truncation_side is {shown(cut)}, the recipe says {recipe.truncation_side}"
+        raise side.fault("truncation-side", message, file=TOKENIZER_CONFIG)
     if (limit := config.get("model_max_length")) != recipe.max_length:
-        raise side.fault("max-length", f"{where}model_max_length is {shown(limit)}, the recipe says {recipe.max_length}", EXPORT)
+        message = f"model_max_length is {shown(limit)}, the recipe says {recipe.max_length}"
+        raise side.fault("max-length", message, file=TOKENIZER_CONFIG)
     if keys := names_files(config):
         advice = f"remove it, or keep the files as tokenizer.json: {EXPORT}"
-        message = f"{where}{', '.join(map(shown, keys[:3]))} would make the tokenizer of other files than these"
-        raise side.fault("tokenizer-files", message, advice)
+        message = f"{', '.join(map(shown, keys[:3]))} would load the tokenizer from other files"
+        raise side.fault("tokenizer-files", message, advice, file=TOKENIZER_CONFIG)
 
 
 def compare(comparison: Comparison) -> Passed:
@@ -46,12 +47,12 @@ def compare(comparison: Comparison) -> Passed:
     if settings.truncation_side not in (None, encoding.truncation_side):
         message = f"encoding.truncation_side is {encoding.truncation_side}, the policy requires {settings.truncation_side}"
         advice = f'train with truncation_side = "{settings.truncation_side}"'
-        raise candidate.fault("truncation-side", f"{candidate.name}: {message}", advice)
+        raise candidate.fault("truncation-side", message, advice)
     declared: dict[str, tuple[Any, Any]] = {}
     for key, cause in CAUSES.items():
         if getattr(encoding, key) != getattr(before, key):
             change = {f"encoding.{key}": (getattr(before, key), getattr(encoding, key))}
-            declared |= comparison.allow(change, cause, "texts are encoded otherwise than for the baseline")
+            declared |= comparison.allow(change, cause, "texts are not encoded as for the baseline")
     parts = differences(candidate, baseline) if baseline.path is not None else {}
     fingerprint, fingerprint_before = (side.manifest.tokenizer_sha256 for side in (candidate, baseline))
     if not parts and encoding == before and fingerprint != fingerprint_before:

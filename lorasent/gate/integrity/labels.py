@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from lorasent.adapter.manifest import MANIFEST
 from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import EXPORT, Side, some
+from lorasent.gate.integrity.side import Side, shortened
 
 MOST_NAMED = 10
 """Number of labels that a message names."""
@@ -19,17 +19,17 @@ def inspect(side: Side) -> None:
     """Raises the fault of labels that are not those of the manifest's recipe."""
     labels, trained = tuple(side.manifest.labels), side.recipe.base.labels
     if labels != trained:
-        message = f"labels {some(labels, MOST_NAMED)}, base.labels of its recipe {some(trained, MOST_NAMED)}"
-        raise side.fault("labels", f"{side.name}/{MANIFEST}: {message}", EXPORT)
+        message = f"labels are {shortened(labels, MOST_NAMED)}, its recipe trained {shortened(trained, MOST_NAMED)}"
+        raise side.fault("labels", message, file=MANIFEST)
 
 
 def compare(comparison: Comparison) -> Passed:
     """Raises the fault of labels that are not the baseline's, in its order."""
     side = comparison.candidate
     labels, required = (tuple(each.manifest.labels) for each in (side, comparison.baseline))
-    names = some(labels, MOST_NAMED)
+    names = shortened(labels, MOST_NAMED)
     if labels != required:
-        how = "in another order" if sorted(labels) == sorted(required) else "which are others"
-        message = f"{side.name}/{MANIFEST}: labels {names}, required are the baseline's, {some(required, MOST_NAMED)}: {how}"
-        raise side.fault("labels", message, "train the candidate with the baseline's base.labels")
+        how = "in another order" if sorted(labels) == sorted(required) else "other labels"
+        message = f"labels are {names}, the baseline's are {shortened(required, MOST_NAMED)}: {how}"
+        raise side.fault("labels", message, "train the candidate with the baseline's base.labels", file=MANIFEST)
     return Passed(f"labels {names}")

@@ -6,7 +6,7 @@ from math import prod
 from lorasent.adapter.manifest import MANIFEST, WEIGHTS
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import EXPORT, Fault, Side
+from lorasent.gate.integrity.side import Fault, Side
 
 ADVICE = "train with the recipe that the policy was written for, or set trainable_parameters of [integrity]"
 
@@ -15,8 +15,8 @@ def inspect(side: Side) -> None:
     """Raises the fault of weights that hold another count of numbers than the manifest says."""
     count, trained = _count(side), side.manifest.parameters.trainable
     if count != trained:
-        message = f"{side.at(WEIGHTS)}: holds {count:,} numbers, {MANIFEST} says that {trained:,} were trained"
-        raise side.fault("parameters", message, EXPORT, found=count, required=trained)
+        message = f"holds {count:,} numbers, {MANIFEST} says that {trained:,} were trained"
+        raise side.fault("parameters", message, file=WEIGHTS, found=count, required=trained)
 
 
 def compare(comparison: Comparison) -> Passed:
@@ -24,7 +24,7 @@ def compare(comparison: Comparison) -> Passed:
     side, baseline, settings = comparison
     count, required = _count(side), settings.trainable_parameters
     if required == "recipe" and not side.layout.known:
-        return Passed(f"{count:,} trained, as many as the manifest says; of an architecture that lorasent cannot count")
+        return Passed(f"{count:,} parameters trained, as the manifest says; lorasent cannot count this architecture's")
     if isinstance(required, str):
         _require_count(side, count, _implied(side), "recipe implies")
     elif required >= 1:
@@ -33,7 +33,7 @@ def compare(comparison: Comparison) -> Passed:
         _require_fraction(side, count, required)
     if baseline.path is not None:
         _total(baseline, _count(baseline))
-    return Passed(f"{count:,} of {_total(side, count):,} trained")
+    return Passed(f"{count:,} of {_total(side, count):,} parameters trained")
 
 
 def _count(side: Side) -> int:
@@ -50,19 +50,19 @@ def _implied(side: Side) -> int:
 
 def _require_count(side: Side, count: int, required: float, by: str) -> None:
     if count != required:
-        message = f"{side.at(WEIGHTS)}: {count:,} trained numbers, the {by} {required:,}"
-        raise side.fault("parameters", message, ADVICE, found=count, required=required)
+        message = f"{count:,} trained parameters, the {by} {required:,}"
+        raise side.fault("parameters", message, ADVICE, file=WEIGHTS, found=count, required=required)
 
 
 def _require_fraction(side: Side, count: int, required: float) -> None:
     """Raises the fault of another fraction of trained parameters, to as many decimals as the policy gives."""
     if not side.layout.known:
-        message = f"{side.name}: all parameters of this architecture are what its manifest says, which is no count"
+        message = f"{side.name}: lorasent cannot count all parameters of this architecture"
         raise Fault("parameters-uncounted", message, "require a number of trained parameters", outcome=Outcome.INVALID)
     digits, total = -int(Decimal(repr(required)).as_tuple().exponent), _total(side, count)
     if round(count / total, digits) != required:
         message = f"{count:,} of {total:,} parameters trained, {count / total:.{digits + 2}f}, the policy requires {required}"
-        raise side.fault("parameters", f"{side.name}: {message}", ADVICE, found=count / total, required=required)
+        raise side.fault("parameters", message, ADVICE, found=count / total, required=required)
 
 
 def _total(side: Side, count: int) -> int:
@@ -77,6 +77,6 @@ def _total(side: Side, count: int) -> int:
     ids = [token.get("id") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
     counted = side.layout.total(count, max((number + 1 for number in ids if isinstance(number, int)), default=0))
     if total != counted:
-        message = f"{side.name}/{MANIFEST}: says that there are {total:,} parameters, base and weights hold {counted:,}"
-        raise side.fault("parameters", message, EXPORT, found=total, required=counted)
+        message = f"says that there are {total:,} parameters, base and weights hold {counted:,}"
+        raise side.fault("parameters", message, file=MANIFEST, found=total, required=counted)
     return total

@@ -1,6 +1,6 @@
-"""The adapter in memory, asked the manifest's probes: alone, in a batch, twice, merged, and without LoRA.
+"""The adapter in memory answers the manifest's probes: alone, in a batch, twice, merged, and without LoRA.
 
-What is measured is remembered with the subject: only the first verdict on an adapter imports torch.
+The measurements are cached with the subject: only the first verdict on an adapter imports torch.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lorasent.errors import first_line
 from lorasent.gate.integrity.side import EXPORT, Side
 from lorasent.scoring.evidence import LiveSubject
 
@@ -17,59 +18,50 @@ if TYPE_CHECKING:
     from lorasent.adapter.directory import Adapter
 
 FACTORS = (0.0, 0.5, 2.0, 0.25, 4.0)
-"""LoRA left out, or scaled by what a mistaken alpha or rank makes of it; and by sqrt(r), as rsLoRA does."""
+"""Factors of LoRA's scaling that are tried: left out, or what a mistaken alpha or rank makes of it. sqrt(r) is rsLoRA's."""
 
 LEAST_EFFECT = 1e-6
-"""A logit that LoRA moves by no more is not moved: rounding alone moves it so far."""
+"""Largest move of a logit that counts as none: rounding alone moves it so far."""
 
 MOST_LABELS = 5
-"""Up to so many labels, every order of them is tried."""
+"""Largest number of labels of which every order is tried."""
 
 
 def prove(side: Side) -> dict[str, Any]:
-    """Raises the fault of an adapter that does not answer as its manifest says, or not in the same way whatever the way.
+    """The measurements of `measure`. Raises the fault of an adapter that does not answer as its manifest says.
 
-    Returns what `measure` says of it.
+    Nor may its answers depend on the batch, on chance or on merging, and LoRA must change them.
     """
     assert isinstance(side.subject, LiveSubject)
     manifest = side.manifest
+    # The subject's identity leaves out the manifest's probes.
     digest = hashlib.sha256(json.dumps([manifest.content["probes"], manifest.tokenizer_sha256]).encode()).hexdigest()
-    # The identity leaves out what the probes said.
     facts: dict[str, Any] = side.subject.remember(f"proof, tokenizer's parts {digest}", lambda: measure(side))
-    tolerance, where = facts["tolerance"], f"{side.name}: "
+    tolerance = f"(tolerance {facts['tolerance']:g})"
     if facts["tokenizer"] != manifest.tokenizer_sha256:
-        message = f"{where}the tokenizer encodes otherwise than when the adapter was trained"
-        raise side.fault(
-            "tokenizer", f"{message}: fingerprint {facts['tokenizer'][:12]}…, not {manifest.tokenizer_sha256[:12]}…", EXPORT
-        )
+        hashes = f"fingerprint {facts['tokenizer'][:12]}…, not {manifest.tokenizer_sha256[:12]}…"
+        raise side.fault("tokenizer", f"the tokenizer does not encode as it did when the adapter was trained: {hashes}")
     if facts["rebuilt"]:
-        message = (
-            f"{where}transformers builds a tokenizer that is not tokenizer.json's, it differs in {', '.join(facts['rebuilt'])}"
-        )
+        message = f"the tokenizer that transformers builds differs from tokenizer.json in {', '.join(facts['rebuilt'])}"
         raise side.fault("tokenizer-files", message, "make the files beside tokenizer.json agree with it: " + EXPORT)
-    if not facts["drift"] <= tolerance:
-        cause, why = facts["suspect"]
-        message = (
-            f"{where}logits of probe {facts['probe']} moved by {facts['drift']:.3g} from the manifest's, allowed are {tolerance:g}"
-        )
-        raise side.fault(cause, f"{message}: {why}", EXPORT, drift=facts["drift"])
+    if not facts["drift"] <= facts["tolerance"]:
+        cause, reason = facts["suspect"]
+        message = f"logits of probe {facts['probe']} moved by {facts['drift']:.3g} from the manifest's {tolerance}: {reason}"
+        raise side.fault(cause, message, drift=facts["drift"])
     if not facts["twice"] <= 0:
-        message = f"{where}two answers to the same probes differ by {facts['twice']:.3g}"
-        raise side.fault("not-deterministic", message, "switch dropout off, and every other chance", drift=facts["twice"])
-    for key, how in (("batched", "in a batch"), ("merged", "with LoRA merged into the base")):
-        if not facts[key] <= tolerance:
-            message = f"{where}answers differ by {facts[key]:.3g} {how}, allowed are {tolerance:g}"
-            raise side.fault(f"not-{key}", message, EXPORT, drift=facts[key])
+        message = f"two answers to the same probes differ by {facts['twice']:.3g}"
+        raise side.fault("not-deterministic", message, "switch off dropout and whatever else is random", drift=facts["twice"])
+    for key, way in (("batched", "in a batch"), ("merged", "with LoRA merged into the base")):
+        if not facts[key] <= facts["tolerance"]:
+            raise side.fault(f"not-{key}", f"answers differ by {facts[key]:.3g} {way} {tolerance}", drift=facts[key])
     if not facts["lora"] > LEAST_EFFECT:
-        message = (
-            f"{where}without LoRA the answers move by {facts['lora']:.3g}, required is a move: nothing but the head is adapted"
-        )
+        message = f"without LoRA the answers move by {facts['lora']:.3g} only: nothing but the head is adapted"
         raise side.fault("adapter-inert", message, "train again: LoRA learned nothing, or was not saved", drift=facts["lora"])
     return facts
 
 
 def measure(side: Side) -> dict[str, Any]:
-    """The largest moves of a logit, as numbers that JSON holds. Raises Fault if the adapter cannot be loaded."""
+    """The largest moves of a logit, and what explains them, as JSON. Raises Fault if the adapter cannot be loaded."""
     from lorasent.adapter import directory
     from lorasent.adapter.classifier import answer, forward, inference
 
@@ -77,12 +69,12 @@ def measure(side: Side) -> dict[str, Any]:
     texts, expected = side.manifest.probes.texts, np.array(side.manifest.probes.logits)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what PEFT wonders about in a faulty directory, the checks have said
-            # load() refuses what is to be measured here
+            warnings.simplefilter("ignore")  # PEFT's about a faulty directory: other checks report it
+            # directory.load refuses what is to be measured here
             loaded = directory.assemble(side.snapshot, base, recipe.base, recipe.encoding)
             encoder, model = loaded.encoder, loaded.model
-            found = answer(model, encoder, texts)
-            drift = np.abs(found - expected).max(axis=1)
+            logits = answer(model, encoder, texts)
+            drift = np.abs(logits - expected).max(axis=1)
             with inference(model):
                 batch = forward(model, encoder.pad(encoder.encode(texts)))
             facts: dict[str, Any] = {
@@ -92,18 +84,17 @@ def measure(side: Side) -> dict[str, Any]:
                 "rebuilt": encoder.changed_since(side.snapshot.folder / "tokenizer.json"),
                 "drift": float(drift.max()),
                 "probe": int(drift.argmax()),
-                "twice": _largest(answer(model, encoder, texts) - found),
-                "batched": _largest(batch - found),
-                "lora": _largest(_scaled(loaded, texts, 0.0) - found),
+                "twice": _largest(answer(model, encoder, texts) - logits),
+                "batched": _largest(batch - logits),
+                "lora": _largest(_scaled(loaded, texts, 0.0) - logits),
             }
             if not facts["drift"] <= directory.PROBE_TOLERANCE:
                 inert = facts["lora"] <= LEAST_EFFECT
-                why = "LoRA changes nothing, the answers are those of the base and the head"
-                facts["suspect"] = ("adapter-inert", why) if inert else _suspect(side, loaded, found, expected)
-            facts["merged"] = _largest(answer(loaded.merge(), encoder, texts) - found)
-    except Exception as error:  # noqa: BLE001 - whatever the directory makes the libraries raise is the directory's fault
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise side.fault("not-loaded", f"{side.name}: cannot be loaded: {reason}", EXPORT) from None
+                reason = "LoRA changes nothing, the answers are those of the base and the head"
+                facts["suspect"] = ("adapter-inert", reason) if inert else _suspect(side, loaded, logits, expected)
+            facts["merged"] = _largest(answer(loaded.merge(), encoder, texts) - logits)
+    except Exception as error:  # noqa: BLE001 - whatever the libraries raise over a directory is the directory's fault
+        raise side.fault("not-loaded", f"cannot be loaded: {first_line(error)}") from None
     return facts
 
 
@@ -111,8 +102,8 @@ def _largest(moves: Any) -> float:
     return float(np.abs(moves).max())
 
 
-def _suspect(side: Side, loaded: "Adapter", found: Any, expected: Any) -> tuple[str, str]:
-    """What would make the manifest's answers come out again: the fault's name, and a sentence."""
+def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any) -> tuple[str, str]:
+    """The cause of moved answers, and a sentence: what would make them the manifest's again."""
     from itertools import permutations
 
     from lorasent.adapter.classifier import answer
@@ -121,34 +112,34 @@ def _suspect(side: Side, loaded: "Adapter", found: Any, expected: Any) -> tuple[
 
     texts, labels, recipe = side.manifest.probes.texts, side.manifest.labels, side.recipe
 
-    def explains(logits: Any) -> bool:
-        return _largest(logits - expected) <= 10 * PROBE_TOLERANCE
+    def explains(changed: Any) -> bool:
+        return _largest(changed - expected) <= 10 * PROBE_TOLERANCE
 
     for order in permutations(range(len(labels))) if len(labels) <= MOST_LABELS else ():
-        if explains(found[:, order]):
-            return "head-swapped", f"they come out with the head's outputs in the order {list(order)}"
+        if explains(logits[:, order]):
+            return "head-swapped", f"they are the manifest's with the head's outputs in the order {list(order)}"
     other = "right" if recipe.encoding.truncation_side == "left" else "left"
     encoder = Encoder(side.snapshot.folder, recipe.encoding.model_copy(update={"truncation_side": other}), side.name)
     if explains(answer(loaded.model, encoder, texts)):
-        return "truncation-side", f"they come out with texts cut on the {other}"
+        return "truncation-side", f"they are the manifest's with texts cut on the {other}"
     for factor in (*FACTORS, side.config.r**0.5, side.config.r**-0.5):
         if explains(_scaled(loaded, texts, factor)):
-            return "scaling", f"they come out with LoRA scaled by {factor:g}"
-    return "answers", "weights, scaling or base are not those that were trained"
+            return "scaling", f"they are the manifest's with LoRA scaled by {factor:g}"
+    return "answers", "weights, scaling or base are not those of training"
 
 
 def _scaled(loaded: "Adapter", texts: list[str], factor: float) -> Any:
-    """The answers with LoRA's share multiplied."""
+    """The answers with LoRA's scaling multiplied by a factor."""
     from peft.tuners.lora import LoraLayer
 
     from lorasent.adapter.classifier import answer
 
     layers = [module for module in loaded.model.modules() if isinstance(module, LoraLayer)]
-    kept = [dict(layer.scaling) for layer in layers]
+    original = [dict(layer.scaling) for layer in layers]
     try:
         for layer in layers:
             layer.scaling.update({name: scale * factor for name, scale in layer.scaling.items()})
         return answer(loaded.model, loaded.encoder, texts)
     finally:
-        for layer, scaling in zip(layers, kept, strict=True):
+        for layer, scaling in zip(layers, original, strict=True):
             layer.scaling.update(scaling)

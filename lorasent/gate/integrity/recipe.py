@@ -6,7 +6,7 @@ from typing import Any
 from lorasent.adapter.manifest import CONFIG
 from lorasent.gate import policy
 from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import EXPORT, Side, some
+from lorasent.gate.integrity.side import Side, shortened
 from lorasent.recipe.recipe import VARIANTS
 from lorasent.text import shown
 
@@ -41,31 +41,34 @@ def inspect(side: Side) -> None:
     }
     for cause, (key, found, required) in wanted.items():
         if found != required and (cause != "fan-in-fan-out" or side.layout.known):
-            raise side.fault(cause, f"{side.at(CONFIG)}: {key} is {shown(found)}, its recipe and base require {required}", EXPORT)
-    implied = side.layout.implied(lora.target_modules)
-    if side.layout.known and side.targets != implied:
-        names = sorted(side.targets ^ implied)
-        counts = f"{len(side.targets)} layers where the recipe's {some(lora.target_modules)} means {len(implied)}"
-        raise side.fault("target-modules", f"{side.at(CONFIG)}: target_modules are {counts}; {shown(names[0])} is amiss", EXPORT)
+            raise side.fault(cause, f"{key} is {shown(found)}, recipe and base require {required}", file=CONFIG)
+    selected, implied = side.targets, side.layout.implied(lora.target_modules)
+    if side.layout.known and selected != implied:
+        wanted_layers = f"the recipe's {shortened(lora.target_modules)} selects {len(implied)}"
+        different = shown(min(selected ^ implied))
+        message = f"target_modules select {len(selected)} layers, {wanted_layers}; they differ in {different}"
+        raise side.fault("target-modules", message, file=CONFIG)
     leaves = {name.rpartition(".")[2] for name in implied}
-    if strange := sorted(name for name in side.targets if name.rpartition(".")[2] not in leaves):
-        raise side.fault("target-modules", f"{side.at(CONFIG)}: {shown(strange[0])} is none that the recipe names", EXPORT)
+    if strange := sorted(name for name in selected if name.rpartition(".")[2] not in leaves):
+        message = f"target_modules select {shown(strange[0])}, which the recipe does not name"
+        raise side.fault("target-modules", message, file=CONFIG)
 
 
 def require_plain(side: Side) -> None:
     """Raises the fault of another method than LoRA, another task, or a variant that the recipe does not ask for."""
-    config, where = side.config, f"{side.at(CONFIG)}: "
+    config = side.config
     if config.peft_type != "LORA":
-        raise side.fault("peft-type", f"{where}peft_type is {shown(config.peft_type)}, required is LORA", EXPORT)
+        raise side.fault("peft-type", f"peft_type is {shown(config.peft_type)}, must be LORA", file=CONFIG)
     if config.task_type != "SEQ_CLS":
-        raise side.fault("task-type", f"{where}task_type is {shown(config.task_type)}, required is SEQ_CLS", EXPORT)
+        raise side.fault("task-type", f"task_type is {shown(config.task_type)}, must be SEQ_CLS", file=CONFIG)
     variants = {option: True for option, on in side.recipe.lora.variants.items() if on}
     options = dict.fromkeys(variants) | config.options
     required = {"bias": "none", "init_lora_weights": True, **variants}
     for key in sorted(options.keys() - INERT):
         if options[key] != required[key] if key in required else options[key]:
-            message = f"{where}{shown(key)} is {shown(options[key])}, the recipe implies {required.get(key, 'none of it')}"
-            raise side.fault(CAUSES.get(key, "peft-option"), message, EXPORT, key=key)
+            expected = f"the recipe implies {required[key]}" if key in required else "the recipe does not ask for it"
+            message = f"{shown(key)} is {shown(options[key])}, {expected}"
+            raise side.fault(CAUSES.get(key, "peft-option"), message, file=CONFIG, key=key)
 
 
 def compare(comparison: Comparison) -> Passed:

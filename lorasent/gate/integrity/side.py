@@ -1,7 +1,7 @@
-"""One side of a comparison as the integrity checks read it: every part once, and each part that is not as it must be a Fault.
+"""One side of a comparison: each part of the directory is read once, and raises a Fault if it is not as it must be.
 
-A candidate's faults accuse it (BLOCK); a baseline's say that nothing can be judged (INVALID, its cause begins with "baseline-").
-Nothing here imports torch, and nothing is read but JSON and the headers and numbers of safetensors files.
+A fault of the candidate is BLOCK; one of the baseline is INVALID, and its cause begins with "baseline-". Nothing here imports
+torch, and nothing is read but JSON and the headers and numbers of safetensors files.
 """
 
 import functools
@@ -32,7 +32,7 @@ EXPORT = "export the adapter again with lorasent train, or repair the exporter t
 RETRIEVE = "copy the directory again from where it was made"
 
 
-class Fault(Exception):  # noqa: N818 - a fault is what is found; it becomes a Finding, and never reaches a user as an error
+class Fault(Exception):  # noqa: N818 - it becomes a Finding, and never reaches a user as an error
     """Why a check does not pass."""
 
     def __init__(self, cause: str, message: str, advice: str, *, outcome: Outcome = Outcome.BLOCK, **figures: Any) -> None:
@@ -41,7 +41,7 @@ class Fault(Exception):  # noqa: N818 - a fault is what is found; it becomes a F
 
 
 class LoraSettings(BaseModel):
-    """What the gate reads of PEFT's configuration by name; `options` is all the rest of it."""
+    """PEFT's adapter_config.json: the keys that every adapter needs; `options` are all others."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -59,16 +59,16 @@ class LoraSettings(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """PEFT's other options."""
+        """PEFT's other options by name."""
         return dict(self.model_extra or {})
 
 
 Bases = dict[tuple[str, str | None, str, Path | None], BaseCheckpoint | BaseModelError]
-"""What was looked for, and what was found: hashing a base takes most of a check's time."""
+"""Bases by name, revision, sha256 and folder, or why there is none: hashing a base takes most of a check's time."""
 
 
 class Side:
-    """The candidate, or the baseline, which may be a record without a directory (`path` is None)."""
+    """The candidate, or the baseline, which may be recorded evidence without a directory (`path` is None)."""
 
     def __init__(self, subject: Subject, *, baseline: bool, bases: Bases) -> None:
         self.subject = subject
@@ -77,8 +77,12 @@ class Side:
         self.name = subject.name
         self._bases = bases
 
-    def fault(self, cause: str, message: str, advice: str, **figures: Any) -> Fault:
-        """A fault of this side's."""
+    def fault(self, cause: str, message: str, advice: str = EXPORT, *, file: str = "", **figures: Any) -> Fault:
+        """A fault of this side; its message begins with the side's name, or the path of the directory's `file`."""
+        return self._fault(cause, f"{self.name}/{file}: {message}" if file else f"{self.name}: {message}", advice, **figures)
+
+    def _fault(self, cause: str, message: str, advice: str = EXPORT, **figures: Any) -> Fault:
+        """The same, of a message that says where the fault is."""
         if self.baseline:
             return Fault(f"baseline-{cause}", f"the baseline is faulty: {message}", advice, outcome=Outcome.INVALID, **figures)
         return Fault(cause, message, advice, **figures)
@@ -88,18 +92,14 @@ class Side:
         try:
             return self.snapshot.json(name)
         except AdapterError as error:
-            raise self.fault(cause, str(error), RETRIEVE) from None
+            raise self._fault(cause, str(error), RETRIEVE) from None
 
     @functools.cached_property
     def snapshot(self) -> Snapshot:
-        """The directory as it was read, for checks that are asked of directories only."""
+        """The directory as it was read. Raises TypeError for a recorded baseline."""
         if not isinstance(self.subject, LiveSubject):
             raise TypeError(f"{self.name}: a record has no directory")
         return self.subject.snapshot
-
-    def at(self, name: str) -> Path:
-        """A file's path, for messages; what is read of it lies in the snapshot."""
-        return self.snapshot.path / name
 
     @functools.cached_property
     def manifest(self) -> CompleteManifest:
@@ -107,7 +107,7 @@ class Side:
         try:
             return CompleteManifest.parse(self.subject.manifest.content, f"{self.name}/{MANIFEST}")
         except AdapterError as error:
-            raise self.fault("manifest-broken", str(error), EXPORT) from None
+            raise self._fault("manifest-broken", str(error)) from None
 
     @functools.cached_property
     def config(self) -> LoraSettings:
@@ -116,7 +116,7 @@ class Side:
         try:
             return parse(LoraSettings, content, f"{self.name}/{CONFIG}")
         except AdapterError as error:
-            raise self.fault("config-broken", str(error), EXPORT) from None
+            raise self._fault("config-broken", str(error)) from None
 
     @functools.cached_property
     def recipe(self) -> Recipe:
@@ -125,46 +125,43 @@ class Side:
         try:
             recipe = manifest.recipe
         except RecipeError as error:
-            raise self.fault("recipe-broken", str(error), EXPORT) from None
+            raise self._fault("recipe-broken", str(error)) from None
         digest = hashlib.sha256(json.dumps(manifest.tables, sort_keys=True).encode()).hexdigest()
         if digest != manifest.recipe_sha256:
-            message = (
-                f"the recipe has sha256 {digest[:12]}…, recipe_sha256 is {manifest.recipe_sha256[:12]}…: edited after training"
-            )
-            raise self.fault("recipe-edited", f"{self.name}/{MANIFEST}: {message}", EXPORT)
+            hashes = f"its sha256 is {digest[:12]}…, recipe_sha256 is {manifest.recipe_sha256[:12]}…"
+            raise self.fault("recipe-edited", f"the recipe was edited after training: {hashes}", file=MANIFEST)
         return recipe
 
     @functools.cached_property
     def tensors(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape and type of every tensor of the weights."""
+        """Shape and type of every tensor of the weights, by name."""
         try:
             return header(self.snapshot.folder / WEIGHTS)
         except (ValueError, OSError) as error:
-            message = f"{self.at(WEIGHTS)}: not a safetensors file that can be read: {shown(error, 300)}"
-            raise self.fault("weights-broken", message, RETRIEVE) from None
+            message = f"cannot be read as safetensors: {shown(error, 300)}"
+            raise self.fault("weights-broken", message, RETRIEVE, file=WEIGHTS) from None
 
     def numbers(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Every tensor by name, one at a time."""
-        if odd := [name for name, (_, kind) in self.tensors.items() if kind != "F32"]:
-            kind = self.tensors[odd[0]][1]
-            message = f"{self.at(WEIGHTS)}: {len(odd)} tensors are not float32 (F32), as {shown(odd[0])}, which is {kind}"
-            raise self.fault("dtype", message, EXPORT)
-        file_of_all = self.snapshot.folder / WEIGHTS
-        if file_of_all.stat().st_size > ALWAYS:
+        """Every tensor of the weights with its name, one at a time."""
+        if others := [(name, kind) for name, (_, kind) in self.tensors.items() if kind != "F32"]:
+            name, kind = others[0]
+            message = f"{len(others)} tensors are not float32 (F32): {shown(name)} is {kind}"
+            raise self.fault("dtype", message, file=WEIGHTS)
+        weights = self.snapshot.folder / WEIGHTS
+        if weights.stat().st_size > ALWAYS:
             try:
-                bounded(file_of_all, self.base.path)
+                bounded(weights, self.base.path)
             except ValueError as error:
-                raise self.fault("weights-large", f"{self.at(WEIGHTS)}: {error}", EXPORT) from None
-        with safe_open(file_of_all, framework="np") as file:
+                raise self.fault("weights-large", str(error), file=WEIGHTS) from None
+        with safe_open(weights, framework="np") as file:
             for name in self.tensors:
                 yield name, file.get_tensor(name)
 
     @functools.cached_property
     def base(self) -> BaseCheckpoint:
-        """The base that the manifest pins. Not to be had: INVALID, whosever it is; had, with other weights: a fault."""
+        """The base that the manifest pins. INVALID, whichever side this is, if it is not available here."""
         pinned = self.manifest.base
-        beside = self.path.absolute().parent if self.path else None
-        key = (pinned.name, pinned.revision, pinned.sha256, beside)
+        key = (pinned.name, pinned.revision, pinned.sha256, self.path.absolute().parent if self.path else None)
         if key not in self._bases:
             try:
                 self._bases[key] = find(*key)
@@ -173,37 +170,32 @@ class Side:
         found = self._bases[key]
         if isinstance(found, BaseCheckpoint):
             return found
-        raise Fault(
-            "base-unavailable",
-            f"{self.name}: its base {shown(pinned.name)} with sha256 {pinned.sha256[:12]}… is not to be had here: {found}",
-            "make the base available (lorasent doctor shows what is), or set the manifest right",
-            outcome=Outcome.INVALID,
-        )
+        message = f"{self.name}: its base {shown(pinned.name)} with sha256 {pinned.sha256[:12]}… is not available here: {found}"
+        advice = "make the base available (lorasent doctor shows what is), or correct the manifest"
+        raise Fault("base-unavailable", message, advice, outcome=Outcome.INVALID)
 
     @functools.cached_property
     def layout(self) -> Layout:
-        """Which tensors an adapter of this base must hold."""
+        """The tensors that an adapter of this base must hold."""
         shapes: Shapes = {name: shape for name, (shape, _) in self.tensors.items()}
         try:
             return layout(self.base.path, len(self.manifest.labels), shapes)
         except (OSError, ValueError) as error:
-            message = f"{self.base.path}: no base that can be read: {shown(error, 500)}"
+            message = f"{self.base.path}: the base cannot be read: {shown(error, 500)}"
             raise Fault("base-broken", message, "fetch the base again", outcome=Outcome.INVALID) from None
 
     @functools.cached_property
     def targets(self) -> set[str]:
-        """The layers that PEFT's configuration puts LoRA beside."""
-        meant = resolve_targets(self.layout.linear, self.config.target_modules, aliases=False)
-        for target, layers in meant.items():
+        """The linear layers that PEFT's target_modules select."""
+        selected = resolve_targets(self.layout.linear, self.config.target_modules, aliases=False)
+        for target, layers in selected.items():
             if not layers:
-                message = (
-                    f"{self.at(CONFIG)}: target_modules names {shown(target)}, no linear layer of {shown(self.manifest.base.name)}"
-                )
-                raise self.fault("target-modules", message, EXPORT)
-        return {layer for layers in meant.values() for layer in layers}
+                message = f"target_modules names {shown(target)}, no linear layer of {shown(self.manifest.base.name)}"
+                raise self.fault("target-modules", message, file=CONFIG)
+        return {layer for layers in selected.values() for layer in layers}
 
 
-def some(names: Sequence[str], most: int = 3) -> str:
+def shortened(names: Sequence[str], most: int = 3) -> str:
     """The first names, and how many more there are."""
     first = ", ".join(map(shown, names[:most]))
     return f"{first} and {len(names) - most} more" if len(names) > most else first

@@ -3,38 +3,37 @@
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
 from lorasent.adapter.weights import PEFT_PREFIX
 from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import EXPORT, Side, some
+from lorasent.gate.integrity.side import Side, shortened
 from lorasent.text import shown
 
 
 def inspect(side: Side) -> None:
-    """Raises the fault of tensors that are not those which the configuration and the base imply."""
-    settings, of, where = side.config, side.layout, f"{side.at(WEIGHTS)}: "
-    saved = settings.modules_to_save or []
-    if unsaved := of.unsaved(saved):
-        message = f"{side.at(CONFIG)}: modules_to_save leaves out what the base lacks: {some(unsaved)} would be random"
-        raise side.fault("head-missing", message, EXPORT)
-    whole, labels = of.saved(saved), len(side.manifest.labels)
-    if not any(shape[:1] == (labels,) for name, shape in whole.items() if name.endswith("weight")):
-        message = f"{where}holds no classification head of {labels} outputs, one for each label"
-        raise side.fault("head-missing", message, EXPORT)
-    lora = of.lora(side.targets, settings.r, settings.options)
-    expected = {f"{PEFT_PREFIX}{name}": shape for name, shape in (lora | whole).items()}
-    if missing := sorted(expected.keys() - side.tensors.keys()):
+    """Raises the fault of tensors that are missing, unexpected, or of another shape or type."""
+    config, tensors, labels = side.config, side.tensors, len(side.manifest.labels)
+    modules_to_save = config.modules_to_save or []
+    if unsaved := side.layout.unsaved(modules_to_save):
+        message = f"modules_to_save leaves out {shortened(unsaved)}, which the base lacks: random at every load"
+        raise side.fault("head-missing", message, file=CONFIG)
+    saved = side.layout.saved(modules_to_save)
+    if not any(shape[:1] == (labels,) for name, shape in saved.items() if name.endswith("weight")):
+        message = f"holds no classification head of {labels} outputs, one for each label"
+        raise side.fault("head-missing", message, file=WEIGHTS)
+    lora = side.layout.lora(side.targets, config.r, config.options)
+    expected = {f"{PEFT_PREFIX}{name}": shape for name, shape in (lora | saved).items()}
+    if missing := sorted(expected.keys() - tensors.keys()):
         heads = [name for name in missing if ".lora_" not in name]
-        raise side.fault(
-            "head-missing" if heads else "tensor-missing",
-            f"{where}lacks {len(missing)} of {len(expected)} tensors: {some(heads or missing)}; they would be random or zero",
-            EXPORT,
-        )
-    if extra := sorted(side.tensors.keys() - expected.keys()):
-        raise side.fault("tensor-unexpected", f"{where}{some(extra)}: in no layer that {CONFIG} names on this base", EXPORT)
-    for name, (shape, kind) in side.tensors.items():
+        names = shortened(heads or missing)
+        message = f"lacks {len(missing)} of {len(expected)} tensors: {names}; they would be random or zero"
+        raise side.fault("head-missing" if heads else "tensor-missing", message, file=WEIGHTS)
+    if extra := sorted(tensors.keys() - expected.keys()):
+        message = f"holds {shortened(extra)}, which {CONFIG} and the base do not imply"
+        raise side.fault("tensor-unexpected", message, file=WEIGHTS)
+    for name, (shape, kind) in tensors.items():
         if shape != expected[name]:
-            message = f"{where}{shown(name)} has shape {shown(str(shape))}, r = {settings.r} and the base imply {expected[name]}"
-            raise side.fault("shape", message, EXPORT, name=name)
+            message = f"{shown(name)} has shape {shown(str(shape))}, r = {config.r} and the base imply {expected[name]}"
+            raise side.fault("shape", message, file=WEIGHTS, name=name)
         if kind != "F32":
-            raise side.fault("dtype", f"{where}{shown(name)} is {kind}, required is float32 (F32)", EXPORT, name=name)
+            raise side.fault("dtype", f"{shown(name)} is {kind}, expected float32 (F32)", file=WEIGHTS, name=name)
 
 
 def compare(comparison: Comparison) -> Passed:

@@ -28,20 +28,21 @@ HALF_BITS = np.uint32(0x1FFF)
 
 def inspect(side: Side) -> None:
     """Raises the fault of numbers that are not finite, were rounded, or leave a layer without effect."""
-    where, zero = f"{side.at(WEIGHTS)}: ", set[str]()
+    zero = set[str]()
     for tensor, numbers in side.numbers():
-        name = shown(tensor)
+        name, first = shown(tensor), numbers.ravel()[:MOST_NUMBERS]
         if count := int((~np.isfinite(numbers)).sum()):
-            message = f"{where}{name} holds {count} numbers of {numbers.size} that are not finite"
-            raise side.fault("not-finite", message, "train again: the run diverged, or the file is damaged", name=name, count=count)
+            message = f"{count} of {numbers.size} numbers in {name} are not finite"
+            advice = "train again: the run diverged, or the file is damaged"
+            raise side.fault("not-finite", message, advice, file=WEIGHTS, name=name, count=count)
         if not numbers.any() and numbers.ndim == 2:
             zero.add(tensor)
-        first = numbers.ravel()[:MOST_NUMBERS]
         if ".lora_B" in tensor and numbers.size >= LEAST_NUMBERS and _one_step(first):
-            message = f"{where}{name} holds numbers of one size, {float(np.abs(numbers).max()):.3g}, as a single step leaves them"
-            raise side.fault("one-step", message, "train again: the run ended after its first step", name=name)
+            size = float(np.abs(numbers).max())
+            message = f"numbers in {name} are all about {size:.3g} in size, as after a single training step"
+            raise side.fault("one-step", message, "train again: the run ended after its first step", file=WEIGHTS, name=name)
         if numbers.ndim == 2 and (rounded := _rounded(first)):
-            raise side.fault("quantized", f"{where}{name} was rounded: {rounded}", EXPORT + ", in float32", name=name)
+            raise side.fault("quantized", f"{name} was rounded: {rounded}", EXPORT + ", in float32", file=WEIGHTS, name=name)
     _require_effect(side, zero)
 
 
@@ -50,22 +51,21 @@ def compare(comparison: Comparison) -> Passed:
     candidate, baseline = (side.manifest.files.get(WEIGHTS) for side in (comparison.candidate, comparison.baseline))
     if candidate == baseline:
         return Passed("the same weights as the baseline's")
-    return Passed("finite, in full precision, and no layer without effect")
+    return Passed("every number is finite and in full precision, every layer has an effect")
 
 
 def _require_effect(side: Side, zero: set[str]) -> None:
     """Raises the fault of a head or LoRA layers that change nothing; `zero` are the matrices that are all zero."""
-    where = f"{side.at(WEIGHTS)}: "
     layers = {name.partition(".lora_")[0] for name in side.tensors if ".lora_" in name}
     without = sorted({name.partition(".lora_")[0] for name in zero if ".lora_" in name})
     if heads := sorted(name for name in zero if ".lora_" not in name):
-        raise side.fault("head-zero", f"{where}{shown(heads[0])} is all zero: every text gets the same answer", EXPORT)
+        raise side.fault("head-zero", f"{shown(heads[0])} is all zero: every text gets the same answer", file=WEIGHTS)
     if without and len(without) == len(layers):
-        raise side.fault("adapter-zero", f"{where}LoRA is zero in all {len(layers)} layers: the base is unchanged", EXPORT)
+        raise side.fault("adapter-zero", f"LoRA is zero in all {len(layers)} layers: the base is unchanged", file=WEIGHTS)
     if without:
         names = ", ".join(shown(name.removeprefix(PEFT_PREFIX)) for name in without[:3])
-        message = f"{where}LoRA is zero in {len(without)} of {len(layers)} layers: {names}"
-        raise side.fault("layer-zero", message, EXPORT, layers=without)
+        message = f"LoRA is zero in {len(without)} of {len(layers)} layers: {names}"
+        raise side.fault("layer-zero", message, file=WEIGHTS, layers=without)
 
 
 def _one_step(numbers: NDArray[np.float32]) -> bool:

@@ -29,7 +29,7 @@ PROVED = ["files", "tensors", "plain", "encoding", "prove"]
 
 def test_answers_are_proved_of_sound_directories(calls):
     """Of both, of the baseline where both are the same, and of no record; the baseline's answers first, files before answers."""
-    message = "the manifest's answers come out again: alone, in a batch, twice, and merged; and the base's are others"
+    message = "the adapter answers its manifest's probes as recorded: alone, in a batch, twice, merged; LoRA changes the answers"
     same = side()
     assert run("answers", same, old(subject=same.subject)) == Passed(message)
     assert calls == [(name, "old") for name in PROVED]
@@ -66,7 +66,7 @@ def test_tokenizers_that_are_made_otherwise_block(calls, monkeypatch):
         assert run("answers", new, before, Integrity(may_change=("encoding",))).declared == change
     for unpinned in (manifest(), manifest(tokenizer_parts=PARTS, libraries={"tokenizers": "2"})):
         passed = run("answers", new, old(record=True, manifest=unpinned))
-        assert passed.message.endswith("; not compared: the tokenizer as data, which the record does not say for these libraries")
+        assert passed.message.endswith("; not compared: the tokenizer's parts, which the record does not hold for these libraries")
     moved = side(manifest=other_base())
     moved.subject.identity = "other"
     assert not run("answers", moved, old(), Integrity(may_change=("base",))).declared

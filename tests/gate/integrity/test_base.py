@@ -50,8 +50,8 @@ def test_a_base_that_is_configured_otherwise_must_be_allowed():
 def test_a_base_that_was_reconfigured_after_training_is_a_fault():
     """Of the side whose manifest says otherwise, the baseline first."""
     pinned = manifest(base={**manifest().base.model_dump(), "config": configured(hidden_act="relu").config})
-    message = "its base films/base was configured otherwise when the adapter was trained: hidden_act relu -> gelu"
-    advice = "set the base's config.json right, or train anew"
+    message = "its base films/base has another configuration than when the adapter was trained: hidden_act relu -> gelu"
+    advice = "restore the base's config.json, or train again"
     found = fault(run, "base", side(manifest=pinned), old())
     assert found == blocks("base-config", f"new: {message}", advice)
     found = fault(run, "base", side(manifest=pinned), old(manifest=pinned))
@@ -77,6 +77,6 @@ def test_another_base_must_be_allowed():
 def test_plain_peft_must_load_the_same_base(name, revision):
     """By name and revision."""
     one = side(config=config(base_model_name_or_path=name, revision=revision))
-    names = f"new/{CONFIG}: names the base {name} (revision {revision}), {MANIFEST} films/base (main)"
+    names = f"new/{CONFIG}: names the base {name} (revision {revision}), {MANIFEST} names films/base (revision main)"
     message = f"{names}: plain PEFT would load another base"
     assert fault(run, "base", one, old()) == blocks("base", message)

@@ -20,7 +20,7 @@ def test_a_tokenizers_files_are_held_to_the_recipe():
     where = f"new/{TOKENS}: "
     encoding.inspect(tokenizing())
     for key, cause in (("truncation", "truncation-on"), ("padding", "padding-on")):
-        message = f"new/{TOKENIZER}: was saved with {key} on: required is off, it is the caller's choice"
+        message = f"new/{TOKENIZER}: was saved with {key} on, must be off: the caller decides"
         assert fault(encoding.inspect, tokenizing({key: {}})) == blocks(cause, message)
     message = f"{where}auto_map asks for code to be run: an object of 1 keys"
     assert fault(encoding.inspect, tokenizing(auto_map={"a": 1})) == blocks("code", message, "remove auto_map")
@@ -67,7 +67,7 @@ def test_another_encoding_must_be_allowed(key, before, now, cause):
     """By its key or its table; the fingerprint may then be another one too."""
     one = side(recipe=recipe(**{f"encoding__{key}": now}), manifest=manifest(tokenizer_sha256="e" * 64))
     change = {f"encoding.{key}": (before, now)}
-    message = f"texts are encoded otherwise than for the baseline: encoding.{key} {before} -> {now}; may_change is []"
+    message = f"texts are not encoded as for the baseline: encoding.{key} {before} -> {now}; may_change is []"
     advice = ALLOW.format(f'"encoding.{key}"')
     assert fault(compare, "encoding", one, old()) == blocks(cause, message, advice, differences=change)
     for entry in ("encoding", f"encoding.{key}"):

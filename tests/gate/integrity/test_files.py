@@ -54,12 +54,12 @@ def test_files_that_are_no_data_are_named(folder):
 def test_files_that_are_missing_are_named(folder):
     """What is listed, and what no adapter does without."""
     one = listing(folder, **{"more.json": ""})
-    required = f"required by {MANIFEST} or to load it"
-    assert fault(files.inspect, one) == blocks("file-missing", f"{folder}: lacks more.json, {required}", RETRIEVE)
+    required = f"{MANIFEST} lists it, or loading needs it"
+    assert fault(files.inspect, one) == blocks("file-missing", f"{folder}: more.json missing: {required}", RETRIEVE)
     for name in (WEIGHTS, CONFIG, TOKENIZER, TOKENS):
         (folder / name).unlink()
         found = fault(files.inspect, listing(folder))
-        assert found == blocks("file-missing", f"{folder}: lacks {name}, {required}", RETRIEVE)
+        assert found == blocks("file-missing", f"{folder}: {name} missing: {required}", RETRIEVE)
         (folder / name).write_text(name)
 
 
@@ -78,5 +78,5 @@ def test_files_that_were_changed_are_named(folder):
     one = listing(folder)
     (folder / CONFIG).write_text("{}")
     one.__dict__["snapshot"] = Snapshot(folder)
-    message = f"{folder}: {CONFIG}: not what was written, the sha256 differs from {MANIFEST}'s"
+    message = f"{folder}: {CONFIG}: changed since the adapter was written: the sha256 is not the one in {MANIFEST}"
     assert fault(files.inspect, one) == blocks("file-changed", message, RETRIEVE)

@@ -24,8 +24,8 @@ ADVICE = "train with the recipe that the policy was written for, or set trainabl
 
 def test_the_recipe_implies_how_many_numbers_are_trained():
     """LoRA beside its layers, and what is saved whole."""
-    assert run("parameters", side(), old()) == Passed("26 of 1,000 trained")
-    message = f"{WHERE}26 trained numbers, the recipe implies 34"
+    assert run("parameters", side(), old()) == Passed("26 of 1,000 parameters trained")
+    message = f"{WHERE}26 trained parameters, the recipe implies 34"
     found = fault(run, "parameters", side(recipe=recipe(lora__r=3)), old())
     assert found == blocks("parameters", message, ADVICE, found=26, required=34)
     found = fault(run, "parameters", side(recipe=recipe(lora__target_modules=["all-linear"])), old())
@@ -50,7 +50,7 @@ def test_of_an_unknown_architecture_the_manifests_count_is_taken():
     """Nothing is implied."""
     one = side(layout=layout(known=False), recipe=recipe(lora__r=3))
     assert run("parameters", one, old()) == Passed(
-        "26 trained, as many as the manifest says; of an architecture that lorasent cannot count"
+        "26 parameters trained, as the manifest says; lorasent cannot count this architecture's"
     )
 
 
@@ -58,13 +58,13 @@ def test_of_an_unknown_architecture_the_manifests_count_is_taken():
 def test_a_required_count_is_met(required):
     """Whatever the recipe implies."""
     settings = Integrity(trainable_parameters=required)
-    assert run("parameters", side(recipe=recipe(lora__r=3)), old(), settings) == Passed("26 of 1,000 trained")
+    assert run("parameters", side(recipe=recipe(lora__r=3)), old(), settings) == Passed("26 of 1,000 parameters trained")
 
 
 @pytest.mark.parametrize("required", [1, 2700])
 def test_a_required_count_is_missed(required):
     """1 is a count, no fraction."""
-    message = f"{WHERE}26 trained numbers, the policy requires {required:,}"
+    message = f"{WHERE}26 trained parameters, the policy requires {required:,}"
     found = fault(run, "parameters", side(), old(), Integrity(trainable_parameters=required))
     assert found == blocks("parameters", message, ADVICE, found=26, required=required)
 
@@ -72,7 +72,7 @@ def test_a_required_count_is_missed(required):
 @pytest.mark.parametrize("required", [0.03, 0.026])
 def test_a_required_fraction_is_met(required):
     """To as many decimals as it has."""
-    assert run("parameters", side(), old(), Integrity(trainable_parameters=required)) == Passed("26 of 1,000 trained")
+    assert run("parameters", side(), old(), Integrity(trainable_parameters=required)) == Passed("26 of 1,000 parameters trained")
 
 
 @pytest.mark.parametrize(("required", "share"), [(0.02, "0.0260"), (0.027, "0.02600"), (0.5, "0.026")])
@@ -96,6 +96,6 @@ def test_all_parameters_are_counted_and_not_taken_from_the_manifest(required):
 
 def test_a_fraction_of_what_cannot_be_counted_is_invalid():
     """Of an unknown architecture all parameters are what a candidate says."""
-    with pytest.raises(Fault, match=r"^new: all parameters of this architecture are what its manifest says") as found:
+    with pytest.raises(Fault, match=r"^new: lorasent cannot count all parameters of this architecture$") as found:
         run("parameters", side(layout=layout(known=False)), old(), Integrity(trainable_parameters=0.5))
     assert (found.value.cause, found.value.outcome) == ("parameters-uncounted", Outcome.INVALID)

@@ -9,13 +9,13 @@ from lorasent.gate.policy import Integrity
 from tests.gate.integrity.sides import KEY, QUERY, blocks, compare, config, fault, layout, manifest, old, recipe, side
 
 PLAIN = {
-    "peft-type": ({"peft_type": "IA3"}, "peft_type is IA3, required is LORA", {}),
-    "task-type": ({"task_type": "CAUSAL_LM"}, "task_type is CAUSAL_LM, required is SEQ_CLS", {}),
-    "rslora": ({"use_rslora": True}, "use_rslora is True, the recipe implies none of it", {"key": "use_rslora"}),
-    "dora": ({"use_dora": True}, "use_dora is True, the recipe implies none of it", {"key": "use_dora"}),
+    "peft-type": ({"peft_type": "IA3"}, "peft_type is IA3, must be LORA", {}),
+    "task-type": ({"task_type": "CAUSAL_LM"}, "task_type is CAUSAL_LM, must be SEQ_CLS", {}),
+    "rslora": ({"use_rslora": True}, "use_rslora is True, the recipe does not ask for it", {"key": "use_rslora"}),
+    "dora": ({"use_dora": True}, "use_dora is True, the recipe does not ask for it", {"key": "use_dora"}),
     "scaling-pattern": (
         {"rank_pattern": {"a": 1}},
-        "rank_pattern is an object of 1 keys, the recipe implies none of it",
+        "rank_pattern is an object of 1 keys, the recipe does not ask for it",
         {"key": "rank_pattern"},
     ),
     "bias": ({"bias": "all"}, "bias is all, the recipe implies none", {"key": "bias"}),
@@ -24,10 +24,10 @@ PLAIN = {
         "init_lora_weights is pissa, the recipe implies True",
         {"key": "init_lora_weights"},
     ),
-    "alpha": ({"lora_alpha": 8}, "lora_alpha is 8, its recipe and base require 4", {}),
-    "rank": ({"r": 4}, "r is 4, its recipe and base require 2", {}),
-    "dropout": ({"lora_dropout": 0.2}, "lora_dropout is 0.2, its recipe and base require 0.1", {}),
-    "fan-in-fan-out": ({"fan_in_fan_out": True}, "fan_in_fan_out is True, its recipe and base require False", {}),
+    "alpha": ({"lora_alpha": 8}, "lora_alpha is 8, recipe and base require 4", {}),
+    "rank": ({"r": 4}, "r is 4, recipe and base require 2", {}),
+    "dropout": ({"lora_dropout": 0.2}, "lora_dropout is 0.2, recipe and base require 0.1", {}),
+    "fan-in-fan-out": ({"fan_in_fan_out": True}, "fan_in_fan_out is True, recipe and base require False", {}),
 }
 
 
@@ -74,11 +74,11 @@ def test_options_that_say_nothing_by_themselves_are_passed_over():
 def test_layers_are_those_that_the_recipe_means():
     """One too few, and one too many; the first that is amiss is named."""
     both = recipe(lora__target_modules=["query", "key"])
-    message = f"new/{CONFIG}: target_modules are 1 layers where the recipe's query, key means 2; {KEY} is amiss"
+    message = f"new/{CONFIG}: target_modules select 1 layers, the recipe's query, key selects 2; they differ in {KEY}"
     assert fault(recipe_check.inspect, side(recipe=both)) == blocks("target-modules", message)
-    message = f"new/{CONFIG}: target_modules are 2 layers where the recipe's query means 1; {KEY} is amiss"
+    message = f"new/{CONFIG}: target_modules select 2 layers, the recipe's query selects 1; they differ in {KEY}"
     assert fault(recipe_check.inspect, side(targets={QUERY, KEY})) == blocks("target-modules", message)
-    message = f"new/{CONFIG}: target_modules are 1 layers where the recipe's query means 1; {KEY} is amiss"
+    message = f"new/{CONFIG}: target_modules select 1 layers, the recipe's query selects 1; they differ in {KEY}"
     assert fault(recipe_check.inspect, side(targets={KEY})) == blocks("target-modules", message)
 
 
@@ -86,7 +86,7 @@ def test_layers_of_an_unknown_architecture_are_of_the_recipes_names():
     """Which of them is not known, and neither is how they are stored."""
     of = layout(known=False, linear={QUERY: (4, 4), "bert.1.query": (4, 4), KEY: (4, 4), "bert.1.key": (4, 4)})
     recipe_check.inspect(side(layout=of, config=config(fan_in_fan_out=True)))
-    message = f"new/{CONFIG}: {KEY} is none that the recipe names"
+    message = f"new/{CONFIG}: target_modules select {KEY}, which the recipe does not name"
     assert fault(recipe_check.inspect, side(layout=of, targets={QUERY, KEY, "bert.1.key"})) == blocks("target-modules", message)
 
 

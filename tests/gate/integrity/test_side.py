@@ -10,29 +10,32 @@ from safetensors.numpy import save_file
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.side import EXPORT, RETRIEVE, Fault, Side, some
+from lorasent.gate.integrity.side import EXPORT, RETRIEVE, Fault, Side, shortened
 from lorasent.scoring.evidence import LiveSubject
 from tests.gate.integrity.sides import blocks, config, fault, manifest, old, side
 
 
 def test_long_lists_are_cut():
     """Up to three are named."""
-    assert some(["a"]) == "a"
-    assert some(["a", "b", "c"]) == "a, b, c"
-    assert some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert shortened(["a"]) == "a"
+    assert shortened(["a", "b", "c"]) == "a, b, c"
+    assert shortened(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
 
 def test_a_fault_of_the_candidates_accuses_it():
-    """Its figures are kept."""
+    """Its message names the side, or the file where there is one; its figures are kept."""
     found = side().fault("cause", "message", "advice", n=1)
-    assert (found.cause, found.message, found.advice, found.outcome, found.figures) == blocks("cause", "message", "advice", n=1)
-    assert str(found) == "message"
+    parts = (found.cause, found.message, found.advice, found.outcome, found.figures)
+    assert parts == blocks("cause", "new: message", "advice", n=1)
+    assert str(found) == "new: message"
+    found = side().fault("cause", "message", file="x.json")
+    assert (found.message, found.advice) == ("new/x.json: message", EXPORT)
 
 
 def test_a_fault_of_the_baselines_is_invalid():
     """It is called after the baseline."""
     found = old().fault("cause", "message", "advice", n=1)
-    expected = ("baseline-cause", "the baseline is faulty: message", "advice", Outcome.INVALID, {"n": 1})
+    expected = ("baseline-cause", "the baseline is faulty: old: message", "advice", Outcome.INVALID, {"n": 1})
     assert (found.cause, found.message, found.advice, found.outcome, found.figures) == expected
 
 
@@ -43,7 +46,6 @@ def test_a_side_is_its_subject(tmp_path):
     one = Side(live, baseline=False, bases=(bases := {}))
     assert one._bases is bases
     assert (one.subject, one.baseline, one.path, one.name, one.snapshot) == (live, False, tmp_path, "new", live.snapshot)
-    assert one.at("file") == tmp_path / "file"
     record = Side(SimpleNamespace(name="record", path=tmp_path), baseline=True, bases={})
     assert (record.baseline, record.path) == (True, None)
     with pytest.raises(TypeError, match=r"^record: a record has no directory$"):
@@ -106,6 +108,6 @@ def test_numbers_are_read_by_name(tmp_path):
     save_file(values, tmp_path / WEIGHTS)
     assert {name: value.tolist() for name, value in bare(tmp_path).numbers()} == {"a": [0, 1, 2], "b": [[1, 1], [1, 1]]}
     save_file({**values, "c": np.ones(1, dtype=np.float16), "d": np.ones(1)}, tmp_path / WEIGHTS)
-    message = f"{tmp_path / WEIGHTS}: 2 tensors are not float32 (F32), as c, which is F16"
+    message = f"new/{WEIGHTS}: 2 tensors are not float32 (F32): c is F16"
     found = fault(list, bare(tmp_path).numbers())
     assert found == blocks("dtype", message)

@@ -30,7 +30,7 @@ def without(*parts):
 WHOLE = {
     "not to be saved": (
         {"layout": layout(new=frozenset(["pooler.bias", "classifier.bias"])), "config": config(modules_to_save=None)},
-        blocks("head-missing", f"new/{CONFIG}: modules_to_save leaves out what the base lacks: pooler.bias would be random"),
+        blocks("head-missing", f"new/{CONFIG}: modules_to_save leaves out pooler.bias, which the base lacks: random at every load"),
     ),
     "a head of three": (
         {"layout": layout(around=linear("classifier", 3, 4))},
@@ -50,7 +50,7 @@ WHOLE = {
     ),
     "more": (
         {"tensors": {**TENSORS, "more": ((1,), "F32")}},
-        blocks("tensor-unexpected", f"{WHERE}more: in no layer that {CONFIG} names on this base"),
+        blocks("tensor-unexpected", f"{WHERE}holds more, which {CONFIG} and the base do not imply"),
     ),
     "shape": (
         {"tensors": {**TENSORS, f"{PREFIX}classifier.weight": ((4, 2), "F16")}},
@@ -62,7 +62,7 @@ WHOLE = {
     ),
     "kind": (
         {"tensors": {**TENSORS, f"{PREFIX}classifier.bias": ((2,), "F16")}},
-        blocks("dtype", f"{WHERE}{PREFIX}classifier.bias is F16, required is float32 (F32)", name=f"{PREFIX}classifier.bias"),
+        blocks("dtype", f"{WHERE}{PREFIX}classifier.bias is F16, expected float32 (F32)", name=f"{PREFIX}classifier.bias"),
     ),
 }
 

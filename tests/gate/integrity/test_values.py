@@ -58,10 +58,10 @@ def test_numbers_that_are_not_finite_are_counted(value):
     advice, matrix, bias = "train again: the run diverged, or the file is damaged", RANDOM.copy(), RANDOM[0].copy()
     matrix[0, :3] = bias[1] = value
     name = f"{PREFIX}{QUERY}.lora_B.weight"
-    message = f"{WHERE}{name} holds 3 numbers of 128 that are not finite"
+    message = f"{WHERE}3 of 128 numbers in {name} are not finite"
     assert fault(values.inspect, numbers(qb=matrix)) == blocks("not-finite", message, advice, name=name, count=3)
     name = f"{PREFIX}classifier.bias"
-    message = f"{WHERE}{name} holds 1 numbers of 16 that are not finite"
+    message = f"{WHERE}1 of 16 numbers in {name} are not finite"
     assert fault(values.inspect, numbers(bias=bias)) == blocks("not-finite", message, advice, name=name, count=1)
 
 
@@ -79,7 +79,7 @@ def test_numbers_that_were_rounded_are_found():
 def test_a_single_step_is_found():
     """By B, whose numbers are then of one size, from 64 of them on; A and the head begin at random."""
     name, step = f"{PREFIX}{QUERY}.lora_B.weight", (np.sign(RANDOM) * 1e-3).astype(np.float32)
-    message = f"{WHERE}{name} holds numbers of one size, 0.001, as a single step leaves them"
+    message = f"{WHERE}numbers in {name} are all about 0.001 in size, as after a single training step"
     advice = "train again: the run ended after its first step"
     assert fault(values.inspect, numbers(qb=step)) == blocks("one-step", message, advice, name=name)
     assert fault(values.inspect, numbers(qb=step[:4])) == blocks("one-step", message, advice, name=name)
@@ -136,4 +136,4 @@ def test_the_same_weights_are_told():
     """By the hash that both manifests list."""
     assert compare("values", side(), old()) == Passed("the same weights as the baseline's")
     other = old(manifest=manifest(files={WEIGHTS: "v", CONFIG: "w"}))
-    assert compare("values", side(), other) == Passed("finite, in full precision, and no layer without effect")
+    assert compare("values", side(), other) == Passed("every number is finite and in full precision, every layer has an effect")
