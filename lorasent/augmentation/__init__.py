@@ -1,1 +1,1 @@
-"""Training reviews in other words whose labels stay, and the measurement of whether they do."""
+"""Training reviews in other words: the ways (ways), English words and sentences (english), whether labels hold (preservation)."""

@@ -1,6 +1,6 @@
-"""English reviews taken apart: sentences, words, and what among them denies, praises, blames or turns round.
+"""Sentences and words of English reviews, and which of them are negations, opinions or contrasts.
 
-The words stand in `lexicon.toml`. It is a small list by hand, not a dictionary: who uses it leaves alone what it does not know.
+The words are those of `lexicon.toml`, a small list made by hand and no dictionary: augmentation does not change unknown words.
 """
 
 import itertools
@@ -18,10 +18,10 @@ SYNONYMS: Mapping[str, list[str]] = {
     word: [other for other in row if other != word] for row in _LEXICON["synonyms"] for word in row
 }
 KNOWN = NEGATIONS | OPINIONS | SYNONYMS.keys()
-_TELLING = OPINIONS | CONTRASTS | VERDICTS
+_MARKERS = OPINIONS | CONTRASTS | VERDICTS
 
 WORD = re.compile(r"(?<![\w@#./\\<&=-])(?<!\w['’])[A-Za-z]+(?:['’][A-Za-z]+)*(?![\w@/\\-]|\.\w|://)")
-"""A word, not one that is part of a compound, a number, an address, or markup."""
+"""A word that is not part of a compound, a number, an address, or markup."""
 
 NEGATION = re.compile(rf"\b(?:{'|'.join(sorted(NEGATIONS))})\b|n['’]t\b", re.IGNORECASE)
 
@@ -29,11 +29,11 @@ _END = re.compile(r"""(?:[.!?…]+["'”’)\]]*(?:\s+|(?=<br))|<br\s*/?>\s*|\n\
 _ABBREVIATED = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|vs|Jr|Sr|e\.g|i\.e|[A-Z])\.\s+$")
 _RATING = re.compile(r"\d\s*/\s*\d|\bout\s+of\b", re.IGNORECASE)
 _OPENING = 3
-"""Words at the beginning of a sentence among which one that turns round refers to what was said before."""
+"""Number of words at the beginning of a sentence among which a word of contrast refers to the sentence before."""
 
 
 def sentences(text: str) -> list[str]:
-    """The text in pieces, one a sentence with the space and markup behind it: joined, they are the text."""
+    """The sentences of a text, each with the space and markup after it; joined, they are the text."""
     last = len(text.rstrip())
     ends = (match.end() for match in _END.finditer(text))
     inner = (end for end in ends if end < last and not _ABBREVIATED.search(text[max(0, end - 8) : end]))
@@ -46,21 +46,21 @@ def words(text: str) -> list[str]:
 
 
 def negations(text: str) -> int:
-    """How many words of the text deny."""
+    """The number of negations in a text."""
     return len(NEGATION.findall(text))
 
 
 def opinions(text: str) -> int:
-    """How many words of the text praise or blame."""
+    """The number of words of praise or blame in a text."""
     return sum(word in OPINIONS for word in words(text))
 
 
-def turns(sentence: str) -> bool:
-    """Whether a sentence begins by turning round from what was said before."""
+def contrasts(sentence: str) -> bool:
+    """Whether a sentence begins with a contrast to the sentence before."""
     return any(word in CONTRASTS for word in words(sentence)[:_OPENING])
 
 
-def takes_a_side(sentence: str) -> bool:
-    """Whether a sentence praises, blames, denies, turns, gives a verdict, or asks."""
-    told = "?" in sentence or NEGATION.search(sentence) or _RATING.search(sentence)
-    return bool(told) or not _TELLING.isdisjoint(words(sentence))
+def has_opinion(sentence: str) -> bool:
+    """Whether a sentence has praise, blame, a negation, a contrast, a verdict, a rating, or a question."""
+    marked = "?" in sentence or NEGATION.search(sentence) or _RATING.search(sentence)
+    return bool(marked) or not _MARKERS.isdisjoint(words(sentence))

@@ -1,7 +1,7 @@
-"""Whether labels hold: an adapter answers labelled reviews as they are and augmented, and what it newly gets wrong is counted.
+"""Whether augmentation preserves labels: an adapter answers labelled reviews before and after, and its new errors are counted.
 
-The adapter stands in for a reader: mistyped words confuse it more, and it is blind where its own training was. So a way that it is
-lost on deserves a look at what it made; what each way promises to leave alone, the tests of `augmentation` hold it to.
+The adapter replaces a human reader, whom typing errors would confuse less: a way on which it loses accuracy may be right all the
+same. The table is plain text of one format call a row: rich would need a console to turn its table into text.
 """
 
 from dataclasses import dataclass
@@ -14,65 +14,67 @@ from lorasent.recipe.recipe import Augmentation
 from lorasent.scoring.scorer import Scorer
 from lorasent.statistics.estimates import Interval, PairedAccuracy
 
-MARGIN = 0.02
-"""The accuracy that a way may cost, as a share."""
+ACCURACY_MARGIN = 0.02
+"""Non-inferiority margin: the accuracy that a way may cost, as a share of the changed reviews."""
 
 TOGETHER = "all together"
+"""The name of all ways applied together."""
 
 
 @dataclass(frozen=True)
-class Held:
-    """What one way, at one setting, did to the labels of the reviews that it changed."""
+class Effect:
+    """The effect of one way, at one setting, on the answers to the reviews that it changed."""
 
     way: str
     setting: float
     changed: int
     flipped: int
-    """Changed reviews that are answered with another label than before."""
+    """Changed reviews whose answer is another label than before."""
     worse: int
-    """Changed reviews whose own label was answered before and is not now."""
+    """Changed reviews that were answered right before and are answered wrong now."""
     better: int
+    """Changed reviews that were answered wrong before and are answered right now."""
 
     @property
     def lost(self) -> float:
-        """Accuracy lost on changed reviews, as a share."""
+        """The accuracy lost on the changed reviews, as a share."""
         return (self.worse - self.better) / self.changed if self.changed else 0.0
 
     @property
     def bounds(self) -> Interval:
-        """One-sided 95 % bounds of what is lost."""
+        """One-sided 95 % bounds of the accuracy lost."""
         return PairedAccuracy(self.worse, self.better, self.changed).interval(0.9) if self.changed else Interval(-1.0, 1.0)
 
-    def holds(self, margin: float = MARGIN) -> bool | None:
-        """Whether labels hold up to a margin; None where these reviews do not tell."""
+    def holds(self, margin: float = ACCURACY_MARGIN) -> bool | None:
+        """Whether the accuracy lost is within the margin; None if the reviews are too few to decide."""
         low, high = self.bounds
         return True if high <= margin else False if low > margin else None
 
 
-def check(scorer: Scorer, reviews: Reviews, settings: Augmentation, seed: int = 0) -> list[Held]:
-    """Each way that the settings turn on, alone, and then all together; every review is augmented once, drawn by the seed."""
+def check(scorer: Scorer, reviews: Reviews, settings: Augmentation, seed: int = 0) -> list[Effect]:
+    """The effect of each way that the settings turn on, and of all together; every review is augmented once, drawn by the seed."""
     before = scorer.logits(reviews.texts).argmax(axis=1)
     on = {name: getattr(settings, name) for name in WAYS if getattr(settings, name)}
-    asked = {name: {name: setting} for name, setting in on.items()} | ({TOGETHER: on} if len(on) > 1 else {})
-    found = []
-    for way, ways in asked.items():
-        alone = settings.model_copy(update={"share": 1.0, **dict.fromkeys(WAYS, 0), **ways})
-        texts = epoch(reviews.texts, alone, seed, 0)
-        rows = [row for row, (text, was) in enumerate(zip(texts, reviews.texts, strict=True)) if text != was]
+    combinations = {name: {name: setting} for name, setting in on.items()} | ({TOGETHER: on} if len(on) > 1 else {})
+    effects = []
+    for way, ways in combinations.items():
+        chosen = settings.model_copy(update={"share": 1.0, **dict.fromkeys(WAYS, 0), **ways})
+        texts = epoch(reviews.texts, chosen, seed, 0)
+        rows = [row for row, (text, original) in enumerate(zip(texts, reviews.texts, strict=True)) if text != original]
         now, old, labels = scorer.logits(texts[row] for row in rows).argmax(axis=1), before[rows], reviews.labels[rows]
         right, was_right = now == labels, old == labels
-        counts = (int(np.sum(of)) for of in (now != old, was_right & ~right, right & ~was_right))
-        found.append(Held(way, on.get(way, 0), len(rows), *counts))
-    return found
+        counts = (int(np.sum(changes)) for changes in (now != old, was_right & ~right, right & ~was_right))
+        effects.append(Effect(way, on.get(way, 0), len(rows), *counts))
+    return effects
 
 
-def table(found: list[Held], margin: float = MARGIN) -> str:
-    """The figures for people, a line a way."""
+def table(effects: list[Effect], margin: float = ACCURACY_MARGIN) -> str:
+    """The effects as text, one line for each way."""
     words = {True: "holds", False: "breaks", None: "undecided"}
     lines = [
         f"{'way':<18}{'at':>6}{'changed':>9}{'flipped':>9}{'to wrong':>10}{'to right':>10}  accuracy lost, 95 % bounds, points"
     ]
-    for row in found:
+    for row in effects:
         low, high = row.bounds
         at = f"{row.setting:g}" if row.setting else ""
         flipped = f"{row.flipped / max(row.changed, 1):.1%}"

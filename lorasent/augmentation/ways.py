@@ -1,10 +1,10 @@
-"""Training reviews told otherwise: ways of changing a review that leave its label as it is.
+"""Ways of changing a training review without changing its label.
 
-Each way takes a text, its setting in the recipe's table `[augmentation]`, and a generator, and gives a text. `augment` composes
-those that a recipe asks for; `epoch` does so with a share of the training reviews, anew in each epoch, as a function of seed, epoch
-and row alone. What carries the label stays: no way drops the ending, where a review's verdict stands, or touches a negation; what
-is denied gives its place to no synonym, praise and blame to those of the same strength alone. `preservation` asks an adapter
-whether labels hold.
+A way takes a text, its setting in the recipe's table `[augmentation]`, and a generator, and returns a text. `augment` applies the
+ways that a recipe turns on; `epoch` applies them to a share of the training reviews, as a function of seed, epoch and row. What
+decides the label is kept: no way drops the ending, where a review gives its verdict, or changes a negation; negated words are not
+replaced, and words of praise or blame only by synonyms of the same strength. `preservation` measures whether an adapter keeps its
+answers.
 """
 
 import re
@@ -13,31 +13,32 @@ from typing import Any
 
 import numpy as np
 
-from lorasent.augmentation.english import KNOWN, NEGATION, OPINIONS, SYNONYMS, WORD, opinions, sentences, takes_a_side, turns
+from lorasent.augmentation.english import KNOWN, NEGATION, OPINIONS, SYNONYMS, WORD, contrasts, has_opinion, opinions, sentences
 from lorasent.recipe.recipe import Augmentation
 
 Generator = np.random.Generator
 
 ENDING = 2
-"""Sentences at the end of a review that are never dropped."""
+"""Number of sentences at the end of a review that are never dropped."""
 
 BREAK = "<br /><br />"
-"""What stands between paragraphs in reviews taken from web pages."""
+"""The line breaks between paragraphs in reviews from web pages."""
 
 KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+"""The rows of letters on a keyboard; each is half a key further to the right."""
 
 
 def epoch(texts: Sequence[str], settings: Augmentation, seed: int, number: int) -> list[str]:
-    """The texts as an epoch shows them, in order: a share of them augmented, drawn by (seed, number of the epoch, row)."""
-    shown = []
+    """The texts of an epoch, in order: a share of them augmented, drawn by (seed, number of the epoch, row)."""
+    augmented = []
     for row, text in enumerate(texts):
         random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, row)))
-        shown.append(augment(text, settings, random) if random.random() < settings.share else text)
-    return shown
+        augmented.append(augment(text, settings, random) if random.random() < settings.share else text)
+    return augmented
 
 
 def augment(text: str, settings: Augmentation, random: Generator) -> str:
-    """The text, changed in every way that the settings turn on, in the order of WAYS."""
+    """The text after all ways that the settings turn on, in the order of `WAYS`."""
     for name, way in WAYS.items():
         if setting := getattr(settings, name):
             text = way(text, setting, random)
@@ -45,41 +46,43 @@ def augment(text: str, settings: Augmentation, random: Generator) -> str:
 
 
 def window(text: str, size: int, random: Generator) -> str:
-    """The ending of a review of more than `size` words: at least so many, from the beginning of a sentence on.
+    """The ending of a review of more than `size` words: at least `size` words, from the beginning of a sentence.
 
-    That sentence turns from nothing before it, and at least half of the words that praise or blame are kept, not the plot alone.
+    That sentence does not contradict the one before it, and the ending keeps at least half of the words of praise or blame.
     """
-    told = sentences(text)
-    lengths, said = (np.cumsum([count(one) for one in told[::-1]])[::-1] for count in (lambda one: len(one.split()), opinions))
-    starts = [at for at in range(1, len(told)) if lengths[at] >= size and 2 * said[at] >= said[0] and not turns(told[at])]
-    return "".join(told[random.choice(starts) :]) if starts else text
+    pieces = sentences(text)
+    counts = [[len(piece.split()), opinions(piece)] for piece in pieces]
+    totals = np.cumsum(counts[::-1], axis=0)[::-1]  # (S, 2): words and opinions from each sentence on
+    enough = (totals[:, 0] >= size) & (2 * totals[:, 1] >= totals[0, 1])
+    starts = [start for start in range(1, len(pieces)) if enough[start] and not contrasts(pieces[start])]
+    return "".join(pieces[random.choice(starts) :]) if starts else text
 
 
 def sentence_dropout(text: str, rate: float, random: Generator) -> str:
-    """Each sentence goes with probability `rate`, if it takes no side.
+    """Drops each sentence with probability `rate`, if it has no opinion and is not part of the ending.
 
-    The ending stays, and so does what a turn or an answer needs: the sentence before the one, the question before the other.
+    The sentence before a contrast ("But ...") and the sentence after a question are kept.
     """
-    told = sentences(text)
-    stays = [takes_a_side(one) for one in told]
-    for row in range(1, len(told)):
-        stays[row - 1] |= turns(told[row])
-        stays[row] |= "?" in told[row - 1]
-    stays[-ENDING:] = [True] * len(stays[-ENDING:])
-    goes = random.random(len(told)) < rate
-    return "".join(one for one, stay, go in zip(told, stays, goes, strict=True) if stay or not go)
+    pieces = sentences(text)
+    kept = [has_opinion(piece) for piece in pieces]
+    for row in range(1, len(pieces)):
+        kept[row - 1] |= contrasts(pieces[row])
+        kept[row] |= "?" in pieces[row - 1]
+    kept[-ENDING:] = [True] * len(kept[-ENDING:])
+    dropped = random.random(len(pieces)) < rate
+    return "".join(piece for piece, keep, drop in zip(pieces, kept, dropped, strict=True) if keep or not drop)
 
 
 def synonyms(text: str, rate: float, random: Generator) -> str:
-    """Each word that has synonyms gives its place to one with probability `rate`, in its case and after its article.
+    """Replaces each word that has synonyms by one with probability `rate`; the synonym has its case and fits its article.
 
-    Names (capitals within a sentence) stay, and so does everything from a negation to the end of its sentence.
+    Names (capitals inside a sentence) are kept, and so is everything from a negation to the end of its sentence.
     """
-    return "".join(_reworded(one, rate, random) for one in sentences(text))
+    return "".join(_reworded(sentence, rate, random) for sentence in sentences(text))
 
 
 def typos(text: str, rate: float, random: Generator) -> str:
-    """Each word is mistyped with probability `rate`, as `slips` says."""
+    """Replaces each word by one of its typing errors (see `slips`) with probability `rate`."""
 
     def typed(match: re.Match[str]) -> str:
         if random.random() >= rate or not (kinds := slips(match[0])):
@@ -91,12 +94,12 @@ def typos(text: str, rate: float, random: Generator) -> str:
 
 
 def markup(text: str, rate: float, random: Generator) -> str:
-    """The space after a sentence becomes HTML's line breaks with probability `rate`."""
-    *told, last = sentences(text)
-    broken = random.random(len(told)) < rate
-    bare = [one.rstrip() for one in told]
-    shown = [body + BREAK if here and body and body[-1] != ">" else one for one, body, here in zip(told, bare, broken, strict=True)]
-    return "".join([*shown, last])
+    """Replaces the space after a sentence by HTML line breaks with probability `rate`."""
+    *pieces, last = sentences(text)
+    for row in np.flatnonzero(random.random(len(pieces)) < rate):
+        if (sentence := pieces[row].rstrip()) and sentence[-1] != ">":
+            pieces[row] = sentence + BREAK
+    return "".join([*pieces, last])
 
 
 WAYS: Mapping[str, Callable[[str, Any, Generator], str]] = {
@@ -106,16 +109,16 @@ WAYS: Mapping[str, Callable[[str, Any, Generator], str]] = {
     "typos": typos,
     "markup": markup,
 }
-"""By their key in the recipe, in the order in which they are composed."""
+"""The ways by their key in the recipe, in the order in which they are applied."""
 
 
 def slips(word: str) -> list[list[str]]:
-    """What a word becomes when it is mistyped, by kind: a letter doubled, single, swapped, lost, the next key's; no apostrophe or
-    capital.
+    """The typing errors of a word, by kind: a letter doubled, undoubled, swapped, left out, or replaced by a neighbouring key; an
+    apostrophe or a capital left out.
 
-    The first and the last letter are typed right, words of up to three letters, and negations. Words that praise
-    or blame stay recognizable: of fewer than six letters they are typed right, of longer ones no letter is lost or another's.
-    Nothing becomes a negation, praise, blame, or a word that has synonyms.
+    The first and the last letter, negations, and words of up to three letters have no errors. Words of praise or blame stay
+    recognisable: up to five letters they have no errors, longer ones lose no letter. No error is a negation, praise, blame, or a
+    word that has synonyms.
     """
     folded, opinion = word.lower(), word.lower() in OPINIONS
     if NEGATION.search(word) or (opinion and len(word) < 6):
@@ -140,21 +143,21 @@ def slips(word: str) -> list[list[str]]:
 def _reworded(sentence: str, rate: float, random: Generator) -> str:
     denied = NEGATION.search(sentence)
     scope = denied.start() if denied else len(sentence)
-    told, end, before = "", 0, ""
+    reworded, end, before = "", 0, ""
     for match in WORD.finditer(sentence):
         if match.end() > scope:
             break
         word = re.sub("['’]s$", "", match[0])
         name = word[0].isupper() and not word.isupper() and before != ""
-        if not name and (others := _others(word, before)) and random.random() < rate:
-            told += sentence[end : match.start()] + _cased(others[random.integers(len(others))], word)
+        if not name and (others := _fitting(word, before)) and random.random() < rate:
+            reworded += sentence[end : match.start()] + _cased(others[random.integers(len(others))], word)
             end = match.start() + len(word)
         before = match[0].lower()
-    return told + sentence[end:]
+    return reworded + sentence[end:]
 
 
-def _others(word: str, before: str) -> list[str]:
-    """Its synonyms; after "a" or "an" those that begin as it does."""
+def _fitting(word: str, before: str) -> list[str]:
+    """The synonyms of a word that fit the word before it: after "a" or "an", those that begin with a vowel if the word does."""
     others = SYNONYMS.get(word.lower(), [])
     if before not in ("a", "an"):
         return others
@@ -168,13 +171,12 @@ def _cased(word: str, like: str) -> str:
 
 
 def _neighbours() -> dict[str, str]:
-    """Each letter's neighbours on a keyboard whose rows stand half a key apart."""
+    """The letters at most one key away from each letter, in rows and columns."""
     places = {key: (row, column + row / 2) for row, keys in enumerate(KEYS) for column, key in enumerate(keys)}
-
-    def beside(one: str, other: str) -> bool:
-        return one != other and all(abs(mine - theirs) <= 1 for mine, theirs in zip(places[one], places[other], strict=True))
-
-    return {key: "".join(other for other in places if beside(key, other)) for key in places}
+    return {
+        key: "".join(other for other, (y, x) in places.items() if other != key and max(abs(y - row), abs(x - column)) <= 1)
+        for key, (row, column) in places.items()
+    }
 
 
 NEIGHBOURS = _neighbours()

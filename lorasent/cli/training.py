@@ -99,9 +99,9 @@ def augment(
     scorer = load_scorer(judge, "auto")
     source, skip_empty = data or read.data.validation, bool(read.data.skip_empty)
     reviews = read_reviews(source, scorer.labels, read.data.text_column, read.data.label_column, skip_empty=skip_empty)
-    found, allowed = preservation.check(scorer, reviews, settings, seed), preservation.MARGIN if margin is None else margin
+    found, allowed = preservation.check(scorer, reviews, settings, seed), preservation.ACCURACY_MARGIN if margin is None else margin
     console.print(f"Asked about {len(reviews)} reviews of {reviews.source}.")
-    verdicts = {one.holds(allowed) for one in found}
+    verdicts = {effect.holds(allowed) for effect in found}
     return ending.told(1 if False in verdicts else 3 if None in verdicts else 0, preservation.table(found, allowed) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""The lexicon and the seams of reviews: where a sentence ends, what is a word, what turns, and what takes a side."""
+"""Sentences, words, contrasts and opinions, and the lexicon."""
 
 import tomllib
 from collections import Counter
@@ -23,18 +23,18 @@ LEXICON = tomllib.loads((Path(english.__file__).parent / "lexicon.toml").read_te
     ids=["plain", "abbreviations", "markup and lines", "quotes and brackets", "numbers"],
 )
 def test_where_sentences_end(text, pieces):
-    """At a mark with space behind it, at a line's end, at markup; not behind a title, an initial, or within a number."""
+    """A sentence ends at a mark before a space, at a line end, or at markup; not after a title or an initial, or in a number."""
     assert english.sentences(text) == pieces
 
 
 def test_what_is_a_word():
-    """Contractions are one word; compounds, addresses, markup, and words with other letters in them are none."""
+    """A contraction is one word; compounds, addresses, markup, and words with other letters are not words."""
     text = "It's a must-see film, www.film.com/good <br /> a café's 'story' u2 end.The good_film @film don\u2019t"
     assert english.words(text) == ["it's", "a", "film", "a", "story", "don\u2019t"]
 
 
 @pytest.mark.parametrize(
-    ("sentence", "sided"),
+    ("sentence", "expected"),
     [
         ("The film was dull.", True),
         ("He didn't come back.", True),
@@ -44,21 +44,21 @@ def test_what_is_a_word():
         ("I recommend it.", True),
         ("A man walks into a bank in Rome.", False),
     ],
-    ids=["blame", "denial", "rating", "question", "turn", "verdict", "plot"],
+    ids=["blame", "negation", "rating", "question", "contrast", "verdict", "plot"],
 )
-def test_what_takes_a_side(sentence, sided):
-    """Opinions, denials, ratings, questions, turns and verdicts do; what happens in a film does not."""
-    assert english.takes_a_side(sentence) is sided
+def test_which_sentences_have_an_opinion(sentence, expected):
+    """Praise, blame, negations, ratings, questions, contrasts and verdicts count; the plot does not."""
+    assert english.has_opinion(sentence) is expected
 
 
-def test_a_turn_stands_at_a_beginning():
-    """A "but" and its like refer to what was said before where they begin a sentence, not further inside."""
-    assert english.turns("And yet it works.")
-    assert not english.turns("The train leaves the old station, but she stays.")
+def test_a_contrast_stands_at_the_beginning():
+    """A word such as "but" contrasts with the sentence before only at the beginning of a sentence."""
+    assert english.contrasts("And yet it works.")
+    assert not english.contrasts("The train leaves the old station, but she stays.")
 
 
 def test_synonyms_share_their_polarity_and_stand_in_one_row():
-    """Of one row all praise, all blame, or none does either, and none denies; a word has one row."""
+    """The words of a row are all praise, all blame, or neither, and no negations; a word is in one row."""
     kinds = {word: kind for kind in ("praise", "blame", "negations") for word in LEXICON[kind]}
     assert [
         row for row in LEXICON["synonyms"] if len({kinds.get(word) for word in row}) > 1 or kinds.get(row[0]) == "negations"
@@ -68,7 +68,7 @@ def test_synonyms_share_their_polarity_and_stand_in_one_row():
 
 @pytest.mark.parametrize("kind", ["praise", "blame", "negations", "contrasts", "verdicts"])
 def test_the_lexicon_is_lower_case_without_repeats(kind):
-    """Each word stands once in its list, in lower case, and no word both praises and blames or denies."""
+    """Each word is in its list once, in lower case; no word is in two of praise, blame and negations."""
     assert [word for word, times in Counter(LEXICON[kind]).items() if times > 1 or word != word.lower()] == []
     others = {word for other in {"praise", "blame", "negations"} - {kind} for word in LEXICON[other]}
     assert kind in ("contrasts", "verdicts") or others.isdisjoint(LEXICON[kind])

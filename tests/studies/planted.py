@@ -33,7 +33,7 @@ ENCODING = ("tests/adapter/test_encoding_properties.py", "tests/unpadded/test_in
 ENGINE = ("tests/unpadded/test_inference.py", "tests/unpadded/test_training.py")
 METRICS = ("tests/test_metrics.py", "tests/test_metrics_properties.py")
 GOLDENS = ("tests/golden",)
-AUGMENTATION = ("tests/augmentation/test_ways.py", "tests/augmentation/test_ways_properties.py")
+AUGMENTATION = ("tests/augmentation/test_ways.py",)
 
 FAULTS = (
     Fault(
