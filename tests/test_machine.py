@@ -154,9 +154,9 @@ def test_doctor_says_what_the_environment_leaves(offers, lorasent, environment):
     if named and products.available(CPU, torch.bfloat16):
         assert rows["bf16"] == "in hardware, amx_bf16 avx512_bf16 (precision auto = bf16)"
     else:
-        assert rows["bf16"] == "not in hardware (precision auto = fp32; bf16 is emulated, many times as slow)"
+        assert rows["bf16"] == "not in hardware (precision auto = fp32; bf16 is emulated and many times slower)"
     there = products.available(CPU, torch.float32)
-    assert rows["onednn"] == ("yes" if there else "no: the model itself answers, more slowly")
+    assert rows["onednn"] == ("yes" if there else "no: scoring and training use the padded model, more slowly")
 
 
 @pytest.mark.parametrize("named", ["avx512_bf16", ""], ids=["in hardware", "emulated"])

@@ -1,6 +1,6 @@
-"""The command line. Results go to standard output, everything else to standard error; `ending` has the exit codes.
+"""The command line. Results go to standard output, everything else to standard error; `ending` lists the exit codes.
 
-Nothing is imported here that may be missing or broken: that, too, is told in one line.
+The commands are imported inside `main`, so that a package that is missing or broken is also reported in one line.
 """
 
 import sys
@@ -12,23 +12,23 @@ from lorasent.errors import LorasentError
 from lorasent.text import MESSAGE, shown
 
 DEBUG = "--debug"
-"""The option that shows the traceback of any error; it may stand anywhere before a lone --."""
+"""Option that shows the traceback of an error; allowed anywhere before a lone --."""
 
 
 def main() -> None:
-    """Runs the command line and leaves with an exit code of `ending`; an error becomes one line."""
-    ending.prepare()
-    with ending.signals():
-        code = ending.told(_run(sys.argv[1:]))
-    with ending.messages():
-        pass  # what libraries left in its buffer is written, or given up
+    """Runs the command line and exits with a code of `ending`. Every error is reported in one line."""
+    ending.prepare_streams()
+    with ending.signals_as_exceptions():
+        code = ending.finish(_run(sys.argv[1:]))
+    with ending.tolerating_lost_messages():
+        pass  # flushes what libraries left in the buffer of standard error
     sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     rest = arguments[len(options) :]
-    manner = warnings.formatwarning
+    format_warning = warnings.formatwarning
     if DEBUG not in options:
         warnings.formatwarning = lambda message, *_: f"lorasent: warning: {shown(message, MESSAGE)}\n"
     try:
@@ -37,28 +37,28 @@ def _run(arguments: list[str]) -> int:
         return run([argument for argument in options if argument != DEBUG] + rest)
     except KeyboardInterrupt:
         return ending.INTERRUPTED
-    except BaseException as error:  # libraries in Rust panic with one that is no Exception, and some call sys.exit
+    except BaseException as error:  # a panic in Rust is not an Exception, and some libraries call sys.exit
         if DEBUG in options:
-            with ending.messages():
+            with ending.tolerating_lost_messages():
                 traceback.print_exc()
-        return _told(error)
+        return _report(error)
     finally:
-        warnings.formatwarning = manner  # a program may have called us
+        warnings.formatwarning = format_warning  # main may be called by a program that goes on
 
 
-def _told(error: BaseException) -> int:
-    """Says what went wrong in one line; the exit code."""
+def _report(error: BaseException) -> int:
+    """Prints an error in one line and returns its exit code."""
     if isinstance(error, BrokenPipeError) or (isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)):
         return ending.CLOSED_PIPE
-    if isinstance(error, ending.Ended):
+    if isinstance(error, ending.Terminated):
         return error.code
     if isinstance(error, LorasentError):
-        ending.say(str(error))
+        ending.print_error(str(error))
         return ending.USAGE_ERROR
     if isinstance(error, OSError):
         if not error.filename:
             ending.discard(sys.stdout)  # it may be standard output that failed
-        ending.say(f"{error.filename or 'reading or writing failed'}: {error.strerror or error}")
+        ending.print_error(f"{error.filename or 'reading or writing failed'}: {error.strerror or error}")
         return ending.USAGE_ERROR if error.filename else ending.NOT_WRITTEN
-    ending.say(f"internal error: {type(error).__name__}: {error}; run again with {DEBUG} for a traceback")
+    ending.print_error(f"internal error: {type(error).__name__}: {error}; run again with {DEBUG} for a traceback")
     return ending.INTERNAL_ERROR

@@ -1,4 +1,4 @@
-"""The commands, as typer knows them."""
+"""The commands, registered with typer."""
 
 import itertools
 import logging
@@ -7,14 +7,19 @@ from typing import Annotated
 
 import typer
 
-from lorasent.cli import DEBUG, ending, judging, scoring, training
-from lorasent.cli.shared import Teller
+from lorasent.cli import DEBUG, ending
+from lorasent.cli.doctor import doctor
+from lorasent.cli.judging import gate, prove, record
+from lorasent.cli.messages import LogHandler
+from lorasent.cli.scoring import evaluate, predict
+from lorasent.cli.searching import sweep
+from lorasent.cli.training import augment, train
 from lorasent.errors import LorasentError
 
 CODES = (
-    "Exit codes: 0 done (gate: PASS; augment --judge: labels hold), 1 gate: BLOCK, or augment --judge: labels break, and nothing "
-    "else, 2 bad usage or input, 3 INCONCLUSIVE or too few reviews, 4 INVALID, 70 internal error, 74 output that could not be "
-    "written, 130 interrupted, 141 standard output closed by its reader."
+    "Exit codes: 0 success (gate: PASS; augment --judge: labels hold), 1 gate: BLOCK, or augment --judge: labels break, and "
+    "nothing else, 2 bad usage or input, 3 INCONCLUSIVE or too few reviews, 4 INVALID, 70 internal error, 74 output that could "
+    "not be written, 130 interrupted, 141 standard output closed by its reader."
 )
 
 app = typer.Typer(
@@ -25,43 +30,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
-    training.train,
-    training.augment,
-    scoring.predict,
-    scoring.evaluate,
-    judging.gate,
-    judging.record,
-    judging.prove,
-    training.sweep,
-    scoring.doctor,
-):
+for command in (train, augment, predict, evaluate, gate, record, prove, sweep, doctor):
     app.command(epilog=f"{DEBUG} shows the traceback of an error.")(command)
 
 
 @app.callback()
-def options(
+def global_options(
     *,
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand behind the command, too.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error. Also allowed after the command.")] = False,
 ) -> None:
-    """Options of all commands; `main` has taken this one away."""
+    """Options of all commands; `main` has removed this one before typer parses them."""
     del debug
 
 
 def run(arguments: list[str]) -> int:
-    """Runs a command; its exit code. typer explains wrong usage."""
+    """Runs a command and returns its exit code. typer explains wrong usage; an empty value is an error."""
     for number, (before, argument) in enumerate(itertools.pairwise(["", *arguments]), 1):
-        review = arguments[0] == "predict" and number > 2 and not before.startswith("-")  # which the data's rules are for
-        if re.fullmatch(r"--[\w-]+=", argument) or not (argument or review):
+        is_review = arguments[0] == "predict" and number > 2 and not before.startswith("-")  # an empty review is checked later
+        if re.fullmatch(r"--[\w-]+=", argument) or not (argument or is_review):
             raise LorasentError(f"argument {number} ({argument or 'an empty text'}): expected a value; is a variable not set?")
     log = logging.getLogger("lorasent")
-    handlers, log.handlers = log.handlers, [Teller()]
+    handlers, log.handlers = log.handlers, [LogHandler()]
     try:
         return app(arguments, standalone_mode=False) or 0
     except Exception as error:
         if not hasattr(error, "show"):
             raise
-        error.show()  # typer's own, whose classes have no public name
+        error.show()  # an error of typer's, whose classes have no public name
         return ending.USAGE_ERROR
     finally:
         log.handlers = handlers

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and output that arrives or is missed. Only `gate` and `augment --judge` exit 1."""
+"""How a command ends: its exit code, signals, and output that is written completely. Only `gate` and `augment --judge` exit 1."""
 
 import contextlib
 import io
@@ -14,72 +14,72 @@ from typing import Any, TextIO
 from lorasent.text import MESSAGE, shown
 
 USAGE_ERROR = 2
-"""Bad usage, bad input, or a named file that cannot be read or written."""
+"""Exit code for bad usage, bad input, or a named file that cannot be read or written."""
 
 INTERNAL_ERROR = 70
-"""An error that no user caused (EX_SOFTWARE)."""
+"""Exit code for an error that the user did not cause (EX_SOFTWARE)."""
 
 NOT_WRITTEN = 74
-"""Output that could not be written (EX_IOERR): a full disk, a standard output that is closed from the start."""
+"""Exit code for output that could not be written (EX_IOERR): the disk is full, or standard output was closed from the start."""
 
 INTERRUPTED = 130
-"""Ctrl-C: 128 + SIGINT."""
+"""Exit code after Ctrl-C: 128 + SIGINT."""
 
 CLOSED_PIPE = 141
-"""The reader of standard output left before the end: 128 + SIGPIPE."""
+"""Exit code if the reader of standard output left before the end: 128 + SIGPIPE."""
 
 
-def prepare() -> None:
-    """Makes the standard streams safe to write to.
+class Terminated(SystemExit):
+    """A signal, as an exception; its code is 128 + the signal's number."""
 
-    One that was closed from the start gets its number back, so that no file is opened under it: standard input and output then
-    fail, standard error goes nowhere. What the console's encoding lacks is escaped.
+    code: int
+
+
+def prepare_streams() -> None:
+    """Makes the standard streams safe to write to, and escapes characters that the console's encoding does not have.
+
+    A stream that was closed from the start gets its descriptor back, so that no file is opened under its number: reading standard
+    input and writing standard output then fail, standard error is discarded.
     """
     for number, (name, flags) in enumerate((("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY))):
         if getattr(sys, name) is None:
-            _reopen(number, flags)
+            _open_null(number, flags)
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
-def signals() -> Iterator[None]:
-    """Ends the command by an exception where a signal would kill it: private copies of adapters are removed on the way.
+def signals_as_exceptions() -> Iterator[None]:
+    """Raises an exception where a signal would kill the process, so that private copies of adapters are removed.
 
-    What Python calls where nobody can catch (a finalizer) swallows the exception; the command then ends so when it is done.
+    Python swallows an exception that is raised in a finalizer; the exception is then raised again at the end.
     """
-    heard: list[int] = []
+    received: list[int] = []
 
     def end(number: int, frame: Any) -> None:
-        heard.append(128 + number)
+        received.append(128 + number)
         if number == signal.SIGINT:
             signal.default_int_handler(number, frame)
-        raise Ended(128 + number)
+        raise Terminated(128 + number)
 
-    ours = threading.current_thread() is threading.main_thread()  # no other may listen
-    known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if ours and hasattr(signal, name)]
-    caught = {number: signal.getsignal(number) for number in known}
-    caught = {number: way for number, way in caught.items() if way in (signal.SIG_DFL, signal.default_int_handler)}
-    for number in caught:
+    in_main = threading.current_thread() is threading.main_thread()  # only this thread may set handlers
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if in_main and hasattr(signal, name)]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    handlers = {number: it for number, it in handlers.items() if it in (signal.SIG_DFL, signal.default_int_handler)}
+    for number in handlers:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number, way in caught.items():
-            signal.signal(number, way)
-    if heard:
-        raise Ended(heard[0])
-
-
-class Ended(SystemExit):
-    """A signal, as an exception; its code is 128 and the signal's number."""
-
-    code: int
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if received:
+        raise Terminated(received[0])
 
 
 def write(parts: Iterable[str]) -> None:
-    """Writes to standard output, all the way. Raises OSError if that fails."""
+    """Writes to standard output and flushes it. Raises OSError if that fails."""
     for part in itertools.chain(parts, [None]):
         try:
             sys.stdout.flush() if part is None else sys.stdout.write(part)
@@ -88,40 +88,43 @@ def write(parts: Iterable[str]) -> None:
             raise
 
 
-def write_lines(objects: Iterable[Any]) -> None:
+def write_json_lines(objects: Iterable[Any]) -> None:
     """Writes JSON lines to standard output, in UTF-8 whatever the console's encoding is. Raises OSError if that fails."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    write(map(line, objects))
+    write(map(json_line, objects))
 
 
-def line(content: Any) -> str:
-    """A line of JSON. What a terminal or a workflow log would obey is escaped as JSON escapes it: the content is the same."""
+def json_line(content: Any) -> str:
+    """A line of JSON. Characters that a terminal or a workflow log obeys are escaped as JSON allows, so the content is the same."""
     text = json.dumps(content, ensure_ascii=False).replace("##[", "#\\u0023[")
     return (text if text.isprintable() else "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)) + "\n"
 
 
-def told(code: int, verdict: str = "") -> int:
-    """Writes a verdict to standard output; its exit code, also where the reader has left. No 0 if writing failed otherwise."""
+def finish(code: int, verdict: str = "") -> int:
+    """Writes a verdict to standard output and returns the exit code, which is not 0 if writing failed.
+
+    The code stays the verdict's if the reader of standard output has left.
+    """
     try:
         write([verdict])
     except BrokenPipeError:
         return code
     except OSError as error:
-        say(f"standard output: cannot be written: {error.strerror}")
+        print_error(f"standard output: cannot be written: {error.strerror}")
         return code or NOT_WRITTEN
     return code
 
 
-def say(message: str) -> None:
-    """Writes one line to standard error, if that can be written."""
-    with messages():
+def print_error(message: str) -> None:
+    """Writes one line to standard error, if that is possible."""
+    with tolerating_lost_messages():
         print(f"lorasent: {shown(message, MESSAGE)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
-def messages() -> Iterator[None]:
-    """What is written to standard error within ends nothing where it cannot be."""
+def tolerating_lost_messages() -> Iterator[None]:
+    """Goes on if standard error cannot be written: a lost message changes no result."""
     try:
         yield
         sys.stderr.flush()
@@ -130,12 +133,12 @@ def messages() -> Iterator[None]:
 
 
 def discard(stream: TextIO) -> None:
-    """Makes a stream lead nowhere: the interpreter would write what is left in the buffer at its end, and exit with 120."""
+    """Redirects a stream to the null device: the interpreter would fail to flush its buffer at exit, and exit with 120."""
     with contextlib.suppress(OSError):
-        _reopen(stream.fileno(), os.O_WRONLY)
+        _open_null(stream.fileno(), os.O_WRONLY)
 
 
-def _reopen(number: int, flags: int) -> None:
+def _open_null(number: int, flags: int) -> None:
     opened = os.open(os.devnull, flags)
     if opened != number:
         os.dup2(opened, number)

@@ -1,9 +1,10 @@
-"""Search over recipes, with Optuna.
+"""A search over recipes, with Optuna.
 
-outcome         what was found: table, JSON, plots, the best recipe as TOML
-confirmation    is the best recipe better, or was it lucky? fresh seeds, and the gate
-study           trials in several processes, resumable
-claims          who trains a trial, and whether they still do
-space           what is searched
-team            processes that train beside each other
+results        what the search leaves: a table, JSON, plots, the best recipe as TOML
+study          trials in several processes, resumable
+confirmation   whether the best recipe is better than the starting one: fresh seeds, and the gate
+leases         which process trains a trial, and whether it is still alive
+search         what is searched, and where the study and its files are kept
+space          the ranges of the search
+processes      processes that train in parallel
 """

@@ -13,22 +13,22 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from lorasent.adapter.manifest import read_json
 from lorasent.errors import SweepError
 
-STUDY = "study.db"
-"""The study in a sweep's folder, where no other storage is named."""
+DATABASE = "study.db"
+"""The default database, in the search's folder."""
 
 OWNER = "study.json"
-"""Which study the folder is for."""
+"""File that says which study the folder belongs to."""
 
-NAME = "lorasent"
-"""A study's, where no other is asked for."""
+STUDY = "lorasent"
+"""Default name of a study."""
 
-UNPRUNED = 5
-"""Trials that run to their end before any is pruned: what others are held to."""
+STARTUP_TRIALS = 5
+"""Trials that run to their end before any is pruned: the pruner compares with their median."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched, where; every process gets it whole."""
+    """What is searched, and where; every process gets a copy."""
 
     recipe: dict[str, Any]
     out: Path
@@ -36,60 +36,60 @@ class Search:
     trials: int
     seed: int
     over: tuple[str, ...]
-    name: str = NAME
-    """Of the study, in a database that holds others besides."""
+    name: str = STUDY
+    """Name of the study: a database may hold several."""
 
     def open(self, worker: int = 0) -> optuna.Study:
-        """The study, made where there is none. Raises SweepError if the storage is not to be had."""
+        """The study, created if there is none. Raises SweepError if the storage cannot be used."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
             study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)
         except (ImportError, ValueError, LookupError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise SweepError(f"--storage {shown(self.storage)}: no study can be kept there: {reason}") from None
-        # Every worker, and every one that goes on later, draws its own: one seed would try one recipe again and again.
+            raise SweepError(f"--storage {without_password(self.storage)}: no study can be kept there: {reason}") from None
+        # Each worker, and each later run, needs a seed of its own: with the same seed they would propose the same recipes.
         seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)
         study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(seed[0]))
-        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
+        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
         return study
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the study lies in the search's folder."""
+        return self.storage == default_storage(self.out)
 
     @property
     def place(self) -> str:
         """Where the study lies, for messages."""
-        return str(self.out) if self.storage == kept_in(self.out) else f"--storage {shown(self.storage)}"
-
-    @property
-    def other(self) -> str:
-        """What to choose for another study."""
-        return "--out" if self.storage == kept_in(self.out) else "--study"
+        return str(self.out) if self.is_local else f"--storage {without_password(self.storage)}"
 
     @property
     def folder(self) -> Path:
-        """Where trials are trained."""
+        """The folder where trials are trained."""
         return self.out / "trials"
 
     @property
     def lock(self) -> FileLock:
-        """Held while a trial is given out, or the best is changed; a process that dies lets go of it."""
+        """The lock held while a trial is handed out or the best adapter is replaced."""
         return FileLock(self.out / ".lock")
 
     def owner(self) -> dict[str, str | None]:
-        """For which study the folder is: trials of two would have the same numbers. Raises SweepError where another has it."""
-        mine = {"storage": None if self.storage == kept_in(self.out) else shown(self.storage), "study": self.name}
+        """The content of OWNER. Raises SweepError if the folder belongs to another study, whose trials have the same numbers."""
+        owner = {"storage": None if self.is_local else without_password(self.storage), "study": self.name}
         path = self.out / OWNER
-        if path.is_file() and (found := read_json(path)) != mine:
-            where = found.get("storage") or STUDY
-            raise SweepError(f"{self.out}: holds the trials of the study {found.get('study')} in {where}; choose another --out")
-        return mine
+        if path.is_file() and (other := read_json(path)) != owner:
+            where = other.get("storage") or DATABASE
+            raise SweepError(f"{self.out}: holds the trials of the study {other.get('study')} in {where}; choose another --out")
+        return owner
 
 
-def kept_in(out: Path) -> str:
-    """The database of a search's folder."""
-    return f"sqlite:///{(out / STUDY).resolve()}"
+def default_storage(out: Path) -> str:
+    """The URL of the database in a search's folder."""
+    return f"sqlite:///{(out / DATABASE).resolve()}"
 
 
-def shown(storage: str) -> str:
-    """A database's URL without its password."""
+def without_password(storage: str) -> str:
+    """A database's URL with its password hidden."""
     try:
         url = make_url(storage)
     except (ArgumentError, ValueError):

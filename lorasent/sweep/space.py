@@ -1,7 +1,7 @@
-"""What is searched, around the recipe that a sweep starts from: every range is widened to hold what that recipe says.
+"""The search space around the starting recipe: every range is widened to contain that recipe's value.
 
-A point of the space is a dict by name, as Optuna's trials hold it. Two names are not keys of a recipe: `lora.scale` is what LoRA
-scales by, alpha / r (alpha / sqrt(r) with rsLoRA), which keeps the size of an update while r moves; `lora.target_modules` is a list
+A point of the space is a dict by name, as Optuna's trials hold it. Two names are not keys of a recipe: `lora.scale` is LoRA's
+scaling alpha / r (alpha / sqrt(r) with rsLoRA), so that the size of an update does not depend on r; `lora.target_modules` is a list
 in one string.
 """
 
@@ -16,7 +16,7 @@ from lorasent.errors import SweepError
 from lorasent.recipe.recipe import Recipe
 
 LINEAR = "linear"
-"""The schedule of a recipe that says none."""
+"""Schedule of a recipe that names none."""
 
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     "lora.r": (2, 4, 8, 16, 32),
@@ -28,12 +28,13 @@ CHOICES: Mapping[str, tuple[Any, ...]] = {
 }
 
 LEARNING_RATES = (1e-4, 3e-3)
-"""Searched on a logarithmic scale."""
+"""Smallest and largest learning rate; searched on a logarithmic scale."""
 
 WARMUPS = (0.0, 0.2)
+"""Smallest and largest share of warmup steps."""
 
 EPOCHS = 2
-"""So many epochs more than the recipe's, and as many fewer, but one at least."""
+"""Largest difference to the recipe's number of epochs; at least one epoch remains."""
 
 NAMES = (*CHOICES, "training.learning_rate", "training.warmup", "training.epochs")
 
@@ -55,35 +56,35 @@ def start(recipe: Recipe) -> dict[str, Any]:
 
 
 def space(recipe: Recipe, over: Collection[str] = NAMES) -> dict[str, BaseDistribution]:
-    """The ranges by name, of the names in `over`. Raises SweepError for a name that is none."""
-    if strangers := sorted(set(over) - set(NAMES)):
-        raise SweepError(f"--over {strangers[0]}: not searched; choose from {', '.join(NAMES)} (scale is alpha / r)")
-    own = start(recipe)
-    found: dict[str, BaseDistribution] = {name: CategoricalDistribution(_choices(name, own[name])) for name in CHOICES}
+    """The ranges of the names in `over`. Raises SweepError for an unknown name."""
+    if unknown := sorted(set(over) - set(NAMES)):
+        raise SweepError(f"--over {unknown[0]}: not searched; choose from {', '.join(NAMES)} (scale is alpha / r)")
+    point = start(recipe)
+    ranges: dict[str, BaseDistribution] = {name: CategoricalDistribution(_choices(name, point[name])) for name in CHOICES}
     for name, (low, high), log in (("training.learning_rate", LEARNING_RATES, True), ("training.warmup", WARMUPS, False)):
-        found[name] = FloatDistribution(min(low, own[name]), max(high, own[name]), log=log)
-    epochs = own["training.epochs"]
-    found["training.epochs"] = IntDistribution(max(1, epochs - EPOCHS), epochs + EPOCHS)
-    return {name: found[name] for name in NAMES if name in over}
+        ranges[name] = FloatDistribution(min(low, point[name]), max(high, point[name]), log=log)
+    epochs = point["training.epochs"]
+    ranges["training.epochs"] = IntDistribution(max(1, epochs - EPOCHS), epochs + EPOCHS)
+    return {name: ranges[name] for name in NAMES if name in over}
 
 
-def _choices(name: str, own: Any) -> tuple[Any, ...]:
-    """Those of a name, and the recipe's own, which is one of them where it is what its architecture calls the query."""
+def _choices(name: str, value: Any) -> tuple[Any, ...]:
+    """The choices of a name and the recipe's value. An architecture's name of the query projection takes the place of "query"."""
     choices = CHOICES[name]
-    if own in QUERY_NAMES:
-        choices = tuple(own if choice == "query" else choice for choice in choices)
-    return choices if own in choices else (*choices, own)
+    if value in QUERY_NAMES:
+        choices = tuple(value if choice == "query" else choice for choice in choices)
+    return choices if value in choices else (*choices, value)
 
 
 def recipe_at(recipe: Recipe, point: Mapping[str, Any]) -> Recipe:
-    """The recipe with what a point says in place of its own."""
+    """The recipe with a point's values."""
     tables = recipe.to_json()
-    whole = {**start(recipe), **point}
-    for name, value in whole.items():
+    point = {**start(recipe), **point}
+    for name, value in point.items():
         table, _, key = name.partition(".")
         tables[table][key] = value
-    tables["lora"]["alpha"] = max(1, round(tables["lora"].pop("scale") * _divisor(recipe, whole["lora.r"])))
-    tables["lora"]["target_modules"] = whole["lora.target_modules"].split(" ")
+    tables["lora"]["alpha"] = max(1, round(tables["lora"].pop("scale") * _divisor(recipe, point["lora.r"])))
+    tables["lora"]["target_modules"] = point["lora.target_modules"].split(" ")
     return Recipe.parse(tables, "sweep")
 
 

@@ -1,7 +1,7 @@
-"""Trials: recipes of the space, each trained, in several processes; the lowest validation loss is the best.
+"""Trials: recipes of the search space, each trained, in several processes. The lowest validation loss is the best.
 
-Whatever was tried lies in an Optuna study, in a database: processes, and machines that share it, search together, and a search
-that was killed goes on. A trial whose process is gone is tried again, by the same values. The first trial is the recipe itself.
+All trials lie in an Optuna study, in a database: processes, and machines that share it, search together, and a search that was
+killed continues. The values of a trial whose process died are tried again. The first trial is the starting recipe.
 """
 
 import gc
@@ -21,114 +21,121 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from lorasent import files, machine
 from lorasent.errors import DivergedError, RecipeError, SweepError
 from lorasent.recipe.recipe import Recipe
-from lorasent.sweep import claims
+from lorasent.sweep import leases
+from lorasent.sweep.processes import POLL, run_parallel
 from lorasent.sweep.search import OWNER, Search
 from lorasent.sweep.space import recipe_at, space, start
-from lorasent.sweep.team import POLL, beside
 from lorasent.training.run import Epoch, Listener, Prepared, learnt, read_splits
 from lorasent.training.train import train
 
 BEST = "best"
-"""The adapter of the best trial, in a sweep's folder."""
+"""Folder of the best trial's adapter, in the search's folder."""
 
-MADE_FOR = "made_for"
-"""The study's user attribute that says what it searches."""
+PURPOSE_KEY = "made_for"
+"""User attribute of the study: the recipe, the data and the names that it searches."""
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def run(
-    search: Search, workers: int, *, resume: bool, say: Callable[[FrozenTrial, int], None], note: Callable[[str], None]
+    search: Search, workers: int, *, resume: bool, on_trial: Callable[[FrozenTrial, int], None], note: Callable[[str], None]
 ) -> optuna.Study:
-    """Searches until `search.trials` trials are finished; `say` hears of each that is, and how many are. The study.
+    """The study, after `search.trials` trials are finished. `on_trial` receives each one and the number finished so far.
 
-    Raises SweepError where one lies there already, of another recipe or other reviews, or if a worker fails.
+    Raises SweepError if there is a study already and `resume` is false, if it is of another recipe, other reviews or other names,
+    or if the workers fail.
     """
-    recipe = Recipe.parse(search.recipe, "sweep")
-    splits = read_splits(recipe)
-    distributions = space(recipe, search.over)
-    first = {name: value for name, value in start(recipe).items() if name in distributions}
-    made_for = {"recipe": search.recipe, "data": [split.fingerprint for split in splits[:2]], "over": list(distributions)}
-    search.folder.mkdir(parents=True, exist_ok=True)
-    owner = search.owner()
-    study = search.open()
-    files.write(search.out / OWNER, [files.canonical(owner)])
-    found = study.user_attrs.get(MADE_FOR)
-    if found is None:
-        study.enqueue_trial(first, user_attrs={claims.FIRST: True}, skip_if_exists=True)
-        study.set_user_attr(MADE_FOR, made_for)
-    elif not resume:
-        raise SweepError(
-            f"{search.place}: holds the study {search.name} already; go on with --resume, or choose another {search.other}"
-        )
-    elif changed := [key for key, value in made_for.items() if found.get(key) != value]:
-        raise SweepError(
-            f"{search.place}: the study {search.name} was made with another {' and '.join(changed)}; choose another {search.other}"
-        )
-    told = {trial.number for trial in study.get_trials(deepcopy=False, states=FINISHED)}
+    study, first = _open(search, resume=resume)
+    reported = {trial.number for trial in study.get_trials(deepcopy=False, states=FINISHED)}
     waiting = False
-    while len(told) < search.trials:
-        _retry_lost(search, study, first)
-        if _enough(search, study):
+    while len(reported) < search.trials:
+        with search.lock:
+            for trial in leases.lost(study, search.folder):
+                leases.give_up(study, trial, first)
+                _clear(search, trial.number)
+        if enough := _enough(search, study):
             if not waiting:
                 note("Waiting for trials that run elsewhere.")
-            waiting = True
             time.sleep(POLL)
         else:
-            waiting = False
-            for trial in _work(search, study, workers, told):
-                say(trial, len(told))
-        for trial in _new(study, told):
-            say(trial, len(told))
+            for trial in _work(search, study, workers, reported):
+                on_trial(trial, len(reported))
+        waiting = enough
+        for trial in _unreported(study, reported):
+            on_trial(trial, len(reported))
     if study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
-        won = best(study).number
-        _keep(search, study, won, search.folder / str(won))  # its worker may have been killed before it could
+        number = best(study).number
+        _keep(search, study, number, search.folder / str(number))  # its worker may have been killed before it could
     return study
 
 
 def best(study: optuna.Study) -> FrozenTrial:
-    """The finished trial with the lowest validation loss, the earliest of equals. Raises SweepError if none came to its end."""
+    """The complete trial with the lowest validation loss, the earliest of equals. Raises SweepError if none is complete."""
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     if not complete:
-        raise SweepError("no trial came to its end, all diverged; start from a recipe with a smaller training.learning_rate")
+        raise SweepError("no trial was completed: all diverged; start from a recipe with a smaller training.learning_rate")
     return min(complete, key=lambda trial: (trial.value, trial.number))
 
 
-def _new(study: optuna.Study, told: set[int]) -> Iterator[FrozenTrial]:
-    """The finished trials that are not in `told`, and puts them there."""
+def _open(search: Search, *, resume: bool) -> tuple[optuna.Study, dict[str, Any]]:
+    """The study, checked to be of this search, and the point of the starting recipe, which is queued in a new study."""
+    recipe = Recipe.parse(search.recipe, "sweep")
+    data = [split.fingerprint for split in read_splits(recipe)[:2]]
+    distributions = space(recipe, search.over)
+    first = {name: value for name, value in start(recipe).items() if name in distributions}
+    purpose = {"recipe": search.recipe, "data": data, "over": list(distributions)}
+    search.folder.mkdir(parents=True, exist_ok=True)
+    owner = search.owner()
+    study = search.open()
+    files.write(search.out / OWNER, [files.canonical(owner)])
+    existing = study.user_attrs.get(PURPOSE_KEY)
+    choose = f"choose another {'--out' if search.is_local else '--study'}"
+    if existing is None:
+        study.enqueue_trial(first, user_attrs={leases.FIRST_KEY: True}, skip_if_exists=True)
+        study.set_user_attr(PURPOSE_KEY, purpose)
+    elif not resume:
+        raise SweepError(f"{search.place}: holds the study {search.name} already; continue it with --resume, or {choose}")
+    elif changed := [key for key, value in purpose.items() if existing.get(key) != value]:
+        raise SweepError(f"{search.place}: the study {search.name} was made with another {' and '.join(changed)}; {choose}")
+    return study, first
+
+
+def _unreported(study: optuna.Study, reported: set[int]) -> Iterator[FrozenTrial]:
+    """The finished trials that are not in `reported`, and adds them there."""
     for trial in study.get_trials(deepcopy=False, states=FINISHED):
-        if trial.number not in told:
-            told.add(trial.number)
+        if trial.number not in reported:
+            reported.add(trial.number)
             yield trial
 
 
 def _enough(search: Search, study: optuna.Study) -> bool:
-    """Whether enough trials are finished or on their way."""
+    """Whether enough trials are finished or running."""
     return len(study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING))) >= search.trials
 
 
-def _work(search: Search, study: optuna.Study, workers: int, told: set[int]) -> Iterator[FrozenTrial]:
-    """Lets workers search; the trials that are finished meanwhile. Ends when all workers have."""
-    before = len(told)
-    for codes in beside(_worker, [(search, number) for number in range(workers)]):
-        yield from _new(study, told)
-        if None not in codes and any(codes) and len(told) == before:
-            ended = ", ".join(map(str, codes))
-            raise SweepError(f"the workers ended without a finished trial (exit codes {ended}); go on with --resume")
+def _work(search: Search, study: optuna.Study, workers: int, reported: set[int]) -> Iterator[FrozenTrial]:
+    """The trials that the workers finish, until all workers have ended."""
+    before = len(reported)
+    for codes in run_parallel(_worker, [(search, number) for number in range(workers)]):
+        yield from _unreported(study, reported)
+        if None not in codes and any(codes) and len(reported) == before:
+            raise SweepError(
+                f"the workers ended without a finished trial (exit codes {', '.join(map(str, codes))}); continue with --resume"
+            )
 
 
 def _worker(search: Search, number: int) -> None:
-    """A process: asks for trials and trains them until there are enough."""
+    """The body of a worker process: asks for trials and trains them until there are enough."""
     recipe = Recipe.parse(search.recipe, "sweep")
     study, distributions = search.open(number + 1), space(recipe, search.over)
-    while (given := _next(search, study, distributions)) is not None:
-        trial, lock = given
-        with claims.alive(trial, lock):
+    while (leased := _next(search, study, distributions)) is not None:
+        trial, lock = leased
+        with leases.held(trial, lock):
             _try(search, study, trial, recipe)
 
 
 def _next(search: Search, study: optuna.Study, distributions: dict[str, Any]) -> tuple[Trial, FileLock] | None:
-    """A trial, claimed, unless enough are finished or on their way, or nobody waits for it any more."""
+    """A leased trial, or None if enough are finished or running, or if the parent process has ended."""
     parent = parent_process()
     if parent is not None and not parent.is_alive():
         return None
@@ -136,41 +143,42 @@ def _next(search: Search, study: optuna.Study, distributions: dict[str, Any]) ->
         if _enough(search, study):
             return None
         trial = study.ask(distributions)
-        return trial, claims.claim(trial, search.folder)
+        return trial, leases.acquire(trial, search.folder)
 
 
 def _try(search: Search, study: optuna.Study, trial: Trial, recipe: Recipe) -> None:
-    """Trains a trial's recipe; its adapter is kept while none is better."""
+    """Trains a trial's recipe; its adapter is kept if it is the best so far."""
     path = search.folder / str(trial.number)
     try:
-        done = train(recipe_at(recipe, trial.params), path, listener=_Reporter(trial))
-        for key, value in (("accuracy", done.best.accuracy), ("epoch", done.best.epoch), ("epochs", len(done.epochs))):
+        trained = train(recipe_at(recipe, trial.params), path, listener=_Reporter(trial))
+        for key, value in (("accuracy", trained.best.accuracy), ("epoch", trained.best.epoch), ("epochs", len(trained.epochs))):
             trial.set_user_attr(key, value)
-        if study.tell(trial, done.best.validation_loss, skip_if_finished=True).state is TrialState.COMPLETE:
+        if study.tell(trial, trained.best.validation_loss, skip_if_finished=True).state is TrialState.COMPLETE:
             _keep(search, study, trial.number, path)
     except optuna.TrialPruned:
         _end(study, trial, "pruned")
     except DivergedError:
         _end(study, trial, "diverged")
-    except RecipeError:  # the space holds what this base has not
-        if trial.user_attrs.get(claims.FIRST):
+    except RecipeError:  # the space contains recipes that this base does not allow
+        if trial.user_attrs.get(leases.FIRST_KEY):
             raise
         _end(study, trial, "impossible")
     except optuna.exceptions.UpdateFinishedTrialError:
-        return  # it slept so long that others took it for lost
+        return  # it was silent so long that another process took it for lost
     finally:
         _clear(search, trial.number)
-        gc.collect()  # Trainer and its callbacks hold each other: a worker would carry every model that it trained
+        gc.collect()  # Trainer and its callbacks refer to each other: a worker would keep every model that it trained
         machine.release_memory()
 
 
-def _end(study: optuna.Study, trial: Trial, how: str) -> None:
-    with suppress(optuna.exceptions.UpdateFinishedTrialError):  # others took it for lost
-        trial.set_user_attr("ended", how)
+def _end(study: optuna.Study, trial: Trial, reason: str) -> None:
+    with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process took it for lost
+        trial.set_user_attr("ended", reason)
     study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
 
 
 def _keep(search: Search, study: optuna.Study, number: int, path: Path) -> None:
+    """Moves the adapter at `path` to BEST, if its trial is the best."""
     kept, former = search.out / BEST, search.folder / BEST
     with search.lock:
         if best(study).number == number and path.exists():
@@ -187,7 +195,7 @@ def _clear(search: Search, number: int) -> None:
 
 
 class _Reporter(Listener):
-    """Reports each epoch's validation loss, and ends a trial that falls behind the others, but for the recipe itself."""
+    """Reports each epoch's validation loss, and prunes a trial that falls behind the others, except the starting recipe."""
 
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
@@ -198,18 +206,12 @@ class _Reporter(Listener):
 
     def epoch(self, row: Epoch) -> None:
         self.trial.report(row.validation_loss, row.epoch)
-        if row.epoch < self.epochs and claims.FIRST not in self.trial.user_attrs and (self.trial.should_prune() or self._idle(row)):
+        last, is_first = row.epoch >= self.epochs, leases.FIRST_KEY in self.trial.user_attrs
+        if not last and not is_first and (self.trial.should_prune() or self._learns_nothing(row)):
             raise optuna.TrialPruned
 
-    def _idle(self, row: Epoch) -> bool:
-        """Whether it has learnt nothing, where the recipe itself had by then: the median of such trials would end nobody."""
-        firsts = [one for one in self.trial.study.get_trials(deepcopy=False) if claims.FIRST in one.user_attrs]
-        theirs = [loss for one in firsts for epoch, loss in one.intermediate_values.items() if epoch <= row.epoch]
-        return learnt(min(theirs, default=np.inf), self.labels) and not learnt(row.validation_loss, self.labels)
-
-
-def _retry_lost(search: Search, study: optuna.Study, first: dict[str, Any]) -> None:
-    with search.lock:
-        for trial in claims.lost(study, search.folder):
-            claims.give_up(study, trial, first)
-            _clear(search, trial.number)
+    def _learns_nothing(self, row: Epoch) -> bool:
+        """Whether the trial has learnt nothing, and the starting recipe had by this epoch; the median may be no better."""
+        firsts = [trial for trial in self.trial.study.get_trials(deepcopy=False) if leases.FIRST_KEY in trial.user_attrs]
+        losses = [loss for trial in firsts for epoch, loss in trial.intermediate_values.items() if epoch <= row.epoch]
+        return learnt(min(losses, default=np.inf), self.labels) and not learnt(row.validation_loss, self.labels)

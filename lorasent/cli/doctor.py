@@ -1,0 +1,81 @@
+"""The command that reports what this machine offers: doctor."""
+
+import functools
+import os
+import platform
+from collections.abc import Callable
+
+from lorasent.cli import ending
+from lorasent.text import shown
+
+LIBRARIES = ("lorasent", "torch", "transformers", "peft", "datasets")
+
+
+def doctor() -> None:
+    """Report what this machine offers: library versions, processor, GPU, the embedded base, the hub."""
+    from importlib import metadata
+
+    rows: dict[str, Callable[[], str]] = {name: functools.partial(metadata.version, name) for name in LIBRARIES}
+    rows |= {
+        "python": platform.python_version,
+        "processor": _processor,
+        "onednn": _onednn,
+        "bf16": _bf16,
+        "gpu": _gpu,
+        "embedded base": _embedded_base,
+        "hub": _hub,
+    }
+    for name, describe in rows.items():
+        try:
+            answer = describe()
+        except Exception as error:  # doctor reports faults and goes on
+            answer = f"no: {(str(error).splitlines() or [''])[0] or type(error).__name__}"
+        ending.write([f"{name:<14}{shown(answer, 200)}\n"])
+
+
+def _processor() -> str:
+    import torch
+
+    return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _bf16() -> str:
+    import torch
+
+    from lorasent import machine
+    from lorasent.scoring.scorer import uses_bf16
+
+    if uses_bf16("auto", torch.device("cpu")):
+        return f"in hardware, {machine.bf16()} (precision auto = bf16)"
+    return "not in hardware (precision auto = fp32; bf16 is emulated and many times slower)"
+
+
+def _onednn() -> str:
+    import torch
+
+    from lorasent.unpadded import products
+
+    available = products.available(torch.device("cpu"), torch.float32)
+    return "yes" if available else "no: scoring and training use the padded model, more slowly"
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+
+
+def _embedded_base() -> str:
+    from lorasent.adapter.base import find
+
+    return f"{find('embedded').sha256[:12]}… (as pinned)"
+
+
+def _hub() -> str:
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return "offline (HF_HUB_OFFLINE is set); the cache is used"
+    get_session().head(constants.ENDPOINT, timeout=3)
+    return f"{constants.ENDPOINT} answers"
