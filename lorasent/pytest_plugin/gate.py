@@ -26,7 +26,7 @@ import pytest
 
 from lorasent import files
 from lorasent.errors import LorasentError
-from lorasent.pytest_plugin.options import added
+from lorasent.pytest_plugin.options import add_used_options
 from lorasent.text import MESSAGE, shown
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Pa
     given = {word.partition("=")[0] for word in args}
     policies = [path for path in early_config.known_args_namespace.file_or_dir if _suffix(path) == ".toml"]
     asked = policies or given & OPTIONS.keys() or given >= SHORT.keys()
-    return (yield from added(early_config, parser, args, {**OPTIONS, **(SHORT if asked else {})}))
+    return (yield from add_used_options(early_config, parser, args, {**OPTIONS, **(SHORT if asked else {})}))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,15 +1,15 @@
-"""The pytest face: goldens, results that must come out again; and, in lorasent.pytest_plugin.gate, the gate.
+"""The pytest plugin for goldens, recorded results that must come out again. The gate is in lorasent.pytest_plugin.gate.
 
     @pytest.mark.golden("predictions/samples")
     def test_it_answers_as_recorded(golden):
         golden.check(rows, about=..., producer=..., tolerance={"logits": 1e-4}, why=...)
 
-Missing or different fails. `--update-golden` writes what was found, shows old and new side by side and leaves the run red;
-it is refused where nobody would look: under CI, under xdist, and on a tree with other changes. A golden that no test claims
-fails a run of the whole suite, and so does a file that MANIFEST.json does not list as it is.
+A missing or different golden fails its test. `--update-golden` writes the new result, shows old and new side by side, and leaves
+the run red; it is refused where nobody would review it: under CI, under xdist, and on a tree with other changes. A run of the whole
+suite fails if no test uses a golden, or if MANIFEST.json does not list a file as it is.
 
-A project asks for this by the setting lorasent_golden_folder, or by a MANIFEST.json of goldens in its folder `golden`. In any other
-project nothing of ours is called golden: marker and fixture are lorasent_golden, the option is --lorasent-update-golden.
+A project turns goldens on by the setting lorasent_golden_folder, or by a MANIFEST.json of goldens in its folder `golden`. In any
+other project the short names stay free: marker and fixture are lorasent_golden, the option is --lorasent-update-golden.
 """
 
 import os
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lorasent.errors import GoldenError
-from lorasent.pytest_plugin.options import added
+from lorasent.pytest_plugin.options import add_used_options
 from lorasent.text import shown
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 pytest_plugins = ["lorasent.pytest_plugin.gate"]
 
 FOLDER = "lorasent_golden_folder"
-"""The setting: the folder of the goldens, from the root directory."""
+"""Setting: the folder of the goldens, relative to the root directory."""
 
 UPDATE = "--lorasent-update-golden"
 SHORT = "--update-golden"
 OPTION = {
     "dest": "lorasent_update_golden",
     "action": "store_true",
-    "help": "write the goldens that are missing or differ, show old and new, leave the run red",
+    "help": "write goldens that are missing or differ, show old and new, and leave the run red",
 }
 
 MARKERS = ("lorasent_golden", "golden")
@@ -45,39 +45,39 @@ MARKERS = ("lorasent_golden", "golden")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the setting lorasent_golden_folder."""
-    parser.addini(FOLDER, "folder of the goldens, from the root directory", default="")
+    parser.addini(FOLDER, "folder of the goldens, relative to the root directory", default="")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Generator[None, Any, Any]:
-    """Adds --lorasent-update-golden; --update-golden where a project asks for goldens."""
-    names = (UPDATE, SHORT) if _is_asked(early_config) else (UPDATE,)
-    return (yield from added(early_config, parser, args, dict.fromkeys(names, OPTION)))
+    """Adds --lorasent-update-golden, and --update-golden in a project that uses goldens."""
+    names = (UPDATE, SHORT) if _uses_goldens(early_config) else (UPDATE,)
+    return (yield from add_used_options(early_config, parser, args, dict.fromkeys(names, OPTION)))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker; refuses an update where nobody would look at it."""
-    config.addinivalue_line("markers", "lorasent_golden(name): the test holds something to the golden of that name")
-    if _is_asked(config):
-        config.addinivalue_line("markers", "golden(name): the test holds something to the golden of that name")
+    """Registers the markers; refuses an update where nobody would review it."""
+    config.addinivalue_line("markers", "lorasent_golden(name): the test compares a result with the golden of that name")
+    if _uses_goldens(config):
+        config.addinivalue_line("markers", "golden(name): the test compares a result with the golden of that name")
         if not any(callable(getattr(plugin, "golden", None)) for plugin in config.pluginmanager.get_plugins()):
-            config.pluginmanager.register(Short(), "lorasent_golden")
+            config.pluginmanager.register(ShortName(), "lorasent_golden")
     if is_update(config) and (reason := _refusal(config)):
         raise pytest.UsageError(f"{UPDATE}: refused {reason}")
 
 
 def folder(config: pytest.Config) -> Path:
-    """The folder of a project's goldens."""
+    """The folder of the project's goldens."""
     return config.rootpath / (config.getini(FOLDER) or "golden")
 
 
 def is_update(config: pytest.Config) -> bool:
-    """Whether what is found is written."""
+    """Whether results are written to goldens."""
     return bool(config.getoption("lorasent_update_golden", False))
 
 
-def _is_asked(config: pytest.Config) -> bool:
-    """Whether the project has goldens of ours."""
+def _uses_goldens(config: pytest.Config) -> bool:
+    """Whether the project uses goldens of lorasent."""
     if config.getini(FOLDER) or is_update(config):
         return True
     if not (manifest := folder(config) / "MANIFEST.json").is_file():
@@ -89,24 +89,24 @@ def _is_asked(config: pytest.Config) -> bool:
 
 @pytest.fixture
 def lorasent_golden(request: pytest.FixtureRequest) -> "Check":
-    """Holds rows to the golden that the test's marker names."""
+    """Compares rows with the golden that the test's marker names."""
     marker = next(filter(None, map(request.node.get_closest_marker, MARKERS)), None)
     if marker is None or len(marker.args) != 1 or not isinstance(marker.args[0], str):
         raise pytest.UsageError('the fixture golden needs a marker that names it: @pytest.mark.golden("predictions/samples")')
     return Check(folder(request.config), marker.args[0], update=is_update(request.config))
 
 
-class Short:
-    """The fixture's short name."""
+class ShortName:
+    """The plugin that gives the fixture its short name."""
 
     @pytest.fixture
     def golden(self, lorasent_golden: "Check") -> "Check":
-        """Holds rows to the golden that the test's marker names."""
+        """Compares rows with the golden that the test's marker names."""
         return lorasent_golden
 
 
 class Check:
-    """One golden of a folder, and what a test holds to it."""
+    """One golden of a folder, and the comparison of a test's result with it."""
 
     def __init__(self, folder: Path, name: str, *, update: bool) -> None:
         self.path = folder / f"{name}.json"
@@ -123,117 +123,118 @@ class Check:
         why: str,
         seed: int | None = None,
     ) -> None:
-        """Fails the test unless `rows` are those recorded, within the tolerance (absolute, by column)."""
+        """Fails the test unless `rows` equal the recorded ones within `tolerance`, absolute, by column."""
         __tracebackhide__ = True
         from lorasent import golden as goldens
 
-        found = goldens.make(rows, about=about, producer=producer, tolerance=tolerance, why=why, seed=seed)
+        result = goldens.make(rows, about=about, producer=producer, tolerance=tolerance, why=why, seed=seed)
         if not self.path.is_file():
             if not self.update:
-                pytest.fail(f"{self.name}: missing; if it is meant to be new, make it with {UPDATE}, read it and commit it", False)
-            goldens.write(self.path, found)
-            pytest.fail(f"{self.name}: written, {len(rows)} rows. {_AFTERWARDS}", False)
+                pytest.fail(f"{self.name}: missing; if the golden is new, write it with {UPDATE}, review it and commit it", False)
+            goldens.write(self.path, result)
+            pytest.fail(f"{self.name}: written, {len(rows)} rows. {_NEXT}", False)
         recorded = goldens.read(self.path)
-        if not (differences := goldens.compare(recorded, found)):
+        if not (differences := goldens.compare(recorded, result)):
             return
         text = goldens.describe(self.name, recorded, differences)
         if not self.update:
-            pytest.fail(f"{text}\nIf the change is meant, record it with {UPDATE}", False)
-        goldens.write(self.path, found)
-        pytest.fail(f"{text}\nWritten: what was found is recorded now. {_AFTERWARDS}", False)
+            pytest.fail(f"{text}\nIf the change is intended, record it with {UPDATE}", False)
+        goldens.write(self.path, result)
+        pytest.fail(f"{text}\nWritten: the golden is now the new result. {_NEXT}", False)
 
 
-_AFTERWARDS = f"Read the difference, commit it, and run again without {UPDATE}: an update never passes."
+_NEXT = f"Review the difference, commit it, and run again without {UPDATE}: an update never passes."
+"""What to do after an update."""
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """After an update the manifest agrees with the folder again; if it had to change, the run is red."""
+    """After an update, writes the manifest anew; the run is red if it changed."""
     path = folder(session.config)
     if not is_update(session.config) or not path.is_dir():
         return
     from lorasent import golden as goldens
 
     try:
-        said = f"{path.name}/{goldens.MANIFEST}: written. {_AFTERWARDS}" if goldens.write_manifest(path) else ""
+        message = f"{path.name}/{goldens.MANIFEST}: written. {_NEXT}" if goldens.write_manifest(path) else ""
     except GoldenError as error:
-        said = str(error)
-    if said:
+        message = str(error)
+    if message:
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
         if reporter := session.config.pluginmanager.get_plugin("terminalreporter"):
-            reporter.write_line(f"\n{said}")
+            reporter.write_line(f"\n{message}")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Adds the test of the folder itself, before anything is deselected."""
-    if is_update(config) or not _is_asked(config):
+    """Adds the test of the whole folder, before tests are deselected."""
+    if is_update(config) or not _uses_goldens(config):
         return
     markers = [marker for item in items for name in MARKERS for marker in item.iter_markers(name)]
-    claimed = {marker.args[0] for marker in markers if len(marker.args) == 1 and isinstance(marker.args[0], str)}
+    used = {marker.args[0] for marker in markers if len(marker.args) == 1 and isinstance(marker.args[0], str)}
     path = folder(config) / "MANIFEST.json"
-    if not claimed and not path.is_file():
+    if not used and not path.is_file():
         return
     collector = FolderFile.from_parent(session, path=path)
-    items.append(FolderItem.from_parent(collector, name="folder", claimed=claimed if _is_whole(config) else None))
+    items.append(FolderItem.from_parent(collector, name="folder", used=used if _is_whole(config) else None))
 
 
 class FolderFile(pytest.File):
-    """MANIFEST.json, as what the test of the folder belongs to."""
+    """MANIFEST.json, as the collector of the folder's test."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Nothing: its one test is made where all that is collected is known."""
+        """Nothing: its one test is created when all tests are collected."""
         return iter(())
 
 
-class FolderFault(Exception):  # noqa: N818 - what is found, no error
-    """What the folder and its manifest do not agree on."""
+class FolderFault(Exception):  # noqa: N818 - a test failure, not an error
+    """Differences between the folder and its manifest."""
 
 
 class FolderItem(pytest.Item):
-    """The folder is what its manifest lists, and every golden in it is claimed by a test."""
+    """The test that the folder is as its manifest lists it, and that a test uses each golden; `used` is None if that is unknown."""
 
-    def __init__(self, *, claimed: set[str] | None, **options: Any) -> None:
+    def __init__(self, *, used: set[str] | None, **options: Any) -> None:
         super().__init__(**options)
-        self.claimed = claimed
+        self.used = used
 
     def runtest(self) -> None:
-        """Raises FolderFault with a line for each fault."""
+        """Raises FolderFault with a line for each difference."""
         from lorasent import golden as goldens
 
         path = self.path.parent
         faults = goldens.faults(path)
-        if self.claimed is not None:
-            orphans = [name for name in goldens.goldens(path) if name not in self.claimed]
-            faults += [f"{path.name}/{shown(name)}.json: an orphan, no test holds anything to it; remove it" for name in orphans]
+        if self.used is not None:
+            orphans = [name for name in goldens.goldens(path) if name not in self.used]
+            faults += [f"{path.name}/{shown(name)}.json: an orphan: no test uses it; remove it" for name in orphans]
         if faults:
             raise FolderFault("\n".join(faults))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """A golden's fault is its message; anything else keeps its traceback."""
+        """The message of a golden's fault; any other failure keeps its traceback."""
         return str(excinfo.value) if isinstance(excinfo.value, GoldenError | FolderFault) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the item stands in reports; pytest wants a line where a mark skips it."""
+        """Path, line and name in reports; pytest needs a line for a skipped item."""
         return self.path, 0, f"{self.path.parent.name}/{self.path.name}"
 
 
 def _is_whole(config: pytest.Config) -> bool:
-    """Whether all tests were collected: only then does a golden without a test mean anything."""
-    asked = {(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args}
+    """Whether all tests were collected: only then is a golden without a test an orphan."""
+    collected = {(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args}
     whole = {(config.rootpath / path).resolve() for path in config.getini("testpaths")} or {config.rootpath.resolve()}
     narrowed = any(config.getoption(name, None) for name in ("ignore", "ignore_glob", "lf", "stepwise"))
-    return not narrowed and not any("::" in argument for argument in config.args) and asked >= whole
+    return not narrowed and not any("::" in argument for argument in config.args) and collected >= whole
 
 
 def _refusal(config: pytest.Config) -> str | None:
-    """Why goldens are not updated here, or None."""
+    """Why goldens may not be updated here, or None."""
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-        return "under CI: an update is looked at by a person"
+        return "under CI: a person must review an update"
     if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
         return "under xdist: run without -n"
     try:
         status = subprocess.run(
-            ["git", "status", "--porcelain"],  # noqa: S607 - whatever git the user has
+            ["git", "status", "--porcelain"],  # noqa: S607 - the user's git
             cwd=config.rootpath,
             capture_output=True,
             text=True,
@@ -241,8 +242,8 @@ def _refusal(config: pytest.Config) -> str | None:
             check=False,
         )
     except OSError as error:
-        return f"without git ({error.strerror}): an update must stand alone in a difference that can be read"
+        return f"without git ({error.strerror}): an update must be the only change, and git must show it"
     if status.returncode != 0:
-        said = shown(" ".join(status.stderr.split()), 500)
-        return f"where git shows no difference ({said}): an update must stand alone in a difference that can be read"
-    return "on a tree with changes: commit them first, an update stands alone" if status.stdout.strip() else None
+        reason = shown(" ".join(status.stderr.split()), 500)
+        return f"where git shows no difference ({reason}): an update must be the only change, and git must show it"
+    return "on a tree with changes: commit them first, so that the update is the only change" if status.stdout.strip() else None

@@ -1,8 +1,7 @@
-"""Options of pytest that are added when they are used, where nobody else has them.
+"""Options of pytest that are added only if the command line has them and no other plugin knows them.
 
-pytest refuses two options of one name, and a plugin is asked before any conftest. So lorasent adds no option at first. Once the
-project's own plugins and conftests have added theirs, it adds those of its own that stand in the command line and that nobody
-knows: what would end in "unrecognized arguments" otherwise.
+pytest refuses two options of the same name, and asks plugins before any conftest. So lorasent adds no option at first. When the
+project's plugins and conftests have added theirs, it adds those of its own that would otherwise be "unrecognized arguments".
 """
 
 import inspect
@@ -16,14 +15,14 @@ import pytest
 from lorasent.text import shown
 
 Options = Mapping[str, Mapping[str, Any]]
-"""What `addoption` takes, by the option's name."""
+"""Keyword arguments of `addoption`, by the option's name."""
 
 
-def added(config: pytest.Config, parser: pytest.Parser, args: list[str], options: Options) -> Generator[None, Any, Any]:
-    """The wrapper of pytest_load_initial_conftests: afterwards what is used of `options`, and nobody else's, is an option.
+def add_used_options(config: pytest.Config, parser: pytest.Parser, args: list[str], options: Options) -> Generator[None, Any, Any]:
+    """The wrapper of pytest_load_initial_conftests: adds those of `options` that are used and that no other plugin has.
 
-    Before that, pytest takes the value in "--gate-baseline DIR" for a test path. Its conftests are not loaded. Raises UsageError
-    where pytest took another project's settings by it.
+    Before that, pytest takes the value in "--gate-baseline DIR" for a test path; its conftests are not loaded. Raises UsageError
+    if pytest read another project's settings because of it.
     """
     namespace = config.known_args_namespace
     paths = namespace.file_or_dir
@@ -41,25 +40,25 @@ def added(config: pytest.Config, parser: pytest.Parser, args: list[str], options
 
 
 def _values(args: Sequence[str], options: Options, unknown: set[str]) -> list[tuple[str, str]]:
-    """Options that nobody else has and their values, where a blank stands between."""
+    """Unknown options of ours with their values, if a space separates the two."""
     ours = {name for name in options.keys() & unknown if options[name].get("action") != "store_true"}
     return [(word, value) for word, value in pairwise(args) if word in ours]
 
 
 def _unknown(parser: pytest.Parser, args: Sequence[str]) -> set[str]:
-    """The names of options that stand in the command line and that nobody has added."""
+    """The names of options in the command line that no plugin has added."""
     return {word.partition("=")[0] for word in parser.parse_known_and_unknown_args(args)[1]}
 
 
 def _is_free(parser: pytest.Parser, name: str) -> bool:
     try:
         return name in _unknown(parser, [name])
-    except pytest.UsageError:  # somebody's, and it lacks its value
+    except pytest.UsageError:  # another plugin has it, and it needs a value
         return False
 
 
 def _refuse_another_project(config: pytest.Config, paths: Sequence[str], pairs: Sequence[tuple[str, str]]) -> None:
-    """Raises UsageError where the settings are others than those that pytest finds by `paths` alone."""
+    """Raises UsageError if the settings differ from those that pytest finds by `paths` alone."""
     if config.inipath and config.inipath != _settings(config, paths):
         raise pytest.UsageError(
             f"pytest took the value of {pairs[0][0]} for a test path, and {shown(config.inipath)} for this project's settings: "
@@ -68,7 +67,7 @@ def _refuse_another_project(config: pytest.Config, paths: Sequence[str], pairs: 
 
 
 def _settings(config: pytest.Config, paths: Sequence[str]) -> Path | None:
-    """The file of settings that pytest finds by `paths`."""
+    """The settings file that pytest finds by `paths`."""
     from _pytest.config.findpaths import determine_setup
 
     namespace = config.known_args_namespace

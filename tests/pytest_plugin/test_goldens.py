@@ -34,7 +34,7 @@ def project(pytester, monkeypatch):
 
 
 def write(project, logit, more=""):
-    """The project's test, with what it finds today."""
+    """Writes the project's test, with its result of today."""
     project.path.joinpath("tests", "test_films.py").write_text(TEST.replace("LOGIT", str(logit)) + more)
 
 
@@ -54,23 +54,23 @@ def run(project, *arguments):
 
 @pytest.fixture
 def recorded(project):
-    """The project with its golden, made, read and committed."""
+    """The project with its golden, written and committed."""
     run(project, "--update-golden").assert_outcomes(failed=1)
     commit(project)
     return project
 
 
-def test_missing_created_passing_changed_updated_passing(project):
-    """The whole life: an update leaves the run red, and the next run passes."""
+def test_the_life_of_a_golden(project):
+    """Missing, written, passing, different, updated, passing: an update leaves the run red, and the next run passes."""
     result = run(project)
     result.assert_outcomes(failed=2)  # the test, and the folder that has no manifest
     result.stdout.fnmatch_lines(
-        ["golden/predictions/films.json: missing; * make it with --lorasent-update-golden, read it and commit it"]
+        ["golden/predictions/films.json: missing; * write it with --lorasent-update-golden, review it and commit it"]
     )
 
     result = run(project, "--update-golden")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["golden/predictions/films.json: written, 1 rows. Read the difference, commit it, and run again *"])
+    result.stdout.fnmatch_lines(["golden/predictions/films.json: written, 1 rows. Review the difference, commit it, *"])
     result.stdout.fnmatch_lines(["golden/MANIFEST.json: written. *"])
     run(project).assert_outcomes(passed=2)
 
@@ -85,18 +85,18 @@ def test_missing_created_passing_changed_updated_passing(project):
         "  recorded  [[]0.5, 0.25[]]",
         "  found     [[]0.5, 0.75[]]",
     ]
-    result.stdout.fnmatch_lines([*side_by_side, "If the change is meant, record it with --lorasent-update-golden"])
+    result.stdout.fnmatch_lines([*side_by_side, "If the change is intended, record it with --lorasent-update-golden"])
 
     commit(project)
     result = run(project, "--update-golden")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([*side_by_side, "Written: what was found is recorded now. *"])
+    result.stdout.fnmatch_lines([*side_by_side, "Written: the golden is now the new result. *"])
     assert json.loads((project.path / "golden/predictions/films.json").read_text())["rows"][0]["logits"] == [0.5, 0.75]
     run(project).assert_outcomes(passed=2)
 
 
-def test_an_update_of_what_has_not_changed_writes_nothing(recorded):
-    """Within the tolerance the recorded bytes stay, and the run is green."""
+def test_an_update_within_the_tolerance_writes_nothing(recorded):
+    """The recorded bytes stay, and the run is green."""
     write(recorded, 0.251)
     commit(recorded)
     before = (recorded.path / "golden/predictions/films.json").read_bytes()
@@ -107,7 +107,7 @@ def test_an_update_of_what_has_not_changed_writes_nothing(recorded):
 
 
 def test_an_update_of_the_manifest_alone_is_red(recorded):
-    """Another file of the folder changed, was committed, and is listed anew: that too is looked at."""
+    """Another file of the folder was changed and committed; that it is listed anew must be reviewed, too."""
     (recorded.path / "golden/notes.txt").write_text("new")
     commit(recorded)
     run(recorded).assert_outcomes(passed=1, failed=1)
@@ -118,8 +118,8 @@ def test_an_update_of_the_manifest_alone_is_red(recorded):
     assert run(recorded).ret == 0
 
 
-def test_an_orphan_fails_the_whole_run_only(recorded):
-    """A golden that no test claims fails when all tests were collected, skipped and deselected ones included."""
+def test_an_orphan_fails_only_a_run_of_the_whole_suite(recorded):
+    """All tests must be collected, skipped and deselected ones included, to know that none uses a golden."""
     more = (
         "\n@pytest.mark.skip(reason='not today')\n@pytest.mark.golden('predictions/skipped')\ndef test_skipped(golden):\n    pass\n"
     )
@@ -132,7 +132,7 @@ def test_an_orphan_fails_the_whole_run_only(recorded):
     commit(recorded)
     result = run(recorded)
     result.assert_outcomes(passed=1, skipped=1, failed=1)
-    result.stdout.fnmatch_lines(["golden/predictions/orphan.json: an orphan, no test holds anything to it; remove it"])
+    result.stdout.fnmatch_lines(["golden/predictions/orphan.json: an orphan: no test uses it; remove it"])
     result.stdout.no_fnmatch_line("*skipped.json: an orphan*")
     run(recorded, "-k", "folder").assert_outcomes(failed=1, deselected=2)
     run(recorded, "tests/test_films.py").assert_outcomes(passed=2, skipped=1)
@@ -140,7 +140,7 @@ def test_an_orphan_fails_the_whole_run_only(recorded):
 
 
 def test_a_golden_edited_by_hand_fails(recorded):
-    """The manifest knows its bytes, though its numbers still hold."""
+    """Its numbers are within the tolerance, but the manifest has the hash of its bytes."""
     path = recorded.path / "golden/predictions/films.json"
     path.write_text(path.read_text().replace("0.25", "0.255"))
     result = run(recorded)
@@ -149,7 +149,7 @@ def test_a_golden_edited_by_hand_fails(recorded):
 
 
 def refused(project, reason, *arguments):
-    """An update that is refused before a test has run, and writes nothing."""
+    """Asserts that an update is refused before any test runs, and writes nothing."""
     write(project, 0.75)
     result = run(project, "--update-golden", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -158,32 +158,32 @@ def refused(project, reason, *arguments):
 
 
 def test_an_update_is_refused_under_ci(recorded, monkeypatch):
-    """Nobody looks there."""
+    """Nobody reviews it there."""
     monkeypatch.setenv("CI", "true")
-    refused(recorded, "under CI: an update is looked at by a person")
+    refused(recorded, "under CI: a person must review an update")
 
 
 def test_an_update_is_refused_under_xdist(recorded):
-    """Several processes would write one folder."""
+    """Several processes would write to one folder."""
     refused(recorded, "under xdist: run without -n", "-n", "2")
 
 
 def test_an_update_is_refused_on_a_dirty_tree(recorded):
-    """What changed the results must be committed before them."""
-    refused(recorded, "on a tree with changes: commit them first, an update stands alone")
+    """The change of the code must be committed before the change of the results."""
+    refused(recorded, "on a tree with changes: commit them first, so that the update is the only change")
 
 
 def test_an_update_is_refused_outside_git(recorded, monkeypatch):
-    """There is no difference to read."""
+    """There is no difference to review."""
     monkeypatch.setenv("GIT_DIR", str(recorded.path / "nowhere"))
     refused(
         recorded,
-        "where git shows no difference (fatal: not a git repository: *): an update must stand alone in a difference *",
+        "where git shows no difference (fatal: not a git repository: *): an update must be the only change, *",
     )
 
 
 def test_an_update_is_refused_in_a_checkout_that_git_does_not_trust(recorded, monkeypatch):
-    """Git's own sentence says what to do."""
+    """Git's own message says what to do."""
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     refused(recorded, "where git shows no difference (fatal: detected dubious ownership in repository at *safe.directory *): *")
 
@@ -191,12 +191,12 @@ def test_an_update_is_refused_in_a_checkout_that_git_does_not_trust(recorded, mo
 def test_an_update_is_refused_without_git(recorded, monkeypatch):
     """One line, no traceback."""
     monkeypatch.setenv("PATH", str(recorded.path))
-    refused(recorded, "without git (No such file or directory): an update must stand alone in a difference that can be read")
+    refused(recorded, "without git (No such file or directory): an update must be the only change, and git must show it")
 
 
 @pytest.mark.slow
 def test_goldens_hold_and_orphans_fail_under_xdist(recorded):
-    """Every worker knows the whole collection."""
+    """Every worker collects the whole suite."""
     recorded.runpytest_subprocess("-p", "no:randomly", "-n", "2").assert_outcomes(passed=2)
     path = recorded.path / "golden/predictions/films.json"
     path.with_name("orphan.json").write_bytes(path.read_bytes())
@@ -204,29 +204,29 @@ def test_goldens_hold_and_orphans_fail_under_xdist(recorded):
     run(recorded, "--update-golden")
     result = recorded.runpytest_subprocess("-p", "no:randomly", "-n", "2")
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["golden/predictions/orphan.json: an orphan, *"])
+    result.stdout.fnmatch_lines(["golden/predictions/orphan.json: an orphan: *"])
 
 
 def test_the_fixture_needs_its_marker(project):
-    """A test that names no golden is told how to."""
+    """The error shows how to name a golden."""
     project.path.joinpath("tests", "test_films.py").write_text("def test_films(golden):\n    pass\n")
     result = run(project)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*the fixture golden needs a marker that names it: @pytest.mark.golden(*"])
 
 
-@pytest.mark.parametrize("asked", [(), ("--strict-markers",)], ids=["plain", "strict markers"])
-def test_a_manifest_of_goldens_asks_for_them(recorded, asked):
-    """Without the setting, too; it says of what kind it is."""
+@pytest.mark.parametrize("options", [(), ("--strict-markers",)], ids=["plain", "strict markers"])
+def test_a_manifest_of_goldens_turns_them_on(recorded, options):
+    """No setting is needed; the manifest says of what kind it is."""
     recorded.makeini("[pytest]\ntestpaths = tests\n")
-    run(recorded, *asked).assert_outcomes(passed=2)
+    run(recorded, *options).assert_outcomes(passed=2)
     path = recorded.path / "golden/MANIFEST.json"
     path.write_text(json.dumps({"files": json.loads(path.read_text())["files"]}))
     run(recorded).assert_outcomes(errors=1)  # no fixture golden
 
 
 def test_the_long_names_need_no_setting(project):
-    """What asks for goldens by our name is ours; an update makes the manifest, which asks from then on."""
+    """They work without a setting; an update writes the manifest, which turns the short names on."""
     project.makeini("[pytest]\ntestpaths = tests\n")
     test = project.path / "tests" / "test_films.py"
     test.write_text(test.read_text().replace("golden", "lorasent_golden"))
@@ -236,8 +236,8 @@ def test_the_long_names_need_no_setting(project):
     run(project).assert_outcomes(passed=2)
 
 
-def test_the_short_fixture_is_another_plugins_where_it_has_one(recorded):
-    """A plugin's fixture of that name stays; ours has its long one."""
+def test_another_plugins_fixture_keeps_the_short_name(recorded):
+    """Ours then has only its long name."""
     (recorded.path / "theirs.py").write_text("import pytest\n\n@pytest.fixture\ndef golden():\n    return 'theirs'\n")
     more = "\ndef test_theirs(golden):\n    assert golden == 'theirs'\n"
     write(recorded, 0.25, more)
@@ -252,7 +252,7 @@ def test_the_short_fixture_is_another_plugins_where_it_has_one(recorded):
 
 
 def test_a_manifest_of_another_kind_is_not_overwritten(recorded):
-    """The update says so, and the run is red."""
+    """The update reports it, and the run is red."""
     path = recorded.path / "golden/MANIFEST.json"
     path.write_text('{"files": {"a": "1"}, "kind": "films"}')
     commit(recorded)
@@ -264,6 +264,6 @@ def test_a_manifest_of_another_kind_is_not_overwritten(recorded):
 
 
 def test_a_project_without_goldens_is_left_alone(project):
-    """No folder, no marker: nothing is added to the run."""
+    """Without a folder or a marker, nothing is added to the run."""
     project.path.joinpath("tests", "test_films.py").write_text("def test_films():\n    pass\n")
     run(project).assert_outcomes(passed=1)

@@ -146,7 +146,7 @@ FAULTS = (
     Fault(
         "differences are told, not failed",
         "pytest_plugin/goldens.py",
-        "if not (differences := goldens.compare(recorded, found)):",
+        "if not (differences := goldens.compare(recorded, result)):",
         "if True:",
         ("tests/pytest_plugin/test_goldens.py",),
     ),
