@@ -12,7 +12,10 @@ LIBRARIES = ("lorasent", "torch", "transformers", "peft", "datasets")
 
 
 def doctor() -> None:
-    """Report what this machine offers: library versions, processor, GPU, the embedded base, the hub."""
+    """Report what this machine offers.
+
+    A line each for library versions, processor, number formats, GPU, the embedded base, and the hub.
+    """
     from importlib import metadata
 
     rows: dict[str, Callable[[], str]] = {name: functools.partial(metadata.version, name) for name in LIBRARIES}

@@ -13,15 +13,18 @@ from lorasent.text import MESSAGE, shown
 
 
 def gate(
-    candidate: Annotated[Path, typer.Argument(help="The adapter that is to ship.")],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The adapter that is to ship.")],
     baseline: Annotated[
-        list[Path], typer.Option(help="Adapter or recorded evidence. The first is the incumbent, further ones form a bank.")
+        list[Path],
+        typer.Option(
+            metavar="PATH", help="Adapter or recorded evidence. The first is the incumbent, several form a bank. Repeatable."
+        ),
     ],
     policy: options.Policy = options.GATE,
     data: options.Data = None,
     skip_empty: options.SkipEmpty = False,
     as_json: options.Json = False,
-    report: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    report: Annotated[Path | None, options.file(help="HTML page to write.")] = None,
     base: options.Base = None,
 ) -> int:
     """Judge whether a candidate may replace a baseline.
@@ -58,13 +61,16 @@ def gate(
 
 def record(
     adapter: options.Adapter,
-    out: Annotated[Path, typer.Option(help="The file to write; it must not exist.")],
+    out: Annotated[Path, options.file(help="New file to write.")],
     data: options.Data = None,
     policy: options.Policy = options.GATE,
     skip_empty: options.SkipEmpty = False,
     base: options.Base = None,
 ) -> None:
-    """Record an adapter's answers to everything that a policy asks, as a baseline for another machine or other library versions."""
+    """Record an adapter's answers, as a baseline for later.
+
+    The answers are those that a policy asks for. `gate` takes the file as a baseline, on another machine or with other libraries.
+    """
     from lorasent.adapter.base import look_in
     from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import questions
@@ -81,19 +87,20 @@ def record(
 
 
 def prove(
-    baseline: Annotated[list[Path], typer.Option(help="An adapter. Several must differ in the seed only.")],
+    baseline: Annotated[list[Path], options.folder(help="Adapter; several must differ in the seed only. Repeatable.")],
     policy: options.Policy = options.GATE,
     data: options.Data = None,
-    retrain: Annotated[int, typer.Option(min=0, help="Retrains of the first baseline to train, with the next seeds.")] = 0,
-    per_fault: Annotated[int, typer.Option(min=1, help="Adapters to plant each fault in.")] = 5,
-    fault: Annotated[list[str] | None, typer.Option(help="Plant only faults whose names begin so. Repeatable.")] = None,
-    work: Annotated[Path, typer.Option(help="Folder of trained and faulty adapters. An interrupted run continues there.")] = Path(
-        "proof"
-    ),
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    retrain: Annotated[int, options.number(min=0, help="Times to retrain the first baseline, with the next seeds.")] = 0,
+    per_fault: Annotated[int, options.number(min=1, help="Adapters to plant each fault in.")] = 5,
+    fault: Annotated[list[str] | None, options.name(help="Plant only faults whose names begin so. Repeatable.")] = None,
+    work: Annotated[Path, options.folder(help="Folder of trained and faulty adapters, to continue a run.")] = Path("proof"),
+    out: Annotated[Path | None, options.file(help="JSON file to write.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure the gate's error rates on your adapters: planted faults that it misses, and innocent retrains that it blocks."""
+    """Measure the gate's error rates on your adapters.
+
+    Counts the planted faults that the gate misses, and the innocent retrains that it blocks.
+    """
     from lorasent.gate.policy import Policy
     from lorasent.prove.catalogue import select
     from lorasent.prove.experiment import measure

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,20 +14,26 @@ from lorasent.errors import LorasentError
 if TYPE_CHECKING:
     from lorasent.scoring.scorer import Scorer
 
+file = partial(typer.Option, metavar="FILE")
+folder = partial(typer.Option, metavar="DIR")
+name = partial(typer.Option, metavar="NAME")
+number = partial(typer.Option, metavar="N")
+source = partial(typer.Option, metavar="SRC")
+"""Options by the kind of their value, as the help shows it."""
+
 Adapter = Annotated[Path, typer.Argument(metavar="ADAPTER", help="An adapter directory.")]
-Recipe = Annotated[str, typer.Argument(help="Name of a shipped recipe, or path of a TOML file.")]
-Train = Annotated[str | None, typer.Option("--train", metavar="SRC", help="Source of the training reviews.")]
+Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or path of a TOML file.")]
+Train = Annotated[str | None, source("--train", help="Source of the training reviews.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, such as lora.r=8. Repeatable.")
 ]
-Data = Annotated[str | None, typer.Option(metavar="SRC", help="Source of labelled reviews. [default: the policy's data.test]")]
-Policy = Annotated[Path, typer.Option(help="The policy, a TOML file.")]
-TextColumn = Annotated[str | None, typer.Option(help="Column of the reviews. [default: text, review or sentence]")]
-SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out rows without a text, and list them; else an error.")]
-Precision = Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 if the hardware supports it.")]
+Data = Annotated[str | None, source(help="Source of labelled reviews. [default: the policy's data.test]")]
+Policy = Annotated[Path, file(help="The policy, a TOML file.")]
+TextColumn = Annotated[str | None, name(help="Column of the reviews. [default: text, review or sentence]")]
+SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out rows without a text, instead of an error.")]
+Precision = Annotated[str, name(help="fp32, bf16, or auto: bf16 if the hardware supports it.")]
 Base = Annotated[
-    list[Path] | None,
-    typer.Option(metavar="DIR", help="Directory of a base that was moved, or of several bases. Also LORASENT_BASE. Repeatable."),
+    list[Path] | None, folder(help="Directory of a base that was moved, or of several bases. Also LORASENT_BASE. Repeatable.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

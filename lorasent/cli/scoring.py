@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 
 def predict(
     adapter: options.Adapter,
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Reviews. [default: lines of standard input]")
-    ] = None,
-    source: Annotated[str | None, typer.Option("--input", metavar="SRC", help="Source of reviews, labelled or not.")] = None,
-    output: Annotated[Path | None, typer.Option(help="File to write. [default: standard output]")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Reviews. [default: lines of standard input]")] = None,
+    source: Annotated[str | None, options.source("--input", help="Source of reviews, labelled or not.")] = None,
+    output: Annotated[Path | None, options.file(help="File to write. [default: standard output]")] = None,
     text_column: options.TextColumn = None,
     skip_empty: options.SkipEmpty = False,
     precision: options.Precision = "fp32",
     base: options.Base = None,
 ) -> None:
-    """Label reviews. Prints a JSON object for each, with text, label and the label's probability."""
+    """Label reviews.
+
+    Prints a JSON object for each review, with its text, its label and the label's probability.
+    """
     if texts and source:
         raise LorasentError("predict: give reviews as arguments or with --input, not both")
     reviews = _reviews(texts, source, text_column, skip_empty=skip_empty)
@@ -51,17 +52,17 @@ def predict(
 
 def evaluate(
     adapter: options.Adapter,
-    data: Annotated[str, typer.Option(metavar="SRC", help="Source of labelled reviews.")],
+    data: Annotated[str, options.source(help="Source of labelled reviews.")],
     errors: Annotated[
         bool, typer.Option("--errors", help="Also show the mistakes: slices, confidence, words, suspected label errors.")
     ] = False,
     slices: Annotated[
         list[str] | None, typer.Option("--slice", metavar="COLUMN", help="Column to slice by, with --errors. Repeatable.")
     ] = None,
-    top: Annotated[int | None, typer.Option(min=1, help="Mistakes to list and explain, with --errors. [default: 10]")] = None,
+    top: Annotated[int | None, options.number(min=1, help="Mistakes to list and explain, with --errors. [default: 10]")] = None,
     as_json: options.Json = False,
     text_column: options.TextColumn = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of the labels. [default: label or sentiment]")] = None,
+    label_column: Annotated[str | None, options.name(help="Column of the labels. [default: label or sentiment]")] = None,
     skip_empty: options.SkipEmpty = False,
     precision: options.Precision = "fp32",
     base: options.Base = None,

@@ -19,31 +19,26 @@ if TYPE_CHECKING:
 
 OverOption = Annotated[
     list[str] | None,
-    typer.Option(
+    options.name(
         help="Search these names only: lora.r, lora.scale (alpha / r), lora.dropout, lora.target_modules, training.batch_size, "
-        "training.schedule, training.learning_rate, training.warmup, training.epochs. Repeatable. [default: all]"
+        "training.schedule, training.learning_rate, training.warmup, training.epochs. Repeatable. [default: all]",
     ),
 ]
 
 
 def sweep(
     recipe: options.Recipe = "embedded",
-    trials: Annotated[int, typer.Option(min=1, help="Number of finished trials, including those before --resume.")] = 30,
-    out: Annotated[Path | None, typer.Option(help="Folder of the search. [default: sweeps/RECIPE or sweeps/STUDY]")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that train in parallel and share the cores.")] = 1,
-    storage: Annotated[str | None, typer.Option(help="URL of a database that machines share. [default: SQLite in --out]")] = None,
-    name: Annotated[
-        str | None, typer.Option("--study", help="Name of the study, if the database holds others. [default: lorasent]")
-    ] = None,
+    trials: Annotated[int, options.number(min=1, help="Number of finished trials, including those before --resume.")] = 30,
+    out: Annotated[Path | None, options.folder(help="Folder of the search. [default: sweeps/RECIPE or sweeps/STUDY]")] = None,
+    workers: Annotated[int, options.number(min=1, help="Processes that train in parallel and share the cores.")] = 1,
+    storage: Annotated[str | None, typer.Option(metavar="URL", help="Shared database. [default: SQLite in --out]")] = None,
+    name: Annotated[str | None, options.name("--study", help="Name of the study. [default: lorasent]")] = None,
     over: OverOption = None,
     set_: options.Set = None,
-    confirm: Annotated[int, typer.Option(min=0, help="Fresh seeds to train the best recipe with again; 0 for none.")] = 3,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="SRC", help="Reviews that confirm, and chose nothing. [default: embedded:test for embedded reviews]"),
-    ] = None,
+    confirm: Annotated[int, options.number(min=0, help="Fresh seeds to compare both recipes with; 0 for none.")] = 3,
+    data: Annotated[str | None, options.source(help="Reviews that confirm, and chose nothing. [default: embedded:test]")] = None,
     precision: options.Precision = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the search, not of the recipe.")] = 0,
+    seed: Annotated[int, options.number(min=0, help="Seed of the search, not of the recipe.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a search, or join it.")] = False,
 ) -> int:
     """Search for a better recipe, and test whether it is better."""

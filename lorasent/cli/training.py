@@ -12,11 +12,13 @@ from lorasent.errors import LorasentError, RecipeError
 
 def train(
     recipe: options.Recipe = "embedded",
-    out: Annotated[Path | None, typer.Option(help="Directory of the new adapter. [default: adapters/RECIPE]")] = None,
-    base: Annotated[str | None, typer.Option(help="Base model: hub name, directory, or embedded. [default: the recipe's]")] = None,
+    out: Annotated[Path | None, options.folder(help="Directory of the new adapter. [default: adapters/RECIPE]")] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="BASE", help="Base model: hub name, directory, or embedded. [default: the recipe's]")
+    ] = None,
     train_source: options.Train = None,
-    validation: Annotated[str | None, typer.Option(metavar="SRC", help="Source of the reviews that choose the best epoch.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    validation: Annotated[str | None, options.source(help="Source of the reviews that choose the best epoch.")] = None,
+    seed: Annotated[int | None, options.number(help="Seed of the run. [default: the recipe's]")] = None,
     set_: options.Set = None,
     skip_empty: options.SkipEmpty = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
@@ -53,15 +55,17 @@ def augment(
     judge: Annotated[
         Path | None, typer.Option(metavar="ADAPTER", help="Instead, test with this adapter whether the labels still hold.")
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="SRC", help="Labelled reviews for that test. [default: the recipe's validation]"),
-    ] = None,
+    data: Annotated[str | None, options.source(help="Labelled reviews for that test. [default: the recipe's validation]")] = None,
     margin: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Largest loss of accuracy on changed reviews, as a share. [default: 0.02]")
+        float | None,
+        typer.Option(
+            min=0, max=1, metavar="SHARE", help="Largest loss of accuracy on changed reviews, as a share. [default: 0.02]"
+        ),
     ] = None,
 ) -> int:
-    """Show the augmented training reviews of the first epoch, as JSON lines, or test whether their labels still hold.
+    """Show augmented reviews, or test their labels.
+
+    Prints the training reviews as the first epoch sees them, a JSON object a line; with --judge, tests whether their labels hold.
 
     Exit codes with --judge: 0 the labels hold under every augmentation, 1 they break, 3 there are too few reviews to decide.
     """

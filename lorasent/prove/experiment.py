@@ -176,16 +176,10 @@ def _plant_and_judge(
             verdicts.append(judge(path, [other], policy))
         except LorasentError as error:
             note = f"not planted: {error}"
-    result = FaultResult(
-        name=fault.name,
-        kind=fault.kind,
-        what=fault.what,
-        planted=len(verdicts),
-        outcomes=_outcomes(verdicts),
-        named=sum(any(each.outcome is Outcome.BLOCK and each.cause in fault.causes for each in one.findings) for one in verdicts),
-        causes=_causes(verdicts),
-        note=note,
-    )
+    right = [(Outcome.BLOCK, cause) for cause in fault.causes]
+    named = sum(any((finding.outcome, finding.cause) in right for finding in verdict.findings) for verdict in verdicts)
+    about: dict[str, Any] = {"name": fault.name, "kind": fault.kind, "what": fault.what, "note": note}
+    result = FaultResult(**about, planted=len(verdicts), named=named, **_counts(verdicts))
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in result.outcomes.items())
     report(f"{fault.name}: " + (f"{outcomes}; rightly named {result.named}; {result.causes}" if verdicts else note))
     return result
@@ -225,20 +219,14 @@ def _judge_innocent(
     for number, (candidate, bank) in enumerate(cases, 1):
         verdicts.append(judge(candidate, bank, policy))
         if number % 25 == 0 or number == len(cases):
-            report(f"{name}: {number} of {len(cases)} judged, {_outcomes(verdicts)}")
+            report(f"{name}: {number} of {len(cases)} judged, {_counts(verdicts)['outcomes']}")
 
     def rate(outcome: Outcome) -> tuple[float, float, float]:
         events = [verdict.outcome is outcome for verdict in verdicts]
         share = clustered_rate(events, clusters) if clusters and len(events) > 2 else Rate(sum(events), len(events))
         return (share.value, *share.interval(CONFIDENCE_LEVEL))
 
-    return VerdictRates(
-        count=len(cases),
-        outcomes=_outcomes(verdicts),
-        blocked=rate(Outcome.BLOCK),
-        undecided=rate(Outcome.INCONCLUSIVE),
-        causes=_causes(verdicts),
-    )
+    return VerdictRates(count=len(cases), blocked=rate(Outcome.BLOCK), undecided=rate(Outcome.INCONCLUSIVE), **_counts(verdicts))
 
 
 def _miss_rate(results: Sequence[FaultResult], kind: str) -> tuple[int, int, float]:
@@ -247,10 +235,8 @@ def _miss_rate(results: Sequence[FaultResult], kind: str) -> tuple[int, int, flo
     return missed, planted, Rate(missed, planted).interval(CONFIDENCE_LEVEL).high if planted else 1.0
 
 
-def _outcomes(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    return dict(Counter(str(verdict.outcome) for verdict in verdicts))
-
-
-def _causes(verdicts: Sequence[Verdict]) -> dict[str, int]:
+def _counts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The numbers of verdicts by outcome, and by the check and cause of a first finding other than PASS."""
     first = [verdict.findings[0] for verdict in verdicts]
-    return dict(Counter(f"{each.check}: {each.cause}" for each in first if each.outcome is not Outcome.PASS))
+    causes = Counter(f"{finding.check}: {finding.cause}" for finding in first if finding.outcome is not Outcome.PASS)
+    return {"outcomes": dict(Counter(str(verdict.outcome) for verdict in verdicts)), "causes": dict(causes)}
