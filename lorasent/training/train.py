@@ -43,7 +43,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
     out, listener = files.path_of(out, "the adapter's directory", TrainingError), listener or Listener()
-    run_path = out.with_name(out.name + ".partial")
+    run_path = out.parent / f"{out.name}.partial"  # "." has no name
     _require_free(out, run_path, resume=resume)
     reviews, validation, removed = read_splits(recipe)
     base = find(recipe.base.model, recipe.base.revision)

@@ -1,6 +1,7 @@
 """How commands end: exit codes with one meaning each, signals, output that is complete or reported as lost."""
 
 import errno
+import functools
 import json
 import logging
 import os
@@ -208,8 +209,10 @@ def test_a_signal_has_its_code_and_leaves_no_files(judged, tmp_path, number):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_during_a_finalizer_ends_the_command(number):
+def test_a_signal_during_a_finalizer_ends_the_command(request, number):
     """Python swallows the exception there; no verdict may come of an ended command."""
+    request.addfinalizer(functools.partial(signal.signal, number, signal.getsignal(number)))
+    signal.signal(number, signal.SIG_DFL)  # a suite that runs in the background may ignore it
     with pytest.raises(ending.Terminated) as ended, ending.signals_as_exceptions():
         something = {1}
         weakref.finalize(something, signal.raise_signal, number)
