@@ -1,17 +1,17 @@
 """Every error that a user can cause, as one tree.
 
-LorasentError            what was required, what was found, where, what to do; the command line prints it and exits 2
+LorasentError            says what happened, where, and what to do; the command line prints it and exits 2
 ├── RecipeError          a recipe or an override that cannot be used
 ├── BaseModelError       a base model that is missing, unsafe, or not the one that was pinned
 ├── DataError            a source that cannot be read as labelled reviews
 ├── MetricError          logits and labels that no figure can be computed from
 ├── AdapterError         an adapter directory that is missing, incomplete, or not what its manifest says
-│   └── NotFetchedError  an adapter directory in which pointers (of Git LFS, of git-annex) lie in the place of files
+│   └── NotFetchedError  an adapter directory that holds pointers of Git LFS or git-annex in the place of files
 ├── TrainingError        a run that cannot start, go on, or be resumed
 │   └── DivergedError    a run whose loss is not finite any more
 ├── GoldenError          a golden that is missing, malformed, or not what its manifest lists
 ├── EvidenceError        recorded evidence that cannot be read, or does not answer what is asked
-│   └── AnswersError     answers that are not finite: nothing follows from them but whose they are
+│   └── AnswersError     logits that are not finite
 ├── PolicyError          a policy that cannot be used
 ├── ProveError           error rates that cannot be measured on these adapters
 └── SweepError           a search that cannot start or go on
@@ -24,10 +24,10 @@ from lorasent.text import MESSAGE, shown
 
 
 class LorasentError(Exception):
-    """Bad input or a broken artefact. The message is one line and complete: it is all that the user sees."""
+    """Bad input or a broken artefact. The message is one complete line: the user sees nothing else."""
 
     def __init__(self, message: object) -> None:
-        super().__init__(shown(str(message), MESSAGE))  # parts of it may be a stranger's
+        super().__init__(shown(str(message), MESSAGE))  # somebody else may have written parts of it
 
 
 class RecipeError(LorasentError):
@@ -49,7 +49,7 @@ class MetricError(LorasentError):
 class AdapterError(LorasentError):
     """An adapter directory that is missing, incomplete, or not what its manifest says.
 
-    `cause` is a stable word for it where there is one ("manifest-missing").
+    `cause` is a stable word for the fault, such as "manifest-missing", or empty.
     """
 
     def __init__(self, message: object, cause: str = "") -> None:
@@ -58,7 +58,7 @@ class AdapterError(LorasentError):
 
 
 class NotFetchedError(AdapterError):
-    """An adapter directory in which pointers lie in the place of files; `advice` says how to fetch them."""
+    """An adapter directory that holds pointers in the place of files; `advice` is the command that fetches them."""
 
     def __init__(self, message: object, cause: str, advice: str) -> None:
         super().__init__(f"{message}: {advice}", cause)
@@ -82,7 +82,7 @@ class EvidenceError(LorasentError):
 
 
 class AnswersError(EvidenceError):
-    """Answers that are not finite. `subject` names whose they are."""
+    """Logits that are not finite. `subject` is the name of the adapter, model or record that gave them."""
 
     subject = ""
 
@@ -101,9 +101,9 @@ class SweepError(LorasentError):
 
 @contextlib.contextmanager
 def foreign(failure: Callable[[str], Exception]) -> Iterator[None]:
-    """Whatever libraries raise over a stranger's files inside becomes what `failure` makes of one line about it.
+    """Turns any exception of a library inside into the error that `failure` makes of its first line.
 
-    Errors of ours, a lack of memory, and what ends the process pass.
+    LorasentError, MemoryError, and exceptions that end the process pass unchanged.
     """
     try:
         yield
@@ -116,7 +116,7 @@ def foreign(failure: Callable[[str], Exception]) -> Iterator[None]:
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Whether an exception is a library's: an Exception, or a panic in Rust, which is none."""
+    """Whether an exception is a library's: an Exception, or a panic of Rust, which is a BaseException."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 

@@ -1,4 +1,4 @@
-"""Files: their hash, reading what a stranger may have put there, and writing that leaves all or nothing."""
+"""Files: hashed, read within bounds, and written whole or not at all."""
 
 import atexit
 import contextlib
@@ -20,25 +20,25 @@ from lorasent.text import shown
 
 STREAMS = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}
 OPEN_FILE = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
-"""Paths that name what this process has open, by its number."""
+"""Paths of files that this process has open, with their descriptor."""
 
 DENSE = 4 << 30
-"""Bytes beyond which a file must be all there."""
+"""Size in bytes above which a file may have no holes."""
 
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 
 ATTRIBUTES, AS_WRITTEN = ".gitattributes", "* -text\n"
-"""The file beside what is known by its hash, and what it tells git: to convert no line endings, whatever core.autocrlf says."""
+"""Name and content of the file that keeps git from converting line endings, whatever core.autocrlf says: hashes would change."""
 
 CONVERTED = (
     "its line endings are not those that were written (CR LF for LF): "
     f"put {AS_WRITTEN.strip()!r} into {ATTRIBUTES} beside it, and check it out again"
 )
-"""What is wrong with a file of which `is_converted` is true."""
+"""The message for a file of which `is_converted` is true."""
 
 
 def path_of(value: object, what: str, failure: type[LorasentError]) -> Path:
-    """The path that a caller gave as a str or a Path. Raises `failure`, which says `what` was expected, for anything else."""
+    """The path in a str or a Path. Raises `failure`, which says that `what` was expected, for anything else."""
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes) or "\0" in str(value) or not str(value):
         raise failure(f"expected {what} as a str or a Path, found {shown(value)!r} ({type(value).__name__})")
     return Path(value)
@@ -51,20 +51,20 @@ def sha256(path: Path) -> str:
 
 
 def is_converted(path: Path, digest: str | None) -> bool:
-    """Whether a file has this sha256 with LF in the place of every CR LF: git converts them where core.autocrlf is on."""
+    """Whether a file has this sha256 once every CR LF is LF: git converts line endings if core.autocrlf is on."""
     content = path.read_bytes()
     return b"\r\n" in content and hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest() == digest
 
 
 def canonical(content: Mapping[str, Any]) -> str:
-    """JSON with sorted keys, the same text for the same content; ValueError for NaN and infinity, which are no JSON."""
+    """JSON with sorted keys: equal content gives equal text. Raises ValueError for NaN and infinity, which JSON does not have."""
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def private() -> Path:
-    """The directory in which this process makes its temporary ones: no other user can read it, and the process's end removes it.
+    """The directory for temporary files of this process. No other user can read it, and it is removed when the process ends.
 
-    Its removal is arranged before it is made: a signal may come at any point. Raises OSError.
+    The removal is registered before the directory is made: a signal may arrive at any point. Raises OSError.
     """
     process = os.getpid()
     room = _rooms.get(process)
@@ -76,28 +76,28 @@ def private() -> Path:
 
 
 def _remove(room: Path, process: int) -> None:
-    """Not where a process ends that was forked from the one that made it."""
+    """Removes a process's directory when that process ends, and not when its forked child does."""
     if os.getpid() == process:
         shutil.rmtree(room, ignore_errors=True)
 
 
 _rooms: dict[int, Path] = {}
-"""The private directory of each process: one that was forked makes its own."""
+"""The private directory by process: a forked child makes its own."""
 
 
 def open_regular(path: Path, limit: int) -> BufferedReader:
-    """Opens a regular file of at most `limit` bytes; anything else is an OSError: a FIFO would hang, a device never ends.
+    """Opens a regular file of at most `limit` bytes. Raises OSError for anything else: a FIFO would hang, a device never ends.
 
-    A large file with holes is refused, too: terabytes of nothing take no room on the disk, and hours to be read.
+    A large file with holes is refused too: terabytes of them take no space on the disk, and hours to read.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    found, reason = os.fstat(descriptor), ""
-    if not stat.S_ISREG(found.st_mode):
-        reason = f"is {KINDS.get(stat.S_IFMT(found.st_mode), 'a device')}, expected a regular file"
-    elif found.st_size > limit:
-        reason = f"is larger ({found.st_size:,} bytes) than the {limit:,} bytes that are read of it"
-    elif found.st_size > DENSE and _has_holes(descriptor, found.st_size):
-        reason = f"has holes in its {found.st_size:,} bytes: copy the file again from where it was made"
+    status, reason = os.fstat(descriptor), ""
+    if not stat.S_ISREG(status.st_mode):
+        reason = f"is {KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}, expected a regular file"
+    elif status.st_size > limit:
+        reason = f"is larger ({status.st_size:,} bytes) than the {limit:,} bytes that are read of it"
+    elif status.st_size > DENSE and _has_holes(descriptor, status.st_size):
+        reason = f"has holes in its {status.st_size:,} bytes: copy the file again from where it was made"
     if reason:
         os.close(descriptor)
         raise OSError(None, reason, str(path))
@@ -105,13 +105,13 @@ def open_regular(path: Path, limit: int) -> BufferedReader:
 
 
 def _has_holes(descriptor: int, size: int) -> bool:
-    found = os.lseek(descriptor, 0, os.SEEK_HOLE) < size if hasattr(os, "SEEK_HOLE") else False
+    has_holes = hasattr(os, "SEEK_HOLE") and os.lseek(descriptor, 0, os.SEEK_HOLE) < size
     os.lseek(descriptor, 0, os.SEEK_SET)
-    return found
+    return has_holes
 
 
 def read_bounded(path: Any, limit: int) -> bytes:
-    """What a file holds, a resource or a pipe; an OSError where that is more than `limit` bytes: a device never ends."""
+    """The content of a file, a resource or a pipe. Raises OSError if it is more than `limit` bytes: a device never ends."""
     with path.open("rb") as file:
         content: bytes = file.read(limit + 1)
     if len(content) > limit:
@@ -120,7 +120,7 @@ def read_bounded(path: Any, limit: int) -> bytes:
 
 
 def unwritable(path: Path) -> str | None:
-    """Why `write` would fail there, in words; None where nothing speaks against it."""
+    """The reason why `write` would fail there; None if none is known."""
     if _descriptor(path) is not None:
         return None if path.exists() else "no such file is open"
     target = Path(os.path.realpath(path))
@@ -130,15 +130,15 @@ def unwritable(path: Path) -> str | None:
 
 
 def write(path: Path, lines: Iterable[str]) -> None:
-    """Writes text as UTF-8, as `write_bytes` does. A lone surrogate, as in a name that is not UTF-8, is written as its escape."""
+    """Writes text as UTF-8 with `write_bytes`. A lone surrogate, as in a name that is not UTF-8, is written as its escape."""
     write_bytes(path, (line.encode(errors="backslashreplace") for line in lines))
 
 
 def write_bytes(path: Path, parts: Iterable[bytes]) -> None:
-    """Writes bytes, whole or not at all: beside their place, and renamed into it.
+    """Writes bytes, whole or not at all: to a file beside the path, which is then renamed.
 
-    A link stays one, its target is written. A file that is there keeps its mode and its owner. What is no regular file (a device,
-    a FIFO) is written in place, and so is an open file (/dev/stdout, /dev/fd/N), from where it is.
+    A link stays a link, and its target is written. An existing file keeps its mode and owner. A device or a FIFO is written in
+    place, and so is an open file (/dev/stdout, /dev/fd/N), from its current position.
     """
     number = _descriptor(path)
     if number is not None or (path.exists() and not path.is_file()):
@@ -146,27 +146,27 @@ def write_bytes(path: Path, parts: Iterable[bytes]) -> None:
             file.writelines(parts)
         return
     path = Path(os.path.realpath(path))
-    # Containers that share a folder may share process numbers.
+    # Containers that share a folder may have equal process ids.
     staging = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with staging.open("wb") as file:
             file.writelines(parts)
         with contextlib.suppress(FileNotFoundError):
-            _as_before(staging, path.stat())
+            _copy_owner_and_mode(staging, path.stat())
         staging.replace(path)
     finally:
         staging.unlink(missing_ok=True)
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of the open file that a path names, which opening it by that name would truncate; None of other paths."""
-    found = OPEN_FILE.fullmatch(STREAMS.get(str(path), str(path)))
-    return int(found[1]) if found else None
+    """The descriptor of the open file that a path names, None of other paths. Opening it by its name would truncate it."""
+    match = OPEN_FILE.fullmatch(STREAMS.get(str(path), str(path)))
+    return int(match[1]) if match else None
 
 
-def _as_before(staging: Path, there: os.stat_result) -> None:
-    """Owner and mode of the file that is replaced; the owner only where that is allowed."""
+def _copy_owner_and_mode(staging: Path, replaced: os.stat_result) -> None:
+    """Gives a file the owner, where that is allowed, and the mode of the file that it replaces."""
     if hasattr(os, "chown"):
         with contextlib.suppress(PermissionError):
-            os.chown(staging, there.st_uid, there.st_gid)
-    staging.chmod(stat.S_IMODE(there.st_mode))
+            os.chown(staging, replaced.st_uid, replaced.st_gid)
+    staging.chmod(stat.S_IMODE(replaced.st_mode))

@@ -1,4 +1,4 @@
-"""Whether the hub may be asked: a verdict rests on what is here, and asks no network."""
+"""A switch that forbids network access to the hub: a verdict uses only what is on this machine."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ _OFFLINE: ContextVar[bool] = ContextVar("offline", default=False)
 
 @contextlib.contextmanager
 def offline() -> Iterator[None]:
-    """Inside, the hub is not asked: a base, or a data set, is in the cache or is not to be had."""
+    """Forbids network access inside: a base or a data set that is not in the cache cannot be found."""
     token = _OFFLINE.set(True)
     try:
         yield
@@ -18,5 +18,5 @@ def offline() -> Iterator[None]:
 
 
 def is_offline() -> bool:
-    """Whether this is inside `offline`."""
+    """Whether network access is forbidden here."""
     return _OFFLINE.get()

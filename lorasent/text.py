@@ -1,7 +1,6 @@
-"""Text from elsewhere: read as people save it, and shown so that it can do nothing where it is printed.
+"""Text that somebody else wrote: decoded, and shown so that terminals and workflow logs obey nothing in it.
 
-A candidate is a stranger's directory. Its names, labels and values are printed to terminals, to workflow logs, to JUnit files and
-to pages: `shown` is the one function that they go through.
+A candidate's names, labels and values are printed to terminals, workflow logs, JUnit files and pages. All go through `shown`.
 """
 
 import re
@@ -10,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 SHOWN = 100
-"""Characters of a foreign value that a message shows by default."""
+"""Default length of a value in a message, in characters."""
 
 MESSAGE = 2000
-"""Characters of a whole message."""
+"""Largest length of a message, in characters."""
 
 _COMMAND = re.compile(r"(?<!\w):(?=:)|#(?=#\[)")
-"""What a workflow command of GitHub's begins with: two colons that follow no word ("quality::accuracy" is none), or ##[."""
+"""The beginning of a GitHub workflow command: two colons that follow no word ("quality::accuracy" is none), or ##[."""
 
 
 def shown(value: Any, limit: int = SHOWN) -> str:
-    """A foreign value in one line of at most `limit` characters, with nothing in it that a terminal or a workflow log obeys.
+    """A value in one line of at most `limit` characters, with nothing in it that a terminal or a workflow log obeys.
 
-    Characters that do not print (line ends, escapes, bidirectional marks, lone surrogates) are escaped as Python escapes them;
-    a long text loses its middle. An object, a list or bytes are told by their size: they may be somebody's secret.
+    Characters that do not print (line ends, escapes, bidirectional marks, lone surrogates) are escaped as Python escapes them. A
+    long text loses its middle. Of an object, a list or bytes only the size is shown: they may hold a secret.
     """
     if isinstance(value, str | Path | BaseException):
         text = str(value)
@@ -34,9 +33,9 @@ def shown(value: Any, limit: int = SHOWN) -> str:
         if not hasattr(value, "__len__"):
             return kind
         return f"an object of {len(value)} keys" if isinstance(value, Mapping) else f"{kind} of length {len(value)}"
-    if len(text) > limit:  # before escaping too: five megabytes are not gone through
+    if len(text) > limit:  # before escaping too, which would be slow for megabytes
         text = _shortened(text, limit)
-    text = _COMMAND.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    text = _COMMAND.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
     text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
     return _shortened(text, limit) if len(text) > limit else text
 
@@ -53,7 +52,7 @@ def decode(content: bytes) -> str:
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a text, ended by a line feed, or CR LF, alone: other separators of Unicode's may stand in a review."""
+    """The lines of a text, which end with LF or CR LF. Other separators of Unicode may be part of a review."""
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
 
 

@@ -18,6 +18,7 @@ from peft import PeftModel
 from pydantic import ValidationError
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
+from lorasent.adapter.architectures import Shapes
 from lorasent.adapter.base import BaseCheckpoint, find
 from lorasent.adapter.classifier import answer, forward, has_places, inference, positions, quiet, require_usable
 from lorasent.adapter.configuration import CONFIG as BASE_CONFIG
@@ -77,8 +78,8 @@ class Bare:
     """Where labels, tokenizer and truncation were taken from, for the warning."""
 
 
-def read(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor]) -> Bare:
-    """What an adapter without a manifest is loaded with, by its files and its base's.
+def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
+    """What an adapter without a manifest is loaded with, by its files, the shapes of its tensors, and its base's files.
 
     Raises AdapterError if they leave open what the trainer computed, BaseModelError if the base cannot be had.
     """
@@ -102,14 +103,14 @@ def read(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor]) -> Bare:
             f"{where}: was trained as {shown(trained['base_model_class'])}, the base is loaded as {type(outline).__name__}"
         )
 
-    count = _count_labels(outline, _outline(config, base, 3), tensors) or int(config.num_labels)
+    count = _count_labels(outline, _outline(config, base, 3), shapes) or int(config.num_labels)
     if count < 2:
         raise AdapterError(f"{snapshot.path / WEIGHTS}: its head has one output (a regression); needs two labels or more")
     settings, origin = _labels(base, count, [(beside, "config.json beside it"), (of_base, "the base's configuration")])
     room = positions(config) if has_places(outline) else None
     pad_id = {**of_base, **beside}.get("pad_token_id", config.pad_token_id)
     encoder, owner = _encoder(snapshot, base, config, room, pad_id)
-    rows = _check_vocabulary(outline, encoder, tensors, snapshot.path)
+    rows = _check_vocabulary(outline, encoder, shapes, snapshot.path)
     cut = f"cut on the {encoder.tokenizer.truncation_side} to {encoder.max_length} tokens"
     dtype = str(of_base.get("dtype") or of_base.get("torch_dtype") or "float32").removeprefix("torch.")
     taken = (
@@ -138,7 +139,7 @@ def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path)
             padded = forward(model, encoder.pad([encoded[row] for row in rows]))
         alone = answer(model, encoder, texts)
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
-        raise AdapterError(f"{where}: {kind} cannot be asked as lorasent asks: {first_line(error)}") from None
+        raise AdapterError(f"{where}: {kind} cannot be called with token ids and a mask alone: {first_line(error)}") from None
     expected = np.concatenate(plain)
     tolerance = max(ROUNDING, TOLERANCE * float(np.ptp(expected, axis=0).max()))
     for differences, how in (
@@ -147,7 +148,7 @@ def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path)
     ):
         moved = float(np.abs(differences).max())
         if not moved <= tolerance:
-            raise AdapterError(f"{where}: {kind} answers otherwise {how}: logits move by {moved:.3g}, allowed are {tolerance:.3g}")
+            raise AdapterError(f"{where}: {kind} answers otherwise {how}: logits move by {moved:.3g}, tolerance {tolerance:.3g}")
 
 
 def _check_peft(adapter: Mapping[str, Any], where: Path) -> None:
@@ -187,11 +188,11 @@ def _outline(config: PreTrainedConfig, base: BaseCheckpoint, labels: int) -> Pre
         raise BaseModelError(f"{base.name}: cannot be loaded as a classifier: {first_line(error)}") from None
 
 
-def _count_labels(two: PreTrainedModel, three: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> int | None:
+def _count_labels(two: PreTrainedModel, three: PreTrainedModel, shapes: Shapes) -> int | None:
     """Rows of the saved tensors whose shape depends on the number of labels: the head's, whatever its name. None without any."""
-    shapes = {name: parameter.shape for name, parameter in three.named_parameters()}
-    grown = [PEFT_PREFIX + name for name, parameter in two.named_parameters() if parameter.shape != shapes[name]]
-    return next((len(tensors[name]) for name in grown if name in tensors and tensors[name].ndim), None)
+    more = {name: parameter.shape for name, parameter in three.named_parameters()}
+    grown = [PEFT_PREFIX + name for name, parameter in two.named_parameters() if parameter.shape != more[name]]
+    return next((shapes[name][0] for name in grown if shapes.get(name)), None)
 
 
 def _labels(base: BaseCheckpoint, count: int, origins: Sequence[tuple[Mapping[str, Any], str]]) -> tuple[Base, str]:
@@ -236,7 +237,7 @@ def _encoder(
     encoder = Encoder.of(tokenizer, int(min(limit, 10 * UNLIMITED)), where if saved else base.name, model_pad if known else None)
     if pads[0] != pads[1] and encoder.encode(["a film"])[0][-1] in pads:
         raise AdapterError(
-            f"{where}: texts end with a pad token ({shown(pads[1])} or {shown(pads[0])}): nothing says which token is read"
+            f"{where}: texts end with a pad token ({shown(pads[1])} or {shown(pads[0])}); which token is read is not known"
         )
     return encoder, "the adapter" if saved else f"the base {base.name}"
 
@@ -247,12 +248,12 @@ def _truncation_of(base: BaseCheckpoint) -> int | None:
     return truncation.get("max_length") if isinstance(truncation, dict) else None
 
 
-def _check_vocabulary(model: PreTrainedModel, encoder: Encoder, tensors: Mapping[str, torch.Tensor], where: Path) -> int | None:
+def _check_vocabulary(model: PreTrainedModel, encoder: Encoder, shapes: Shapes, where: Path) -> int | None:
     """Number of embeddings that the adapter brings, None without. Every token but the pad token needs one that was saved."""
     embeddings = model.get_input_embeddings()
     name = next(name for name, module in model.named_modules() if module is embeddings)
-    saved = [tensors[key] for part in ("", ".base_layer") if (key := f"{PEFT_PREFIX}{name}{part}.weight") in tensors]
-    rows = len(saved[0]) if saved and saved[0].ndim else None
+    saved = [shapes[key] for part in ("", ".base_layer") if (key := f"{PEFT_PREFIX}{name}{part}.weight") in shapes]
+    rows = saved[0][0] if saved and saved[0] else None
     held = rows or embeddings.num_embeddings
     added = encoder.tokenizer.convert_ids_to_tokens(list(range(held, len(encoder.tokenizer))))
     if rows is None:

@@ -230,7 +230,7 @@ def _content(path: Path) -> bytes:
 
 def _refuse_pointer(start: bytes, path: Path) -> None:
     if note := pointer(start):
-        message = f"is a pointer of {note.tool} in place of the file: run {note.command} where the base lies"
+        message = f"is a pointer of {note.tool} in place of the file: run {note.command} in the base's directory"
         raise BaseModelError(f"{shown(path)}: {message}")
 
 
@@ -266,8 +266,8 @@ def _hub_path(name: str, revision: str | None) -> Path:
                 return cached
         if not hub.is_offline():
             return Path(snapshot_download(name, **options))
-        reason = "a verdict asks no network; load it once before"
+        reason = "a verdict does not use the network; load the base once before"
     except Exception as error:  # the hub client raises its own, its HTTP library's and the system's errors
         reason = first_line(error)
     at = f" at revision {revision}" if revision else ""
-    raise BaseModelError(f"{name}{at}: no such directory, not in the cache, and not to be had from the hub: {reason}")
+    raise BaseModelError(f"{name}{at}: no such directory, not in the cache, and not available from the hub: {reason}")

@@ -12,14 +12,12 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from safetensors import safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -29,6 +27,7 @@ from lorasent.adapter.architectures import ARCHITECTURES, resolve_targets
 from lorasent.adapter.base import BaseCheckpoint
 from lorasent.adapter.configuration import is_dropout, require_fit
 from lorasent.adapter.encoding import Encoder
+from lorasent.adapter.weights import header
 from lorasent.errors import BaseModelError, RecipeError
 from lorasent.recipe.recipe import Base, Lora
 from lorasent.text import shown
@@ -132,8 +131,9 @@ def require_usable(base: BaseCheckpoint) -> None:
     """Raises BaseModelError unless a base's configuration describes a classifier that fits its checkpoint."""
     try:
         with quiet():
-            require_fit(base.path, _shapes(base.path))
-    except Exception as error:  # noqa: BLE001 - as in load_base
+            files = sorted(base.path.glob("model*.safetensors"))
+            require_fit(base.path, [shape for file in files for shape, _ in header(file).values()])
+    except Exception as error:  # noqa: BLE001 - likewise
         raise _unusable(base, error) from None
 
 
@@ -150,7 +150,7 @@ def positions(config: PreTrainedConfig) -> int | None:
     row = ARCHITECTURES.get(config.model_type)
     if row is not None and row.after_pad_token:
         if not isinstance(config.pad_token_id, int):
-            raise BaseModelError("config.json: pad_token_id is missing, the token behind whose id positions begin")
+            raise BaseModelError("config.json: pad_token_id is missing; positions begin after the pad token's id")
         return limit - config.pad_token_id - 1
     return limit
 
@@ -222,13 +222,6 @@ def _dropouts(base: BaseCheckpoint, probability: float) -> dict[str, float]:
     config: dict[str, Any] = AutoConfig.from_pretrained(base.path, trust_remote_code=False).to_dict()
     names = [key for key, value in config.items() if is_dropout(key) and isinstance(value, float | int)]
     return dict.fromkeys(names, probability)
-
-
-def _shapes(path: Path) -> Iterator[tuple[int, ...]]:
-    """The shapes of a checkpoint's tensors."""
-    for file in sorted(path.glob("model*.safetensors")):
-        with safe_open(file, framework="pt") as opened:
-            yield from (tuple(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118 - no mapping
 
 
 def _grow_embeddings(model: PreTrainedModel, size: int) -> None:

@@ -5,6 +5,7 @@ An adapter is a directory in PEFT's own layout plus `lorasent.json`, its manifes
 
 import re
 import warnings
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def _load(snapshot: Snapshot) -> Adapter:
     if not (drift <= PROBE_TOLERANCE).all():
         raise AdapterError(
             f"{where}: does not answer as it did when it was trained: logits of probe {int(np.argmax(drift))} moved by "
-            f"{drift.max():.3g}, allowed are {PROBE_TOLERANCE:g}"
+            f"{drift.max():.3g}, tolerance {PROBE_TOLERANCE:g}"
         )
     return adapter
 
@@ -116,7 +117,9 @@ def _load(snapshot: Snapshot) -> Adapter:
 def _load_bare(snapshot: Snapshot) -> Adapter:
     """An adapter without a manifest, as `bare` reads it."""
     path = snapshot.path
-    plain = bare.read(snapshot, _read_tensors(snapshot))
+    with _readable_weights(snapshot):
+        shapes = {name: shape for name, (shape, _) in weights.header(snapshot.folder / WEIGHTS).items()}
+    plain = bare.read(snapshot, shapes)
     adapter = _assemble(snapshot, plain.base, plain.settings, plain.encoder, None, plain.rows)
     bare.check(adapter.model, adapter.encoder, PROBES, path)
     warnings.warn(
@@ -170,14 +173,18 @@ def _assemble(
     return Adapter(adapted, encoder, settings.labels, manifest)
 
 
-def _read_tensors(snapshot: Snapshot, base: BaseCheckpoint | None = None) -> dict[str, torch.Tensor]:
-    """The adapter's tensors by name. With a base, their size is held to the base's, and their numbers must be finite."""
-    where = snapshot.path / WEIGHTS
-    with foreign(lambda reason: AdapterError(f"{where}: not a safetensors file that can be read: {reason}")):
-        weights.bounded(snapshot.folder / WEIGHTS, base.path) if base else weights.header(snapshot.folder / WEIGHTS)
+def _readable_weights(snapshot: Snapshot) -> AbstractContextManager[None]:
+    return foreign(lambda reason: AdapterError(f"{snapshot.path / WEIGHTS}: not a safetensors file that can be read: {reason}"))
+
+
+def _read_tensors(snapshot: Snapshot, base: BaseCheckpoint) -> dict[str, torch.Tensor]:
+    """The adapter's tensors by name. Raises AdapterError if they are much larger than the base's, or not finite."""
+    with _readable_weights(snapshot):
+        weights.bounded(snapshot.folder / WEIGHTS, base.path)
         tensors: dict[str, torch.Tensor] = load_file(snapshot.folder / WEIGHTS)
-    if base and (odd := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]):
-        raise AdapterError(f"{where}: {some(odd)}: holds numbers that are not finite; train again, the run diverged")
+    if odd := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        message = f"{some(odd)}: holds numbers that are not finite; train again, the run diverged"
+        raise AdapterError(f"{snapshot.path / WEIGHTS}: {message}")
     return tensors
 
 
@@ -196,4 +203,4 @@ def _require_bounded(config: Any, model: PreTrainedModel, where: Path) -> None:
     patterns = [names for names in modules if isinstance(names, str)]
     for pattern in (*patterns, *(config.rank_pattern or {}), *(config.alpha_pattern or {})):
         if len(REPETITION.findall(pattern)) > MOST_REPETITIONS or ENDLESS.search(pattern):
-            raise AdapterError(f"{where}: the pattern {shown(pattern)} may be searched for ages; name modules instead")
+            raise AdapterError(f"{where}: the pattern {shown(pattern)} may take exponential time; name modules instead")

@@ -112,7 +112,7 @@ class Snapshot:
             if MANIFEST in names:
                 reason = f"no {MANIFEST}: lorasent did not train this adapter, or its manifest was left behind"
             if inside := [shown(self.path / folder, 200) for folder in self._adapters_inside()]:
-                reason = f"no adapter, but there is one in {', '.join(inside)}: give that"
+                reason = f"holds no adapter; name one of the folders in it that do: {', '.join(inside)}"
             raise AdapterError(f"{self.path}: {reason}", "manifest-missing" if MANIFEST in names else "file-missing")
 
     def _adapters_inside(self) -> list[str]:
@@ -133,9 +133,9 @@ class Snapshot:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise OSError(None, "its name is no UTF-8") from None
+            raise OSError(None, "its name is not UTF-8") from None
         if path.is_dir() and not path.is_symlink():
-            raise OSError(None, "is a folder, an adapter has none")
+            raise OSError(None, "is a folder; an adapter has none")
         if not name.endswith(DATA_FILES):
             raise OSError(None, f"is no data file of an adapter; allowed are {', '.join(DATA_FILES)}")
         if count >= MOST_FILES:

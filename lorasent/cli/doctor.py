@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable
 
 from lorasent.cli import ending
+from lorasent.errors import first_line
 from lorasent.text import shown
 
 LIBRARIES = ("lorasent", "torch", "transformers", "peft", "datasets")
@@ -32,7 +33,7 @@ def doctor() -> None:
         try:
             answer = describe()
         except Exception as error:  # doctor reports faults and goes on
-            answer = f"no: {(str(error).splitlines() or [''])[0] or type(error).__name__}"
+            answer = f"no: {first_line(error)}"
         ending.write([f"{name:<14}{shown(answer, 200)}\n"])
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lorasent.adapter.manifest import read_json
-from lorasent.errors import SweepError
+from lorasent.errors import SweepError, first_line
 
 DATABASE = "study.db"
 """The default database, in the search's folder."""
@@ -45,7 +45,7 @@ class Search:
         try:
             study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)
         except (ImportError, ValueError, LookupError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise SweepError(f"--storage {without_password(self.storage)}: no study can be kept there: {reason}") from None
         # Each worker, and each later run, needs a seed of its own: with the same seed they would propose the same recipes.
         seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)

@@ -198,7 +198,7 @@ def end_with_padding(base, path):
         (link_out, r"tokenizer.json: is a link out of the directory"),
         (write_a_length_in_words, r"tokenizer_config.json: model_max_length must be a number of tokens, found long"),
         (add_a_token, r"neither adapter nor base holds an embedding of the token \[NEW\]"),
-        (end_with_padding, r"texts end with a pad token \(3 or 0\): nothing says which token is read"),
+        (end_with_padding, r"texts end with a pad token \(3 or 0\); which token is read is not known"),
     ],
 )
 def test_without_a_manifest_a_tokenizer_that_leaves_it_open_is_refused(bare, fault, message):

@@ -68,13 +68,13 @@ def test_a_base_that_is_nowhere_says_where_was_looked(tmp_path, monkeypatch):
         find(str(tmp_path / "missing"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
-        BaseModelError, match=r"no-one/nothing: no such directory, not in the cache, and not to be had from the hub"
+        BaseModelError, match=r"no-one/nothing: no such directory, not in the cache, and not available from the hub"
     ):
         find("no-one/nothing")
 
 
 def test_offline_the_hub_is_not_asked(monkeypatch, tmp_path):
-    """A base that is not in the cache is not to be had while a verdict is made; afterwards the hub may be asked again."""
+    """A base that is not in the cache cannot be found while a verdict is made; afterwards the hub is asked again."""
     asked = []
 
     def download(name, local_files_only=False, **_):
@@ -82,7 +82,10 @@ def test_offline_the_hub_is_not_asked(monkeypatch, tmp_path):
         raise FileNotFoundError("not here")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    with offline(), pytest.raises(BaseModelError, match=r"not to be had from the hub: a verdict asks no network; load it once"):
+    with (
+        offline(),
+        pytest.raises(BaseModelError, match=r"not available from the hub: a verdict does not use the network; load the base once"),
+    ):
         find("some/base")
     assert asked == [True]
     with pytest.raises(BaseModelError, match=r"not here"):

@@ -35,7 +35,7 @@ HOSTILE = {
     "labels": ("bert", {"num_labels": BILLION}, "num_labels is 1000000000, expected 4,096 at most"),
     "names": ("bert", {"id2label": [1]}, "cannot be loaded as a classifier"),
     "pad": ("bert", {"pad_token_id": 10**6}, "Padding_idx must be within num_embeddings"),
-    "no-pad": ("roberta", {"pad_token_id": None}, "pad_token_id is missing, the token behind whose id"),
+    "no-pad": ("roberta", {"pad_token_id": None}, "pad_token_id is missing; positions begin after"),
     "activation": ("bert", {"hidden_act": "nope"}, "cannot be loaded as a classifier"),
     "dropout": ("bert", {"hidden_dropout_prob": 7}, "dropout probability has to be between 0 and 1"),
     "not-json": ("bert", {"layer_norm_eps": float("inf")}, "not JSON that can be read"),

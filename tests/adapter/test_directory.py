@@ -171,7 +171,7 @@ def test_the_probe_that_moved_most_is_named(copied, moved):
     load(copied)
     logits[2][1] += moved
     edit_json(copied / "lorasent.json", probes=manifest["probes"])
-    message = f"{copied}: does not answer as it did when it was trained: logits of probe 2 moved by 0.5, allowed are 0.0001"
+    message = f"{copied}: does not answer as it did when it was trained: logits of probe 2 moved by 0.5, tolerance 0.0001"
     with pytest.raises(AdapterError, match=exactly(message)):
         load(copied)
 
@@ -319,10 +319,10 @@ HOSTILE = {
     "layers repeated": ({"layer_replication": [[0, 2], [0, 2]]}, r"layer_replication asks for another base"),
     "a pattern of a repeated group": (
         {"target_modules": "(query|key)*"},
-        r"the pattern \(query\|key\)\* may be searched",
+        r"the pattern \(query\|key\)\* may take exponential time; name modules",
     ),
-    "a pattern of six repetitions": ({"target_modules": ".*.*.*.*.*.*x"}, r"the pattern \.\*.*x may be searched for ages"),
-    "an alpha by such a pattern": ({"alpha_pattern": {"(a+)+": 4}}, r"the pattern \(a\+\)\+ may be searched"),
+    "a pattern of six repetitions": ({"target_modules": ".*.*.*.*.*.*x"}, r"the pattern \.\*.*x may take exponential time"),
+    "an alpha by such a pattern": ({"alpha_pattern": {"(a+)+": 4}}, r"the pattern \(a\+\)\+ may take exponential time"),
     "modules to save a number": ({"modules_to_save": 5}, r"cannot be loaded onto .*: 'int' object"),
     "a rank that is a text": ({"r": "2"}, r"cannot be loaded onto .*: '>' not supported"),
     "an alpha of 400 digits": ({"lora_alpha": 10**400}, r"cannot be loaded onto .*: integer division result too large"),

@@ -48,7 +48,7 @@ REFUSED = {
     "a dangling link": (lambda path: path.symlink_to("nothing"), "No such file or directory"),
     "a circle of links": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
     "a FIFO": (os.mkfifo, "is a FIFO, expected a regular file"),
-    "a folder": (lambda path: path.mkdir(), "is a folder, an adapter has none"),
+    "a folder": (lambda path: path.mkdir(), "is a folder; an adapter has none"),
     "a large file": (
         lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 2**33),
         r"is larger \(8,589,934,592 bytes\)",

@@ -104,7 +104,7 @@ BAD_TRAINING = {
     "one class": (["--train", "one.csv"], "one.csv: training needs reviews of every label, found none labelled Negative"),
     "not UTF-8": (["--train", "latin.csv"], "latin.csv: expected UTF-8, found byte 0xe9"),
     "NaN text": (["--train", "nan.jsonl"], "nan.jsonl: column text, row 1: expected a text, found nothing"),
-    "unreachable hub": (["--base", "no-one/nothing"], "no-one/nothing: no such directory, not in the cache, and not to be had"),
+    "unreachable hub": (["--base", "no-one/nothing"], "no-one/nothing: no such directory, not in the cache, and not available"),
     "unreachable data": (["--train", "no-one/nothing:train"], "no-one/nothing: no such file, and it cannot be loaded"),
     "output exists": (["--out", "there"], "there: exists already; choose another --out or remove it"),
     "output is here": (["--out", "."], ".: exists already; choose another --out or remove it"),

@@ -188,7 +188,7 @@ def test_an_adapter_inside_what_was_given_is_named(small_adapter, tmp_path, poli
     out, (folders, named) = tmp_path / "out", NESTED[kind]
     for folder in folders:
         shutil.copytree(small_adapter, out / folder)
-    message = f"{out}: no adapter, but there is one in {out}/{named.format(out=out)}: give that"
+    message = f"{out}: holds no adapter; name one of the folders in it that do: {out}/{named.format(out=out)}"
     with pytest.raises(AdapterError, match=rf"^{message}$"):
         load(out)
     (found,) = judge(out, [small_adapter], policy).findings
