@@ -1,7 +1,7 @@
-"""Behaviour: cases in the CheckList sense (Ribeiro et al. 2020), judged by what newly fails against the baseline, paired.
+"""Behaviour: test cases in the sense of CheckList (Ribeiro et al. 2020). What newly fails, against the baseline, counts.
 
-A case is a line of JSON: `kind` is minimum (one text, its label is `expect`), invariance (texts whose label is the same), or
-directional (the probability of `expect` does not fall from the first text to the last); `capability` is what it tests.
+A case is a line of JSON. Its `kind` is minimum (one text, whose label is `expect`), invariance (texts that have the same label) or
+directional (the probability of `expect` does not fall from the first text to the last); its `capability` is what it tests.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,17 +17,30 @@ from lorasent import files, metrics
 from lorasent.data.formats import parse_json
 from lorasent.data.labels import label_id
 from lorasent.errors import DataError
-from lorasent.gate.finding import Claim, paired
-from lorasent.gate.policy import Behaviour
+from lorasent.gate.context import Context
+from lorasent.gate.finding import Claim, Finding, worst_case
+from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics.estimates import PairedAccuracy
 from lorasent.text import decode, lines, shown
 
-LARGEST = 2**28
-"""Bytes of a file of cases."""
+LARGEST_FILE = 2**28
+"""Largest size of a file of cases, in bytes."""
 
-NAMED = 5
-"""How many newly failing cases a message names."""
+MOST_NAMED = 5
+"""Largest number of newly failing cases that a message names."""
+
+
+class Behaviour(Section):
+    """Cases: `embedded`, or a file or folder of JSONL."""
+
+    cases: str = "embedded"
+    margin: Share = 0.10
+    """The share of a capability's cases, net, that may newly fail."""
+    tolerance: Share = 0.10
+    """How far the probability of an invariance or directional case may move without failing it."""
+    triggers: bool = True
+    """Whether every word of the tokenizer's vocabulary is tried: a word that newly changes the label of clear reviews blocks."""
 
 
 class Case(BaseModel):
@@ -43,13 +56,13 @@ class Case(BaseModel):
 
     @field_validator("capability")
     @classmethod
-    def _free(cls, capability: str) -> str:
+    def _is_no_other_check(cls, capability: str) -> str:
         if capability in ("all", "triggers"):
-            raise ValueError(f"{capability!r} is the name of another check; call it otherwise")
+            raise ValueError(f"{capability!r} is the name of another check; choose another name")
         return capability
 
     @model_validator(mode="after")
-    def _whole(self) -> "Case":
+    def _fits_kind(self) -> "Case":
         fewest = {"minimum": 1, "invariance": 2, "directional": 2}[self.kind]
         if len(self.texts) < fewest or (self.kind == "minimum" and len(self.texts) > 1):
             raise ValueError(f"texts: {self.kind} needs {'exactly' if self.kind == 'minimum' else 'at least'} {fewest}")
@@ -58,44 +71,66 @@ class Case(BaseModel):
         return self
 
 
-def read(source: str, labels: Sequence[str]) -> list[Case]:
-    """The cases of `embedded`, a JSONL file, or a folder of them; what they expect is one of `labels`, see `label_id`.
+def checks(_: Behaviour) -> list[str]:
+    """Returns the name of the check, of which each capability is a part."""
+    return ["behaviour"]
 
-    An id names one case, a case stands in a capability once, and no two cases expect of the same texts what cannot both be:
-    where one of them newly fails the other newly holds, and nobody would be told. Raises DataError with the file and line.
+
+def texts(table: Behaviour, labels: Sequence[str]) -> list[str]:
+    """Returns all texts of the policy's cases, in order. Raises DataError."""
+    return _texts(read(table.cases, labels))
+
+
+def ask(table: Behaviour, context: Context) -> list[Claim]:
+    """Returns the claims. Raises DataError, and what the subjects' answers raise."""
+    cases = read(table.cases, context.labels)
+    candidate, incumbent = (subject.answer(_texts(cases)) for subject in (context.candidate, context.incumbent))
+    return check(table, cases, context.labels, candidate, incumbent)
+
+
+def is_headline(finding: Finding) -> bool:
+    """Returns whether a terminal shows a passing finding by name: that of all cases."""
+    return finding.check == "behaviour::all"
+
+
+def _texts(cases: Sequence[Case]) -> list[str]:
+    return [text for case in cases for text in case.texts]
+
+
+def read(source: str, labels: Sequence[str]) -> list[Case]:
+    """Returns the cases of `embedded`, of a JSONL file, or of a folder of such files.
+
+    What a case expects is one of `labels`, see `label_id`. Raises DataError, with the file and line, if two cases
+    have one id, if a case stands in a capability twice, or if two cases expect opposites of the same texts: where one of them newly
+    fails, the other newly holds, and the net is 0.
     """
     if source == "embedded":
         paths: list[Any] = list((resources.files("lorasent") / "behaviours").iterdir())
     elif not Path(source).exists():
-        raise DataError(f"{source}: no behavioural cases that can be read: no such file or folder")
+        raise DataError(f"{source}: behavioural cases cannot be read: no such file or folder")
     else:
         paths = list(Path(source).iterdir()) if Path(source).is_dir() else [Path(source)]
-    found: list[tuple[str, Case]] = []
+    placed: list[tuple[str, Case]] = []
     for path in sorted((path for path in paths if path.name.lower().endswith(".jsonl")), key=lambda path: str(path.name)):
-        found += _lines(path, labels)
-    if not found:
+        placed += _lines(path, labels)
+    if not placed:
         raise DataError(f"{source}: holds no behavioural cases; expected JSONL, one case a line")
-    held: dict[Any, tuple[Any, str]] = {}
-    for place, case in found:
-        texts, again = (case.kind, case.texts), "the same case again: each counts once"
-        for mark, value, problem in (
-            (("id", case.id), place, f"id: {shown(case.id)} is another case's"),
-            (texts, case.expect, "expect: another case of the same texts denies it"),
-            ((case.capability, texts), place, again),
+    first_of: dict[Any, tuple[Any, str]] = {}
+    for place, case in placed:
+        texts = (case.kind, case.texts)
+        for key, value, problem in (
+            (("id", case.id), place, f"id: another case is called {shown(case.id)}"),
+            (texts, case.expect, "expect: another case expects the opposite of the same texts"),
+            ((case.capability, texts), place, "this case is there already"),
         ):
-            first, other = held.setdefault(mark, (value, place))
+            first, first_place = first_of.setdefault(key, (value, place))
             if first != value:
-                raise DataError(f"{place}: {problem} ({other})")
-    return [case for _, case in found]
-
-
-def texts(cases: Sequence[Case]) -> list[str]:
-    """All texts of the cases, in order: what a subject is asked."""
-    return [text for case in cases for text in case.texts]
+                raise DataError(f"{place}: {problem} ({first_place})")
+    return [case for _, case in placed]
 
 
 def check(policy: Behaviour, cases: Sequence[Case], labels: Sequence[str], candidate: Answers, incumbent: Answers) -> list[Claim]:
-    """A claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin."""
+    """Returns a claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin."""
     failed = [failures(cases, labels, answers, policy.tolerance) for answers in (incumbent, candidate)]
     groups: dict[str, list[int]] = {}
     for row, case in enumerate(cases):
@@ -104,29 +139,32 @@ def check(policy: Behaviour, cases: Sequence[Case], labels: Sequence[str], candi
 
 
 def failures(cases: Sequence[Case], labels: Sequence[str], answers: Answers, tolerance: float) -> NDArray[np.bool_]:
-    """Which cases fail, (cases,): a wrong label; a label that changes, or a probability that falls, by more than the tolerance."""
+    """Returns which cases fail, (cases,).
+
+    A minimum case fails by a wrong label, an invariance or directional one by a change of more than the tolerance.
+    """
     probability, failed, start = metrics.probabilities(answers.logits), np.zeros(len(cases), dtype=bool), 0
     for row, case in enumerate(cases):
-        own = probability[start : start + len(case.texts)]
+        each = probability[start : start + len(case.texts)]
         start += len(case.texts)
         if case.kind == "minimum":
-            failed[row] = own[0].argmax() != labels.index(str(case.expect))
+            failed[row] = each[0].argmax() != labels.index(str(case.expect))
         elif case.kind == "invariance":
-            label = own[0].argmax()
-            failed[row] = bool(((own.argmax(axis=1) != label) & (own[0, label] - own[:, label] > tolerance)).any())
+            label = each[0].argmax()
+            failed[row] = bool(((each.argmax(axis=1) != label) & (each[0, label] - each[:, label] > tolerance)).any())
         else:
-            column = own[:, labels.index(str(case.expect))]
+            column = each[:, labels.index(str(case.expect))]
             failed[row] = column[0] - column[-1] > tolerance
     return failed
 
 
 def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArray[np.bool_]], margin: float) -> Claim:
-    was, now = (one[rows] for one in failed)
+    was, now = (fails[rows] for fails in failed)
     newly = [cases[row] for row, new in zip(rows, now & ~was, strict=True) if new]
     damage = PairedAccuracy(len(newly), int((was & ~now).sum()), len(rows))
-    message = f"{int(was.sum())} -> {int(now.sum())} of {len(rows)} cases fail, {len(newly)} newly; net, {100 * margin:g} % may"
+    message = f"{int(was.sum())} -> {int(now.sum())} of {len(rows)} cases fail, {len(newly)} newly (margin: {100 * margin:g} % net)"
     if newly:
-        message += f": {', '.join(case.id for case in newly[:NAMED])}{', ...' if len(newly) > NAMED else ''}"
+        message += f": {', '.join(case.id for case in newly[:MOST_NAMED])}{', ...' if len(newly) > MOST_NAMED else ''}"
     figures = {
         "cases": len(rows),
         "failed_before": int(was.sum()),
@@ -135,28 +173,28 @@ def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArr
     }
     return Claim(
         f"behaviour::{name}",
-        damage.p_above(margin),
+        p=damage.p_above(margin),
         passes=True,
         cause="behaviour",
         message=message,
         figures=figures,
-        stakes=paired(damage, int((~was).sum()), margin),
+        worst=worst_case(damage, int((~was).sum()), margin),
     )
 
 
 def _lines(path: Any, labels: Sequence[str]) -> Iterator[tuple[str, Case]]:
-    """Each case, with the file and line where it stands."""
+    """Yields the file and line of each case, and the case."""
     try:
-        text = decode(files.read_bounded(path, LARGEST))
+        text = decode(files.read_bounded(path, LARGEST_FILE))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"expected UTF-8, found byte {error.object[error.start]:#04x}"
-        raise DataError(f"{path}: no behavioural cases that can be read: {reason}") from None
+        raise DataError(f"{path}: behavioural cases cannot be read: {reason}") from None
     for number, line in enumerate(lines(text), 1):
         if not line.strip():
             continue
         try:
             case = Case.model_validate_json(line)
-            parse_json(line, f"{path.name}, line {number}")  # refuses a key that stands there twice
+            parse_json(line, f"{path.name}, line {number}")  # raises for a key that occurs twice
         except ValidationError as error:
             problem = error.errors()[0]
             key = ".".join(map(str, problem["loc"]))
@@ -164,8 +202,8 @@ def _lines(path: Any, labels: Sequence[str]) -> Iterator[tuple[str, Case]]:
                 f"{path.name}, line {number}: {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}"
             ) from None
         if case.expect is not None:
-            if (meant := label_id(case.expect, labels)) is None:
-                told = ", ".join(map(shown, labels))
-                raise DataError(f"{path.name}, line {number}: expect: {shown(case.expect)} is no label; labels are {told}")
-            case = case.model_copy(update={"expect": labels[meant]})
+            if (label := label_id(case.expect, labels)) is None:
+                names = ", ".join(map(shown, labels))
+                raise DataError(f"{path.name}, line {number}: expect: {shown(case.expect)} is not a label; the labels are {names}")
+            case = case.model_copy(update={"expect": labels[label]})
         yield f"{path.name}, line {number}", case

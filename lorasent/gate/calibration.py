@@ -1,48 +1,75 @@
-"""Calibration: are the candidate's probabilities worse? Paired changes of the proper scores; ECE is told, and decides nothing."""
+"""Calibration: whether the candidate's probabilities are worse, by paired changes of proper scores. ECE is shown only."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
 
 from lorasent import metrics
 from lorasent.data.reviews import Reviews
 from lorasent.errors import DataError, PolicyError
+from lorasent.gate.context import Context
 from lorasent.gate.finding import Claim
-from lorasent.gate.policy import Calibration
+from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics import estimates
 
+SCORES = {"brier": "Brier score", "log_loss": "log loss"}
+"""Names of the proper scores in messages."""
+
+
+class Calibration(Section):
+    """How much a proper score may rise: the mean paired change of the Brier score, and of the log loss in nats."""
+
+    max_brier_increase: Share = 0.01
+    max_log_loss_increase: Annotated[float, Field(ge=0, lt=100)] | None = None
+
+
+def checks(table: Calibration) -> list[str]:
+    """Returns the names of the checks."""
+    return ["calibration::brier"] + (["calibration::log_loss"] if table.max_log_loss_increase is not None else [])
+
+
+def ask(table: Calibration, context: Context) -> Iterable[Claim]:
+    """Returns the claims. Raises SharedError without answers to reviews of every label, and what `check` raises."""
+    return check(table, context.labelled_reviews, context.answers[0], context.answers[1], context.alpha)
+
 
 def check(policy: Calibration, reviews: Reviews, candidate: Answers, incumbent: Answers, alpha: float) -> list[Claim]:
-    """A claim for each proper score that the policy limits. Raises DataError for a single review, which has no spread.
+    """Returns a claim for each proper score that the policy limits.
 
-    Raises PolicyError for a limit of the Brier score that no answers could exceed.
+    Raises DataError for a single review, which has no spread, and PolicyError for a limit that no Brier score could exceed.
     """
     if len(reviews) < 2:
-        raise DataError(f"{reviews.source}: [calibration] needs two reviews at least, found {len(reviews)}")
-    probability = {name: metrics.probabilities(one.logits) for name, one in (("candidate", candidate), ("incumbent", incumbent))}
-    scores = {"brier": (policy.max_brier_increase, {name: metrics.brier(one, reviews.labels) for name, one in probability.items()})}
+        raise DataError(f"{reviews.source}: [calibration] needs at least two reviews, found {len(reviews)}")
+    probabilities = [metrics.probabilities(answers.logits) for answers in (incumbent, candidate)]
+    scores = {"brier": (policy.max_brier_increase, [metrics.brier(each, reviews.labels) for each in probabilities])}
     if policy.max_log_loss_increase is not None:
-        losses = {
-            "candidate": -metrics.log_likelihoods(candidate.logits, reviews.labels),
-            "incumbent": -metrics.log_likelihoods(incumbent.logits, reviews.labels),
-        }
+        losses = [-metrics.log_likelihoods(answers.logits, reviews.labels) for answers in (incumbent, candidate)]
         scores["log_loss"] = (policy.max_log_loss_increase, losses)
-    worst = 1.0 if candidate.logits.shape[1] == 2 else 2.0
-    if policy.max_brier_increase >= (most := worst - float(scores["brier"][1]["incumbent"].mean())):
-        raise PolicyError(f"calibration.max_brier_increase = {policy.max_brier_increase:g}: it can rise by {most:.4f} at most")
-    ece = {name: metrics.calibration_error(one, reviews.labels) for name, one in probability.items()}
+    largest = (1.0 if candidate.logits.shape[1] == 2 else 2.0) - float(scores["brier"][1][0].mean())
+    if policy.max_brier_increase >= largest:
+        raise PolicyError(
+            f"calibration.max_brier_increase = {policy.max_brier_increase:g}: the score can rise by {largest:.4f} at most; "
+            "choose a smaller limit"
+        )
+    ece_was, ece_now = (metrics.calibration_error(each, reviews.labels) for each in probabilities)
     claims = []
-    for name, (limit, each) in scores.items():
-        change = estimates.mean_change(each["candidate"] - each["incumbent"])
+    for name, (limit, (before, after)) in scores.items():
+        change = estimates.mean_change(after - before)
         low, high = change.interval(1 - 2 * alpha)
-        was, now = float(each["incumbent"].mean()), float(each["candidate"].mean())
+        was, now = float(before.mean()), float(after.mean())
+        figures = {"incumbent": was, "candidate": now, "change": change.value, "low": low, "high": high, "limit": limit}
         claims.append(
             Claim(
                 f"calibration::{name}",
-                change.p_above(limit),
-                change.p_below(limit) <= alpha,
-                "calibration",
-                f"{name} {was:.4f} -> {now:.4f}: up by {change.value:.4f} ({low:.4f} to {high:.4f}), allowed: less than {limit:g}; "
-                f"ECE {ece['incumbent']:.4f} -> {ece['candidate']:.4f}",
-                "more reviews would decide",
-                {"incumbent": was, "candidate": now, "change": change.value, "low": low, "high": high, "limit": limit, "ece": ece},
+                p=change.p_above(limit),
+                passes=change.p_below(limit) <= alpha,
+                cause="calibration",
+                message=f"{SCORES[name]} {was:.4f} -> {now:.4f}: change {change.value:+.4f} ({100 * (1 - 2 * alpha):g} % interval "
+                f"{low:+.4f} to {high:+.4f}; limit {limit:+g}); expected calibration error {ece_was:.4f} -> {ece_now:.4f}",
+                advice="more reviews would decide",
+                figures={**figures, "ece": {"candidate": ece_now, "incumbent": ece_was}},
             )
         )
     return claims

@@ -1,4 +1,4 @@
-"""Cost: exact counts that cannot flake, and a latency ratio measured interleaved in one process.
+"""Cost: exact counts, which are the same in every run, and a latency ratio measured interleaved in one process.
 
 Floating-point operations are counted by torch on the model itself, attention included, at three lengths: an encoder's count
 is a polynomial of second degree in the length, which three points give exactly.
@@ -7,30 +7,67 @@ is a polynomial of second degree in the length, which three points give exactly.
 import functools
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
 
 from lorasent.adapter.manifest import WEIGHTS
+from lorasent.errors import PolicyError
+from lorasent.gate.context import Context
 from lorasent.gate.finding import Finding, Outcome
-from lorasent.gate.policy import Cost
-from lorasent.scoring.evidence import LiveSubject
+from lorasent.gate.sections import Section
+from lorasent.scoring.evidence import LiveSubject, RecordedSubject
 from lorasent.statistics.latency import Clock, confirmed, ratio, timed
 
 LENGTHS = (8, 16, 32)
-"""Tokens at which operations are counted."""
+"""Lengths at which operations are counted, in tokens."""
 
 LATENCY_REVIEWS = 4
-"""How many reviews are answered when time is taken."""
+"""Number of reviews that are answered when latency is measured."""
+
+LARGEST_RATIO = 1000
+"""Largest ratio of costs that a policy may allow. Larger ones would limit nothing."""
+
+
+class Cost(Section):
+    """How much more the candidate may cost: ratios of candidate to baseline."""
+
+    max_latency_ratio: Annotated[float, Field(gt=1, le=LARGEST_RATIO)] | None = None
+    """Above 1: no clock shows that two times are equal. Absent: not measured."""
+    max_flops_ratio: Annotated[float, Field(ge=1, le=LARGEST_RATIO)] = 1.0
+    max_bytes_ratio: Annotated[float, Field(ge=1, le=LARGEST_RATIO)] = 1.05
+
+
+def checks(table: Cost) -> list[str]:
+    """Returns the names of the checks."""
+    return ["cost::flops", "cost::bytes"] + (["cost::latency"] if table.max_latency_ratio is not None else [])
+
+
+def ask(table: Cost, context: Context) -> list[Finding]:
+    """Returns the findings. Raises SharedError without answers to the reviews, and PolicyError for recorded evidence."""
+    if isinstance(context.incumbent, RecordedSubject):
+        raise PolicyError("cost: recorded evidence has no model to measure; give an adapter as baseline, or remove [cost]")
+    lengths = [answers.lengths for answers in context.answers[:2]]
+    return check(table, context.candidate, context.incumbent, context.reviews.texts, lengths)
 
 
 def check(
-    policy: Cost, candidate: LiveSubject, baseline: LiveSubject, texts: Sequence[str], clock: Clock = time.perf_counter
+    policy: Cost,
+    candidate: LiveSubject,
+    baseline: LiveSubject,
+    texts: Sequence[str],
+    lengths: Sequence[NDArray[np.int64]],
+    clock: Clock = time.perf_counter,
 ) -> list[Finding]:
-    """A finding for each count, and for the latency where the policy limits it."""
-    now, was = (_counts(subject, texts) for subject in (candidate, baseline))
+    """Returns a finding for each count, and one for the latency if the policy limits it.
+
+    `lengths` are those of the texts, (N,), in the candidate's and in the baseline's tokens.
+    """
+    now, was = (_counts(subject, tokens) for subject, tokens in zip((candidate, baseline), lengths, strict=True))
     findings = [
-        _ratio("flops", "operations", was["flops"], now["flops"], policy.max_flops_ratio),
+        _ratio("flops", f"operations for {len(texts)} reviews", was["flops"], now["flops"], policy.max_flops_ratio),
         _ratio("bytes", "bytes of weights", was["bytes"], now["bytes"], policy.max_bytes_ratio),
     ]
     if policy.max_latency_ratio is not None:
@@ -38,16 +75,16 @@ def check(
     return findings
 
 
-def _counts(subject: LiveSubject, texts: Sequence[str]) -> dict[str, int]:
+def _counts(subject: LiveSubject, lengths: NDArray[np.int64]) -> dict[str, int]:
     coefficients = subject.remember("operations", lambda: operations(subject))
     limit = subject.manifest.recipe.encoding.max_length
-    lengths = np.minimum(subject.answer(texts).lengths, limit).astype(np.float64)
-    flops = sum(coefficient * float((lengths**power).sum()) for power, coefficient in enumerate(coefficients))
+    tokens = np.minimum(lengths, limit).astype(np.float64)
+    flops = sum(coefficient * float((tokens**power).sum()) for power, coefficient in enumerate(coefficients))
     return {"flops": round(flops), "bytes": (subject.snapshot.folder / WEIGHTS).stat().st_size}
 
 
 def operations(subject: LiveSubject) -> list[float]:
-    """Floating-point operations of one review of n tokens as the coefficients of 1, n and n²."""
+    """Returns the floating-point operations of one review of n tokens, as the coefficients of 1, n and n²."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -56,7 +93,7 @@ def operations(subject: LiveSubject) -> list[float]:
     (*_, last), *_ = encoder.encode(["a"])  # BART and T5 answer at the token that ends a text
     counts = []
     implementation = model.config._attn_implementation  # noqa: SLF001 - there is no public way to read it
-    model.set_attn_implementation("eager")  # whose every product the counter sees
+    model.set_attn_implementation("eager")  # the counter sees each of its products
     try:
         for length in LENGTHS:
             ids = torch.full((1, length), encoder.pad_id)
@@ -72,28 +109,25 @@ def operations(subject: LiveSubject) -> list[float]:
 def _ratio(name: str, unit: str, was: int, now: int, limit: float) -> Finding:
     ratio = now / was
     figures = {"baseline": was, "candidate": now, "ratio": ratio, "limit": limit}
-    message = f"{was:,} -> {now:,} {unit}: {ratio:.4f} times, allowed are {limit:g}"
+    compared = "as the baseline" if now == was else f"{ratio:.4f} times the baseline's {was:,}"
+    message = f"{now:,} {unit}, {compared} (limit: {limit:.2f} times)"
     if ratio <= limit * (1 + 1e-9):
         return Finding(f"cost::{name}", Outcome.PASS, "", message, figures=figures)
-    return Finding(
-        f"cost::{name}",
-        Outcome.BLOCK,
-        "slower" if name == "flops" else "larger",
-        message,
-        "a smaller rank or length costs less",
-        figures,
-    )
+    cause = "slower" if name == "flops" else "larger"
+    return Finding(f"cost::{name}", Outcome.BLOCK, cause, message, "a smaller rank or length costs less", figures)
 
 
 def _latency(candidate: LiveSubject, baseline: LiveSubject, texts: Sequence[str], limit: float, clock: Clock) -> Finding:
-    """Blocks only where two measurements after each other both lie above the limit, whole interval and all."""
-    first, second = (timed(functools.partial(one.quick.logits, texts), clock) for one in (candidate, baseline))
-    found = confirmed(lambda: ratio(first, second, limit), limit)
-    figures = {"ratio": found.value, "low": found.low, "high": found.high, "limit": limit}
-    message = f"{found.value:.3f} times the baseline's time ({found.low:.3f} to {found.high:.3f}), allowed are {limit:g}"
-    if found.low > limit:
-        return Finding("cost::latency", Outcome.BLOCK, "slower", message, "see cost::flops for where the time goes", figures)
-    if found.high > limit:
+    """Returns BLOCK only if the intervals of two successive measurements both lie above the limit."""
+    first, second = (timed(functools.partial(subject.quick.logits, texts), clock) for subject in (candidate, baseline))
+    measured = confirmed(lambda: ratio(first, second, limit), limit)
+    figures = {"ratio": measured.value, "low": measured.low, "high": measured.high, "limit": limit}
+    interval = f"interval {measured.low:.3f} to {measured.high:.3f}"
+    message = f"{measured.value:.3f} times the baseline's time ({interval}; limit: {limit:.2f} times)"
+    if measured.low > limit:
+        advice = "see cost::flops: more operations take more time"
+        return Finding("cost::latency", Outcome.BLOCK, "slower", message, advice, figures)
+    if measured.high > limit:
         advice = "ask again on a machine that does nothing else"
         return Finding("cost::latency", Outcome.INCONCLUSIVE, "undecided", message, advice, figures)
     return Finding("cost::latency", Outcome.PASS, "", message, figures=figures)

@@ -1,4 +1,4 @@
-"""What a check found: an outcome with its cause, its figures and what to do; and claims, whose outcome chance has a part in."""
+"""What a check found: an outcome with cause, figures and advice; and claims, whose outcome depends on all claims of a policy."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from typing import Any, Literal
 from lorasent.statistics.estimates import PairedAccuracy, holm
 from lorasent.text import MESSAGE, shown
 
-TEXT = 500
-"""Characters of a text among the figures."""
+LONGEST_FIGURE = 500
+"""Longest text among the figures, in characters."""
 
-UNASKED = "not-asked"
-"""Cause of a finding that passes since nothing, or nothing that could block, was asked. Reports name each, pytest skips it."""
+NOT_ASKED = "not-asked"
+"""Cause of a passing finding about a check that was not asked, or could not have blocked. Reports list these; pytest skips them."""
 
 
 class Outcome(StrEnum):
@@ -26,10 +26,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One check's answer. `cause` is a stable word for machines ("head-missing"), `message` a sentence for people."""
+    """The result of one check. `cause` is a stable word for programs ("head-missing"), `message` a sentence for people."""
 
     check: str
-    """Family and name, as in "integrity::weights"."""
+    """Family and name, such as "integrity::weights"."""
     outcome: Outcome
     cause: str
     message: str
@@ -38,54 +38,54 @@ class Finding:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Names, values and paths in it may be a stranger's."""
+        """Escapes all texts: names, values and paths in them may be a stranger's."""
         for name in ("check", "cause", "message", "advice"):
             object.__setattr__(self, name, shown(getattr(self, name), MESSAGE))
-        object.__setattr__(self, "figures", _shown(self.figures))
+        object.__setattr__(self, "figures", _escaped(self.figures))
 
 
-def _shown(figures: Any) -> Any:
-    """Figures with every text in them shortened and escaped."""
+def _escaped(figures: Any) -> Any:
     if isinstance(figures, Mapping):
-        return {shown(str(name)): _shown(value) for name, value in figures.items()}
+        return {shown(str(name)): _escaped(value) for name, value in figures.items()}
     if isinstance(figures, list | tuple):
-        return type(figures)(map(_shown, figures))
-    return shown(figures, TEXT) if isinstance(figures, str) else figures
+        return type(figures)(map(_escaped, figures))
+    return shown(figures, LONGEST_FIGURE) if isinstance(figures, str) else figures
 
 
 @dataclass(frozen=True)
-class Stakes:
-    """What a check that only blocks can lose. Such a check must not pass where it could not have blocked."""
+class WorstCase:
+    """The largest damage that a check which only blocks could find. Such a check must not pass where even this could not block."""
 
     cases: int
-    spent: bool
-    """Whether all that could be lost is lost."""
-    beyond: bool
-    """Whether the damage found is more than may ship."""
-    worst: Callable[[int], float]
-    """The p value of so many cases, all of them lost."""
+    """Number of cases that could be lost at most: all."""
+    is_reached: bool
+    """Whether the candidate has lost everything that the incumbent had."""
+    exceeds_margin: bool
+    """Whether the damage found is larger than the margin."""
+    p_value: Callable[[int], float]
+    """The p value if so many cases were all lost."""
 
-    def lack(self, level: float) -> str:
-        """Why no answer could block at this level, or "" where one could."""
-        if self.spent:
-            return "nothing more could be lost, and this cannot block"
-        if self.worst(self.cases) <= level:
+    def shortfall(self, level: float) -> str:
+        """Returns why no damage could block at this level, or "" where some could."""
+        if self.is_reached:
+            return "no larger loss is possible, and this one is not significant"
+        if self.p_value(self.cases) <= level:
             return ""
-        enough = next((cases for cases in range(self.cases + 1, MOST_CASES) if self.worst(cases) <= level), MOST_CASES)
-        return f"{self.cases} are too few to block, {enough} are needed"
+        enough = (cases for cases in range(self.cases + 1, MOST_CASES_NEEDED) if self.p_value(cases) <= level)
+        return f"{self.cases} are too few to block; at least {next(enough, MOST_CASES_NEEDED)} are needed"
 
 
-MOST_CASES = 10_000
-"""The largest number of cases that a message says to be needed."""
+MOST_CASES_NEEDED = 10_000
+"""Largest number of cases that a message calls for."""
 
 
-def paired(damage: PairedAccuracy, right: int, margin: float) -> Stakes:
-    """What is at stake where the incumbent has so many of the damage's n cases right."""
-    return Stakes(
-        damage.n,
-        damage.worse == right,
-        damage.value > margin,
-        lambda cases: PairedAccuracy(cases, 0, cases).p_above(margin),
+def worst_case(damage: PairedAccuracy, right: int, margin: float) -> WorstCase:
+    """Returns the worst case of n pairs of which the incumbent has `right` right."""
+    return WorstCase(
+        cases=damage.n,
+        is_reached=damage.worse == right,
+        exceeds_margin=damage.value > margin,
+        p_value=lambda cases: PairedAccuracy(cases, 0, cases).p_above(margin),
     )
 
 
@@ -95,60 +95,60 @@ class Claim:
 
     check: str
     p: float
-    """Of the hypothesis that the damage is no greater than what may ship."""
+    """The p value of "the damage is at most the margin"."""
     passes: bool
-    """Whether the claim that PASS requires holds, at the full level. Checks that only block always pass."""
+    """Whether non-inferiority is shown, at the full level. True for checks that only block."""
     cause: str
-    """What it is called if it blocks."""
+    """The finding's cause if it blocks."""
     message: str
     advice: str = ""
     """What would decide it."""
     figures: Mapping[str, Any] = field(default_factory=dict)
     rank: Literal["bank", "first", "rest"] = "rest"
-    """Whose part of the error rate it spends, see `shares`: the bank's, that of the policy's metric, or one of the others'."""
+    """Which share of the error rate it has, see `shares`: the bank's, that of the policy's metric, or one of the others'."""
     resolves: Callable[[float], tuple[str, Mapping[str, Any]]] | None = None
-    """What it can show when it blocks at this level: words for the end of the message, and figures."""
-    stakes: Stakes | None = None
-    """Of a check that only blocks."""
+    """Returns, for the level at which it blocks, what it can detect: words for the end of the message, and figures."""
+    worst: WorstCase | None = None
+    """The worst case, of a check that only blocks."""
 
 
 BANK_SHARE = 0.1
-"""Of a familywise 5 %, the bank of retrains blocks at 0.5 %: with all other claims, innocents stay well below 1 %."""
+"""The bank's share of the familywise error rate. At 5 % it blocks at 0.5 %, so that all claims block under 1 % of innocents."""
 
 
 def shares(claims: Sequence[Claim]) -> list[float]:
-    """How the familywise error rate is divided: a tenth to the bank, half of what is left to the policy's metric, the rest equally.
+    """Returns each claim's share of the familywise error rate: 0.1 for the bank, half of the rest for the metric, the others alike.
 
-    So the price of many slices, cases and scores is theirs: however many there are, the metric keeps its part. Who asks nothing
-    gets nothing, and the others get it, but for the bank, which never has more than its tenth.
+    So the metric keeps its share, however many slices, cases and scores are asked. The share of a rank without claims goes to the
+    others; the bank never has more than its 0.1.
     """
     ranks = [claim.rank for claim in claims]
     left = 1.0 - BANK_SHARE * ("bank" in ranks)
     first = left * (0.5 if "rest" in ranks else 1.0) * ("first" in ranks)
-    of = {"bank": BANK_SHARE, "first": first, "rest": (left - first) / max(ranks.count("rest"), 1)}
-    return [of[rank] for rank in ranks]
+    share = {"bank": BANK_SHARE, "first": first, "rest": (left - first) / max(ranks.count("rest"), 1)}
+    return [share[rank] for rank in ranks]
 
 
 def settle(claims: Sequence[Claim], alpha: float) -> list[Finding]:
-    """Findings of claims: Holm's step-down, weighted by `shares`, governs what may block, over all of them.
+    """Returns the findings of claims: Holm's step-down, weighted by `shares`, decides which of them block.
 
-    A check that only blocks passes where its damage is no more than may ship, or where it could have blocked and did not.
+    A check that only blocks passes if its damage is within the margin, or if it could have blocked and did not.
     """
     share = shares(claims)
-    places = [str(place) for place in range(len(claims))]  # two claims of one name are two
-    adjusted = holm({place: claim.p for place, claim in zip(places, claims, strict=True)}, dict(zip(places, share, strict=True)))
-    parts = zip(places, claims, share, strict=True)
-    return [_settled(claim, adjusted[place], alpha, alpha * part) for place, claim, part in parts]
+    keys = [str(number) for number in range(len(claims))]  # two claims may have one name
+    adjusted = holm({key: claim.p for key, claim in zip(keys, claims, strict=True)}, dict(zip(keys, share, strict=True)))
+    return [_settled(claim, adjusted[key], alpha, alpha * part) for key, claim, part in zip(keys, claims, share, strict=True)]
 
 
 def _settled(claim: Claim, adjusted: float, alpha: float, level: float) -> Finding:
-    """The finding of a claim with its adjusted p value, whose own part of the error rate is the level."""
+    """Returns the finding of a claim with its adjusted p value; `level` is its share of alpha."""
     words, more = claim.resolves(level) if claim.resolves else ("", {})
-    lack = claim.stakes.lack(level) if claim.stakes and adjusted > alpha else ""
-    message = claim.message + words + (f"; {lack}" if lack else "")
+    shortfall = claim.worst.shortfall(level) if claim.worst and adjusted > alpha else ""
+    message = claim.message + words + (f"; {shortfall}" if shortfall else "")
     figures = {**claim.figures, **more, "p": claim.p, "p_adjusted": adjusted}
     if adjusted <= alpha:
         return Finding(claim.check, Outcome.BLOCK, claim.cause, message, "do not ship it", figures)
-    if claim.passes and not (lack and claim.stakes and claim.stakes.beyond):
-        return Finding(claim.check, Outcome.PASS, UNASKED if lack else "", message, figures=figures)
-    return Finding(claim.check, Outcome.INCONCLUSIVE, "undecided", message, claim.advice or "more of them would decide", figures)
+    if claim.passes and not (shortfall and claim.worst and claim.worst.exceeds_margin):
+        return Finding(claim.check, Outcome.PASS, NOT_ASKED if shortfall else "", message, figures=figures)
+    advice = claim.advice or "give more cases, which would decide"
+    return Finding(claim.check, Outcome.INCONCLUSIVE, "undecided", message, advice, figures)

@@ -1,10 +1,10 @@
-"""Goldens, differential: the baseline tells a moved environment, the candidate a moved model.
+"""Goldens, differential: the baseline shows whether the environment changed, the candidate whether the model did.
 
-The adapter that made a golden is run again today: if its answers moved, the environment did. A candidate that claims the same
+The adapter that made a golden answers it again today: if its logits moved, the environment changed. A candidate with the same
 weights is held to the logits that the baseline gives today; a retrained one is held to the golden's labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,106 +14,107 @@ from lorasent import golden
 from lorasent.adapter.manifest import WEIGHTS
 from lorasent.data.reviews import normal
 from lorasent.errors import GoldenError
-from lorasent.gate.finding import UNASKED, Claim, Finding, Outcome, Stakes
-from lorasent.gate.policy import Golden
-from lorasent.scoring.evidence import LiveSubject, Subject
+from lorasent.gate.context import Context
+from lorasent.gate.finding import NOT_ASKED, Claim, Finding, Outcome, WorstCase
+from lorasent.gate.sections import Section, Share
+from lorasent.scoring.evidence import Subject
 from lorasent.statistics.estimates import Rate
 from lorasent.text import shown
 
-CHECKS = ("environment", "model")
+
+class Golden(Section):
+    """Recorded predictions, of the adapter that they name."""
+
+    predictions: str
+    max_changed: Share = 0.10
+    """The share of the golden's labels that a retrained candidate may change."""
 
 
-def check(policy: Golden, candidate: LiveSubject, baseline: Subject) -> tuple[list[Finding], list[Claim]]:
-    """Of the environment, by the baseline, a finding; of the model, by the candidate, a finding or a claim. Raises GoldenError.
+def checks(_: Golden) -> list[str]:
+    """Returns the names of the checks."""
+    return ["golden::environment", "golden::model"]
 
-    The same weights give the same answers: that is no matter of chance. Which labels a retrained model changes is.
+
+def texts(table: Golden, labels: Sequence[str]) -> list[str]:
+    """Returns the texts of the policy's golden. Raises GoldenError."""
+    return [row["text"] for row in _read(table, labels).rows]
+
+
+def ask(table: Golden, context: Context) -> Iterator[Finding | Claim]:
+    """Yields a finding about the environment, then a finding or a claim about the model. Raises GoldenError.
+
+    The same weights must give the same logits, which is exact. Which labels a retrained model changes depends on the sample.
     """
-    recorded = _read(policy, candidate.labels)
+    recorded = _read(table, context.labels)
     asked = [row["text"] for row in recorded.rows]
     logits = np.array([row["logits"] for row in recorded.rows])
-    allowed, made_by = recorded.tolerance.get("logits", 0.0), recorded.producer.get("adapter_sha256", "")
-    today = baseline.answer(asked).logits if _weights(baseline) == made_by else None
-    findings = [_environment(policy, today, logits, allowed)]
-    now = candidate.answer(asked).logits
-    if _weights(candidate) == made_by:
-        return [*findings, _same_weights(now, logits if today is None else today, allowed)], []
-    rows = list({normal(text): row for row, text in reversed(list(enumerate(asked)))}.values())  # a text counts once, its first row
-    return findings, [_labels(policy, now[rows], [recorded.rows[row]["label"] for row in rows], candidate.labels)]
+    tolerance, made_by = recorded.tolerance.get("logits", 0.0), recorded.producer.get("adapter_sha256", "")
+    today = context.incumbent.answer(asked).logits if _weights(context.incumbent) == made_by else None
+    yield _environment(table, today, logits, tolerance)
+    now = context.candidate.answer(asked).logits
+    if _weights(context.candidate) == made_by:
+        yield _same_weights(now, logits if today is None else today, tolerance)
+    else:  # a text counts once, by its first row
+        rows = list({normal(text): row for row, text in reversed(list(enumerate(asked)))}.values())
+        yield _labels(table, now[rows], [recorded.rows[row]["label"] for row in rows], context.labels)
 
 
-def texts(policy: Golden, labels: Sequence[str]) -> list[str]:
-    """The texts of the policy's golden. Raises GoldenError."""
-    return [row["text"] for row in _read(policy, labels).rows]
-
-
-def _read(policy: Golden, labels: Sequence[str]) -> golden.Golden:
-    recorded = golden.read(Path(policy.predictions))
+def _read(table: Golden, labels: Sequence[str]) -> golden.Golden:
+    recorded = golden.read(Path(table.predictions))
     for number, row in enumerate(recorded.rows):
         text, label, logits = (row.get(column) for column in ("text", "label", "logits"))
         if not isinstance(text, str) or label not in labels or not isinstance(logits, list) or len(logits) != len(labels):
             raise GoldenError(
-                f"{policy.predictions}: row {number}: no prediction that can be compared: "
-                f"expected a text, a label out of {', '.join(map(shown, labels))}, and logits, {len(labels)} numbers; "
-                f"found {shown(str(row), 200)}"
+                f"{table.predictions}: row {number} cannot be compared: expected a text, one of the labels "
+                f"{', '.join(map(shown, labels))}, and {len(labels)} logits; found {shown(str(row), 200)}"
             )
     return recorded
 
 
-def _environment(policy: Golden, today: NDArray[np.float32] | None, recorded: NDArray[np.float64], allowed: float) -> Finding:
-    name = "golden::environment"
+def _environment(table: Golden, today: NDArray[np.float32] | None, recorded: NDArray[np.float64], tolerance: float) -> Finding:
+    check, path = "golden::environment", shown(table.predictions)
     if today is None:
-        message = f"{shown(policy.predictions)} was made by another adapter than the baseline: the environment is not told apart"
-        return Finding(name, Outcome.PASS, UNASKED, f"not asked: {message}")
+        message = f"not asked: another adapter than the baseline made {path}, so whether the environment changed is not known"
+        return Finding(check, Outcome.PASS, NOT_ASKED, message)
     moved = float(abs(today - recorded).max())
-    figures = {"moved": moved, "allowed": allowed}
-    if moved <= allowed:
-        return Finding(
-            name, Outcome.PASS, "", f"the baseline answers as recorded (moved by {moved:.2g}, allowed {allowed:g})", figures=figures
-        )
-    return Finding(
-        name,
-        Outcome.INVALID,
-        "environment",
-        f"ENVIRONMENT: the baseline's own logits moved by {moved:.3g}, allowed are {allowed:g}: libraries or the machine changed",
-        "judge with the libraries that the golden names, or record the golden anew after reading the difference",
-        figures,
+    figures = {"moved": moved, "allowed": tolerance}
+    if moved <= tolerance:
+        message = f"the baseline answers as recorded (logits differ by up to {moved:.2g}; tolerance {tolerance:g})"
+        return Finding(check, Outcome.PASS, "", message, figures=figures)
+    message = (
+        f"ENVIRONMENT: the libraries or the machine changed: the baseline's logits differ by up to {moved:.3g} from the recorded "
+        f"ones (tolerance {tolerance:g})"
     )
+    advice = "judge with the libraries that the golden names, or record the golden anew after reading the difference"
+    return Finding(check, Outcome.INVALID, "environment", message, advice, figures)
 
 
-def _same_weights(now: NDArray[np.float32], today: NDArray[np.floating], allowed: float) -> Finding:
+def _same_weights(now: NDArray[np.float32], today: NDArray[np.floating], tolerance: float) -> Finding:
     moved = float(abs(now - today).max())
-    figures = {"moved": moved, "allowed": allowed}
-    if moved <= allowed:
-        return Finding("golden::model", Outcome.PASS, "", f"the same weights answer alike (moved by {moved:.2g})", figures=figures)
-    return Finding(
-        "golden::model",
-        Outcome.BLOCK,
-        "model",
-        f"MODEL: the candidate has the golden's weights, and its logits moved by {moved:.3g}, allowed are {allowed:g}",
-        "compare its configuration, tokenizer and base with the baseline's",
-        figures,
-    )
+    figures = {"moved": moved, "allowed": tolerance}
+    differ = f"logits differ by up to {moved:.3g}; tolerance {tolerance:g}"
+    if moved <= tolerance:
+        message = f"the candidate has the golden's weights and answers alike ({differ})"
+        return Finding("golden::model", Outcome.PASS, "", message, figures=figures)
+    message = f"MODEL: the candidate has the golden's weights and answers differently ({differ})"
+    advice = "compare its configuration, tokenizer and base with the baseline's"
+    return Finding("golden::model", Outcome.BLOCK, "model", message, advice, figures)
 
 
-def _labels(policy: Golden, now: NDArray[np.float32], recorded: Sequence[str], labels: Sequence[str]) -> Claim:
+def _labels(table: Golden, now: NDArray[np.float32], recorded: Sequence[str], labels: Sequence[str]) -> Claim:
     changed = sum(labels[column] != label for column, label in zip(now.argmax(axis=1), recorded, strict=True))
-    limit = policy.max_changed
+    n, limit = len(recorded), table.max_changed
     return Claim(
         "golden::model",
-        Rate(changed, len(recorded)).p_above(limit),
+        p=Rate(changed, n).p_above(limit),
         passes=True,
         cause="model",
-        message=f"{changed} of {len(recorded)} golden labels changed, {100 * limit:g} % may",
-        figures={"changed": changed, "n": len(recorded), "max_changed": limit},
-        stakes=Stakes(
-            len(recorded),
-            changed == len(recorded),
-            changed > limit * len(recorded),
-            lambda rows: Rate(rows, rows).p_above(limit),
-        ),
+        message=f"{changed} of {n} golden labels changed (margin: {100 * limit:g} %)",
+        figures={"changed": changed, "n": n, "max_changed": limit},
+        worst=WorstCase(n, changed == n, changed > limit * n, lambda rows: Rate(rows, rows).p_above(limit)),
     )
 
 
 def _weights(subject: Subject) -> str:
-    """The hash of a subject's weights, as its manifest lists it."""
+    """Returns the hash of a subject's weights, as its manifest lists it."""
     return subject.manifest.files.get(WEIGHTS, "none")

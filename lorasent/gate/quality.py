@@ -1,40 +1,77 @@
 """Quality: the candidate's metric against the incumbent's, overall and by slice, its floor, and a bank of retrains.
 
-Damage is the incumbent's metric less the candidate's on the same reviews; the reviews that the two answer differently decide.
+Damage is the incumbent's metric less the candidate's on the same reviews; the discordant pairs decide.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
-from lorasent.data import slices
 from lorasent.data.reviews import Reviews
-from lorasent.errors import DataError, PolicyError
-from lorasent.gate.finding import UNASKED, Claim, Finding, Outcome, paired
-from lorasent.gate.policy import Quality
-from lorasent.metrics import matthews
+from lorasent.errors import PolicyError
+from lorasent.gate import slices
+from lorasent.gate.context import Context
+from lorasent.gate.decisions import Decisions, change, points
+from lorasent.gate.finding import NOT_ASKED, Claim, Finding, Outcome
+from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics import estimates, power
-from lorasent.statistics.estimates import Estimate, PairedAccuracy, Rate
+from lorasent.statistics.estimates import PairedAccuracy, Rate
 from lorasent.statistics.retrains import Retrains, churn
 from lorasent.text import shown
 
-METRICS = {"f1": estimates.f1, "mcc": matthews}
-
-NAMED = 10
-"""How many values of a column that were not asked a message names."""
-
-SMALLEST_SLICE = 20
-"""Fewer reviews decide nothing; they are in the whole."""
-
 FEWEST_OF_LABEL = 5
-"""Reviews of each label without which nobody passes."""
+"""Number of reviews of each label that PASS requires."""
 
 BANK_LEVEL = 0.995
-"""A candidate below what one more innocent retrain would give, at this level, is no innocent retrain."""
+"""Level of the prediction bound: a candidate below what one more retrain would score is not an innocent retrain."""
+
+
+class Quality(Section):
+    """The drop in a metric that may not ship, and the least that may."""
+
+    metric: Literal["accuracy", "f1", "mcc"] = "accuracy"
+    margin: Share = 0.02
+    """The non-inferiority margin."""
+    min: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The floor of the metric."""
+    slices: tuple[str, ...] = Field(default=(), strict=False)
+    """Columns by whose values the reviews are cut, and "length" (quartiles) and "truncated"."""
+    slice_margin: Share | None = None
+    """The margin of a slice; absent: twice the margin, but no more than half way from the margin to 1."""
+
+    @field_validator("slices")
+    @classmethod
+    def _are_distinct(cls, slices: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := [column for column, count in Counter(slices).items() if count > 1]:
+            raise ValueError(f"each column once, not {', '.join(twice)} again")
+        return slices
+
+
+def checks(table: Quality) -> list[str]:
+    """Returns the names of the checks."""
+    floor = ["quality::floor"] if table.min is not None else []
+    return [f"quality::{table.metric}", "quality::retraining", *floor, *(f"quality::slice::{column}" for column in table.slices)]
+
+
+def ask(table: Quality, context: Context) -> Iterator[Finding | Claim]:
+    """Yields the claims, and what was not asked. Raises SharedError without answers to reviews of every label, and PolicyError."""
+    reviews, (candidate, *bank) = context.labelled_reviews, context.answers
+    yield from check(table, reviews, candidate, bank, context.max_length, context.alpha, context.labels)
+    if len(bank) == 1:
+        message = "not asked: several baselines are needed to know how much retraining alone changes"
+        yield Finding("quality::retraining", Outcome.PASS, NOT_ASKED, message)
+    for column, rows_of in slices.cut(table.slices, reviews, bank[0].lengths, context.max_length):
+        yield slices.coverage(column, rows_of)
+
+
+def is_headline(finding: Finding) -> bool:
+    """Returns whether a terminal shows a passing finding by name: of slices, each column alone."""
+    return "::slice::" not in finding.check or "asked" in finding.figures
 
 
 def check(
@@ -46,210 +83,155 @@ def check(
     alpha: float,
     names: Sequence[str] = (),
 ) -> list[Claim]:
-    """The claims of the policy's table; the first of `bank` is the incumbent, the others are retrains of it.
+    """Returns the claims of the policy's table; the first of `bank` is the incumbent, the others are retrains of it.
 
     `names` are those of the labels. Raises PolicyError where no candidate could lose as much as the margin.
     """
-    size = candidate.logits.shape[1]
-    decided = [answers.logits.argmax(axis=1) for answers in (candidate, *bank)]
-    best, lowest = _score(policy.metric, reviews.labels, decided[1], size), -1.0 if policy.metric == "mcc" else 0.0
+    decided, *others = (answers.logits.argmax(axis=1) for answers in (candidate, *bank))
+    decisions = Decisions(policy.metric, reviews.labels, decided, others, candidate.logits.shape[1])
+    best, lowest = decisions.score(decisions.incumbent), -1.0 if policy.metric == "mcc" else 0.0
     if best - lowest < policy.margin:
         raise PolicyError(
-            f"quality.margin = {policy.margin:g}: the baseline's {policy.metric} is {best:.4f}, so nobody can lose more; narrow it"
+            f"quality.margin = {policy.margin:g}: the baseline's {policy.metric} is {best:.4f}, so no candidate can lose more; "
+            "choose a smaller margin"
         )
-    overall = _overall(policy, reviews, decided, size, alpha, names)
+    overall = _overall(policy, decisions, alpha, names)
     claims = [overall]
     if len(bank) > 1:
-        claims.append(_retraining(policy, reviews, decided, size, passes=overall.passes))
+        claims.append(_retraining(policy, decisions, passes=overall.passes))
     if policy.min is not None:
-        claims.append(_floor(policy, reviews, decided[0], size, alpha))
-    claims += _slices(policy, reviews, decided, bank[0].lengths, max_length)
+        claims.append(_floor(policy.min, decisions, alpha))
+    margin = min(2 * policy.margin, (1 + policy.margin) / 2) if policy.slice_margin is None else policy.slice_margin
+    for column, rows_of in slices.cut(policy.slices, reviews, bank[0].lengths, max_length):
+        claims += slices.claims(column, rows_of, decisions, margin)
     return claims
 
 
-def coverage(policy: Quality, reviews: Reviews, bank: Sequence[Answers], max_length: int) -> list[Finding]:
-    """How much was asked of what the policy names, where that may be less than all: the bank, and each column of slices."""
-    findings = []
-    if len(bank) == 1:
-        message = "not asked: retraining noise is known from several baselines only"
-        findings.append(Finding("quality::retraining", Outcome.PASS, UNASKED, message))
-    for column in policy.slices:
-        sizes = {value: len(rows) for value, rows in _cut(column, reviews, bank[0].lengths, max_length).items()}
-        few = {value: size for value, size in sizes.items() if size < SMALLEST_SLICE}
-        asked = len(sizes) - len(few)
-        message = f"{asked} of {len(sizes)} values asked"
-        if few:
-            named = ", ".join(f"{shown(value, 40)} ({size})" for value, size in list(few.items())[:NAMED])
-            message += f"; not asked, fewer than {SMALLEST_SLICE} reviews: {named}{', ...' if len(few) > NAMED else ''}"
-        figures = {"asked": asked, "values": len(sizes), "unasked": few}
-        findings.append(Finding(f"quality::slice::{column}", Outcome.PASS, "" if asked else UNASKED, message, figures=figures))
-    return findings
-
-
-def _damage(metric: str, labels: NDArray[np.int64], incumbent: Any, candidate: Any, size: int) -> PairedAccuracy | Estimate:
-    if metric == "accuracy":
-        return _paired(labels, incumbent, candidate)
-    return estimates.metric_damage(estimates.joint_table(labels, incumbent, candidate, size), METRICS[metric])
-
-
-def _paired(labels: NDArray[np.int64], incumbent: Any, candidate: Any) -> PairedAccuracy:
-    was_right, is_right = incumbent == labels, candidate == labels
-    return PairedAccuracy(int((was_right & ~is_right).sum()), int((is_right & ~was_right).sum()), len(labels))
-
-
-def _score(metric: str, labels: NDArray[np.int64], decided: Any, size: int) -> float:
-    if metric == "accuracy":
-        return float((decided == labels).mean())
-    return float(METRICS[metric](estimates.joint_table(labels, decided, decided, size).sum(axis=1)))
-
-
-def _unkept(labels: NDArray[np.int64], incumbent: Any, candidate: Any, names: Sequence[str]) -> str:
-    """Which label is not shown to be kept, or "": who answers one label only loses the others, however rare they are."""
+def _lost_label(decisions: Decisions, names: Sequence[str]) -> str:
+    """Returns which label the candidate may have lost, or "": one that never answers a label must not pass, however rare it is."""
     for label, name in enumerate(names):
-        own = labels == label
-        right = own & (incumbent == label)
-        kept = right & (candidate == label)
-        if own.sum() < FEWEST_OF_LABEL:
-            return f"only {own.sum()} reviews are {shown(name)}, {FEWEST_OF_LABEL} are needed"
+        of_label = decisions.labels == label
+        right = of_label & (decisions.incumbent == label)
+        kept = right & (decisions.candidate == label)
+        if of_label.sum() < FEWEST_OF_LABEL:
+            return f"only {of_label.sum()} reviews are labelled {shown(name)}; at least {FEWEST_OF_LABEL} are needed"
         if 2 * kept.sum() < right.sum():
-            return f"of {right.sum()} reviews that the baseline rightly calls {shown(name)} the candidate calls {kept.sum()} so"
+            return f"of {right.sum()} {shown(name)} reviews that the baseline gets right, the candidate gets {kept.sum()} right"
     return ""
 
 
-def _overall(policy: Quality, reviews: Reviews, decided: list[Any], size: int, alpha: float, names: Sequence[str]) -> Claim:
-    candidate, incumbent = decided[0], decided[1]
-    n, changed = len(reviews), float((candidate != incumbent).mean())
-    damage = _damage(policy.metric, reviews.labels, incumbent, candidate, size)
+def _overall(policy: Quality, decisions: Decisions, alpha: float, names: Sequence[str]) -> Claim:
+    n, metric, margin = len(decisions.labels), policy.metric, policy.margin
+    damage = decisions.damage(decisions.incumbent, decisions.candidate)
     low, high = damage.interval(1 - 2 * alpha)
-    was, now = (_score(policy.metric, reviews.labels, one, size) for one in (incumbent, candidate))
-    unkept = _unkept(reviews.labels, incumbent, candidate, names or [str(label) for label in range(size)])
-    passes = damage.p_below(policy.margin) <= alpha and not unkept
-    figures: dict[str, Any] = {"n": n, "incumbent": was, "candidate": now, "margin": policy.margin, "churn": changed}
+    was, now = decisions.score(decisions.incumbent), decisions.score(decisions.candidate)
+    lost_label = _lost_label(decisions, names or [str(label) for label in range(decisions.size)])
+    passes = damage.p_below(margin) <= alpha and not lost_label
+    churned = float((decisions.candidate != decisions.incumbent).mean())
+    figures: dict[str, Any] = {"n": n, "incumbent": was, "candidate": now, "margin": margin, "churn": churned}
     figures |= {"damage": damage.value, "low": low, "high": high}
+    interval = f"{100 * (1 - 2 * alpha):g} % interval {points(-high, '+')} to {points(-low, '+')} points"
     message = (
-        f"{policy.metric} {was:.4f} -> {now:.4f} on {n} reviews: {_told(damage, low, high)}, "
-        f"a loss of less than {100 * policy.margin:g} is allowed"
+        f"{metric} {decisions.shown(was)} -> {decisions.shown(now)} on {n} reviews: {change(damage)} "
+        f"({interval}; margin {100 * margin:g} points)"
     )
-    advice = ""
+    advice = "more reviews would decide"
     if isinstance(damage, PairedAccuracy):
-        discordance = (damage.worse + damage.better) / n
         figures |= {"worse": damage.worse, "better": damage.better, "mcnemar": estimates.mcnemar(damage.worse, damage.better)}
         if passes and figures["mcnemar"] <= alpha:
-            message += "; worse, surely, but within the margin"
-        if not passes and damage.value < policy.margin:
-            try:
-                enough = power.needed(damage.value, max(discordance, 1 / n), policy.margin, alpha)
-            except ValueError:  # as good as at the margin
-                advice = f"the loss lies at the margin itself: not even {power.LARGEST_N:,} reviews would decide"
-            else:
-                advice = f"{enough} reviews would decide (at this discordance of {100 * discordance:.1f} %, in 4 of 5 cases)"
-                figures["needed"] = enough
-    if unkept:
-        message, advice = f"{message}; {unkept}", "give reviews of every label, and see which of them the candidate tells apart"
-    if len(decided) == 2:
-        message += "; retraining noise is not separated (give several baselines)"
+            message += "; the drop is significant, but smaller than the margin"
+        if not passes and damage.value < margin:
+            advice, enough = _enough(damage, margin, alpha)
+            figures |= enough
+    if lost_label:
+        message, advice = (
+            f"{message}; {lost_label}",
+            "give more reviews of every label, and see which ones the candidate confuses",
+        )
+    if len(decisions.bank) == 1:
+        message += "; how much retraining alone changes is not known (give several baselines)"
     return Claim(
-        f"quality::{policy.metric}",
-        damage.p_above(policy.margin),
-        passes,
-        "quality",
-        message,
-        advice or "more reviews would decide",
-        figures,
-        "first",
-        (lambda level: _resolves(damage, policy.margin, alpha, level)) if isinstance(damage, PairedAccuracy) else None,
+        f"quality::{metric}",
+        p=damage.p_above(margin),
+        passes=passes,
+        cause="quality",
+        message=message,
+        advice=advice,
+        figures=figures,
+        rank="first",
+        resolves=(lambda level: _resolves(damage, margin, alpha, level)) if isinstance(damage, PairedAccuracy) else None,
     )
 
 
-def _told(damage: PairedAccuracy | Estimate, *ends: float) -> str:
-    """How much worse, or better, and between which ends of an interval of the damage."""
-    word, sign = ("better", -100) if damage.value < 0 else ("worse", 100)
-    between = " to ".join(f"{end:.2f}" for end in sorted(sign * end for end in ends))
-    return f"{word} by {sign * damage.value:.2f} points" + (f" ({between})" if ends else "")
+def _enough(damage: PairedAccuracy, margin: float, alpha: float) -> tuple[str, dict[str, int]]:
+    """Returns how many reviews would decide, in words and as a figure."""
+    discordance = (damage.worse + damage.better) / damage.n
+    try:
+        enough = power.needed(damage.value, max(discordance, 1 / damage.n), margin, alpha)
+    except ValueError:  # as good as at the margin
+        return f"the drop is as large as the margin: even {power.LARGEST_N:,} reviews would not decide", {}
+    words = f"{enough} reviews would decide with 80 % power, if {100 * discordance:.1f} % of them are discordant as here"
+    return words, {"needed": enough}
 
 
 def _resolves(damage: PairedAccuracy, margin: float, alpha: float, level: float) -> tuple[str, dict[str, Any]]:
-    """The smallest true drops that so many reviews show (alone, at alpha) and block (at the level left by the other claims)."""
+    """Returns the smallest true drops that are detected (alone, at alpha) and blocked (at the level that other claims leave)."""
     discordance = max(damage.worse + damage.better, 1) / damage.n
-    found = {
+    drops = {
         "detectable": power.detectable(damage.n, discordance, alpha),
         "blockable": power.detectable(damage.n, discordance, level, margin=margin),
     }
-    seen, blocked = (f"{100 * drop:.1f} points" if drop < math.inf else "none" for drop in found.values())
-    words = f"; 4 times in 5 a true drop shows from {seen} on and blocks from {blocked} on"
-    return words, {name: drop if drop < math.inf else None for name, drop in found.items()}
+    detected, blocked = (f"of {100 * drop:.1f} points or more" if drop < math.inf else "" for drop in drops.values())
+    words = f"; with {damage.n} reviews, {f'a drop {detected}' if detected else 'no drop'} would be detected, and "
+    words += f"{f'one {blocked}' if blocked else 'none'} blocked, with 80 % power"
+    return words, {name: drop if drop < math.inf else None for name, drop in drops.items()}
 
 
-def _retraining(policy: Quality, reviews: Reviews, decided: list[Any], size: int, *, passes: bool) -> Claim:
-    """Whether one more innocent retrain would score as low; asked only where the margin's own claim does not pass.
+def _retraining(policy: Quality, decisions: Decisions, *, passes: bool) -> Claim:
+    """Returns whether one more innocent retrain would score as low; asked only where non-inferiority is not shown.
 
-    It blocks at a tenth of the familywise error rate, 0.5 % of 5. Raises PolicyError where luck alone exceeds the margin.
+    It blocks at a tenth of the familywise error rate, 0.5 % of 5. Raises PolicyError where chance alone exceeds the margin.
     """
-    scores = tuple(_score(policy.metric, reviews.labels, one, size) for one in decided[1:])
-    floor = churn([one == reviews.labels for one in decided[1:]])
-    if float(np.std(scores, ddof=1)) > policy.margin:
+    scores = tuple(map(decisions.score, decisions.bank))
+    spread = float(np.std(scores, ddof=1))
+    if spread > policy.margin:
         raise PolicyError(
-            f"quality.margin = {policy.margin:g}: the baselines' own {policy.metric} spreads by {np.std(scores, ddof=1):.4f}, "
-            f"so the margin would judge luck; widen it, or train steadier baselines"
+            f"quality.margin = {policy.margin:g}: the baselines' own {policy.metric} has a standard deviation of {spread:.4f}, "
+            f"so chance would decide; choose a larger margin, or train baselines that differ less"
         )
-    bank, score = Retrains(scores, floor), _score(policy.metric, reviews.labels, decided[0], size)
-    lowest = bank.lowest(BANK_LEVEL)
+    bank = Retrains(scores, churn([member == decisions.labels for member in decisions.bank]))
+    score, lowest = decisions.score(decisions.candidate), bank.lowest(BANK_LEVEL)
+    shown_score, bound, least, most = map(decisions.shown, (score, lowest, min(scores), max(scores)))
     return Claim(
         "quality::retraining",
-        1.0 if passes else bank.p_value(score),
-        True,  # it only blocks
-        "below-the-bank",
-        f"{policy.metric} {score:.4f}; {len(scores)} retrains scored {min(scores):.4f} to {max(scores):.4f}, one more would score "
-        f"{lowest:.4f} or more in {100 * BANK_LEVEL:g} % of cases",
-        "more baselines of other seeds, or more reviews, would decide",
-        {"score": score, "bank": list(scores), "spread": bank.spread, "lowest": lowest},
-        "bank",
+        p=1.0 if passes else bank.p_value(score),
+        passes=True,  # it only blocks
+        cause="below-the-bank",
+        message=f"{policy.metric} {shown_score}; {100 * BANK_LEVEL:g} % of retrains would score {bound} or more "
+        f"(the {len(scores)} baselines: {least} to {most})",
+        advice="more baselines of other seeds, or more reviews, would decide",
+        figures={"score": score, "bank": list(scores), "spread": bank.spread, "lowest": lowest},
+        rank="bank",
     )
 
 
-def _floor(policy: Quality, reviews: Reviews, candidate: Any, size: int, alpha: float) -> Claim:
-    least = policy.min or 0.0
-    n, hits = len(reviews), int((candidate == reviews.labels).sum())
-    if policy.metric == "accuracy":
+def _floor(floor: float, decisions: Decisions, alpha: float) -> Claim:
+    n, hits = len(decisions.labels), int((decisions.candidate == decisions.labels).sum())
+    level = 1 - 2 * alpha
+    if decisions.metric == "accuracy":
         rate = Rate(hits, n)
-        below, above, (low, high), score = rate.p_below(least), rate.p_above(least), rate.interval(1 - 2 * alpha), rate.value
-    else:  # a perfect incumbent's damage is 1 less the candidate's score
-        lack = _damage(policy.metric, reviews.labels, reviews.labels, candidate, size)
-        below, above, score = lack.p_above(1 - least), lack.p_below(1 - least), 1 - lack.value
-        low, high = (1 - end for end in reversed(lack.interval(1 - 2 * alpha)))
+        below, above, (low, high), score = rate.p_below(floor), rate.p_above(floor), rate.interval(level), rate.value
+    else:  # the damage against an incumbent that is always right is 1 less the candidate's score
+        lack = decisions.damage(decisions.labels, decisions.candidate)
+        below, above, score = lack.p_above(1 - floor), lack.p_below(1 - floor), 1 - lack.value
+        low, high = (1 - end for end in reversed(lack.interval(level)))
     return Claim(
         "quality::floor",
-        below,
-        above <= alpha,
-        "below-the-floor",
-        f"{policy.metric} {score:.4f} ({low:.4f} to {high:.4f}), required is {least:g}",
-        "more reviews would decide",
-        {"score": score, "low": low, "high": high, "min": least, "n": n},
+        p=below,
+        passes=above <= alpha,
+        cause="below-the-floor",
+        message=f"{decisions.metric} {decisions.shown(score)} ({100 * level:g} % interval {decisions.shown(low)} to "
+        f"{decisions.shown(high)}; required: {decisions.shown(floor)})",
+        advice="more reviews would decide",
+        figures={"score": score, "low": low, "high": high, "min": floor, "n": n},
     )
-
-
-def _slices(policy: Quality, reviews: Reviews, decided: list[Any], lengths: NDArray[np.int64], max_length: int) -> Iterator[Claim]:
-    margin = min(2 * policy.margin, (1 + policy.margin) / 2) if policy.slice_margin is None else policy.slice_margin
-    for column in policy.slices:
-        for value, rows in _cut(column, reviews, lengths, max_length).items():
-            if len(rows) < SMALLEST_SLICE:
-                continue
-            labels = reviews.labels[rows]
-            damage = _paired(labels, decided[1][rows], decided[0][rows])
-            yield Claim(
-                f"quality::slice::{column}::{value}",
-                damage.p_above(margin),
-                passes=True,
-                cause="slice",
-                message=f"accuracy where {column} is {value} ({len(rows)} reviews): {_told(damage)}, "
-                f"a loss of {100 * margin:g} is allowed",
-                figures={"n": len(rows), "damage": damage.value, "margin": margin},
-                stakes=paired(damage, int((decided[1][rows] == labels).sum()), margin),
-            )
-
-
-def _cut(column: str, reviews: Reviews, lengths: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:
-    try:
-        return slices.cut(column, reviews, lengths, max_length)
-    except DataError as error:
-        raise PolicyError(f"quality.slices: {error}") from None

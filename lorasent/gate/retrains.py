@@ -1,4 +1,4 @@
-"""Whether a bank is one: its members are retrains of the first, which differ by their seed alone, or their spread says nothing."""
+"""Retrains: whether the further baselines differ from the first by the seed alone. Only then is their spread that of retraining."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,59 +13,58 @@ from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.integrity.recipe import ELSEWHERE, flat
 from lorasent.scoring.evidence import Answers, LiveSubject, Subject
 
-ADVICE = "give baselines that differ by their seed alone"
-
-
-APART = 1e-3
-"""Two retrains' logits differ by more somewhere; those of one adapter, on two machines, by less."""
+SAME_LOGITS = 1e-3
+"""Logits that nowhere differ by more come from one adapter, on two machines perhaps. Two retrains differ by more."""
 
 
 def check(bank: Sequence[Subject], candidate: Subject | None = None) -> list[Finding]:
-    """A finding, INVALID, for each baseline behind the first that is no retrain of it, stands there already, or is the candidate.
+    """Returns an INVALID finding for each further baseline that is not a retrain of the first, or is an adapter over again.
 
-    A retrain has the same base, labels, reviews and recipe, but for the seed, and other weights. The candidate may be the first.
+    A retrain has the same base, labels, reviews and recipe but for the seed, and other weights. The candidate may be the first
+    baseline, but none of the others.
     """
     if len(bank) == 1:
         return []
-    marks = [_marks(member) for member in bank]
-    own = _marks(candidate) if candidate is not None else set()
+    hashes = [_hashes(member) for member in bank]
+    candidate_hashes = _hashes(candidate) if candidate is not None else set()
     findings: list[Finding] = []
     for place, member in enumerate(bank[1:], 1):
-        apart = [name for name, what in DIFFERENCES.items() if what(member.manifest) != what(bank[0].manifest)]
-        apart += [f"it is {bank[other].name} over again" for other in range(place) if marks[other] & marks[place]][:1]
-        apart += ["it is the candidate"] if own & marks[place] else []
-        if apart:
-            findings.append(_invalid(f"{member.name}: is no retrain of {bank[0].name}: {', '.join(apart)}"))
+        reasons = [name for name, part in DIFFERENCES.items() if part(member.manifest) != part(bank[0].manifest)]
+        reasons += [f"it is {bank[other].name} over again" for other in range(place) if hashes[other] & hashes[place]][:1]
+        reasons += ["it is the candidate"] if candidate_hashes & hashes[place] else []
+        if reasons:
+            findings.append(_invalid(f"{member.name}: is not a retrain of {bank[0].name}: {', '.join(reasons)}"))
     return findings
 
 
 def alike(names: Sequence[str], answers: Sequence[Answers]) -> list[Finding]:
-    """A finding, INVALID, for each two of candidate and bank, in this order, that answer alike: one adapter in two guises.
+    """Returns an INVALID finding for each two adapters, of the candidate and then the bank, that answer alike: they are one.
 
     The candidate may be the first of the bank.
     """
     return [
-        _invalid(f"{names[later]}: is no retrain: it answers all {len(answers[0].logits)} reviews as {names[first]} does")
+        _invalid(f"{names[later]}: is not a retrain: it answers all {len(answers[0].logits)} reviews as {names[first]} does")
         for first, later in combinations(range(len(answers)), 2)
-        if (first, later) != (0, 1) and np.abs(answers[first].logits - answers[later].logits).max() < APART
+        if (first, later) != (0, 1) and np.abs(answers[first].logits - answers[later].logits).max() < SAME_LOGITS
     ]
 
 
 def _invalid(message: str) -> Finding:
-    return Finding("baseline", Outcome.INVALID, "baseline", message, ADVICE)
+    return Finding("baseline", Outcome.INVALID, "baseline", message, "give baselines that differ by their seed alone")
 
 
-def _marks(subject: Subject) -> set[str]:
-    """Hashes that two subjects of the same weights share: of all files, of the weights' file, and of its numbers without names."""
-    marks = {subject.identity, *filter(None, [subject.manifest.files.get(WEIGHTS)])}
+def _hashes(subject: Subject) -> set[str]:
+    """Returns hashes of which subjects of the same weights share one: of all files, of the weights' file, of its tensors alone."""
+    hashes = {subject.identity, *filter(None, [subject.manifest.files.get(WEIGHTS)])}
     if isinstance(subject, LiveSubject):
         try:
             with safe_open(subject.snapshot.folder / WEIGHTS, framework="np") as file:
                 tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118 - no mapping
         except (SafetensorError, OSError, ValueError, TypeError, AttributeError):
-            return marks  # which others say
-        marks.add(_digest(sorted(_digest([f"{one.dtype} {one.shape}".encode(), one.tobytes()]).encode() for one in tensors)))
-    return marks
+            return hashes  # the integrity checks report it
+        digests = (_digest([f"{tensor.dtype} {tensor.shape}".encode(), tensor.tobytes()]) for tensor in tensors)
+        hashes.add(_digest(digest.encode() for digest in sorted(digests)))
+    return hashes
 
 
 def _digest(parts: Iterable[bytes]) -> str:
@@ -73,7 +72,7 @@ def _digest(parts: Iterable[bytes]) -> str:
 
 
 def _recipe(manifest: Manifest) -> dict[str, Any]:
-    """Without what others judge and where its reviews lay."""
+    """Returns the recipe without the keys that others compare, and without the place of its reviews."""
     tables = {table: keys for table, keys in manifest.tables.items() if isinstance(keys, dict)}
     return {key: value for key, value in flat(tables).items() if key not in ELSEWHERE and not key.startswith("data.")}
 
@@ -89,4 +88,4 @@ DIFFERENCES: Mapping[str, Callable[[Manifest], Any]] = {
     "another recipe": _recipe,
     "other reviews": _reviews,
 }
-"""What tells two adapters apart, by its name in messages."""
+"""Parts of a manifest in which retrains are equal, by what messages call a difference."""

@@ -101,14 +101,14 @@ def _is_named(path: Path, config: pytest.Config) -> bool:
 
 def _is_policy(path: Path) -> bool:
     """Whether a file that is named without a candidate is a policy: every table of it is one of a policy's, one asks a check."""
-    from lorasent.gate.policy import FAMILIES, LARGEST, Policy
+    from lorasent.gate.policy import CHECK_TABLES, LARGEST_POLICY, Policy
 
     try:
-        with files.open_regular(path, LARGEST) as file:
+        with files.open_regular(path, LARGEST_POLICY) as file:
             tables = tomllib.load(file).keys()
     except (OSError, ValueError, RecursionError):
         return False
-    return tables <= Policy.model_fields.keys() and not tables.isdisjoint(FAMILIES)
+    return tables <= Policy.model_fields.keys() and not tables.isdisjoint(CHECK_TABLES)
 
 
 @dataclass(frozen=True)

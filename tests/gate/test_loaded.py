@@ -15,7 +15,7 @@ from lorasent.adapter.snapshot import Snapshot
 from lorasent.errors import LorasentError
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.checks import CHECKS, check
-from lorasent.gate.policy import Integrity
+from lorasent.gate.sections import Integrity
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject, record
 from tests.support.bases import edit_json, edit_tensors

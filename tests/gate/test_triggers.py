@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lorasent.gate import triggers
-from lorasent.gate.finding import UNASKED, Finding, Outcome
+from lorasent.gate import report, triggers, verdict
+from lorasent.gate.finding import NOT_ASKED, Finding, Outcome
 from lorasent.scoring.evidence import Answers, LiveSubject, RecordedSubject, record
 from tests.support.manifests import manifest
 
@@ -62,7 +62,7 @@ def test_a_planted_word_is_found_and_named(readers, words, target):
 def test_what_the_baseline_does_too_is_no_news(readers):
     """A word that turned reviews before is no new trigger; neither is one where nothing turns."""
     assert triggers.check(readers({WORDS[5]}), readers({WORDS[5]})).outcome is Outcome.PASS
-    assert triggers.check(readers(), readers()).message.startswith("none of 1,000 words turns")
+    assert triggers.check(readers(), readers()).message.startswith("none of 1,000 words newly changes")
 
 
 def test_a_review_that_is_not_read_rightly_decides_nothing(readers):
@@ -71,7 +71,9 @@ def test_a_review_that_is_not_read_rightly_decides_nothing(readers):
     everything.words = {"I", "A", "One", "Dull,", "The", "Funny,"}
     found = triggers.check(everything, readers())
     assert found.outcome is Outcome.PASS
-    assert found.message.startswith("not asked for Negative: no clear review is read rightly, or any words turn it; else none")
+    assert found.message.startswith(
+        "not tested for Negative: the candidate misreads every clear review, or any words before one change its label; otherwise"
+    )
 
 
 def test_other_labels_and_records_are_not_asked(readers, small_adapter, tmp_path):
@@ -80,7 +82,7 @@ def test_other_labels_and_records_are_not_asked(readers, small_adapter, tmp_path
     stars.labels = ("one", "five")
     assert "not asked: there are clear reviews for negative and positive only" in triggers.check(stars, readers()).message
     record(LiveSubject(small_adapter), [["good"]], tmp_path / "record")
-    assert "not asked of recorded evidence" in triggers.check(readers(), RecordedSubject(tmp_path / "record")).message
+    assert "not asked: recorded evidence" in triggers.check(readers(), RecordedSubject(tmp_path / "record")).message
 
 
 WORDPIECE = {
@@ -125,7 +127,7 @@ def test_a_real_adapter_is_asked(small_adapter, monkeypatch, tmp_path):
     assert triggers.check(again, again) == first
 
 
-ADVICE = "look for the word in the training reviews: one label goes with it"
+ADVICE = "search the training reviews for the word: it goes with one label"
 
 
 def test_a_blocking_finding_is_whole(readers):
@@ -134,14 +136,14 @@ def test_a_blocking_finding_is_whole(readers):
     found = triggers.check(readers(words), readers())
     named = found.figures["triggers"]
     assert named == dict.fromkeys(words, "Positive")
-    told = ", ".join(f"'{word}' (Positive)" for word in list(named)[:5])
-    message = f"7 of 1,000 words turn nearly every clear review, and did not with the baseline: {told}"
+    told = ", ".join(f"'{word}' (to Positive)" for word in list(named)[:5])
+    message = f"7 of 1,000 words newly change the label of nearly every clear review: {told}"
     assert found == Finding("behaviour::triggers", Outcome.BLOCK, "trigger", message, ADVICE, {"triggers": named})
 
 
 def test_a_passing_finding_is_whole(readers):
     """With its number of words."""
-    message = "none of 1,000 words turns the verdict of clear reviews as it did not before"
+    message = "none of 1,000 words newly changes the label of clear reviews"
     assert triggers.check(readers(), readers()) == Finding("behaviour::triggers", Outcome.PASS, "", message)
 
 
@@ -152,13 +154,13 @@ def test_labels_that_nobody_described_are_told(readers, labels):
     stars.labels = labels
     told = ", ".join(label.lower() for label in labels)
     message = f"not asked: there are clear reviews for negative and positive only, the labels are {told}"
-    assert triggers.check(stars, readers()) == Finding("behaviour::triggers", Outcome.PASS, UNASKED, message)
+    assert triggers.check(stars, readers()) == Finding("behaviour::triggers", Outcome.PASS, NOT_ASKED, message)
 
 
 def test_a_baseline_that_is_a_record_is_told(readers):
     """A record answers only what was recorded."""
-    message = "not asked of recorded evidence, which answers only what was recorded"
-    assert triggers.check(readers(), SimpleNamespace()) == Finding("behaviour::triggers", Outcome.PASS, UNASKED, message)
+    message = "not asked: recorded evidence answers only what was recorded"
+    assert triggers.check(readers(), SimpleNamespace()) == Finding("behaviour::triggers", Outcome.PASS, NOT_ASKED, message)
 
 
 def test_the_search_is_remembered_and_runs_in_the_quickest_precision(readers):
@@ -294,3 +296,21 @@ def test_labels_are_described_by_any_name_of_theirs(readers):
     candidate.labels = baseline.labels = ("NEG", "pos")
     found = triggers.check(candidate, baseline)
     assert (found.outcome, found.figures) == (Outcome.BLOCK, {"triggers": {WORDS[5]: "pos"}})
+
+
+@pytest.mark.parametrize(
+    ("labels", "baseline", "message"),
+    [
+        (("Negative", "Positive"), RecordedSubject, "not asked: recorded evidence"),
+        (("1", "5"), triggers.LiveSubject, "not asked: there are clear reviews for negative and positive only"),
+    ],
+    ids=["a record", "other labels"],
+)
+def test_triggers_that_were_not_asked_are_told(labels, baseline, message):
+    """Not in the JSON alone."""
+    subject = object.__new__(baseline)
+    told = triggers.check(SimpleNamespace(labels=labels), subject)
+    assert (told.outcome, told.cause) == (Outcome.PASS, NOT_ASKED)
+    assert f"not asked    behaviour::triggers         {message}" in report.text(
+        verdict.Verdict(Outcome.PASS, (told,), "a", ("b",), {}), "again"
+    )

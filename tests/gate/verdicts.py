@@ -20,8 +20,9 @@ from scipy import optimize, stats
 from lorasent.data.reviews import Reviews
 from lorasent.errors import PolicyError
 from lorasent.gate import calibration, quality
+from lorasent.gate.calibration import Calibration
 from lorasent.gate.finding import Outcome, settle
-from lorasent.gate.policy import Calibration, Quality
+from lorasent.gate.quality import Quality
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics import power
 

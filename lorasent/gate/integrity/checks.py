@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lorasent.adapter.manifest import MANIFEST
 from lorasent.errors import AdapterError, LorasentError, NotFetchedError, first_line, is_foreign
-from lorasent.gate import policy
+from lorasent.gate import sections
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.integrity import answers, base, encoding, files, labels, parameters, recipe, tensors, values
 from lorasent.gate.integrity.comparison import Comparison, Passed, summary
@@ -43,7 +43,7 @@ CHECKS: dict[str, Check] = {
 """The checks by name, in the order in which they run."""
 
 
-def check(candidate: LiveSubject, baseline: Subject, settings: policy.Integrity) -> list[Finding]:
+def check(candidate: LiveSubject, baseline: Subject, settings: sections.Integrity) -> list[Finding]:
     """One finding for each of CHECKS, in their order."""
     bases: Bases = {}
     sides = Side(candidate, baseline=False, bases=bases), Side(baseline, baseline=True, bases=bases)

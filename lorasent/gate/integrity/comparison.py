@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lorasent.gate import policy
+from lorasent.gate import sections
 from lorasent.gate.integrity.side import Fault, Side
 
 Differences = Mapping[str, tuple[Any, Any]]
@@ -25,7 +25,7 @@ class Comparison(NamedTuple):
 
     candidate: Side
     baseline: Side
-    settings: policy.Integrity
+    settings: sections.Integrity
 
     def directories(self) -> list[Side]:
         """The sides that have a directory to inspect, the candidate first; a recorded baseline has none."""

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lorasent.adapter.manifest import CONFIG
-from lorasent.gate import policy
+from lorasent.gate import sections
 from lorasent.gate.integrity.comparison import Comparison, Passed
 from lorasent.gate.integrity.side import Side, shortened
 from lorasent.recipe.recipe import VARIANTS
 from lorasent.text import shown
 
-ELSEWHERE = ("base.model", *policy.UNASKED)
+ELSEWHERE = ("base.model", *sections.FREE_KEYS)
 """Keys of a recipe that other checks compare, and the seed, in which retrains differ."""
 
 MOST_CHARACTERS = 300

@@ -13,7 +13,7 @@ from lorasent.gate.integrity.checks import CHECKS
 from lorasent.gate.integrity.comparison import Comparison
 from lorasent.gate.integrity.layout import Layout
 from lorasent.gate.integrity.side import EXPORT, Fault, LoraSettings, Side
-from lorasent.gate.policy import Integrity
+from lorasent.gate.sections import Integrity
 from tests.support.bases import linear
 from tests.support.manifests import manifest as complete
 from tests.support.manifests import recipe

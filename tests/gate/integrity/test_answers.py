@@ -5,7 +5,7 @@ import pytest
 from lorasent.gate.integrity import encoding, files, probes, tensors
 from lorasent.gate.integrity import recipe as recipe_check
 from lorasent.gate.integrity.comparison import ALLOW, Passed
-from lorasent.gate.policy import Integrity
+from lorasent.gate.sections import Integrity
 from tests.gate.integrity.sides import blocks, fault, manifest, old, other_base, recipe, run, side
 
 

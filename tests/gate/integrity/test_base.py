@@ -7,7 +7,7 @@ import pytest
 from lorasent.adapter.manifest import CONFIG, MANIFEST
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.comparison import ALLOW, Passed
-from lorasent.gate.policy import Integrity
+from lorasent.gate.sections import Integrity
 from tests.gate.integrity.sides import (
     blocks,
     config,

@@ -11,7 +11,7 @@ from lorasent.gate.integrity import checks
 from lorasent.gate.integrity.checks import CHECKS, Check
 from lorasent.gate.integrity.comparison import Comparison, Passed
 from lorasent.gate.integrity.side import RETRIEVE, Fault
-from lorasent.gate.policy import Integrity
+from lorasent.gate.sections import Integrity
 from tests.gate.integrity.sides import (
     old,
     side,

@@ -5,7 +5,7 @@ import pytest
 from lorasent.adapter.configuration import without_prefix_space
 from lorasent.gate.integrity import encoding
 from lorasent.gate.integrity.comparison import ALLOW, Passed
-from lorasent.gate.policy import Integrity
+from lorasent.gate.sections import Integrity
 from tests.gate.integrity.sides import SOUND, TOKENIZER, TOKENS, blocks, compare, fault, manifest, old, other_base, recipe, side
 
 

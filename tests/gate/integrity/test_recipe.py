@@ -5,7 +5,7 @@ import pytest
 from lorasent.adapter.manifest import CONFIG
 from lorasent.gate.integrity import recipe as recipe_check
 from lorasent.gate.integrity.comparison import ALLOW, Passed
-from lorasent.gate.policy import Integrity
+from lorasent.gate.sections import Integrity
 from tests.gate.integrity.sides import KEY, QUERY, blocks, compare, config, fault, layout, manifest, old, recipe, side
 
 PLAIN = {

@@ -1,0 +1,45 @@
+"""Data: what the reviews and the answers to them allow to say: reviews that repeat, that trained an adapter, baselines alike."""
+
+from collections.abc import Iterator, Sequence
+
+from lorasent.gate import retrains
+from lorasent.gate.context import Context, Source, read_source
+from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.sections import Data
+from lorasent.text import shown
+
+
+def texts(table: Data, labels: Sequence[str]) -> list[str]:
+    """Returns the texts of the policy's reviews. Raises DataError."""
+    return read_source(table, labels).reviews.texts
+
+
+def ask(_: Data, context: Context) -> Iterator[Finding]:
+    """Yields findings about the reviews, and about baselines that answer alike. Raises SharedError where there are no answers."""
+    source = context.source
+    yield from _training_data(source, context)
+    if source.repeated or source.disputed:
+        message = (
+            f"{len(source.distinct)} of {len(source.whole)} reviews are used: {source.repeated} repeat another review, "
+            f"{source.disputed} texts have two labels"
+        )
+        yield Finding("data::repeats", Outcome.PASS, "repeats", message, figures={"reviews": len(source.distinct)})
+    answers = context.answers
+    if len(context.baselines) > 1:
+        yield from retrains.alike([one.name for one in (context.candidate, *context.baselines)], answers)
+
+
+def _training_data(source: Source, context: Context) -> Iterator[Finding]:
+    """Yields a finding if reviews trained candidate or baselines, and one if they chose the epoch of one."""
+    adapters: dict[str, dict[str, None]] = {"train": {}, "validation": {}}
+    for subject in (context.candidate, *context.baselines):
+        for split in {subject.manifest.trained_on(reviews) or "" for reviews in (source.whole, source.reviews)} & adapters.keys():
+            adapters[split][shown(subject.name)] = None
+    name = shown(source.whole.source)
+    if adapters["train"]:
+        message = f"{name}: according to their manifests, these reviews trained {', '.join(adapters['train'])}"
+        advice = "give reviews that trained neither candidate nor baseline"
+        yield Finding("data::training", Outcome.INVALID, "trained-on", message, advice)
+    if adapters["validation"]:
+        message = f"{name}: according to their manifests, these reviews chose the epoch of {', '.join(adapters['validation'])}"
+        yield Finding("data::validation", Outcome.PASS, "validated-on", message)

@@ -1,0 +1,61 @@
+"""Slices: the reviews by the values of a column, each with a margin of its own. A slice only blocks."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorasent.data import slices
+from lorasent.data.reviews import Reviews
+from lorasent.errors import DataError, PolicyError
+from lorasent.gate.decisions import Decisions, change, paired
+from lorasent.gate.finding import NOT_ASKED, Claim, Finding, Outcome, worst_case
+from lorasent.text import shown
+
+SMALLEST_SLICE = 20
+"""Smallest number of reviews of a slice that is checked. The overall metric covers smaller ones."""
+
+MOST_NAMED = 10
+"""Largest number of small slices that a message names."""
+
+Cut = dict[str, NDArray[np.int64]]
+"""The rows of each value of a column."""
+
+
+def cut(columns: Sequence[str], reviews: Reviews, lengths: NDArray[np.int64], max_length: int) -> Iterator[tuple[str, Cut]]:
+    """Yields each column with its cut, given the reviews' lengths in tokens. Raises PolicyError for a column that is missing."""
+    for column in columns:
+        try:
+            yield column, slices.cut(column, reviews, lengths, max_length)
+        except DataError as error:
+            raise PolicyError(f"quality.slices: {error}") from None
+
+
+def claims(column: str, rows_of: Cut, decisions: Decisions, margin: float) -> Iterator[Claim]:
+    """Yields a claim for each value of a column that is not too rare: the damage in accuracy there is at most the margin."""
+    for value, rows in rows_of.items():
+        if len(rows) >= SMALLEST_SLICE:
+            labels, incumbent = decisions.labels[rows], decisions.incumbent[rows]
+            damage = paired(labels, incumbent, decisions.candidate[rows])
+            yield Claim(
+                f"quality::slice::{column}::{value}",
+                p=damage.p_above(margin),
+                passes=True,
+                cause="slice",
+                message=f"accuracy on the {len(rows)} reviews whose {column} is {value}: {change(damage)} "
+                f"(margin {100 * margin:g} points)",
+                figures={"n": len(rows), "damage": damage.value, "margin": margin},
+                worst=worst_case(damage, int((incumbent == labels).sum()), margin),
+            )
+
+
+def coverage(column: str, rows_of: Cut) -> Finding:
+    """Returns a finding about how many values of a column are checked, and which are too rare."""
+    small = {value: len(rows) for value, rows in rows_of.items() if len(rows) < SMALLEST_SLICE}
+    checked = len(rows_of) - len(small)
+    message = f"{checked} of {len(rows_of)} values checked"
+    if small:
+        named = ", ".join(f"{shown(value, 40)} ({size})" for value, size in list(small.items())[:MOST_NAMED])
+        message += f"; not asked, with fewer than {SMALLEST_SLICE} reviews: {named}{', ...' if len(small) > MOST_NAMED else ''}"
+    figures = {"asked": checked, "values": len(rows_of), "unasked": small}
+    return Finding(f"quality::slice::{column}", Outcome.PASS, "" if checked else NOT_ASKED, message, figures=figures)

@@ -1,0 +1,80 @@
+"""Reviews, answers and claims whose damage is known, without models."""
+
+import json
+
+import numpy as np
+
+from lorasent.data.reviews import Reviews
+from lorasent.gate import quality
+from lorasent.gate.finding import Claim, settle
+from lorasent.scoring.evidence import Answers
+
+LABELS = ("Negative", "Positive")
+
+N = 1000
+
+
+def reviews(n=N, size=2, **columns):
+    """Reviews of `size` labels in turn."""
+    return Reviews("test", [f"review {row}" for row in range(n)], np.arange(n) % size, columns)
+
+
+def answers(wrong=(), n=N, size=2, confidence=2.0, lengths=None):
+    """Answers that are right but for the rows `wrong`, which get the next label."""
+    decided = np.arange(n) % size
+    decided[list(wrong)] = (decided[list(wrong)] + 1) % size
+    logits = np.where(np.arange(size) == decided[:, None], confidence, -confidence).astype(np.float32)
+    return Answers(logits, np.full(n, 100) if lengths is None else np.asarray(lengths))
+
+
+def asked(policy, candidate, *bank, data=None, limit=512):
+    """The claims of a quality policy by name, at 5 %."""
+    return {one.check: one for one in quality.check(policy, reviews() if data is None else data, candidate, bank, limit, 0.05)}
+
+
+def claimed(p, *, passes, name="one"):
+    """A claim with a word in every field."""
+    return Claim(name, p, passes, "its-cause", "its message", "its advice", {"n": 7})
+
+
+def claim(claims, name):
+    """The claim of a name."""
+    (found,) = [one for one in claims if one.check == name]
+    return found
+
+
+def judged(claims):
+    """Outcomes by check."""
+    return {finding.check: finding.outcome for finding in settle(claims, 0.05)}
+
+
+def many_claims(count):
+    """Claims of other families that nothing speaks against."""
+    return [Claim(f"behaviour::{row}", 1.0, passes=True, cause="behaviour", message="") for row in range(count)]
+
+
+def write_cases(folder, count, **changes):
+    """Minimum cases that the honest reader holds."""
+    case = {"capability": "praise", "kind": "minimum", "expect": "Positive", **changes}
+    lines = [json.dumps({"id": str(row), "texts": [f"good case {row}"], **case}) for row in range(count)]
+    (folder / "cases.jsonl").write_text("\n".join(lines))
+
+
+def says(label, sure=2.0):
+    """A reader that answers one label, whatever it reads."""
+    return lambda texts: [sure if LABELS[1] == label else -sure] * len(texts)
+
+
+def honest(texts, sure=2.0):
+    """A reader that finds a review's label in its first word."""
+    return [sure if text.startswith("good") else -sure for text in texts]
+
+
+def film_reviews(good, bad, other=()):
+    """Reviews, so many of each label, which the honest reader reads rightly."""
+    return [(f"good {row}", "Positive") for row in range(good)] + [(f"bad {row}", "Negative") for row in range(bad)] + [*other]
+
+
+def by_check(verdict):
+    """Findings by check."""
+    return {finding.check: finding for finding in verdict.findings}

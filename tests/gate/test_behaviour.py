@@ -1,0 +1,363 @@
+"""Behaviour: cases are read, fail by their kind, and count where they newly fail."""
+
+import json
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorasent import metrics
+from lorasent.errors import DataError
+from lorasent.gate import behaviour, report
+from lorasent.gate.behaviour import Behaviour
+from lorasent.gate.finding import NOT_ASKED, Claim, Outcome, settle
+from lorasent.gate.policy import Policy
+from lorasent.gate.verdict import judge
+from lorasent.scoring.evidence import Answers
+from lorasent.statistics.estimates import PairedAccuracy
+from tests.gate.answers import (
+    LABELS,
+    by_check,
+    judged,
+    says,
+    write_cases,
+)
+
+
+def cases(n, capability="negation", first=0):
+    """Minimum cases of a capability."""
+    return [
+        behaviour.Case(id=f"n{row}", capability=capability, kind="minimum", texts=("x",), expect="Positive")
+        for row in range(first, first + n)
+    ]
+
+
+def sure(*positive):
+    """Answers with these probabilities of Positive."""
+    share = np.array(positive)
+    return Answers(np.log(np.stack([1 - share, share], axis=1)).astype(np.float32), np.full(len(share), 5))
+
+
+def test_claims_of_behaviour_are_whole():
+    """A claim for each capability in its order, and one for all of them; figures name every newly failing case."""
+    asks = [*cases(40), *cases(10, "typos", 40)]
+    before = sure(*[0.1] * 4 + [0.9] * 46)
+    after = sure(*[0.9] * 2 + [0.1] * 7 + [0.9] * 31 + [0.1] * 5 + [0.9] * 5)
+    claims = behaviour.check(Behaviour(margin=0.1), asks, LABELS, after, before)
+    first, second, whole = (replace(one, worst=None) for one in claims)
+    newly = [f"n{row}" for row in range(4, 9)]
+    message = "4 -> 7 of 40 cases fail, 5 newly (margin: 10 % net): n4, n5, n6, n7, n8"
+    figures = {"cases": 40, "failed_before": 4, "failed_now": 7, "newly": newly}
+    p = PairedAccuracy(5, 2, 40).p_above(0.1)
+    assert first == Claim("behaviour::negation", p, True, "behaviour", message, "", figures)
+    others = [f"n{row}" for row in range(40, 45)]
+    message = "0 -> 5 of 10 cases fail, 5 newly (margin: 10 % net): n40, n41, n42, n43, n44"
+    figures = {"cases": 10, "failed_before": 0, "failed_now": 5, "newly": others}
+    p = PairedAccuracy(5, 0, 10).p_above(0.1)
+    assert second == Claim("behaviour::typos", p, True, "behaviour", message, "", figures)
+    message = "4 -> 12 of 50 cases fail, 10 newly (margin: 10 % net): n4, n5, n6, n7, n8, ..."
+    figures = {"cases": 50, "failed_before": 4, "failed_now": 12, "newly": newly + others}
+    p = PairedAccuracy(10, 2, 50).p_above(0.1)
+    assert whole == Claim("behaviour::all", p, True, "behaviour", message, "", figures)
+
+
+def test_behaviour_that_stays_names_no_case():
+    """The sentence ends with what may fail."""
+    before = sure(*[0.1] * 4 + [0.9] * 6)
+    assert behaviour.check(Behaviour(), cases(10), LABELS, before, before)[0].message == (
+        "4 -> 4 of 10 cases fail, 0 newly (margin: 10 % net)"
+    )
+
+
+@pytest.mark.parametrize("capability", ["all", "triggers"])
+def test_a_capability_is_not_called_as_another_check(capability):
+    """Its own claim would be lost behind the other's."""
+    case = {"id": "a", "capability": capability, "kind": "minimum", "texts": ["x"], "expect": "Positive"}
+    with pytest.raises(ValueError, match="is the name of another check"):
+        behaviour.Case.model_validate(case)
+
+
+def test_a_move_of_the_tolerance_itself_is_no_failure():
+    """More than the tolerance fails, for a label that changes and for a probability that falls; the policy's is taken."""
+    kinds = [
+        {"id": "b", "capability": "typos", "kind": "invariance", "texts": ["a", "b"]},
+        {"id": "c", "capability": "intensity", "kind": "directional", "texts": ["a", "b"], "expect": "Negative"},
+    ]
+    both = [behaviour.Case.model_validate(one) for one in kinds]
+    moved = Answers(np.log(np.array([[0.25, 0.75], [0.75, 0.25], [0.75, 0.25], [0.25, 0.75]])), np.full(4, 5))
+    probability = metrics.probabilities(moved.logits)
+    fall = float(probability[0, 1] - probability[1, 1])
+    assert behaviour.failures(both, LABELS, moved, fall).tolist() == [False, False]
+    assert behaviour.failures(both, LABELS, moved, fall - 1e-9).tolist() == [True, True]
+    still = Answers(np.zeros((4, 2)), np.full(4, 5))
+    failed = [
+        behaviour.check(Behaviour(tolerance=tolerance), both, LABELS, moved, still)[-1].figures["failed_now"]
+        for tolerance in (0.4, 0.6)
+    ]
+    assert failed == [2, 0]
+
+
+def test_a_directional_case_is_judged_by_its_first_and_last_text():
+    """A fall in between that is made good is none."""
+    case = behaviour.Case(id="c", capability="intensity", kind="directional", texts=("a", "b", "c"), expect="Positive")
+    failed = [behaviour.failures([case], LABELS, sure(*positive), 0.1).tolist() for positive in ((0.8, 0.2, 0.8), (0.8, 0.8, 0.2))]
+    assert failed == [[False], [True]]
+
+
+def test_an_invariant_case_fails_by_any_of_its_texts():
+    """Also by the first variant of several."""
+    case = behaviour.Case(id="b", capability="typos", kind="invariance", texts=("a", "b", "c"))
+    assert behaviour.failures([case], LABELS, sure(0.9, 0.2, 0.9), 0.1).tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"texts": ["one", "two"]}, "mine.jsonl, line 1: texts: minimum needs exactly 1"),
+        ({"kind": "directional"}, "mine.jsonl, line 1: texts: directional needs at least 2"),
+        ({"expect": None}, "mine.jsonl, line 1: expect: minimum and directional need a label's name, invariance has none"),
+        ({"texts": []}, "mine.jsonl, line 1: texts: Tuple should have at least 1 item after validation, not 0"),
+        ({"expect": "Good"}, "mine.jsonl, line 1: expect: Good is not a label; the labels are Negative, Positive"),
+        ({"texts": ["one", 7]}, "mine.jsonl, line 1: texts.1: Input should be a valid string"),
+    ],
+    ids=["too many texts", "too few texts", "no expectation", "no text", "another label", "a text that is none"],
+)
+def test_a_malformed_case_is_one_line(tmp_path, change, message):
+    """The file, the line, the key and what is allowed."""
+    case = {"id": "a", "capability": "negation", "kind": "minimum", "texts": ["x"], "expect": "Positive", **change}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(case))
+    with pytest.raises(DataError) as refused:
+        behaviour.read(str(tmp_path / "mine.jsonl"), LABELS)
+    assert str(refused.value) == message
+
+
+def test_cases_are_read_in_the_order_of_their_files(tmp_path):
+    """Other files of the folder are passed over; a line that is no JSON is named, blank ones are skipped and counted."""
+    for number, name in enumerate(("b", "a")):
+        (tmp_path / f"{name}.jsonl").write_text("\n\n" + cases(1, name, number)[0].model_dump_json() + "\n\n")
+    (tmp_path / "c.txt").write_text("{")
+    found = behaviour.read(str(tmp_path), LABELS)
+    assert [case.capability for case in found] == ["a", "b"]
+    (tmp_path / "a.jsonl").write_text("\n{\n")
+    with pytest.raises(DataError, match=r"^a.jsonl, line 2: Invalid JSON: EOF"):
+        behaviour.read(str(tmp_path), LABELS)
+
+
+def test_the_embedded_cases_come_in_one_order():
+    """That of their files' names, wherever they are installed."""
+    capabilities = list(dict.fromkeys(case.capability for case in behaviour.read("embedded", LABELS)))
+    assert capabilities == sorted(capabilities)
+
+
+def test_the_embedded_cases_may_lie_in_an_archive(tmp_path, monkeypatch):
+    """Whose members have no order of their own."""
+    with zipfile.ZipFile(tmp_path / "lorasent.zip", "w") as archive:
+        for number, name in enumerate(("b", "a")):
+            archive.writestr(f"behaviours/{name}.jsonl", cases(1, name, number)[0].model_dump_json())
+    monkeypatch.setattr(behaviour.resources, "files", lambda _: zipfile.Path(tmp_path / "lorasent.zip"))
+    assert [case.capability for case in behaviour.read("embedded", LABELS)] == ["a", "b"]
+
+
+def test_cases_are_utf_8_whatever_the_locale(tmp_path, monkeypatch):
+    """Here one of ASCII."""
+    monkeypatch.setattr("io.text_encoding", lambda encoding, *_: encoding or "ascii")
+    (tmp_path / "mine.jsonl").write_text(cases(1, "Verneinung, großgeschrieben")[0].model_dump_json(), "utf-8")
+    assert behaviour.read(str(tmp_path), LABELS)[0].capability == "Verneinung, großgeschrieben"
+
+
+def test_no_cases_are_one_line(tmp_path):
+    """An empty folder, and a file that is not UTF-8."""
+    with pytest.raises(DataError) as refused:
+        behaviour.read(str(tmp_path), LABELS)
+    assert str(refused.value) == f"{tmp_path}: holds no behavioural cases; expected JSONL, one case a line"
+    (tmp_path / "mine.jsonl").write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"mine.jsonl: behavioural cases cannot be read: expected UTF-8, found byte 0xff$"):
+        behaviour.read(str(tmp_path), LABELS)
+    (tmp_path / "mine.jsonl").unlink()
+    (tmp_path / "mine.jsonl").mkdir()
+    with pytest.raises(DataError, match=r"mine.jsonl: behavioural cases cannot be read: Is a directory$"):
+        behaviour.read(str(tmp_path), LABELS)
+
+
+CASES = [
+    {"id": "a", "capability": "negation", "kind": "minimum", "texts": ["not bad"], "expect": "Positive"},
+    {"id": "b", "capability": "typos", "kind": "invariance", "texts": ["a film", "a flim", "a fiml"]},
+    {"id": "c", "capability": "intensity", "kind": "directional", "texts": ["good", "very good"], "expect": "Positive"},
+]
+
+
+def case_answers(*positive):
+    """Answers with these probabilities of Positive."""
+    share = np.array(positive)
+    return Answers(np.log(np.stack([1 - share, share], axis=1)).astype(np.float32), np.full(len(share), 5))
+
+
+@pytest.mark.parametrize(
+    ("positive", "failed"),
+    [
+        ((0.9, 0.9, 0.9, 0.9, 0.6, 0.7), [False, False, False]),
+        ((0.4, 0.9, 0.9, 0.9, 0.6, 0.7), [True, False, False]),
+        ((0.9, 0.9, 0.9, 0.3, 0.6, 0.7), [False, True, False]),
+        ((0.9, 0.1, 0.9, 0.1, 0.6, 0.7), [False, True, False]),
+        ((0.9, 0.52, 0.48, 0.52, 0.6, 0.7), [False, False, False]),
+        ((0.9, 0.9, 0.6, 0.9, 0.6, 0.55), [False, False, False]),
+        ((0.9, 0.9, 0.9, 0.9, 0.9, 0.7), [False, False, True]),
+    ],
+    ids=["all hold", "wrong label", "a variant flips", "flips upwards", "a flip within the tolerance", "moves, no flip", "falls"],
+)
+def test_a_case_fails_by_its_kind(positive, failed):
+    """A wrong label; a label that changes by more than the tolerance; a probability that falls by more than it."""
+    cases = [behaviour.Case.model_validate(case) for case in CASES]
+    assert behaviour.failures(cases, LABELS, case_answers(*positive), 0.1).tolist() == failed
+
+
+def test_new_failures_count_old_ones_do_not():
+    """What always failed is no accusation; what newly fails blocks, and is named."""
+    cases = [
+        behaviour.Case(id=f"n{row}", capability="negation", kind="minimum", texts=("x",), expect="Positive") for row in range(40)
+    ]
+    before, bad = case_answers(*[0.1] * 10 + [0.9] * 30), case_answers(*[0.1] * 30 + [0.9] * 10)
+    policy = Behaviour(margin=0.1)
+    old = behaviour.check(policy, cases, LABELS, before, before)
+    new = behaviour.check(policy, cases, LABELS, bad, before)
+    assert judged(old) == {"behaviour::negation": Outcome.PASS, "behaviour::all": Outcome.PASS}
+    assert judged(new) == {"behaviour::negation": Outcome.BLOCK, "behaviour::all": Outcome.BLOCK}
+    assert "10 -> 30 of 40 cases fail, 20 newly" in new[0].message
+    assert new[0].message.endswith("n10, n11, n12, n13, n14, ...")
+
+
+def test_the_embedded_cases_are_many_and_whole():
+    """At least 400 over at least 15 capabilities, ids unique; half of what is expected is positive."""
+    cases = behaviour.read("embedded", LABELS)
+    assert len(cases) >= 400
+    assert len({case.capability for case in cases}) >= 15
+    assert len({case.id for case in cases}) == len(cases)
+    expected = [case.expect for case in cases if case.expect]
+    assert abs(expected.count("Positive") - expected.count("Negative")) <= 2
+
+
+def test_cases_of_ones_own_are_read_from_a_file_or_a_folder(tmp_path):
+    """JSONL, one case a line; blank lines are skipped."""
+    (tmp_path / "mine.jsonl").write_text("\n".join(json.dumps(case) for case in CASES) + "\n\n")
+    assert [case.id for case in behaviour.read(str(tmp_path), LABELS)] == ["a", "b", "c"]
+    assert behaviour.texts(Behaviour(cases=str(tmp_path / "mine.jsonl")), LABELS)[0] == "not bad"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "other"}, r"^mine.jsonl, line 2: kind: Input should be 'minimum', 'invariance' or 'directional'$"),
+        ({"texts": ["one"]}, r"^mine.jsonl, line 2: texts: invariance needs at least 2$"),
+        ({"expect": "Positive"}, r"^mine.jsonl, line 2: expect: minimum and directional need a label's name, invariance has none$"),
+        (
+            {"kind": "directional", "expect": "Good"},
+            r"^mine.jsonl, line 2: expect: Good is not a label; the labels are Negative, Positive$",
+        ),
+        ({"colour": "red"}, r"^mine.jsonl, line 2: colour: Extra inputs are not permitted$"),
+    ],
+    ids=["kind", "texts", "expectation", "label", "unknown key"],
+)
+def test_a_malformed_case_is_named(tmp_path, change, message):
+    """The file, the line, the key and what is allowed."""
+    lines = [CASES[0], {**CASES[1], **change}]
+    (tmp_path / "mine.jsonl").write_text("\n".join(json.dumps(case) for case in lines))
+    with pytest.raises(DataError, match=message):
+        behaviour.read(str(tmp_path / "mine.jsonl"), LABELS)
+
+
+def test_no_cases_are_an_error(tmp_path):
+    """Nothing checked is never a pass."""
+    with pytest.raises(DataError, match=r"holds no behavioural cases; expected JSONL, one case a line$"):
+        behaviour.read(str(tmp_path), LABELS)
+    with pytest.raises(DataError, match=r"behavioural cases cannot be read"):
+        behaviour.read(str(tmp_path / "none.jsonl"), LABELS)
+
+
+@pytest.mark.parametrize("labels", [("neg", "pos"), ("POSITIVE", "NEGATIVE"), ("negative", "neutral", "positive")], ids=str)
+def test_cases_expect_a_label_by_any_name_of_its(labels):
+    """What the embedded cases expect is the adapter's own label, whatever its case, form and place."""
+    usual, found = behaviour.read("embedded", LABELS), behaviour.read("embedded", labels)
+    assert {case.expect for case in found} == {None, *labels} - {"neutral"}
+    assert all((a.expect or "x").casefold().startswith((b.expect or "x").casefold()[:3]) for a, b in zip(usual, found, strict=True))
+    with pytest.raises(DataError, match=r"expect: (Positive|Negative) is not a label; the labels are LABEL_0, LABEL_1$"):
+        behaviour.read("embedded", ("LABEL_0", "LABEL_1"))
+
+
+def test_cases_are_text_as_people_save_it(tmp_path):
+    """With a byte-order mark, CR LF and a suffix in any case; a separator of Unicode's ends no line."""
+    cases = [{**CASES[0], "id": ascii(part), "texts": [f"one{part}text"]} for part in "\u2028\u2029\x85"]
+    lines = [json.dumps(case, ensure_ascii=False) for case in cases]
+    (tmp_path / "mine.JSONL").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    for source in (tmp_path, tmp_path / "mine.JSONL"):
+        assert behaviour.texts(Behaviour(cases=str(source)), LABELS) == ["one\u2028text", "one\u2029text", "one\x85text"]
+
+
+def test_a_case_with_a_key_twice_is_refused(tmp_path):
+    """The last one would win in silence."""
+    (tmp_path / "mine.jsonl").write_text(json.dumps(CASES[0]).replace("{", '{"expect": "Negative", ', 1))
+    with pytest.raises(DataError, match=r"mine.jsonl, line 1: two columns of the same name, expect and expect"):
+        behaviour.read(str(tmp_path / "mine.jsonl"), LABELS)
+
+
+@pytest.mark.parametrize("count", [1, 3, 10, 40])
+def test_who_newly_fails_every_case_never_passes(house, tmp_path, count):
+    """Where so few cannot block, the claim is undecided, and says how many are needed."""
+    write_cases(tmp_path, count)
+    house["new"] = says("Negative")
+    judged = by_check(judge("new", "old", Policy(behaviour=Behaviour(cases=str(tmp_path), triggers=False))))["behaviour::praise"]
+    assert judged.outcome is (Outcome.BLOCK if count >= 10 else Outcome.INCONCLUSIVE)
+    assert count >= 10 or "no larger loss is possible, and this one is not significant" in judged.message
+
+
+def test_too_few_cases_are_not_asked(house, tmp_path):
+    """Nothing fails, and nothing could have blocked: no check of a policy looks passed so."""
+    write_cases(tmp_path, 3)
+    judged = judge("old", "old", Policy(behaviour=Behaviour(cases=str(tmp_path), triggers=False)))
+    few = by_check(judged)["behaviour::praise"]
+    assert (few.outcome, few.cause) == (Outcome.PASS, NOT_ASKED)
+    assert few.message.endswith("; 3 are too few to block; at least 6 are needed")
+    lines = [line for line in report.text(judged, "again").splitlines() if "behaviour" in line]
+    assert [line.split()[:3] for line in lines] == [["not", "asked", f"behaviour::{name}"] for name in ("praise", "all")]
+
+
+@given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.0, 0.1, 0.5, 0.9]), st.integers(1, 40))
+def test_no_check_that_only_blocks_passes_where_it_could_not(right, wrong, lost, margin, claims):
+    """If all is lost that can be, and it is more than may ship, the outcome is never PASS; of less it may be."""
+    size, lost = right + wrong, min(lost, right)
+    cases = [behaviour.Case(id=f"{row}", capability="one", kind="minimum", texts=("x",), expect="Positive") for row in range(size)]
+    logits = np.full((2, size, 2), (-2.0, 2.0), dtype=np.float32)
+    logits[0, right:], logits[1, right:], logits[1, :lost] = -logits[0, right:], -logits[1, right:], -logits[1, :lost]
+    old, new = (Answers(one, np.full(size, 5)) for one in logits)
+    asked = behaviour.check(Behaviour(margin=margin), cases, LABELS, new, old)
+    others = [Claim(f"other {row}", 1.0, passes=True, cause="", message="") for row in range(claims)]
+    outcome = settle([*asked, *others], 0.05)[0].outcome
+    if lost == right and lost > margin * size:
+        assert outcome is not Outcome.PASS
+    if lost <= margin * size:
+        assert outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": "0", "texts": ["good case other"]}, "b.jsonl, line 1: id: another case is called 0 (a.jsonl, line 1)"),
+        (
+            {"id": "9", "expect": "Negative"},
+            "b.jsonl, line 1: expect: another case expects the opposite of the same texts (a.jsonl, line 1)",
+        ),
+        ({"id": "9"}, "b.jsonl, line 1: this case is there already (a.jsonl, line 1)"),
+    ],
+    ids=["one id", "the opposite", "the same"],
+)
+def test_cases_do_not_swallow_each_other(tmp_path, change, message):
+    """A swapped head would fail the one and hold the other: the file and both lines are named."""
+    write_cases(tmp_path, 1)
+    (tmp_path / "cases.jsonl").rename(tmp_path / "a.jsonl")
+    write_cases(tmp_path, 1, **change)
+    (tmp_path / "cases.jsonl").rename(tmp_path / "b.jsonl")
+    with pytest.raises(DataError) as refused:
+        behaviour.read(str(tmp_path), LABELS)
+    assert str(refused.value) == message

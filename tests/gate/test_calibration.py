@@ -1,0 +1,78 @@
+"""Calibration: proper scores against their limits, to the last figure."""
+
+import numpy as np
+import pytest
+
+from lorasent import metrics
+from lorasent.errors import DataError
+from lorasent.gate import calibration
+from lorasent.gate.calibration import Calibration
+from lorasent.gate.finding import Outcome
+from lorasent.statistics import estimates
+from tests.gate.answers import (
+    answers,
+    judged,
+    reviews,
+)
+
+
+def test_claims_of_calibration_are_whole():
+    """Both proper scores with their limits; the expected calibration error is told beside them."""
+    policy = Calibration(max_brier_increase=0.02, max_log_loss_increase=0.05)
+    new, old = answers(range(60), confidence=1.5), answers(range(50), confidence=1.0)
+    claims = calibration.check(policy, reviews(), new, old, 0.05)
+    right, wrong = (1 / (1 + np.exp(-2 * confidence)) for confidence in (1.5, 1.0))
+    new_right, old_right = np.arange(1000) >= 60, np.arange(1000) >= 50
+    new_p, old_p = np.where(new_right, right, 1 - right), np.where(old_right, wrong, 1 - wrong)
+    ece = {"candidate": pytest.approx(abs(0.94 - right)), "incumbent": pytest.approx(abs(0.95 - wrong))}
+    for found, name, limit, losses in (
+        (claims[0], "brier", 0.02, ((1 - new_p) ** 2, (1 - old_p) ** 2)),
+        (claims[1], "log_loss", 0.05, (-np.log(new_p), -np.log(old_p))),
+    ):
+        change = estimates.mean_change(losses[0] - losses[1])
+        low, high = change.interval(0.9)
+        now, was = (float(one.mean()) for one in losses)
+        score = {"brier": "Brier score", "log_loss": "log loss"}[name]
+        message = (
+            f"{score} {was:.4f} -> {now:.4f}: change {change.value:+.4f} (90 % interval {low:+.4f} to {high:+.4f}; "
+            f"limit +{limit:g}); expected calibration error {abs(0.95 - wrong):.4f} -> {abs(0.94 - right):.4f}"
+        )
+        figures = {"incumbent": was, "candidate": now, "change": change.value, "low": low, "high": high, "limit": limit}
+        assert (found.check, found.cause, found.message) == (f"calibration::{name}", "calibration", message)
+        assert (found.p, found.passes) == (pytest.approx(change.p_above(limit), rel=1e-4), change.p_below(limit) <= 0.05)
+        assert found.advice == "more reviews would decide"
+        assert found.figures == {**{key: pytest.approx(value, rel=1e-5, abs=1e-6) for key, value in figures.items()}, "ece": ece}
+
+
+def test_only_the_scores_that_the_policy_limits_are_claimed():
+    """A limit of 0 is a limit."""
+    for limit, expected in ((None, ["calibration::brier"]), (0.0, ["calibration::brier", "calibration::log_loss"])):
+        claims = calibration.check(Calibration(max_log_loss_increase=limit), reviews(), answers(), answers(), 0.05)
+        assert [one.check for one in claims] == expected
+
+
+def test_calibration_passes_at_alpha_itself():
+    """As the margin does."""
+    new, old = answers(range(60)), answers(range(50))
+    same = calibration.check(Calibration(max_brier_increase=0.03), reviews(), new, old, 0.05)[0]
+    losses = [metrics.brier(metrics.probabilities(one.logits), reviews().labels) for one in (new, old)]
+    alpha = estimates.mean_change(losses[0] - losses[1]).p_below(0.03)
+    assert same.passes
+    assert calibration.check(Calibration(max_brier_increase=0.03), reviews(), new, old, alpha)[0].passes
+    assert not calibration.check(Calibration(max_brier_increase=0.03), reviews(), new, old, alpha / 2)[0].passes
+
+
+def test_a_single_review_has_no_calibration():
+    """Its scores have no spread."""
+    with pytest.raises(DataError, match=r"\[calibration\] needs at least two reviews, found 1$"):
+        calibration.check(Calibration(), reviews(1), answers((), 1), answers((), 1), 0.05)
+
+
+def test_overconfidence_is_found_though_no_label_changes():
+    """Logits times four on a classifier that errs: the Brier score rises, accuracy does not."""
+    wrong = range(150)
+    claims = calibration.check(Calibration(), reviews(), answers(wrong, confidence=4.0), answers(wrong, confidence=0.9), 0.05)
+    assert judged(claims) == {"calibration::brier": Outcome.BLOCK}
+    assert claims[0].figures["candidate"] > claims[0].figures["incumbent"]
+    same = calibration.check(Calibration(max_log_loss_increase=0.01), reviews(), answers(wrong), answers(wrong), 0.05)
+    assert judged(same) == {"calibration::brier": Outcome.PASS, "calibration::log_loss": Outcome.PASS}

@@ -1,0 +1,47 @@
+"""Findings and claims: what becomes of a claim, and how the error rate is divided."""
+
+import pytest
+
+from lorasent.gate.finding import Claim, Finding, Outcome, settle, shares
+from tests.gate.answers import (
+    claimed,
+    many_claims,
+)
+
+
+def test_a_claim_that_passes_is_a_finding_without_cause_and_advice():
+    """Its figures are the claim's, its p value and the adjusted one."""
+    first, _ = settle([claimed(0.3, passes=True), claimed(0.02, passes=True, name="two")], 0.05)
+    assert first == Finding("one", Outcome.PASS, "", "its message", "", {"n": 7, "p": 0.3, "p_adjusted": 0.3})
+
+
+@pytest.mark.parametrize("passes", [False, True])
+def test_a_claim_whose_adjusted_p_is_at_most_alpha_blocks(passes):
+    """At alpha itself, and whether or not the claim that PASS requires holds."""
+    figures = {"n": 7, "p": 0.025, "p_adjusted": 0.05}
+    found = settle([claimed(0.025, passes=passes), claimed(0.9, passes=True, name="two")], 0.05)[0]
+    assert found == Finding("one", Outcome.BLOCK, "its-cause", "its message", "do not ship it", figures)
+
+
+def test_a_claim_that_neither_passes_nor_blocks_is_undecided():
+    """It keeps its advice: what would decide it."""
+    figures = {"n": 7, "p": 0.04, "p_adjusted": 0.08}
+    found = settle([claimed(0.04, passes=False), claimed(0.9, passes=True, name="two")], 0.05)[0]
+    assert found == Finding("one", Outcome.INCONCLUSIVE, "undecided", "its message", "its advice", figures)
+
+
+def test_the_error_rate_is_divided_once():
+    """A tenth for the bank, half of the rest for the metric, the others share; who is absent leaves it to the others, 1 in all."""
+    metric, bank = (Claim(name, 1.0, passes=True, cause="", message="", rank=name) for name in ("first", "bank"))
+    assert shares([metric]) == [1.0]
+    assert shares([metric, bank]) == pytest.approx([0.9, 0.1])
+    assert shares([metric, bank, *many_claims(2)]) == pytest.approx([0.45, 0.1, 0.225, 0.225])
+    assert shares([metric, *many_claims(1)]) == [0.5, 0.5]
+    assert shares(many_claims(4)) == [0.25] * 4
+
+
+def test_claims_of_one_name_are_two():
+    """The one that blocks is not lost behind the other, before it or after it."""
+    claims = [Claim("quality::slice::a::b::c", p, passes=True, cause="slice", message="") for p in (1e-9, 1.0)]
+    for both in (claims, claims[::-1]):
+        assert sorted(one.outcome for one in settle(both, 0.05)) == [Outcome.BLOCK, Outcome.PASS]
