@@ -17,18 +17,13 @@ T = TypeVar("T")
 
 
 class Source(NamedTuple):
-    """The policy's source of reviews, as it was read."""
+    """The policy's source: all reviews; each text once; how many reviews repeat, how many texts have two labels; those asked."""
 
     whole: Reviews
-    """All reviews of the source."""
     distinct: Reviews
-    """Each text once, without texts of two labels."""
     repeated: int
-    """Number of reviews that repeat another one."""
     disputed: int
-    """Number of texts that have two labels."""
     reviews: Reviews
-    """Those that are asked: `distinct`, or the policy's sample of it."""
 
 
 def read_source(data: Data, labels: Sequence[str]) -> Source:
@@ -78,8 +73,8 @@ class Context:
 
     @property
     def source(self) -> Source:
-        """The policy's reviews, as they were read."""
-        return self._once("source", self._source)
+        """The policy's source of reviews."""
+        return self._once("source", lambda: read_source(self._data(), self.labels))
 
     @property
     def reviews(self) -> Reviews:
@@ -109,10 +104,10 @@ class Context:
             raise kept
         return kept  # type: ignore[no-any-return]
 
-    def _source(self) -> Source:
+    def _data(self) -> Data:
         if self.data is None:
             raise PolicyError("the policy has no [data]: add the table, with test = a source of labelled reviews")
-        return read_source(self.data, self.labels)
+        return self.data
 
     def _labelled_reviews(self) -> Reviews:
         if missing := [name for name, count in self.reviews.counts(self.labels).items() if not count]:

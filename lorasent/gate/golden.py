@@ -78,13 +78,10 @@ def _environment(table: Golden, today: NDArray[np.float32] | None, recorded: NDA
         return Finding(check, Outcome.PASS, NOT_ASKED, message)
     moved = float(abs(today - recorded).max())
     figures = {"moved": moved, "allowed": tolerance}
+    differ = f"(logits differ by up to {moved:.3g}; tolerance {tolerance:g})"
     if moved <= tolerance:
-        message = f"the baseline answers as recorded (logits differ by up to {moved:.2g}; tolerance {tolerance:g})"
-        return Finding(check, Outcome.PASS, "", message, figures=figures)
-    message = (
-        f"ENVIRONMENT: the libraries or the machine changed: the baseline's logits differ by up to {moved:.3g} from the recorded "
-        f"ones (tolerance {tolerance:g})"
-    )
+        return Finding(check, Outcome.PASS, "", f"the baseline answers as recorded {differ}", figures=figures)
+    message = f"ENVIRONMENT: the libraries or the machine changed: the baseline does not answer as recorded {differ}"
     advice = "judge with the libraries that the golden names, or record the golden anew after reading the difference"
     return Finding(check, Outcome.INVALID, "environment", message, advice, figures)
 
@@ -92,11 +89,11 @@ def _environment(table: Golden, today: NDArray[np.float32] | None, recorded: NDA
 def _same_weights(now: NDArray[np.float32], today: NDArray[np.floating], tolerance: float) -> Finding:
     moved = float(abs(now - today).max())
     figures = {"moved": moved, "allowed": tolerance}
-    differ = f"logits differ by up to {moved:.3g}; tolerance {tolerance:g}"
+    differ = f"(logits differ by up to {moved:.3g}; tolerance {tolerance:g})"
     if moved <= tolerance:
-        message = f"the candidate has the golden's weights and answers alike ({differ})"
+        message = f"the candidate has the golden's weights and answers alike {differ}"
         return Finding("golden::model", Outcome.PASS, "", message, figures=figures)
-    message = f"MODEL: the candidate has the golden's weights and answers differently ({differ})"
+    message = f"MODEL: the candidate has the golden's weights and answers differently {differ}"
     advice = "compare its configuration, tokenizer and base with the baseline's"
     return Finding("golden::model", Outcome.BLOCK, "model", message, advice, figures)
 

@@ -1,9 +1,8 @@
-"""The gate's pytest face: a policy is a file of tests, each of its checks a test.
+"""The gate under pytest: a policy is a file of tests, and each of its checks is a test.
 
 `pytest gate.toml --gate-candidate=DIR --gate-baseline=DIR` collects a policy. The verdict is that of the whole policy, whatever is
-selected; a selection is PARTIAL and no verdict. It is judged once, before the time of the first test that needs it begins; under
-xdist by one worker, beside which no other judges. What was found lies in a folder of the run, where tests, workers and the summary
-read it.
+selected; a selection is PARTIAL and no verdict. The policy is judged once, before the first test that needs it starts; under xdist
+by one worker, while no other worker judges. Results lie in a folder of the run, where tests, workers and the summary read them.
 """
 
 import functools
@@ -34,10 +33,10 @@ if TYPE_CHECKING:
     from lorasent.gate.verdict import Verdict
 
 SHARED = "lorasent_verdicts"
-"""What xdist's workers are told: the folder of the run's verdicts."""
+"""Key of xdist's worker input: the folder of the run's results."""
 
 FOLDER = pytest.StashKey[Path]()
-"""The folder of the run's verdicts, where a run names a candidate or a baseline."""
+"""The folder of the run's results; it exists if the run names a candidate or a baseline."""
 
 CANDIDATE = {"dest": "gate_candidate", "metavar": "DIR", "help": "the adapter that a policy (pytest gate.toml) judges"}
 BASELINE = {"dest": "gate_baseline", "metavar": "DIR", "action": "append", "help": "what it is judged against; more are a bank"}
@@ -48,45 +47,47 @@ SHORT = {"--candidate": CANDIDATE, "--baseline": BASELINE}
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Generator[None, Any, Any]:
-    """Adds --gate-candidate, --gate-baseline and --gate-data; --candidate and --baseline where a policy is asked for."""
-    given = {word.partition("=")[0] for word in args}
+    """Adds --gate-candidate, --gate-baseline and --gate-data; also --candidate and --baseline if a policy is named."""
+    words = {word.partition("=")[0] for word in args}
     policies = [path for path in early_config.known_args_namespace.file_or_dir if _suffix(path) == ".toml"]
-    asked = policies or given & OPTIONS.keys() or given >= SHORT.keys()
-    return (yield from add_used_options(early_config, parser, args, {**OPTIONS, **(SHORT if asked else {})}))
+    named = policies or words & OPTIONS.keys() or words >= SHORT.keys()
+    return (yield from add_used_options(early_config, parser, args, {**OPTIONS, **(SHORT if named else {})}))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the folder of the run's verdicts; a worker is told where it lies."""
+    """Makes the folder of the run's results. A worker of xdist takes the controller's."""
     if shared := getattr(config, "workerinput", {}).get(SHARED):
         config.stash[FOLDER] = Path(shared)
-    elif _given(config):
+    elif _names_adapters(config):
         config.stash[FOLDER] = Path(tempfile.mkdtemp(dir=files.private()))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tells a worker of xdist where the verdicts of this run lie."""
+    """Passes the folder of the run's results to a worker of xdist."""
     if FOLDER in node.config.stash:
         node.workerinput[SHARED] = str(node.config.stash[FOLDER])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Removes the folder of the run's verdicts."""
+    """Removes the folder of the run's results."""
     if FOLDER in config.stash and not hasattr(config, "workerinput"):
         shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collects a policy that is named by its path, or is called gate*.toml in a folder of a run that names a candidate."""
+    """Collects a policy that is named by its path, or called gate*.toml in a folder if the run names a candidate."""
     if file_path.suffix.lower() != ".toml":
         return None
-    given = _given(parent.config)
+    names_adapters = _names_adapters(parent.config)
     if _is_named(file_path, parent.config):
-        return PolicyFile.from_parent(parent, path=file_path) if given or _is_policy(file_path) else None
-    return PolicyFile.from_parent(parent, path=file_path) if given and fnmatch(file_path.name, "gate*.toml") else None
+        collects = names_adapters or _is_policy(file_path)
+    else:
+        collects = names_adapters and fnmatch(file_path.name, "gate*.toml")
+    return PolicyFile.from_parent(parent, path=file_path) if collects else None
 
 
-def _given(config: pytest.Config) -> bool:
+def _names_adapters(config: pytest.Config) -> bool:
     return any(config.getoption(option["dest"], None) is not None for option in SHORT.values())
 
 
@@ -95,12 +96,12 @@ def _suffix(argument: str) -> str:
 
 
 def _is_named(path: Path, config: pytest.Config) -> bool:
-    named = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args if _suffix(argument)]
-    return path.resolve() in [one.resolve() for one in named]
+    arguments = (argument.partition("::")[0] for argument in config.args if _suffix(argument))
+    return path.resolve() in [(config.invocation_params.dir / argument).resolve() for argument in arguments]
 
 
 def _is_policy(path: Path) -> bool:
-    """Whether a file that is named without a candidate is a policy: every table of it is one of a policy's, one asks a check."""
+    """Returns whether all tables of a file that is named without a candidate are a policy's, and one of them asks a check."""
     from lorasent.gate.policy import CHECK_TABLES, LARGEST_POLICY, Policy
 
     try:
@@ -112,65 +113,68 @@ def _is_policy(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What became of a policy: its verdict, or the error that judging ended in."""
+class PolicyResult:
+    """The result of a policy: its verdict, or the error that judging ended in."""
 
     policy: str
-    """Its path from where pytest was called."""
+    """Its path, relative to where pytest was called."""
     checks: tuple[str, ...]
     partial: bool
     """Whether checks of it were deselected."""
-    may_be_undecided: bool
-    """Whether an INCONCLUSIVE finding is a warning."""
+    warns_undecided: bool
+    """Whether an INCONCLUSIVE finding is a warning, not a failure."""
     verdict: "Verdict | None"
     error: str = ""
     trace: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What a process of this run wrote."""
+        """Returns the result that a process of this run wrote."""
         from lorasent.gate.verdict import Verdict
 
-        said = json.loads(path.read_text("utf-8"))
-        verdict = said["verdict"] and Verdict.from_json(said["verdict"])
-        return cls(**{**said, "checks": tuple(said["checks"]), "verdict": verdict})
+        content = json.loads(path.read_text("utf-8"))
+        verdict = content["verdict"] and Verdict.from_json(content["verdict"])
+        return cls(**{**content, "checks": tuple(content["checks"]), "verdict": verdict})
 
     def of(self, check: str) -> "list[Finding]":
-        """The findings of a check and of its parts."""
+        """Returns the findings of a check and of its parts."""
         findings = self.verdict.findings if self.verdict else ()
-        return [one for one in findings if f"{one.check}::".startswith(f"{check}::")]
+        return [finding for finding in findings if f"{finding.check}::".startswith(f"{check}::")]
 
-    def strays(self) -> "list[Finding]":
-        """Findings of no check that did not pass: they concern every check."""
+    def unassigned(self) -> "list[Finding]":
+        """Returns the findings that did not pass and belong to no check. They concern every check."""
         findings = self.verdict.findings if self.verdict else ()
-        own = [one for check in self.checks for one in self.of(check)]
-        return [one for one in findings if one.outcome != "PASS" and one not in own]
+        assigned = [finding for check in self.checks for finding in self.of(check)]
+        return [finding for finding in findings if finding.outcome != "PASS" and finding not in assigned]
 
-    def bad(self, check: str) -> "list[Finding]":
-        """Why a check did not pass. Strays stand where a check has no findings; where each has some, with each."""
-        own = self.of(check)
-        if bad := [one for one in own if one.outcome != "PASS"]:
-            return bad
-        return self.strays() if not own or all(map(self.of, self.checks)) else []
+    def failures(self, check: str) -> "list[Finding]":
+        """Returns why a check did not pass.
+
+        Unassigned findings are a reason for a check without findings, and for each check if all have some.
+        """
+        findings = self.of(check)
+        if failed := [finding for finding in findings if finding.outcome != "PASS"]:
+            return failed
+        return self.unassigned() if not findings or all(map(self.of, self.checks)) else []
 
     def fails(self, findings: "Sequence[Finding]") -> bool:
-        """Whether findings that did not pass are more than a warning."""
-        return any(one.outcome != "INCONCLUSIVE" or not self.may_be_undecided for one in findings)
+        """Returns whether findings that did not pass are more than a warning."""
+        return any(finding.outcome != "INCONCLUSIVE" or not self.warns_undecided for finding in findings)
 
     @property
     def fails_session(self) -> bool:
-        """Whether the run may not end as if all were well. A selection shows its own part, and says that it is no verdict."""
+        """Whether the run must fail, whatever its tests say. A selection fails by unassigned findings alone."""
         if self.verdict is None:
             return True
-        bad = self.strays() if self.partial else [one for one in self.verdict.findings if one.outcome != "PASS"]
-        return self.fails(bad)
+        failed = self.unassigned() if self.partial else [one for one in self.verdict.findings if one.outcome != "PASS"]
+        return self.fails(failed)
 
 
 class PolicyFile(pytest.File):
     """A policy, whose checks are tests."""
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        """A test for each check that the policy asks; `--dist loadgroup` keeps them on one worker."""
+        """Yields a test for each check that the policy asks; `--dist loadgroup` keeps them on one worker."""
         from lorasent.gate.policy import Policy
         from lorasent.gate.verdict import names
 
@@ -179,16 +183,16 @@ class PolicyFile(pytest.File):
         files.write(self._file(".policy"), [shown(os.path.relpath(self.path, self.config.invocation_params.dir), MESSAGE)])
         try:
             self.policy = Policy.read(self.path, self.config.getoption("gate_data", None))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is one line
-            raise self.CollectError(_said(error, "reading the policy")) from None
+        except Exception as error:  # noqa: BLE001 - any error is one line
+            raise self.CollectError(_message(error, "reading the policy")) from None
         if self.config.pluginmanager.hasplugin("xdist"):
             self.add_marker(pytest.mark.xdist_group(self.nodeid))
         self.checks = tuple(shown(name, MESSAGE) for name in names(self.policy))
-        yield from _grown(self, self, "", self.checks)
+        yield from _tree(self, self, "", self.checks)
 
     @functools.cached_property
-    def judged(self) -> Judged:
-        """What became of the whole policy; every test shows its part. Whatever judging ends in, it is begun once."""
+    def result(self) -> PolicyResult:
+        """The result of the whole policy, of which each test shows its part. Judging starts once, however it ends."""
         from filelock import FileLock
 
         path, begun = self._file(".json"), self._file(".begun")
@@ -197,51 +201,52 @@ class PolicyFile(pytest.File):
                 killed = begun.exists()
                 begun.touch()
                 files.write(path, [self._judge(killed=killed)])
-        return Judged.read(path)
+        return PolicyResult.read(path)
 
     def _file(self, suffix: str) -> Path:
         return self.config.stash[FOLDER] / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()}{suffix}"
 
     def _judge(self, *, killed: bool) -> str:
+        """Returns the result as JSON."""
         from lorasent.gate.verdict import judge
 
         selected = {item.check for item in self.session.items if isinstance(item, CheckItem) and item.path == self.path}
-        judged = Judged(
+        result = PolicyResult(
             policy=self._file(".policy").read_text("utf-8"),
             checks=self.checks,
             partial=len(selected) < len(self.checks),
-            may_be_undecided=self.policy.verdict.on_inconclusive == "warn",
+            warns_undecided=self.policy.verdict.on_inconclusive == "warn",
             verdict=None,
         )
         if killed:
-            return json.dumps(asdict(replace(judged, error="the process that judged was killed")))
+            return json.dumps(asdict(replace(result, error="the process that judged was killed")))
         try:
             verdict = judge(self.config.getoption("gate_candidate"), self.config.getoption("gate_baseline"), self.policy)
-            return json.dumps(asdict(replace(judged, verdict=verdict)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told once and fails the run
-            return json.dumps(asdict(replace(judged, error=_said(error, "judging"), trace=traceback.format_exc())))
+            return json.dumps(asdict(replace(result, verdict=verdict)))
+        except Exception as error:  # noqa: BLE001 - any error is reported once and fails the run
+            return json.dumps(asdict(replace(result, error=_message(error, "judging"), trace=traceback.format_exc())))
 
 
 class Family(pytest.Collector):
-    """Checks whose names begin alike: so `gate.toml::quality::accuracy` names one to pytest."""
+    """Checks whose names start with one prefix: pytest names a check `gate.toml::quality::accuracy`."""
 
     def __init__(self, *, policy_file: PolicyFile, prefix: str, checks: Sequence[str], **options: Any) -> None:
         super().__init__(**options)
         self.policy_file, self.prefix, self.checks = policy_file, prefix, checks
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        """Its checks."""
-        yield from _grown(self, self.policy_file, self.prefix, self.checks)
+        """Yields its checks."""
+        yield from _tree(self, self.policy_file, self.prefix, self.checks)
 
 
-def _grown(parent: Any, file: PolicyFile, prefix: str, checks: Sequence[str]) -> Iterator[pytest.Item | pytest.Collector]:
-    """The tree of checks below a prefix."""
+def _tree(parent: Any, file: PolicyFile, prefix: str, checks: Sequence[str]) -> Iterator[pytest.Item | pytest.Collector]:
+    """Yields the collectors and tests directly below a prefix."""
     for part in dict.fromkeys(check.removeprefix(prefix).partition("::")[0] for check in checks):
-        whole = f"{prefix}{part}"
-        if below := [check for check in checks if check.startswith(f"{whole}::")]:
-            yield Family.from_parent(parent, name=part, policy_file=file, prefix=f"{whole}::", checks=below)
+        name = f"{prefix}{part}"
+        if below := [check for check in checks if check.startswith(f"{name}::")]:
+            yield Family.from_parent(parent, name=part, policy_file=file, prefix=f"{name}::", checks=below)
         else:
-            yield CheckItem.from_parent(parent, name=part, policy_file=file, check=whole)
+            yield CheckItem.from_parent(parent, name=part, policy_file=file, check=name)
 
 
 class CheckItem(pytest.Item):
@@ -252,66 +257,66 @@ class CheckItem(pytest.Item):
         self.policy_file, self.check = policy_file, check
 
     def runtest(self) -> None:
-        """Fails as the check's findings do; skips what was not asked, with the reason."""
-        judged = self.policy_file.judged
-        if judged.verdict is None:
-            raise GateFailure(judged.error)
-        self.user_properties.append(("verdict", str(judged.verdict.outcome)))
-        findings = judged.of(self.check)
+        """Fails if a finding of the check does; skips if the check was not asked, with the reason."""
+        result = self.policy_file.result
+        if result.verdict is None:
+            raise GateFailure(result.error)
+        self.user_properties.append(("verdict", str(result.verdict.outcome)))
+        findings = result.of(self.check)
         for finding in findings:
             figures = json.dumps(dict(finding.figures), default=str)
             self.user_properties.append((finding.check, f"{finding.outcome} {finding.message} {figures}"))
-        if bad := judged.bad(self.check):
-            if judged.fails(bad):
-                raise GateFailure(_summary(bad))
-            with warnings.catch_warnings():  # a project whose warnings are errors asks for a warning here all the same
+        if failures := result.failures(self.check):
+            if result.fails(failures):
+                raise GateFailure(_summary(failures))
+            with warnings.catch_warnings():  # the policy asks for a warning, even where the project's warnings are errors
                 warnings.simplefilter("always")
-                warnings.warn(pytest.PytestWarning(_summary(bad)), stacklevel=1)
+                warnings.warn(pytest.PytestWarning(_summary(failures)), stacklevel=1)
         elif not findings:
-            ended = next((one for one in judged.verdict.findings if one.outcome != "PASS"), None)
-            pytest.skip(f"not asked: {ended.check} is {ended.outcome}" if ended else "not asked of these data")
-        elif all(one.cause == "not-asked" for one in findings):
-            pytest.skip("; ".join(one.message for one in findings))
+            cause = next((finding for finding in result.verdict.findings if finding.outcome != "PASS"), None)
+            pytest.skip(f"not asked: {cause.check} is {cause.outcome}" if cause else "not asked of these data")
+        elif all(finding.cause == "not-asked" for finding in findings):
+            pytest.skip("; ".join(finding.message for finding in findings))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """A finding is its message; anything else keeps its traceback."""
+        """Returns a finding's message; any other exception keeps its traceback."""
         return str(excinfo.value) if isinstance(excinfo.value, GateFailure) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the item stands in reports; pytest wants a line where a mark skips it."""
+        """Returns the item's place in reports; pytest needs a line number where a mark skips it."""
         return self.path, 0, self.check
 
 
-class GateFailure(Exception):  # noqa: N818 - a finding, no error
+class GateFailure(Exception):  # noqa: N818 - a finding, not an error
     """A check that did not pass."""
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Judges before the first test that needs it: no timeout of a test counts the time, no filter of warnings ends it."""
+    """Judges before the first test that needs the result: no test's timeout and no filter of warnings applies to it."""
     if isinstance(item, CheckItem):
-        item.policy_file.judged  # noqa: B018 - kept where the test finds it
+        item.policy_file.result  # noqa: B018 - cached for the test
     return (yield)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A run that was asked for a verdict is not green without one, whatever its tests say."""
+    """Fails a run that was asked for a verdict and has none, or none that passes, whatever its tests say."""
     if FOLDER in session.config.stash and not hasattr(session.config, "workerinput"):
-        judged, _ = _told(session.config)
-        if any(one.fails_session for one in judged) or not _policies(session.config):
+        results, _ = _results(session.config)
+        if any(result.fails_session for result in results) or not _policies(session.config):
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The verdict, or, where checks were deselected, that there is none."""
+    """Writes the verdict of each policy, or, if checks were deselected, that there is none."""
     if FOLDER not in config.stash:
         return
-    judged, unjudged = _told(config)
-    for one in judged:
-        terminalreporter.section(one.policy)
-        for line in _lines(one, config):
+    results, not_judged = _results(config)
+    for result in results:
+        terminalreporter.section(result.policy)
+        for line in _lines(result, config):
             terminalreporter.write_line(line)
-    for policy in unjudged:
+    for policy in not_judged:
         terminalreporter.section(policy)
         terminalreporter.write_line("PARTIAL: none of its checks was run; there is no verdict")
     if not _policies(config):
@@ -319,38 +324,39 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def _policies(config: pytest.Config) -> dict[str, str]:
-    """The policies that were collected, by the name of their files in the folder of the run."""
+    """Returns the paths of the collected policies, by the stem of their files in the folder of the run."""
     return {path.stem: path.read_text("utf-8") for path in config.stash[FOLDER].glob("*.policy")}
 
 
-def _told(config: pytest.Config) -> tuple[list[Judged], list[str]]:
-    """What was judged, and the paths of policies that were not."""
-    judged = {path.stem: Judged.read(path) for path in config.stash[FOLDER].glob("*.json")}
-    unjudged = [policy for name, policy in _policies(config).items() if name not in judged]
-    return sorted(judged.values(), key=lambda one: one.policy), sorted(unjudged)
+def _results(config: pytest.Config) -> tuple[list[PolicyResult], list[str]]:
+    """Returns the results, and the paths of policies that were not judged."""
+    results = {path.stem: PolicyResult.read(path) for path in config.stash[FOLDER].glob("*.json")}
+    not_judged = [policy for name, policy in _policies(config).items() if name not in results]
+    return sorted(results.values(), key=lambda result: result.policy), sorted(not_judged)
 
 
-def _lines(judged: Judged, config: pytest.Config) -> list[str]:
-    """What the summary says of a policy."""
+def _lines(result: PolicyResult, config: pytest.Config) -> list[str]:
+    """Returns the summary of a policy."""
     from lorasent.gate import report
 
-    if judged.verdict is None:
-        trace = judged.trace.splitlines() if config.getoption("fulltrace") else []
-        return [*trace, f"no verdict: {judged.error}"]
-    if judged.partial:
-        lines = ["PARTIAL: checks were deselected; a selection is no verdict"]
-        return lines + (_summary(judged.strays()).splitlines() if judged.strays() else [])
-    verdict, data = judged.verdict, config.getoption("gate_data", None)
+    if result.verdict is None:
+        trace = result.trace.splitlines() if config.getoption("fulltrace") else []
+        return [*trace, f"no verdict: {result.error}"]
+    if result.partial:
+        unassigned = result.unassigned()
+        partial = "PARTIAL: checks were deselected; a selection is no verdict"
+        return [partial, *(_summary(unassigned).splitlines() if unassigned else [])]
+    verdict, data = result.verdict, config.getoption("gate_data", None)
     options = [word for path in verdict.baselines for word in ("--baseline", path)]
-    options += ["--policy", judged.policy, *(["--data", data] if data is not None else [])]
+    options += ["--policy", result.policy, *(["--data", data] if data is not None else [])]
     command = shown(shlex.join(["lorasent", "gate", verdict.candidate, *options]), MESSAGE)
     baselines = tuple(shown(path, MESSAGE) for path in verdict.baselines)
     return report.text(replace(verdict, candidate=shown(verdict.candidate, MESSAGE), baselines=baselines), command).splitlines()
 
 
-def _said(error: Exception, ended: str) -> str:
-    """An error in one line."""
-    text = str(error) if isinstance(error, LorasentError) else f"{ended} ended in {type(error).__name__}: {error}"
+def _message(error: Exception, action: str) -> str:
+    """Returns an error in one line."""
+    text = str(error) if isinstance(error, LorasentError) else f"{action} ended in {type(error).__name__}: {error}"
     return shown(text, MESSAGE)
 
 

@@ -101,8 +101,8 @@ def test_an_environment_that_moved_is_invalid(recorded):
     for by in (0.5, -0.5):
         first, second = compared(recorded, Told(moved(by)), Told(moved(by)))
         message = (
-            "ENVIRONMENT: the libraries or the machine changed: the baseline's logits differ by up to 0.5 from the recorded ones "
-            "(tolerance 0.25)"
+            "ENVIRONMENT: the libraries or the machine changed: the baseline does not answer as recorded "
+            "(logits differ by up to 0.5; tolerance 0.25)"
         )
         advice = "judge with the libraries that the golden names, or record the golden anew after reading the difference"
         figures = {"moved": 0.5, "allowed": 0.25}
