@@ -68,7 +68,7 @@ class WorstCase:
     def shortfall(self, level: float) -> str:
         """Returns why no damage could block at this level, or "" where some could."""
         if self.is_reached:
-            return "no larger loss is possible, and this one is not significant"
+            return "all that could be lost is lost, and even that cannot block"
         if self.p_value(self.cases) <= level:
             return ""
         enough = (cases for cases in range(self.cases + 1, MOST_CASES_NEEDED) if self.p_value(cases) <= level)

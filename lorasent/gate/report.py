@@ -20,11 +20,11 @@ def text(verdict: Verdict, command: str) -> str:
     parts = _parts(verdict)
     for finding in parts["Not passed"]:
         lines += _lines(finding)
-    lines += [f"  {'not asked':<13}{finding.check:<28}{finding.message}" for finding in parts["Not asked"]]
+    lines += [f"  {'not asked':<13}{finding.check:<27} {finding.message}" for finding in parts["Not asked"]]
     headlines = [finding for finding in parts["Passed"] if _is_headline(finding)]
-    lines += [f"  {finding.outcome:<13}{finding.check:<28}{finding.message}" for finding in headlines]
+    lines += [f"  {finding.outcome:<13}{finding.check:<27} {finding.message}" for finding in headlines]
     rest = Counter(finding.check.partition("::")[0] for finding in parts["Passed"] if finding not in headlines)
-    lines += [f"  {'PASS':<13}{family:<28}{count} checks" for family, count in rest.items()]
+    lines += [f"  {'PASS':<13}{family:<27} {count} checks" for family, count in rest.items()]
     return "\n".join([*lines, f"Again: {shown(command, LONGEST_PATH)}"])
 
 

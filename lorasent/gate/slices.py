@@ -42,7 +42,7 @@ def claims(column: str, rows_of: Cut, decisions: Decisions, margin: float) -> It
                 p=damage.p_above(margin),
                 passes=True,
                 cause="slice",
-                message=f"accuracy on the {len(rows)} reviews whose {column} is {value}: {change(damage)} "
+                message=f"accuracy on the {len(rows)} reviews with {column} = {value}: {change(damage)} "
                 f"(margin {100 * margin:g} points)",
                 figures={"n": len(rows), "damage": damage.value, "margin": margin},
                 worst=worst_case(damage, int((incumbent == labels).sum()), margin),

@@ -29,7 +29,7 @@ def test_a_slices_claim_is_whole():
     claims = asked(Quality(margin=0.05, slices=("genre",)), answers(range(30)), answers(range(28, 36)), data=reviews(genre=genre))
     assert list(claims) == ["quality::accuracy", "quality::slice::genre::comedy", "quality::slice::genre::drama"]
     damage = PairedAccuracy(28, 6, 200)
-    message = "accuracy on the 200 reviews whose genre is drama: 11 points lower (margin 10 points)"
+    message = "accuracy on the 200 reviews with genre = drama: 11 points lower (margin 10 points)"
     figures = {"n": 200, "damage": 0.11, "margin": 0.1}
     expected = Claim("quality::slice::genre::drama", damage.p_above(0.1), True, "slice", message, "", figures)
     assert replace(claims["quality::slice::genre::drama"], worst=None) == expected
