@@ -12,7 +12,7 @@ from lorasent.adapter.encoding import Encoder
 from lorasent.files import sha256
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.checks import CHECKS, check
-from lorasent.gate.policy import Integrity
+from lorasent.gate.sections import Integrity
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject
 from tests.support.bases import LABELS, edit_json, edit_tensors
 

@@ -12,7 +12,7 @@ from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.checks import CHECKS, blocked, finding
 from lorasent.gate.integrity.comparison import Comparison
 from lorasent.gate.integrity.side import Side
-from lorasent.gate.policy import Integrity
+from lorasent.gate.sections import Integrity
 from lorasent.scoring.evidence import LiveSubject
 from tests.gate.integrity.adapters import (
     CONFIG,

@@ -107,10 +107,10 @@ def test_an_unknown_architecture_is_held_to_what_can_be_known(small_adapter, can
 ASKS = """
 import pathlib, sys
 from lorasent.scoring.evidence import LiveSubject
-from lorasent.gate import policy
+from lorasent.gate import sections
 from lorasent.gate.integrity import checks as integrity
 new, old = (LiveSubject(pathlib.Path(path)) for path in sys.argv[1:])
-print(*(finding.outcome for finding in integrity.check(new, old, policy.Integrity())))
+print(*(finding.outcome for finding in integrity.check(new, old, sections.Integrity())))
 print(*sorted({"torch", "peft", "transformers"} & sys.modules.keys()))
 """
 
