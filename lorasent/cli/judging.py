@@ -14,12 +14,7 @@ from lorasent.text import MESSAGE, shown
 
 def gate(
     candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The adapter that is to ship.")],
-    baseline: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="PATH", help="Adapter or recorded evidence. The first is the incumbent, several form a bank. Repeatable."
-        ),
-    ],
+    baseline: Annotated[list[Path], typer.Option(metavar="PATH", help="The incumbent, an adapter or a record. Repeat for a bank.")],
     policy: options.Policy = options.GATE,
     data: options.Data = None,
     skip_empty: options.SkipEmpty = False,

@@ -53,12 +53,8 @@ def predict(
 def evaluate(
     adapter: options.Adapter,
     data: Annotated[str, options.source(help="Source of labelled reviews.")],
-    errors: Annotated[
-        bool, typer.Option("--errors", help="Also show the mistakes: slices, confidence, words, suspected label errors.")
-    ] = False,
-    slices: Annotated[
-        list[str] | None, typer.Option("--slice", metavar="COLUMN", help="Column to slice by, with --errors. Repeatable.")
-    ] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Also show mistakes, slices and suspected label errors.")] = False,
+    slices: Annotated[list[str] | None, options.name("--slice", help="Column to slice by, with --errors. Repeatable.")] = None,
     top: Annotated[int | None, options.number(min=1, help="Mistakes to list and explain, with --errors. [default: 10]")] = None,
     as_json: options.Json = False,
     text_column: options.TextColumn = None,

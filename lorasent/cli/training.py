@@ -13,9 +13,7 @@ from lorasent.errors import LorasentError, RecipeError
 def train(
     recipe: options.Recipe = "embedded",
     out: Annotated[Path | None, options.folder(help="Directory of the new adapter. [default: adapters/RECIPE]")] = None,
-    base: Annotated[
-        str | None, typer.Option(metavar="BASE", help="Base model: hub name, directory, or embedded. [default: the recipe's]")
-    ] = None,
+    base: Annotated[str | None, options.name(help="Base model: hub name, directory, or embedded.")] = None,
     train_source: options.Train = None,
     validation: Annotated[str | None, options.source(help="Source of the reviews that choose the best epoch.")] = None,
     seed: Annotated[int | None, options.number(help="Seed of the run. [default: the recipe's]")] = None,
@@ -52,16 +50,9 @@ def augment(
     recipe: options.Recipe = "embedded",
     train_source: options.Train = None,
     set_: options.Set = None,
-    judge: Annotated[
-        Path | None, typer.Option(metavar="ADAPTER", help="Instead, test with this adapter whether the labels still hold.")
-    ] = None,
+    judge: Annotated[Path | None, options.folder(help="Adapter to test with whether labels still hold.")] = None,
     data: Annotated[str | None, options.source(help="Labelled reviews for that test. [default: the recipe's validation]")] = None,
-    margin: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, metavar="SHARE", help="Largest loss of accuracy on changed reviews, as a share. [default: 0.02]"
-        ),
-    ] = None,
+    margin: Annotated[float | None, options.number(min=0, max=1, help="Largest loss of accuracy, a share. [default: 0.02]")] = None,
 ) -> int:
     """Show augmented reviews, or test their labels.
 

@@ -77,12 +77,7 @@ def measure(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Evalu
     """The evaluation, without mistakes, of logits (N, L) against label ids (N,); `names` are the L labels."""
     figures, array = metrics.evaluate(logits, labels, names), np.asarray(logits)
     counts = metrics.confusion(array.argmax(axis=1), labels, len(names))
-    return Evaluation(
-        figures=figures,
-        labels=tuple(names),
-        confusion=counts,
-        reliability=metrics.reliability(metrics.probabilities(array), labels),
-    )
+    return Evaluation(figures, tuple(names), counts, metrics.reliability(metrics.probabilities(array), labels))
 
 
 def render(evaluation: Evaluation, console: Console) -> None:

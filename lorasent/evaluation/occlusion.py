@@ -85,15 +85,8 @@ def explain(
 
     margin = dict(zip(coarse, margins(coarse, 0), strict=True))
     whole = [margin[row, range(0)] for row in range(len(texts))]
-    fine = [
-        (row, [word])
-        for row, reading in enumerate(readings)
-        for word in (
-            _heaviest({passage: whole[row] - margin[row, passage] for passage in passages[row]})
-            if row in passages
-            else range(len(reading.words))
-        )
-    ]
+    heaviest = {row: _heaviest({each: whole[row] - margin[row, each] for each in passages[row]}) for row in passages}
+    fine = [(row, [word]) for row, reading in enumerate(readings) for word in heaviest.get(row, range(len(reading.words)))]
     explained: list[list[Word]] = [[] for _ in texts]
     for (row, (word,)), left in zip(fine, margins(fine, len(coarse)), strict=True):
         span = readings[row].words[word][0]
