@@ -33,8 +33,8 @@ def changed(row=0, **cells):
     return [{**old, **(cells if number == row else {})} for number, old in enumerate(ROWS)]
 
 
-def test_it_comes_back_from_disk_as_it_was(tmp_path):
-    """Written and read it is equal, columns in their order, under the same bytes each time; the folder is made."""
+def test_a_golden_is_read_as_it_was_written(tmp_path):
+    """Columns keep their order, the same content gives the same bytes, and the folder is made."""
     path = tmp_path / "predictions" / "films.json"
     golden.write(path, made())
     before = path.read_bytes()
@@ -45,29 +45,29 @@ def test_it_comes_back_from_disk_as_it_was(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["films.json"]
 
 
-def test_its_text_is_for_people(tmp_path):
-    """A line a value, letters as they are, what it is first, a newline last."""
+def test_the_file_is_readable(tmp_path):
+    """One value per line, letters unescaped, its kind first, a newline last."""
     golden.write(tmp_path / "g.json", made([{"text": "größer", "n": 0.5}]))
     text = (tmp_path / "g.json").read_text("utf-8")
     assert text.startswith('{\n "kind": "golden",\n "schema_version": 1,\n "about": "two films",\n')
     assert text.endswith('"rows": [\n  {\n   "text": "größer",\n   "n": 0.5\n  }\n ]\n}\n')
 
 
-def test_lists_without_numbers_are_equal():
-    """Nothing has not moved."""
+def test_empty_lists_are_equal():
+    """No number has moved."""
     assert golden.compare(made([{"n": []}]), made([{"n": []}])) == []
 
 
 def test_a_row_is_named_by_the_beginning_of_its_first_column():
-    """Fifty letters of it."""
+    """By its first fifty letters."""
     recorded, found = (made([{"text": "x" * 60, "n": n}]) for n in (0, 1))
     assert golden.describe("g", recorded, golden.compare(recorded, found)).splitlines()[2] == (
         f"row 0 ({'x' * 50}), n:   moved by 1, allowed 0"
     )
 
 
-def test_it_says_under_what_it_was_made():
-    """Libraries by version, and the processor's instructions and threads."""
+def test_a_golden_holds_the_libraries_and_the_machine_of_its_recording():
+    """Versions by library, the processor's instructions, and threads."""
     assert {"torch", "transformers", "peft", "numpy"} <= made().libraries.keys()
     assert made().machine.keys() == {"architecture", "instructions", "threads"}
 
@@ -116,13 +116,13 @@ def test_numbers_may_move_by_the_tolerance_and_no_further(shift, allowed):
     ],
 )
 def test_everything_else_must_be_equal(found, place):
-    """One difference, at its place, with what was recorded and what was found."""
+    """One difference, at its place, with both values."""
     (difference,) = golden.compare(made(), found)
     assert (difference.row, difference.column, difference.recorded, difference.found) == place
 
 
 def test_a_column_without_tolerance_must_be_equal():
-    """Numbers that no tolerance names do not move at all; a truth value is no number."""
+    """Without a tolerance no number may move; a truth value is no number."""
     rows = [{"n": 1, "seen": True}]
     assert not golden.compare(made(rows), made([{"n": 1, "seen": True}]))
     assert len(golden.compare(made(rows), made([{"n": 1.0000001, "seen": True}]))) == 1
@@ -138,7 +138,7 @@ def test_libraries_and_machine_may_differ():
 
 
 def test_differences_are_shown_side_by_side():
-    """How many, how far, and each place with both values under each other."""
+    """How many, the largest, and each place with both values."""
     found = made([{**ROWS[0], "label": "Negative", "logits": [0.25, 0.75]}, ROWS[1]])
     assert golden.describe("golden/films.json", made(), golden.compare(made(), found)).splitlines() == [
         "golden/films.json: 1 of 2 rows differ, in 2 places",
@@ -152,8 +152,8 @@ def test_differences_are_shown_side_by_side():
     ]
 
 
-def test_what_a_golden_says_of_itself_is_shown_too():
-    """A difference that is of no row is the golden's; long values are cut, missing ones are nothing."""
+def test_differences_of_the_description_are_shown_too():
+    """They are the golden's, and of no row; long values are cut, missing ones are nothing."""
     found = made(why="x" * 300)
     assert golden.describe("g", made(), golden.compare(made(), found)).splitlines() == [
         "g: 0 of 2 rows differ, in 1 places",
@@ -165,8 +165,8 @@ def test_what_a_golden_says_of_itself_is_shown_too():
     assert golden.describe("g", made(), lost).splitlines()[-1] == "  found     nothing"
 
 
-def test_of_equally_far_ones_the_first_is_named():
-    """Two columns that moved alike are told apart by their order."""
+def test_of_equal_moves_the_first_is_named():
+    """Columns count in their order."""
     recorded, found = made([{"a": 0.0, "b": 0.0}]), made([{"a": 1.0, "b": 1.0}])
     assert (
         golden.describe("g", recorded, golden.compare(recorded, found)).splitlines()[1]
@@ -174,8 +174,8 @@ def test_of_equally_far_ones_the_first_is_named():
     )
 
 
-def test_what_is_shown_whole_is_not_called_cut():
-    """Twelve differences are shown with nothing more to count; a text of 200 letters is whole, one of 201 is cut."""
+def test_twelve_differences_and_200_letters_are_shown_whole():
+    """A thirteenth difference is counted; the 201st letter is cut."""
     recorded, found = (made([{"n": float(number + shift)} for number in range(12)]) for shift in (0, 1))
     assert len(golden.describe("g", recorded, golden.compare(recorded, found)).splitlines()) == 2 + 12 * 3
     recorded, found = made(why="x" * 200), made(why="x" * 201)
@@ -183,8 +183,8 @@ def test_what_is_shown_whole_is_not_called_cut():
     assert lines[-2:] == [f"  recorded  {'x' * 200}", f"  found     {'x' * 200}…"]
 
 
-def test_many_differences_are_counted():
-    """Twelve are shown, the farthest of all is named, the rest are counted."""
+def test_more_than_twelve_differences_are_counted():
+    """Twelve are shown, the largest of all is named, the rest are counted."""
     recorded = made([{"n": float(number)} for number in range(20)])
     found = made([{"n": number + 1.0 + number / 8} for number in range(20)])
     lines = golden.describe("g", recorded, golden.compare(recorded, found)).splitlines()
@@ -206,14 +206,14 @@ def test_many_differences_are_counted():
     ],
     ids=["no rows", "not a number", "infinite", "nothing", "a list of texts"],
 )
-def test_what_nothing_can_be_held_to_is_refused(rows, message):
-    """Rows that are none, or hold what never equals itself, make no golden."""
+def test_rows_that_nothing_can_equal_are_refused(rows, message):
+    """No rows, or values that never equal themselves."""
     with pytest.raises(GoldenError, match=message):
         made(rows)
 
 
-def test_a_tolerance_is_a_bound():
-    """A negative one, or none that is finite, holds nothing."""
+def test_a_tolerance_is_at_least_0_and_finite():
+    """Anything else is refused."""
     with pytest.raises(GoldenError, match=r"^cannot be a golden: tolerance.logits: Input should be greater than or equal to 0$"):
         made(tolerance={"logits": -1.0})
     with pytest.raises(GoldenError, match=r"tolerance.logits: Input should be a finite number$"):
@@ -231,7 +231,7 @@ def test_a_tolerance_is_a_bound():
     ids=["missing", "not JSON", "incomplete", "not UTF-8"],
 )
 def test_a_file_that_is_no_golden_is_named(tmp_path, content, message):
-    """Its path, and what is wrong with it."""
+    """The error names its path, and its fault."""
     if content is not None:
         (tmp_path / "g.json").write_bytes(content)
     with pytest.raises(GoldenError, match=message):
@@ -250,7 +250,7 @@ def folder(tmp_path):
 
 
 def test_a_manifest_lists_every_file(folder):
-    """Each with its sha256, sorted; a second writing changes nothing and says so."""
+    """Each with its sha256, in order; writing it again changes nothing, and returns so."""
     listed = json.loads((folder / "MANIFEST.json").read_text())["files"]
     assert (folder / "MANIFEST.json").read_text().startswith('{\n "files": {\n  "drift.json": "')
     assert list(listed) == ["drift.json", "notes.json", "predictions/films.json"]
@@ -260,12 +260,12 @@ def test_a_manifest_lists_every_file(folder):
 
 
 def test_goldens_are_told_from_other_files(folder):
-    """By what they say they are, not by where they lie."""
+    """By their kind, not by their place."""
     assert golden.goldens(folder) == ["predictions/films"]
 
 
-def test_a_folder_that_is_not_what_its_manifest_lists_is_said(folder):
-    """Changed, missing and added files, a line each; rewriting the manifest mends it."""
+def test_faults_lists_changed_missing_and_added_files(folder):
+    """One per line; writing the manifest again removes them."""
     (folder / "drift.json").write_text("{}")
     (folder / "notes.json").unlink()
     (folder / "new.json").write_text("[]")
@@ -283,8 +283,8 @@ def test_a_folder_that_is_not_what_its_manifest_lists_is_said(folder):
     [None, "{", "[]", "{}", '{"files": {"a": 1}}', '{"files": {"a": "b"}}', '{"files": {}, "kind": "films"}'],
     ids=["missing", "not JSON", "a list", "no files", "numbers", "no hashes", "another kind"],
 )
-def test_a_manifest_that_is_none_is_named(folder, content):
-    """Without a manifest nothing is vouched for."""
+def test_a_missing_or_invalid_manifest_is_an_error(folder, content):
+    """It names the file, and what to do."""
     (folder / "MANIFEST.json").unlink()
     if content is not None:
         (folder / "MANIFEST.json").write_text(content)

@@ -82,13 +82,13 @@ BOTH = "amx_bf16 avx512_bf16"
         "by the new name first", "no oneDNN", "empty",
     ],
 )  # fmt: skip
-def test_bf16_is_what_the_processor_has_and_the_environment_leaves(offers, flags, environment, expected):
-    """oneDNN's own limit and LORASENT_ONEDNN take from what /proc/cpuinfo names, and add nothing."""
+def test_bf16_names_the_processors_instructions_that_the_environment_allows(offers, flags, environment, expected):
+    """oneDNN's limit and LORASENT_ONEDNN remove names that /proc/cpuinfo lists, and add none."""
     assert offers(flags, **environment) == expected
 
 
-def test_where_no_file_tells_torch_does(monkeypatch, tmp_path):
-    """Not on Linux: the same two names."""
+def test_without_cpuinfo_torch_names_the_instructions(monkeypatch, tmp_path):
+    """On other systems than Linux."""
     monkeypatch.setattr(machine, "_PROCESSOR", tmp_path / "missing")
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
@@ -109,16 +109,16 @@ else:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", ["AVX2", "AVX512_CORE_BF16"])
-def test_onednn_agrees(limit):
-    """In a process under a limit, what is said to multiply in bf16 does; what is not is refused by oneDNN, or emulated."""
+def test_onednn_agrees_with_bf16(limit):
+    """In a process under a limit, oneDNN multiplies in bf16 where `bf16` names instructions; elsewhere it refuses or emulates."""
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": limit}
     done = subprocess.run([sys.executable, "-c", ASKED], env=environment, check=True, capture_output=True, text=True)
     assert done.stdout.strip() in ("True True", "False False", "emulated")
 
 
 @pytest.mark.slow
-def test_no_onednn_is_none_for_torch_either():
-    """In a process that was told so before it begins: bits would differ between that and what it starts."""
+def test_lorasent_onednn_0_turns_torchs_own_use_off():
+    """Bits would differ between this process and those that it starts."""
     code = "import torch; from lorasent.unpadded import products; print(torch.backends.mkldnn.enabled)"
     environment = {**os.environ, machine.ONEDNN_VARIABLE: "0"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
@@ -126,7 +126,7 @@ def test_no_onednn_is_none_for_torch_either():
 
 
 def test_auto_is_bf16_only_where_onednn_multiplies_it_in_hardware(offers):
-    """A processor without it, one that may not use it, and one whose oneDNN is turned off: fp32."""
+    """It is fp32 without the instructions, where a limit forbids them, and without oneDNN."""
     onednn = products.available(CPU, torch.float32)
     offers("avx512_bf16")
     assert uses_bf16("auto", CPU) is products.available(CPU, torch.bfloat16)
@@ -138,7 +138,7 @@ def test_auto_is_bf16_only_where_onednn_multiplies_it_in_hardware(offers):
 
 
 def test_torchs_own_switch_turns_onednn_off_too(monkeypatch):
-    """Whoever disables it in torch gets no packed products, and no bf16 unless it is asked for."""
+    """With torch.backends.mkldnn.enabled = False there are no packed products, and auto is fp32."""
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
     assert not products.available(CPU, torch.float32)
     assert not uses_bf16("auto", CPU)
@@ -147,8 +147,8 @@ def test_torchs_own_switch_turns_onednn_off_too(monkeypatch):
 @pytest.mark.parametrize(
     "environment", [{}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}, {"LORASENT_ONEDNN": "0"}], ids=["free", "limited to AVX2", "no oneDNN"]
 )
-def test_doctor_says_what_the_environment_leaves(offers, lorasent, environment):
-    """Of a processor with AMX: what oneDNN may multiply with, whether it is there, and what precision auto then is."""
+def test_doctor_names_bf16_and_onednn(offers, lorasent, environment):
+    """On a processor with AMX: the instructions, whether oneDNN is used, and what precision auto means."""
     named = offers(AMX, **environment)
     rows = {line[:14].rstrip(): line[14:] for line in lorasent("doctor").stdout.splitlines()}
     if named and products.available(CPU, torch.bfloat16):
@@ -160,7 +160,7 @@ def test_doctor_says_what_the_environment_leaves(offers, lorasent, environment):
 
 
 @pytest.mark.parametrize("named", ["avx512_bf16", ""], ids=["in hardware", "emulated"])
-def test_bf16_that_is_asked_for_is_taken_and_said_to_be_emulated_where_it_is(offers, lorasent, small_recipe, named):
+def test_training_in_bf16_warns_where_it_is_emulated(offers, lorasent, small_recipe, named):
     """Training goes on all the same, and its adapter answers in bf16."""
     offers(named)
     setting = ("--set", "training.precision=bf16", "--set", "training.epochs=1")
@@ -184,8 +184,8 @@ def test_malloc_is_tuned_unless_the_environment_forbids_it(monkeypatch, setting,
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-def test_what_was_kept_is_given_back():
-    """Of 64 blocks of 8 MiB, 56 freed between others: they stay until they are released, then nearly all are gone."""
+def test_release_memory_returns_what_keep_memory_kept():
+    """Of 64 blocks of 8 MiB, 56 freed between others stay until they are released; then nearly all are gone."""
     told = subprocess.run([sys.executable, "-c", FREED], check=True, capture_output=True, text=True).stdout.split()
     kept, left = (int(figure) / 2**20 for figure in told)
     assert kept > 400

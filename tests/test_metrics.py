@@ -44,7 +44,7 @@ def test_decide(predictions, expected):
 
 
 def test_figures_worked_out_by_hand():
-    """Three right of four; two of three said to be positive are, two of two positive ones are found."""
+    """Three of four right; precision two of three, recall two of two."""
     sure, unsure = np.log(0.9), np.log(0.1)  # of the label that is decided, of the other
     logits = [[sure, unsure], [unsure, sure], [unsure, sure], [unsure, sure]]
     figures = metrics.evaluate(logits, [0, 0, 1, 1], NAMES[2])
@@ -83,23 +83,23 @@ def test_reliability_worked_out_by_hand():
     assert len(metrics.reliability([[0.5 + one / 1000, 0.5 - one / 1000] for one in range(500)], [0] * 500)) == 8  # of 15
 
 
-def test_half_precision_is_reckoned_in_double():
-    """Logits of 16 bits give the figures of the same numbers in 64 bits, not of their own coarse arithmetic."""
+def test_half_precision_is_computed_in_double():
+    """Logits of 16 bits give the metrics of the same numbers in 64 bits."""
     logits = np.array([[0.1, 0.7], [1.3, 0.2], [0.4, 0.9]], dtype=np.float16)
     labels = [1, 1, 0]
     assert metrics.evaluate(logits, labels, NAMES[2]) == metrics.evaluate(logits.astype(np.float64), labels, NAMES[2])
     assert metrics.probabilities(logits).tolist() == metrics.probabilities(logits.astype(np.float64)).tolist()
 
 
-def test_a_billion_reviews_are_not_too_many():
-    """The correlation multiplies four counts: no product of integers runs over."""
+def test_a_billion_reviews_do_not_overflow():
+    """Matthews correlation multiplies four counts."""
     billion = 10**9
     assert metrics.matthews(np.array([[billion, 0], [0, billion]])) == pytest.approx(1.0)
     assert metrics.matthews(np.array([[billion, billion], [billion, billion]])) == pytest.approx(0.0)
 
 
 def test_the_average_is_named():
-    """Two labels: the positive one; more: macro, over the labels that occur or are decided."""
+    """Two labels: the positive one. More: macro, over the labels that occur as label or decision."""
     assert metrics.evaluate([[0, 1]], [1], NAMES[2]).average == "Positive"
     figures = metrics.evaluate([[0, 1, 2], [0, 2, 1]], [1, 1], NAMES[3])
     assert (figures.average, figures.precision, figures.recall) == ("macro", 0.5, 0.25)
@@ -108,8 +108,8 @@ def test_the_average_is_named():
 @pytest.mark.parametrize(
     ("labels", "decided"), [([1, 1], [0, 0]), ([1, 1], [1, 1]), ([0, 1], [1, 1])], ids=["all wrong", "all right", "one decision"]
 )
-def test_what_is_undefined_is_zero(labels, decided):
-    """MCC of a table with one row or one column, and F1 of a label that is neither there nor decided, are 0."""
+def test_undefined_metrics_are_zero(labels, decided):
+    """MCC of a table with one row or one column, and F1 of a label that does not occur, are 0."""
     assert metrics.matthews(metrics.confusion(decided, labels, 2)) == 0.0
     assert metrics.evaluate([[1, 0]], [0], NAMES[2]).f1 == 0.0
 
@@ -195,7 +195,7 @@ def test_what_is_undefined_is_zero(labels, decided):
         "columns and names",
     ],
 )
-def test_what_no_figure_comes_of_is_refused(call, message):
+def test_invalid_arguments_are_refused(call, message):
     """Each error says what was required and what was found."""
     with pytest.raises(MetricError, match=f"^{re.escape(message)}$"):
         call()
@@ -220,14 +220,14 @@ def test_what_no_figure_comes_of_is_refused(call, message):
         *("names without an order", "names with their ids", "a number"),
     ],
 )
-def test_what_is_no_evaluation_is_one_clear_error(arguments, message):
-    """Whatever is given for logits, labels and names."""
+def test_invalid_arguments_of_evaluate_are_one_clear_error(arguments, message):
+    """Logits, labels and names."""
     with pytest.raises(MetricError, match=f"^{re.escape(message)}"):
         metrics.evaluate(*arguments)
 
 
-def test_lists_are_arrays():
-    """Plain lists of numbers will do."""
+def test_lists_of_numbers_are_accepted():
+    """As arrays are."""
     assert metrics.evaluate([[1, 2], [2, 1]], [1, 1], ["N", "P"]).accuracy == 0.5
 
 

@@ -88,7 +88,7 @@ def test_probabilities_and_likelihoods_are_their_definitions(case):
 
 
 @given(answers(), st.data())
-def test_what_is_added_to_all_logits_of_a_review_changes_nothing(case, data):
+def test_a_constant_added_to_a_reviews_logits_changes_nothing(case, data):
     """Probabilities and likelihoods depend on differences within a review, however large its logits or its neighbour's are."""
     logits, labels = case
     constants = data.draw(npst.arrays(np.float64, len(logits), elements=st.floats(-1e6, 1e6)))
@@ -146,7 +146,7 @@ def test_reliability_is_what_the_calibration_error_sums_up(case):
 
 
 @given(answers())
-def test_the_figure_of_calibration_has_15_bins(case):
+def test_ece_has_15_bins(case):
     """`ece` is the calibration error of the softmax over 15 bins."""
     logits, labels = case
     expected = metrics.calibration_error(metrics.probabilities(logits), labels, 15)
@@ -201,7 +201,7 @@ def test_the_order_of_labels_does_not_matter(case, random):
 
 
 @given(answers(sizes=(2,)))
-def test_swapping_two_labels_swaps_whose_figures_they_are(case):
+def test_swapping_two_labels_gives_the_other_labels_metrics(case):
     """With the labels swapped, precision, recall and F1 are those of the label that was negative."""
     logits, labels = without_ties(case[0]), case[1]
     swapped = metrics.evaluate(logits[:, ::-1], 1 - labels, NAMES[2])
@@ -222,7 +222,7 @@ def test_one_column_is_rounded_half_to_even(values, column):
     npst.arrays(np.float64, st.tuples(st.integers(1, 10), st.integers(2, 4)), elements=st.sampled_from([-math.inf, -1.5, 0, 2.5]))
 )
 def test_of_several_columns_the_first_largest_wins(predictions):
-    """Ties, many of them here, go to the label that comes first; infinities are compared like other numbers."""
+    """Ties go to the first label; infinities are compared like other numbers."""
     assert metrics.decide(predictions).tolist() == [row.index(max(row)) for row in predictions.tolist()]
 
 

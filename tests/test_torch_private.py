@@ -95,7 +95,7 @@ def messages(warned):
 @pytest.mark.parametrize(
     "lost", [*([name] for name in NAMES), NAMES], ids=lambda lost: lost[0] if len(lost) == 1 else "all of them"
 )
-def test_nothing_is_looked_up_at_import(lost):
+def test_no_private_name_is_looked_up_at_import(lost):
     """In a process whose torch lacks the name, the modules that score and train are imported without a warning."""
     command = [sys.executable, "-W", "error:torch", "-c", LACKING, *lost]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -104,8 +104,8 @@ def test_nothing_is_looked_up_at_import(lost):
 
 @pytest.mark.onednn("float32")
 @pytest.mark.parametrize("lost", PACKED)
-def test_without_packed_products_the_model_itself_answers(lack, warned, small_adapter, lost):
-    """The answers are those of the padded way to the last bit, and one warning names the missing function."""
+def test_without_packed_products_answers_are_the_models(lack, warned, small_adapter, lost):
+    """To the last bit, and one warning names the missing function."""
     assert load(small_adapter)._engine is not None
     torch_private.packed_linear.cache_clear()
     lack(lost)
@@ -121,8 +121,8 @@ def test_without_packed_products_the_model_itself_answers(lack, warned, small_ad
 
 
 @pytest.mark.onednn("bfloat16")
-def test_without_the_question_for_bf16_none_is_packed(lack, warned, small_adapter):
-    """Answers in float32 stay as they are; bf16 is the padded way's, and precision auto is fp32."""
+def test_without_the_probe_for_bf16_its_products_are_not_packed(lack, warned, small_adapter):
+    """Answers in float32 stay as they are, bf16 is computed with padding, and precision auto is fp32."""
     lack("ops.mkldnn._is_mkldnn_bf16_supported")
     assert load(small_adapter)._engine is not None
     assert warned == []
@@ -133,7 +133,7 @@ def test_without_the_question_for_bf16_none_is_packed(lack, warned, small_adapte
 
 @pytest.mark.onednn("float32")
 def test_without_the_gradient_of_softmax_the_model_itself_is_trained(lack, warned, small_adapter):
-    """Scoring is not touched; no tuner is built, and one warning says so."""
+    """Scoring is not affected; no tuner is built, and one warning names the missing function."""
     model = load(small_adapter).model
     assert training.build(model, bf16=False) is not None
     torch_private.softmax_backward.cache_clear()
@@ -145,7 +145,7 @@ def test_without_the_gradient_of_softmax_the_model_itself_is_trained(lack, warne
 
 @pytest.mark.parametrize("lost", CPU)
 def test_an_instruction_that_torch_cannot_be_asked_about_is_absent(lack, warned, monkeypatch, tmp_path, lost):
-    """Where no file lists the processor's instructions: the other one is still asked about, and one warning names this one."""
+    """Without /proc/cpuinfo: the other instruction is still asked about, and one warning names this one."""
     monkeypatch.setattr(machine, "_PROCESSOR", tmp_path / "missing")
     for name in CPU:
         monkeypatch.setattr(torch.cpu, name.removeprefix("cpu."), lambda: True)

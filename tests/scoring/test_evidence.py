@@ -66,8 +66,8 @@ def metadata(path):
         return file.metadata()
 
 
-def test_a_live_subject_is_what_its_directory_says(adapter):
-    """Its name, hash, labels and manifest, and today's libraries."""
+def test_a_live_subject_has_its_directorys_manifest(adapter):
+    """And its name, hash, labels and the current libraries."""
     subject = LiveSubject(adapter)
     assert (subject.path, subject.name, subject.precision) == (adapter, str(adapter), "fp32")
     assert (subject.manifest.content, subject.labels) == (SAID, ("Negative", "Positive"))
@@ -76,7 +76,7 @@ def test_a_live_subject_is_what_its_directory_says(adapter):
 
 
 def test_an_answer_is_computed_once(adapter):
-    """And found again by another subject of the same files; its logits and lengths are the scorer's."""
+    """Another subject of the same files finds it in the cache; logits and lengths are the scorer's."""
     first, again = live(adapter), live(adapter)
     for subject in (first, again):
         answers = subject.answer(["good", "a"])
@@ -85,8 +85,8 @@ def test_an_answer_is_computed_once(adapter):
     assert (first.scorer.asked, again.scorer.asked) == ([["good", "a"]], [])
 
 
-def test_an_answer_lies_under_everything_that_it_follows_from(adapter):
-    """The adapter, the texts, the precision and the libraries; the file says them."""
+def test_the_question_names_everything_that_an_answer_depends_on(adapter):
+    """The adapter, the texts, the precision and the libraries; the file holds them as metadata."""
     subject = live(adapter, "bf16")
     subject.answer(["good", "a"])
     asked = {
@@ -99,8 +99,8 @@ def test_an_answer_lies_under_everything_that_it_follows_from(adapter):
     assert {**said, "libraries": json.loads(said["libraries"])} == asked
 
 
-def test_another_question_is_computed(adapter):
-    """Other texts, another order of them, another precision, other libraries."""
+def test_a_change_of_the_question_is_computed(adapter):
+    """Other texts, another order, another precision, other libraries."""
     subject = live(adapter)
     for texts in (["a", "b"], ["b", "a"], ["ab"], ["a"]):
         subject.answer(texts)
@@ -111,8 +111,8 @@ def test_another_question_is_computed(adapter):
     assert len(subject.scorer.asked) == 6
 
 
-def test_without_a_folder_nothing_is_kept(adapter, folder, monkeypatch):
-    """The same question is computed again."""
+def test_without_a_cache_folder_answers_are_computed_again(adapter, folder, monkeypatch):
+    """Nothing is written."""
     monkeypatch.setenv("LORASENT_CACHE", "")
     subject = live(adapter)
     for _ in range(2):
@@ -123,7 +123,7 @@ def test_without_a_folder_nothing_is_kept(adapter, folder, monkeypatch):
 
 
 def test_a_fact_is_computed_once(adapter):
-    """Under the adapter, its name and the libraries; JSON comes back."""
+    """It is cached under the adapter, its name and the libraries; JSON values come back."""
     subject, computed = live(adapter), []
     for _ in range(2):
         assert subject.remember("one", lambda: computed.append(1) or {"a": [1.5, None]}) == {"a": [1.5, None]}
@@ -134,14 +134,14 @@ def test_a_fact_is_computed_once(adapter):
     assert {**said, "libraries": json.loads(said["libraries"])} == {**asked, "answer": '{"a": [1.5, null]}'}
 
 
-def test_texts_are_hashed_in_their_order_and_kept_apart():
-    """As JSON strings, one after the other."""
+def test_texts_are_hashed_in_their_order_as_json_strings():
+    """So that two texts never have the hash of their concatenation."""
     assert evidence.texts_sha256(["a", 'b"']) == hashlib.sha256(rb'"a""b\""').hexdigest()
     assert evidence.texts_sha256([]) == hashlib.sha256().hexdigest()
 
 
-def test_a_record_answers_what_was_asked(adapter, tmp_path):
-    """As the adapter did, with its name for itself; folders to it are made."""
+def test_a_record_answers_the_recorded_texts(adapter, tmp_path):
+    """With the adapter's answers and identity; folders on the way to the file are made."""
     subject, out = live(adapter), tmp_path / "new" / "record"
     evidence.record(subject, [["good", "a"], ["bad"]], out)
     found = evidence.subject(str(out))
@@ -158,7 +158,7 @@ def test_a_record_answers_what_was_asked(adapter, tmp_path):
     assert json.loads(said["machine"]) == machine.features()
 
 
-def test_a_record_is_of_one_precision(adapter, tmp_path):
+def test_a_record_in_another_precision_is_refused(adapter, tmp_path):
     """Logits in bf16 are no baseline for logits in fp32."""
     evidence.record(live(adapter, "bf16"), [["good"]], tmp_path / "record")
     assert evidence.subject(tmp_path / "record", "bf16").precision == "bf16"
@@ -171,8 +171,8 @@ def test_a_record_is_of_one_precision(adapter, tmp_path):
     assert str(refused.value) == message
 
 
-def test_what_auto_is_belongs_to_the_question(adapter, monkeypatch):
-    """Of two machines that share a cache one may multiply in bf16, and the other not."""
+def test_the_question_names_the_instructions_that_auto_means(adapter, monkeypatch):
+    """Of two machines that share a cache, one may multiply in bf16 and the other not."""
     subject = live(adapter, "auto")
     for instructions in ("", "avx512_bf16", ""):
         monkeypatch.setattr(machine, "bf16", lambda found=instructions: found)
@@ -181,7 +181,7 @@ def test_what_auto_is_belongs_to_the_question(adapter, monkeypatch):
 
 
 def test_a_record_does_not_answer_other_texts(adapter, tmp_path):
-    """It says how many, and what to do."""
+    """The error names the number of texts, and what to do."""
     evidence.record(live(adapter), [["good"]], tmp_path / "record")
     with pytest.raises(EvidenceError) as refused:
         RecordedSubject(tmp_path / "record").answer(["bad", "good"])
@@ -192,7 +192,7 @@ def test_a_record_does_not_answer_other_texts(adapter, tmp_path):
 
 @pytest.mark.parametrize("lost", ["identity", "labels", "manifest", "precision", "libraries", None])
 def test_other_safetensors_are_no_record(adapter, tmp_path, lost):
-    """Each part of what a record says is needed; weights have none of them."""
+    """Each part of the metadata is required; a file of weights has none of them."""
     path = tmp_path / "record"
     evidence.record(live(adapter), [["good"]], path)
     said = {key: value for key, value in metadata(path).items() if key != lost} if lost else None
@@ -203,7 +203,7 @@ def test_other_safetensors_are_no_record(adapter, tmp_path, lost):
 
 
 @pytest.mark.parametrize(("part", "junk"), [("manifest", "5"), ("labels", "5"), ("libraries", "[1]")])
-def test_a_record_of_something_else_is_refused(adapter, tmp_path, part, junk):
+def test_metadata_of_another_type_is_refused(adapter, tmp_path, part, junk):
     """JSON, but no table or no list."""
     evidence.record(live(adapter), [["good"]], tmp_path / "record")
     said = {**metadata(tmp_path / "record"), part: junk}
@@ -225,8 +225,8 @@ def holding(path, logits=((4, -4),), lengths=(6,), said=SAID, **changes):
     return path
 
 
-def test_what_record_writes_is_evidence(tmp_path):
-    """The same, by hand."""
+def test_a_file_as_record_writes_it_is_evidence(tmp_path):
+    """The valid case of the invalid ones below."""
     found = RecordedSubject(holding(tmp_path / "record"))
     assert found.answer(["good"]).logits.tolist() == [[4, -4]]
 
@@ -256,8 +256,8 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("fault", UNFIT)
-def test_evidence_that_record_would_not_write_is_refused_as_a_whole(tmp_path, fault):
-    """When it is opened, before a question: one error that names the file, and what is amiss in an answer."""
+def test_invalid_evidence_is_refused_when_it_is_opened(tmp_path, fault):
+    """Before any question: one error that names the file, and the fault of an answer."""
     path = holding(tmp_path / "record", **UNFIT[fault])
     with pytest.raises(
         EvidenceError, match=rf"^{path}: (not recorded evidence; |recorded answers .*required|recorded answers .*(hold|expected) )"
@@ -266,7 +266,7 @@ def test_evidence_that_record_would_not_write_is_refused_as_a_whole(tmp_path, fa
 
 
 @pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "U64", "C64", "BOOL"])
-def test_evidence_of_a_foreign_type_is_refused(tmp_path, kind):
+def test_evidence_of_another_number_type_is_refused(tmp_path, kind):
     """Also where NumPy has no such type."""
     size = {"BF16": 2, "F8_E4M3": 1, "U64": 8, "C64": 8, "BOOL": 1}[kind]
     tensor = {"dtype": kind, "shape": [1, 2], "data_offsets": [0, 2 * size]}
@@ -277,15 +277,15 @@ def test_evidence_of_a_foreign_type_is_refused(tmp_path, kind):
         RecordedSubject(path)
 
 
-def test_evidence_of_other_texts_under_their_hash_is_refused(tmp_path):
-    """As many answers as texts."""
+def test_evidence_with_more_answers_than_texts_is_refused(tmp_path):
+    """There must be as many answers as texts."""
     path = holding(tmp_path / "record", logits=[[1, 2], [3, 4]], lengths=[5, 6])
     with pytest.raises(EvidenceError, match=r"holds 2 answers to these 1 texts"):
         RecordedSubject(path).answer(["good"])
 
 
 def test_answers_that_are_not_finite_are_not_recorded(adapter, tmp_path):
-    """Nothing is written, and whose they are is said."""
+    """The error names the adapter, and nothing is written."""
     subject = live(adapter)
     subject.scorer.logits = lambda _: np.array([[np.nan, 1.0]], np.float32)
     with pytest.raises(AnswersError, match=rf"^{adapter}: answers to 1 of 1 texts are not finite numbers$"):
@@ -293,8 +293,8 @@ def test_answers_that_are_not_finite_are_not_recorded(adapter, tmp_path):
     assert not (tmp_path / "record").exists()
 
 
-def test_a_damaged_cache_is_none(adapter, folder):
-    """What cannot be read is computed, and kept anew."""
+def test_a_damaged_cache_file_is_computed_and_written_again(adapter, folder):
+    """Answers and facts alike."""
     first, again = live(adapter), live(adapter)
     first.answer(["good"])
     first.remember("fact", lambda: 7)
@@ -315,16 +315,16 @@ CACHES = {
 
 
 @pytest.mark.parametrize("place", CACHES)
-def test_a_cache_that_cannot_be_used_takes_nothing_away(adapter, tmp_path, monkeypatch, place):
-    """The answer is there all the same."""
+def test_a_cache_that_cannot_be_used_does_not_prevent_an_answer(adapter, tmp_path, monkeypatch, place):
+    """Nor a fact."""
     (tmp_path / "loop").symlink_to("loop")
     monkeypatch.setenv("LORASENT_CACHE", CACHES[place].format(tmp_path))
     assert live(adapter).answer(["good"]).lengths.tolist() == [6]
     assert live(adapter).remember("fact", lambda: 8) == 8
 
 
-def test_without_a_home_nothing_is_kept(adapter, monkeypatch):
-    """A container's user need not have one, nor an entry among the users: the answer is there all the same."""
+def test_without_a_home_nothing_is_cached(adapter, monkeypatch):
+    """A container's user may have neither a home nor an entry among the users; the answer is computed."""
     monkeypatch.delenv("LORASENT_CACHE")
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
@@ -354,8 +354,8 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-def test_what_does_not_answer_the_question_is_no_answer(adapter, folder, strange):
-    """Whatever lies in the cache under the question's name: it is computed, and nothing hangs."""
+def test_a_cache_file_that_does_not_answer_the_question_is_computed(adapter, folder, strange):
+    """Whatever lies under the question's hash, nothing hangs."""
     live(adapter).answer(["a", "b"])
     (other,) = entries(folder)
     live(adapter).answer(["good", "a"])
@@ -366,8 +366,8 @@ def test_what_does_not_answer_the_question_is_no_answer(adapter, folder, strange
 
 
 @pytest.mark.parametrize("said", [{"answer": "{"}, {}, {"fact": "another", "answer": "7"}], ids=["broken", "none", "another"])
-def test_a_fact_that_is_none_is_computed(adapter, folder, said):
-    """Broken JSON, none, or the answer to another question."""
+def test_a_fact_that_cannot_be_read_is_computed(adapter, folder, said):
+    """Broken JSON, no answer, or the answer to another question."""
     live(adapter).remember("fact", lambda: 5)
     (path,) = entries(folder)
     kept = {key: value for key, value in metadata(path).items() if key != "answer"}
@@ -376,7 +376,7 @@ def test_a_fact_that_is_none_is_computed(adapter, folder, said):
 
 
 def test_an_edited_base_is_another_question(adapter, tmp_path):
-    """Its weights are pinned; how they are put together stands in its configuration, which a folder may change."""
+    """The base's weights are pinned, but its config.json says how they are used, and may be edited."""
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "model.safetensors").write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
@@ -389,8 +389,8 @@ def test_an_edited_base_is_another_question(adapter, tmp_path):
     assert len(subject.scorer.asked) == 2
 
 
-def test_a_record_that_cannot_be_read_is_named(tmp_path):
-    """Whatever is in it, and where there is none."""
+def test_a_record_that_cannot_be_read_is_one_error_with_its_path(tmp_path):
+    """Whatever it holds, and where it is missing."""
     (tmp_path / "record").write_text("broken")
     for name in ("record", "none"):
         with pytest.raises(EvidenceError, match=rf"^{tmp_path / name}: cannot be read as recorded evidence: \w"):
@@ -398,7 +398,7 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_a_subject_is_a_directory_or_a_file(adapter):
-    """A directory's precision is the one asked for."""
+    """A directory answers in the required precision."""
     found = evidence.subject(str(adapter), "bf16")
     assert isinstance(found, LiveSubject)
     assert (found.path, found.precision) == (adapter, "bf16")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.processor
 
 @given(st.lists(st.integers(1, 5000), max_size=300))
 def test_a_plan_holds_each_row_once_within_the_budget(lengths):
-    """Every row is in one batch; a batch with its padding stays in the budget, or is one review."""
+    """Each row is in one batch; a batch with its padding stays in the budget, or is one review."""
     batches = plan_batches(lengths)
     assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
     for batch in batches:
@@ -26,14 +26,14 @@ def test_a_plan_holds_each_row_once_within_the_budget(lengths):
 
 
 def test_planned_batches_pad_little():
-    """Over the embedded test reviews, padded tokens stay within 5 % of real ones."""
+    """Over the embedded test reviews, tokens with padding are at most 5 % more than tokens."""
     lengths = [min(512, len(text.split())) for text in read("embedded:test", ("Negative", "Positive")).texts]
     padded = sum(len(batch) * max(lengths[row] for row in batch) for batch in plan_batches(lengths))
     assert padded <= 1.05 * sum(lengths)
 
 
 def test_batches_answer_as_one_by_one_and_in_order(small_adapter, monkeypatch):
-    """Logits of many reviews, over several chunks, equal those of each by itself to 1e-5, in input order."""
+    """Logits of many reviews, in several chunks, equal those of each alone to 1e-5, in input order."""
     texts = read("embedded:validation", ("Negative", "Positive")).texts[:50]
     scorer = load(small_adapter)
     monkeypatch.setattr(scoring, "TEXTS_PER_CHUNK", 7)
@@ -46,16 +46,16 @@ def test_batches_answer_as_one_by_one_and_in_order(small_adapter, monkeypatch):
     assert all(0.5 <= row.probability <= 1 for row in predictions)
 
 
-def test_bf16_answers_nearly_alike(small_adapter):
-    """The encoder in bf16 moves a logit by rounding only; logits come out in float32."""
+def test_bf16_moves_logits_by_rounding_only(small_adapter):
+    """Logits are float32 in both precisions."""
     texts = read("embedded:validation", ("Negative", "Positive")).texts[:20]
     exact, rounded = load(small_adapter).logits(texts), load(small_adapter, "bf16").logits(texts)
     assert rounded.dtype == np.float32
     assert 0 < abs(exact - rounded).max() < 0.1
 
 
-def test_nothing_to_score_is_nothing(small_adapter):
-    """No texts: no predictions, and logits of shape (0, 2). An empty text has an answer."""
+def test_no_texts_have_no_logits(small_adapter):
+    """No texts: no predictions, and logits of shape (0, 2). An empty text has logits."""
     scorer = load(small_adapter)
     assert scorer.predict([]) == []
     assert scorer.logits([]).shape == (0, 2)
@@ -63,8 +63,8 @@ def test_nothing_to_score_is_nothing(small_adapter):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_scoring_leaves_the_models_mode_alone(small_adapter, training):
-    """A model that is being trained is being trained afterwards; dropout is off in between."""
+def test_scoring_keeps_the_models_mode(small_adapter, training):
+    """A model in training mode is in training mode afterwards; dropout is off in between."""
     scorer = load(small_adapter)
     scorer.model.train(training)
     assert np.array_equal(scorer.logits(["a film"]), scorer.logits(["a film"]))
@@ -72,8 +72,8 @@ def test_scoring_leaves_the_models_mode_alone(small_adapter, training):
 
 
 @pytest.mark.gpu
-def test_a_gpu_answers_alike(small_adapter):
-    """In float32 a GPU's logits are the processor's to 1e-3, whatever its matrix units round to."""
+def test_a_gpus_logits_are_the_cpus(small_adapter):
+    """In float32, to 1e-3."""
     texts = read("embedded:validation", ("Negative", "Positive")).texts[:20]
     scorer = load(small_adapter)
     expected = scorer.logits(texts)
@@ -103,8 +103,8 @@ def test_a_gpu_answers_alike(small_adapter):
         *("a row of nothing", "a row of NaN", "a row of lists", "a row of objects", "a lone surrogate"),
     ],
 )
-def test_what_is_no_list_of_texts_is_refused(small_adapter, texts, message):
-    """By each way to ask: one text is no list of letters, a table no list of its columns."""
+def test_an_argument_that_is_no_list_of_texts_is_refused(small_adapter, texts, message):
+    """By each method: one text is no list of letters, a table no list of its columns."""
     scorer = load(small_adapter)
     for ask in (scorer.predict, scorer.logits, lambda texts: list(scorer.stream(texts))):
         with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
@@ -112,7 +112,7 @@ def test_what_is_no_list_of_texts_is_refused(small_adapter, texts, message):
 
 
 def test_texts_are_checked_when_their_turn_comes(small_adapter, monkeypatch):
-    """A generator is not read ahead by more than two chunks; what came before the fault is answered."""
+    """A generator is read at most two chunks ahead; texts before the fault are answered."""
     monkeypatch.setattr(scoring, "TEXTS_PER_CHUNK", 2)
     answered = []
     with pytest.raises(DataError, match=r"texts, row 7: expected a text, found None"):
@@ -129,7 +129,7 @@ def test_an_adapters_path_is_a_text_or_a_path(path):
 
 
 @pytest.mark.parametrize("precision", ["fp8", "FP32", None, 16])
-def test_a_precision_is_one_of_three(small_adapter, precision):
-    """What is misspelt is not taken for fp32."""
+def test_an_unknown_precision_is_refused(small_adapter, precision):
+    """A misspelt one is not taken for fp32."""
     with pytest.raises(LorasentError, match=rf"^precision {precision}: allowed are auto, fp32, bf16$"):
         load(small_adapter, precision)

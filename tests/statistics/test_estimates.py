@@ -64,7 +64,7 @@ def test_without_a_margin_the_score_is_mcnemars():
 
 @given(st.integers(0, 80), st.integers(0, 80))
 def test_mid_p_is_the_exact_p_less_half_the_point(worse, better):
-    """McNemar's mid-p is the binomial test's p value less half the probability of what was seen."""
+    """McNemar's mid-p value is the binomial test's p value less half the probability of the observation."""
     assume(worse + better > 0)
     point = stats.binom.pmf(worse, worse + better, 0.5)
     exact = stats.binomtest(worse, worse + better, alternative="greater").pvalue
@@ -72,8 +72,8 @@ def test_mid_p_is_the_exact_p_less_half_the_point(worse, better):
     assert statistics.mcnemar(worse, better) + statistics.mcnemar(better, worse) == pytest.approx(1)
 
 
-def test_no_discordant_pairs_say_nothing():
-    """Without discordant pairs McNemar's mid-p is a half."""
+def test_without_discordant_pairs_mid_p_is_a_half():
+    """They show nothing."""
     assert statistics.mcnemar(0, 0) == 0.5
 
 
@@ -82,8 +82,8 @@ def test_no_discordant_pairs_say_nothing():
 @example(PairedAccuracy(1, 0, 1), 0.9)
 @example(PairedAccuracy(0, 5, 5), 0.95)
 @example(PairedAccuracy(0, 0, 1_000_000), 0.95)
-def test_swapping_the_two_flips_the_interval(damage, level):
-    """What is damage one way is gain the other way."""
+def test_swapping_the_classifiers_flips_the_interval(damage, level):
+    """The damage of one is the gain of the other."""
     swapped = PairedAccuracy(damage.better, damage.worse, damage.n)
     low, high = damage.interval(level)
     assert (-high, -low) == pytest.approx(tuple(swapped.interval(level)), abs=1e-9)
@@ -93,7 +93,7 @@ def test_swapping_the_two_flips_the_interval(damage, level):
 
 @given(any_estimate(), LEVELS)
 def test_the_interval_inverts_the_tests(estimate, level):
-    """At a bound inside the possible the p value is the bound's error rate, inside it is larger, outside smaller."""
+    """At an end of the interval the p value is alpha; inside it is larger, outside smaller."""
     low, high = estimate.interval(level)
     alpha = (1 - level) / 2
     smallest, largest = {Rate: (0, 1), PairedAccuracy: (-1, 1)}.get(type(estimate), (-math.inf, math.inf))
@@ -116,8 +116,8 @@ def test_a_higher_level_gives_a_wider_interval(estimate):
 
 
 @given(pairs(500), st.integers(2, 20))
-def test_more_of_the_same_narrows_the_interval(damage, times):
-    """The same shares in more examples leave less open."""
+def test_more_examples_with_the_same_shares_narrow_the_interval(damage, times):
+    """For the same shares of worse and better pairs."""
     more = PairedAccuracy(damage.worse * times, damage.better * times, damage.n * times)
     (low, high), (closer, nearer) = damage.interval(0.9), more.interval(0.9)
     assert nearer - closer < high - low
@@ -133,8 +133,8 @@ def test_rates_are_scipys(hits, n, rate):
     assert Rate(hits, n).p_below(rate) == pytest.approx(stats.binomtest(hits, n, rate, "less").pvalue, abs=1e-12)
 
 
-def test_a_mean_without_skewness_is_students():
-    """Symmetric differences have Student's interval, 5/N wider, with the degrees of freedom their kurtosis leaves."""
+def test_a_symmetric_mean_has_students_interval():
+    """It is 5/N wider, with the degrees of freedom that the kurtosis leaves."""
     values = np.concatenate([np.linspace(-1, 1, 101), [0.0]])
     estimate = statistics.mean_change(values)
     reference = stats.t.interval(0.9, estimate.df, estimate.value, stats.sem(values) * (1 + 5 / 102))
@@ -144,7 +144,7 @@ def test_a_mean_without_skewness_is_students():
 
 
 def test_a_long_tail_moves_the_interval_towards_it():
-    """Skewed to the right, the mean's upper bound is further off than the lower one, and further than Student's."""
+    """For a mean skewed to the right, the upper end is further off than the lower one, and than Student's."""
     values = np.random.default_rng(0).exponential(1, 100) ** 2
     estimate = statistics.mean_change(values)
     low, high = estimate.interval(0.9)
@@ -152,8 +152,8 @@ def test_a_long_tail_moves_the_interval_towards_it():
     assert high > estimate.value + stats.t.isf(0.05, 99) * stats.sem(values)
 
 
-def test_equal_differences_leave_no_doubt():
-    """Without spread the interval is a point, and p values are 0, or 1 at the point."""
+def test_equal_differences_have_no_error():
+    """The interval is a point, and p values are 0, or 1 at the point."""
     estimate = statistics.mean_change([0.1] * 10)
     assert estimate.interval(0.9) == pytest.approx((0.1, 0.1))
     assert (estimate.p_above(0.05), estimate.p_below(0.05)) == (0.0, 1.0)
@@ -161,7 +161,7 @@ def test_equal_differences_leave_no_doubt():
 
 
 def test_a_joint_table_counts_triples():
-    """Axes are label, incumbent, candidate; the margins are both confusion matrices."""
+    """Axes are label, incumbent, candidate; its sums are both confusion matrices."""
     labels, incumbent, candidate = [0, 1, 1, 2, 2], [0, 1, 0, 2, 2], [0, 1, 1, 1, 2]
     table = statistics.joint_table(labels, incumbent, candidate, 3)
     assert table[2, 2, 1] == table[1, 0, 1] == table[0, 0, 0] == 1
@@ -340,8 +340,8 @@ def test_the_delta_method_is_the_slopes(metric):
     assert (found.value, found.df) == (damage(table), gold.min() - 1)
 
 
-def test_the_delta_method_takes_the_mean_off():
-    """A metric that counts, and does not divide, varies by what examples lie off their mean."""
+def test_the_delta_method_centres_the_influence():
+    """A metric that counts, and does not divide, varies with the deviations of examples from their mean."""
     table = np.zeros((2, 2, 2))
     table[0, 0, 0], table[1, 1, 1], table[0, 0, 1], table[1, 0, 1] = 40, 30, 26, 4
     found = statistics.metric_damage(table, np.trace)

@@ -30,7 +30,7 @@ def test_power_is_the_sum_over_all_tables(damage, margin):
 
 
 def test_power_where_no_pair_differs_and_where_all_do():
-    """Without discordant pairs the table is known: 100 of them show less than 5 points, 20 do not. With all, worse is binomial."""
+    """Without discordant pairs the table is known: 100 pairs show less than 5 points, 20 do not. With all, worse is binomial."""
     assert power.power(100, 0.0, 0.0, 0.05) == 1.0
     assert power.power(20, 0.0, 0.0, 0.05) == 0.0
     shown = [worse for worse in range(51) if estimates.mcnemar(worse, 50 - worse) <= 0.05]
@@ -39,8 +39,8 @@ def test_power_where_no_pair_differs_and_where_all_do():
 
 
 @given(st.lists(st.integers(0, 60).flatmap(lambda pairs: st.tuples(st.just(pairs), st.integers(0, pairs + 1))), min_size=1))
-def test_the_fewest_that_decide_are_found(cases):
-    """For each number of pairs, where so many and more decide; none that cannot be is asked about."""
+def test_the_smallest_number_of_worse_pairs_that_decides_is_found(cases):
+    """For each number of discordant pairs; numbers that cannot occur are not asked about."""
     pairs, enough = (np.array(each, dtype=float) for each in zip(*cases, strict=True))
 
     def decides(worse):
@@ -50,15 +50,15 @@ def test_the_fewest_that_decide_are_found(cases):
     assert power._least_worse(decides, pairs).tolist() == enough.tolist()
 
 
-def test_what_is_asked_for_may_be_met_exactly():
-    """One pair that is worse has a mid-p of 0.25: at alpha = 0.25 it decides, always where every pair is worse."""
+def test_alpha_and_power_may_be_met_exactly():
+    """One worse pair has a mid-p value of 0.25: at alpha = 0.25 it decides, always where each pair is worse."""
     assert power.power(1, 1.0, 1.0, alpha=0.25) == 1.0
     assert power.needed(1.0, 1.0, alpha=0.25, power_at_least=1.0) == 1
     assert power.detectable(1, 1.0, alpha=0.25, power_at_least=1.0) == pytest.approx(1.0)
 
 
 def test_a_thousand_examples_show_two_points():
-    """At 6 % discordance, n = 1000, one-sided 5 %, power 80 %: damages of 2 points are found, and not those of 1.8."""
+    """At 6 % discordance, n = 1000, one-sided 5 % and power 80 %, a damage of 2 points is detectable, one of 1.8 is not."""
     assert 0.018 < power.detectable(1000, 0.06) <= 0.020
 
 
@@ -71,8 +71,8 @@ def test_sample_sizes_invert_the_power():
         assert power.power(n, damage, 0.08, 0.02) >= 0.8 > power.power(n - 1, damage, 0.08, 0.02)
 
 
-def test_sample_sizes_follow_reason():
-    """More examples resolve less damage; more discordance more; too few examples resolve nothing."""
+def test_sample_sizes_are_monotone():
+    """More examples detect less damage; more discordance hides more; too few examples detect nothing."""
     by_n = [power.detectable(n, 0.05) for n in (50, 200, 1000, 5000)]
     by_discordance = [power.detectable(1000, share) for share in (0.0, 0.01, 0.05, 0.2)]
     assert by_n == sorted(by_n, reverse=True)
@@ -108,15 +108,15 @@ def test_what_no_data_can_give_is_refused(wrong, message):
         wrong()
 
 
-def test_sizes_are_told_at_the_level_asked_for():
-    """Four pairs all one way have a mid-p of 0.031: they show at 5 %, and not at 2 %; nothing exceeds a margin of 1."""
+def test_sizes_depend_on_alpha():
+    """Four pairs, all worse, have a mid-p value of 0.031: enough at 5 %, not at 2 %. No damage exceeds a margin of 1."""
     assert power.detectable(4, 0.1) < 1
     assert power.detectable(4, 0.1, alpha=0.02) == math.inf
     assert power.detectable(1000, 0.1, margin=1.0) == math.inf
 
 
-def test_the_fewest_pairs_are_whole_and_may_be_one():
-    """Where one pair decides one is needed; without a margin it is that of no damage."""
+def test_the_needed_number_of_pairs_is_whole_and_may_be_one():
+    """The default margin is 0."""
     assert power.needed(1.0, 1.0, alpha=0.3) == 1
     assert power.needed(0.05, 0.08) == power.needed(0.05, 0.08, 0.0)
     assert isinstance(power.needed(0.05, 0.08), int)

@@ -13,7 +13,7 @@ from lorasent.statistics.estimates import Rate
 
 
 def test_the_bound_of_a_bank_is_the_prediction_interval():
-    """mean - t s sqrt(1 + 1/k), where the p value is 1 %, and the floor takes the place of a smaller spread."""
+    """It is mean - t s sqrt(1 + 1/k), with a p value of 1 %; the floor replaces a smaller spread."""
     known = retrains.Retrains((0.90, 0.91, 0.905, 0.895), 0.001)
     spread = np.std(known.scores, ddof=1)
     assert known.lowest(0.99) == pytest.approx(0.9025 - stats.t.ppf(0.99, 3) * spread * math.sqrt(1.25))
@@ -22,15 +22,15 @@ def test_the_bound_of_a_bank_is_the_prediction_interval():
 
 
 def test_churn_is_the_mean_discordance_over_2n():
-    """The floor's square is the mean discordance of two members over twice the number of examples."""
+    """The square of churn is the mean discordance of two members over twice the number of examples."""
     rights = np.random.default_rng(0).random((5, 400)) < 0.9
     discordance = np.mean([(a != b).mean() for a, b in itertools.combinations(rights, 2)])
     assert retrains.churn(rights) ** 2 == pytest.approx(discordance / 800)
     assert retrains.churn(np.ones((3, 100))) == pytest.approx(math.sqrt(0.5) / 100)
 
 
-def test_single_clusters_are_nearly_single_trials():
-    """Where each event is its own cluster, the effective number is the true one less the price of estimating it."""
+def test_clusters_of_one_event_are_nearly_independent_trials():
+    """The effective number is the true one less the price of estimating the variance."""
     events = np.arange(200) < 20
     rate = retrains.clustered_rate(events, np.arange(200))
     assert rate.value == pytest.approx(0.1)
@@ -43,26 +43,26 @@ def test_repeated_events_are_not_new_trials():
     assert 40 < retrains.clustered_rate(events, np.repeat(np.arange(50), 20)).n < 52
 
 
-def test_no_events_count_disjoint_pairs_only():
+def test_without_events_disjoint_pairs_are_counted():
     """Of 8 seeds, however many pairs, 4 pairs are independent."""
     pairs = np.array(list(itertools.combinations(range(8), 2)))
     assert retrains.clustered_rate(np.zeros(28), pairs) == Rate(0.0, 4.0)
 
 
-def test_one_example_makes_a_bank():
-    """Its churn is that of one discordant pair, the least that is assumed."""
+def test_a_bank_of_one_example_has_a_churn():
+    """It is that of one discordant pair, the least that is assumed."""
     assert retrains.churn([[1], [0]]) == retrains.churn([[1], [1]]) == pytest.approx(math.sqrt(0.5))
 
 
-def test_a_bank_without_any_spread_has_all_or_nothing():
-    """With a floor of 0, equal retrains say that a lower score is none of theirs, and that theirs and better ones are."""
+def test_p_values_of_a_bank_without_spread_are_0_or_1():
+    """With a floor of 0: 0 for a lower score, 1 for an equal or better one."""
     known = retrains.Retrains((0.5, 0.5), 0.0)
     assert [known.p_value(score) for score in (0.25, 0.5, 0.75)] == [0.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("seeds", [6, 9])
-def test_the_rate_of_pairs_is_whole(seeds):
-    """The jackknife over seeds gives the variance, that the effective number of trials, and Student's t its price."""
+def test_the_effective_number_of_pairs_is_worked_out_by_hand(seeds):
+    """From the jackknife's variance over seeds, and Student's t."""
     pairs = list(itertools.combinations(range(seeds), 2))
     events = [0 in pair or sum(pair) % 5 == 0 for pair in pairs]
     left_out = []
@@ -79,7 +79,7 @@ def test_the_rate_of_pairs_is_whole(seeds):
 
 @pytest.mark.parametrize(("seeds", "disjoint"), [(3, 1.0), (4, 2.0), (7, 3.0)])
 def test_disjoint_pairs_are_counted_whole(seeds, disjoint):
-    """An odd seed is in no further pair; three seeds have one pair."""
+    """An odd seed adds no pair; three seeds have one pair."""
     pairs = list(itertools.combinations(range(seeds), 2))
     assert retrains.clustered_rate([0] * len(pairs), pairs) == Rate(0.0, disjoint)
 

@@ -53,7 +53,7 @@ def has_its_engine(scorer):
     ids=lambda value: value if isinstance(value, str) else next(iter(value), "LoRA"),
 )
 def test_the_engine_answers_as_the_model(trained, name, variant):
-    """Texts of many lengths, some alike, have the logits that the model gives each by itself, to 1e-5 in float32.
+    """The engine's logits of texts of many lengths, some equal, are the model's of each text alone, to 1e-5 in float32.
 
     So they have where there is no oneDNN, and the model answers.
     """
@@ -68,8 +68,8 @@ def test_the_engine_answers_as_the_model(trained, name, variant):
 
 @pytest.mark.onednn("float32")
 @pytest.mark.parametrize("tile", [8, 16])
-def test_the_engine_answers_as_the_model_on_every_machine(trained, monkeypatch, tile):
-    """Rows and keys in eights or in sixteens, whichever suits the machine: the model's logits, alone and together."""
+def test_the_engine_answers_as_the_model_with_tiles_of_8_and_of_16_rows(trained, monkeypatch, tile):
+    """Whatever tile the machine needs, logits are the model's, for one text and for many."""
     monkeypatch.setattr(products, "tile", lambda: tile)
     model, encoder = trained("bert")
     scorer, expected = Scorer(model, encoder, LABELS), answer(model, encoder, TEXTS)
@@ -79,8 +79,8 @@ def test_the_engine_answers_as_the_model_on_every_machine(trained, monkeypatch, 
 
 
 @pytest.mark.parametrize("name", sorted(set(CONFIGS) - set(KNOWN)))
-def test_what_the_engine_does_not_know_is_answered_by_the_model(trained, name):
-    """An architecture of another kind has no engine, and its answers are the model's."""
+def test_other_architectures_are_answered_by_the_model(trained, name):
+    """An architecture outside BERT's family has no engine, and its logits are the model's."""
     model, encoder = trained(name)
     scorer = Scorer(model, encoder, LABELS)
     assert scorer._engine is None
@@ -88,8 +88,8 @@ def test_what_the_engine_does_not_know_is_answered_by_the_model(trained, name):
 
 
 @pytest.mark.parametrize("change", [{"hidden_act": "silu"}, {"is_decoder": True}], ids=["activation", "decoder"])
-def test_a_bert_that_computes_otherwise_has_no_engine(trained, change):
-    """Another activation, or a causal mask, is not taken for what the engine computes."""
+def test_a_bert_with_another_activation_or_a_causal_mask_has_no_engine(trained, change):
+    """Only what the engine computes is taken apart."""
     model, _ = trained("bert")
     plain = model.get_base_model()
     assert parts.parts(plain) is not None
@@ -99,7 +99,7 @@ def test_a_bert_that_computes_otherwise_has_no_engine(trained, change):
 
 
 def test_pad_tokens_in_a_text_do_not_count_as_positions(trained):
-    """RoBERTa gives tokens behind a pad token the positions that they would have without it."""
+    """RoBERTa's positions after a pad token in a text are those of the text without it."""
     model, encoder = trained("roberta")
     text = "a film <pad> <pad> not worth the time"
     assert (encoder.encode([text])[0] == encoder.pad_id).sum() == 2
@@ -111,7 +111,7 @@ def test_pad_tokens_in_a_text_do_not_count_as_positions(trained):
 
 @pytest.mark.parametrize("name", sorted(set(CONFIGS) - set(KNOWN)))
 def test_no_neighbour_moves_a_bit_without_an_engine(trained, name):
-    """What the model itself answers, one by one: the same bits alone and together."""
+    """With invariant=True the model scores one review at a time: the bits are the same alone and together."""
     model, encoder = trained(name)
     scorer = Scorer(model, encoder, LABELS, invariant=True)
     together = scorer.logits(TEXTS)
@@ -120,8 +120,8 @@ def test_no_neighbour_moves_a_bit_without_an_engine(trained, name):
 
 @pytest.mark.onednn("float32")
 @pytest.mark.parametrize("width", [30, 32])
-def test_a_width_whose_head_moves_bits_has_no_invariant_engine(width):
-    """No multiple of 4: a row's place would show."""
+def test_a_width_that_is_no_multiple_of_4_has_no_invariant_engine(width):
+    """On such a width a row's place changes the bits of the head."""
     from transformers import AutoModelForSequenceClassification
 
     config = type(CONFIGS["bert"])(**{**CONFIGS["bert"].to_dict(), "hidden_size": width, "num_attention_heads": 2})
@@ -131,8 +131,8 @@ def test_a_width_whose_head_moves_bits_has_no_invariant_engine(width):
 
 
 @pytest.mark.onednn("float32")
-def test_an_engine_keeps_no_weight_twice(trained):
-    """Of the layers' weights it has the packed ones alone."""
+def test_an_engine_keeps_the_packed_weights_only(trained):
+    """The layers' own weights are released."""
     built = engine.build(trained("bert")[0], bf16=False, invariant=False)
     kept = [value for layer in built.parts.layers for module in vars(layer).values() for value in module.parameters()]
     assert kept
@@ -142,7 +142,7 @@ def test_an_engine_keeps_no_weight_twice(trained):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", KNOWN)
 def test_no_neighbour_moves_a_bit(trained, monkeypatch, name, precision):
-    """Invariant answers are the same bits alone, in pairs, all together, and backwards: of short reviews and of longer ones."""
+    """Invariant logits have the same bits alone, in pairs, all together and in reverse order, for short and for longer reviews."""
     monkeypatch.setattr(engine, "SHORT", 20)
     model, encoder = trained(name)
     scorer = Scorer(model, encoder, LABELS, precision, invariant=True)
@@ -156,7 +156,7 @@ def test_no_neighbour_moves_a_bit(trained, monkeypatch, name, precision):
 
 @pytest.mark.onednn("float32")
 def test_the_shape_of_an_invariant_answer_follows_from_the_reviews_own_length(trained):
-    """However few the tokens beside it; a kernel chosen by their number would move bits. Without the promise few rows do."""
+    """The matrix has as many rows however few tokens lie beside the review. Without invariant=True it has few rows."""
     model, _ = trained("bert")
     fixed, free = (engine.build(model, bf16=False, invariant=invariant) for invariant in (True, False))
     for longest in (1, engine.SHORT, engine.SHORT + 1, 512):
@@ -168,7 +168,7 @@ def test_the_shape_of_an_invariant_answer_follows_from_the_reviews_own_length(tr
 
 @given(st.lists(st.integers(1, 512), max_size=200), st.booleans())
 def test_a_matrix_holds_reviews_of_one_capacity(lengths, invariant):
-    """Every review is in one matrix, whose capacity is its own, and is not exceeded; where it is not promised there is but one."""
+    """Each review is in one matrix, of its own capacity, which is not exceeded. Without invariant=True there is one capacity."""
     found = list(matrices(lengths, invariant=invariant))
     assert sorted(row for rows in found for row in rows) == list(range(len(lengths)))
     for rows in found:
@@ -180,7 +180,7 @@ def test_a_matrix_holds_reviews_of_one_capacity(lengths, invariant):
 @pytest.mark.slow
 @pytest.mark.onednn("bfloat16")
 def test_no_neighbour_moves_a_bit_of_the_embedded_base(bases):
-    """The same of the embedded base in bf16, over more reviews than one matrix holds."""
+    """The embedded base in bf16 has the same bits alone and together, over more reviews than one matrix holds."""
     base = find("embedded")
     encoder = Encoder(base.path, Encoding(max_length=256))
     with torch.random.fork_rng():
@@ -193,8 +193,8 @@ def test_no_neighbour_moves_a_bit_of_the_embedded_base(bases):
 
 
 @pytest.mark.onednn("float32")
-def test_a_review_longer_than_the_matrix_is_answered(bases):
-    """A base with room for more tokens than the matrix has rows answers such a review as the model does."""
+def test_a_review_longer_than_the_matrix_has_the_models_logits(bases):
+    """A base may accept more tokens than a full matrix has rows."""
     config = type(CONFIGS["bert"])(**{**CONFIGS["bert"].to_dict(), "max_position_embeddings": 4096, "vocab_size": 100})
     from transformers import AutoModelForSequenceClassification
 
@@ -209,8 +209,8 @@ def test_a_review_longer_than_the_matrix_is_answered(bases):
             np.testing.assert_allclose(built.logits([review]), expected, rtol=0, atol=1e-5)
 
 
-def test_an_engine_leaves_its_model_alone(trained):
-    """LoRA is merged into a copy: the model's own weights are the same bits afterwards, and still apart from the base's."""
+def test_building_an_engine_does_not_change_the_model(trained):
+    """LoRA is merged in a copy: the model's weights keep their bits, and LoRA stays apart."""
     model, encoder = trained("bert")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     Scorer(model, encoder, LABELS).logits(TEXTS)
@@ -221,15 +221,15 @@ def test_an_engine_leaves_its_model_alone(trained):
 
 @given(st.lists(st.integers(1, 3000), max_size=300), st.integers(500, 2100))
 def test_a_batch_holds_no_more_than_its_capacity(lengths, capacity):
-    """Every row is in one batch; a batch holds its capacity at most, or one review."""
+    """Each row is in one batch; a batch holds at most its capacity, or one review."""
     batches = fill(lengths, capacity)
     assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
     assert all(sum(lengths[row] for row in batch) <= capacity or len(batch) == 1 for batch in batches)
 
 
 @given(st.lists(st.integers(1, 512), min_size=1, max_size=200))
-def test_a_batch_is_begun_only_where_none_has_room(lengths):
-    """No two batches fit into one, and where the plain way of best fit decreasing leaves room, so much is left here."""
+def test_fill_is_best_fit_decreasing(lengths):
+    """The free room of each batch is that of a plain implementation."""
     rooms = []
     for length in sorted(lengths, reverse=True):
         fitting = [place for place, room in enumerate(rooms) if room >= length]
@@ -242,8 +242,8 @@ def test_a_batch_is_begun_only_where_none_has_room(lengths):
 
 
 @pytest.mark.real_data
-def test_matrices_are_full(real_data):
-    """Over IMDB's test reviews, rows of no token are at most 2 % of the tokens."""
+def test_matrices_of_real_reviews_have_at_most_2_percent_empty_rows(real_data):
+    """Over IMDB's test reviews, with 512 tokens at most."""
     base = find("embedded")
     encoder = Encoder(base.path, Encoding(max_length=512))
     texts = read(str(real_data / "imdb_test_5000.parquet"), LABELS).texts[:2048]

@@ -72,7 +72,7 @@ def exact(scorer):
 @settings(max_examples=20)
 @given(start=starts, short=st.integers(1, 20), more=st.integers(20, 40))
 def test_padding_moves_no_logit(exact, architecture, start, short, more):
-    """Beside a longer neighbour a review has the logits that it has alone."""
+    """A review beside a longer one has the logits that it has alone."""
     model, encoder = exact(architecture)
     texts = [passage(start, short), passage(start, short + more)]
     batch = encoder.pad(encoder.encode(texts))
@@ -85,7 +85,7 @@ def test_padding_moves_no_logit(exact, architecture, start, short, more):
 @settings(max_examples=20)
 @given(texts=reviews, data=st.data())
 def test_any_plan_of_batches_gives_the_same_logits(exact, architecture, texts, data):
-    """In whatever batches and order they are answered, reviews have the logits that they have one by one."""
+    """In any batches and any order, reviews have the logits that they have one by one."""
     model, encoder = exact(architecture)
     order = data.draw(st.permutations(range(len(texts))))
     cut = data.draw(st.integers(1, len(texts) - 1))
@@ -100,7 +100,7 @@ def test_any_plan_of_batches_gives_the_same_logits(exact, architecture, texts, d
 @settings(max_examples=20)
 @given(texts=reviews, data=st.data())
 def test_a_prediction_is_the_same_alone_and_among_others_in_any_order(scorer, architecture, texts, data):
-    """Text, label and probability of each prediction are those of its review alone, in the order that was asked for."""
+    """Text, label and probability of each prediction are those of its review alone, in the order of the texts."""
     texts = data.draw(st.permutations(texts))
     for text, together in zip(texts, scorer(architecture).predict(texts), strict=True):
         (alone,) = scorer(architecture).predict([text])
@@ -113,7 +113,7 @@ def test_a_prediction_is_the_same_alone_and_among_others_in_any_order(scorer, ar
 @settings(max_examples=20)
 @given(front=st.text(max_size=40), start=starts, more=st.integers(1, 20))
 def test_text_in_front_of_an_over_long_review_moves_no_logit(scorer, architecture, front, start, more):
-    """A review of more words than the encoder takes tokens is answered to the last bit as with anything before it."""
+    """A review with more words than the encoder's tokens has the same bits with and without text before it."""
     model, encoder = scorer(architecture, 16).model, scorer(architecture, 16).encoder
     review = passage(start, 16 + more)
     np.testing.assert_array_equal(answer(model, encoder, [f"{front} {review}"]), answer(model, encoder, [review]))

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.processor
 @pytest.mark.parametrize("rows", [1, 447, 448, 1000, 1343, 1344])
 @pytest.mark.parametrize("added", [False, True], ids=["plain", "added"])
 def test_a_packed_product_is_the_linear_layers(rows, added):
-    """Of any number of rows, those that are cut into blocks among them, and with a sum, to 1e-4 in float32."""
+    """For any number of rows, also where they are multiplied in blocks, and with a tensor to add, to 1e-4 in float32."""
     random = torch.Generator().manual_seed(rows)
     states, weight, bias, other = (
         torch.randn(size, generator=random)
@@ -26,8 +26,8 @@ def test_a_packed_product_is_the_linear_layers(rows, added):
 
 @pytest.mark.onednn("float32")
 @pytest.mark.parametrize(("rows", "blocks"), [(447, 1), (448, 2), (1343, 6), (1344, 1)])
-def test_rows_at_which_the_rate_halves_are_cut_into_blocks(monkeypatch, rows, blocks):
-    """Those numbers and no other."""
+def test_the_row_counts_in_slow_rows_are_multiplied_in_blocks(monkeypatch, rows, blocks):
+    """Other row counts are multiplied in one piece."""
     asked = []
     product = products.pack(torch.zeros(products.WIDTH, 16), None, 1024)
     monkeypatch.setattr(torch, "cat", lambda parts: asked.extend(parts) or parts[0])
@@ -36,14 +36,14 @@ def test_rows_at_which_the_rate_halves_are_cut_into_blocks(monkeypatch, rows, bl
 
 
 @pytest.mark.onednn("float32")
-def test_an_activation_is_of_the_product():
-    """GELU of the linear layer's output, to 1e-4."""
+def test_a_packed_product_applies_its_activation():
+    """The result is GELU of the linear layer's output, to 1e-4."""
     random = torch.Generator().manual_seed(0)
     states, weight, bias = (torch.randn(size, generator=random) for size in ((700, 64), (products.WIDTH, 64), (products.WIDTH,)))
     found = products.pack(weight, bias, 1024, ("gelu", "none"))(states)
     torch.testing.assert_close(found, functional.gelu(functional.linear(states, weight, bias)), rtol=0, atol=1e-4)
 
 
-def test_a_gpu_packs_nothing():
-    """Products are packed for the CPU alone."""
+def test_a_gpu_has_no_packed_products():
+    """Products are packed for the CPU only."""
     assert not products.available(torch.device("cuda"), torch.float32)

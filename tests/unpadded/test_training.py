@@ -69,15 +69,15 @@ def agree(model, encoder, ids):
     ids=lambda value: value if isinstance(value, str) else " ".join(value) or "LoRA",
 )
 def test_loss_and_gradients_are_the_models(prepared, name, targets, variant):
-    """In float32 every gradient is the model's own to a thousandth of its size, and what has none there has none here."""
+    """In float32 each gradient is the model's to a thousandth of its norm; the same parameters have one."""
     model, encoder, ids = prepared(name, targets, **variant)
     agree(model, encoder, ids)
 
 
 @pytest.mark.onednn("float32")
 @pytest.mark.parametrize("name", sorted(KNOWN))
-def test_what_drops_is_what_the_model_drops(prepared, monkeypatch, name):
-    """With masks that follow from p and the column, and p another for each module, every gradient is the model's."""
+def test_gradients_with_dropout_are_the_models(prepared, monkeypatch, name):
+    """With masks that depend on p and the column, and another p for each module, each gradient is the model's."""
     model, encoder, ids = prepared(name, ("query",) if name == "electra" else ("all-linear",), base_dropout=0.1, lora_dropout=0.1)
     drops = [module for module in model.modules() if isinstance(module, torch.nn.Dropout)]
     assert len(drops) > 10
@@ -97,8 +97,8 @@ def test_what_drops_is_what_the_model_drops(prepared, monkeypatch, name):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_as_much_is_dropped_as_is_asked(share):
-    """Of a million elements a share within five standard deviations is 0, all others are 1 / (1 - p), by the seed."""
+def test_dropout_drops_the_share_p(share):
+    """Of a million elements a share within five standard deviations of p is 0, all others are 1 / (1 - p), as the seed says."""
     like, drop = torch.empty(1000, 1001), torch.nn.Dropout(share)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -114,14 +114,14 @@ def test_as_much_is_dropped_as_is_asked(share):
         assert both == pytest.approx(share**2, abs=6 * share * (1 - share) / like.numel() ** 0.5 + 1e-5)
 
 
-def test_next_to_everything_may_be_dropped():
-    """A probability that rounds to 1 keeps less than one in 10,000, and not all."""
+def test_a_probability_that_rounds_to_1_still_keeps_some_elements():
+    """At p = 0.999999, less than one in 10,000 is kept."""
     assert (tuning._kept(torch.empty(1000, 1000), torch.nn.Dropout(0.999999)) > 0).double().mean() < 1e-4
 
 
 @pytest.mark.onednn("float32")
-def test_who_judges_drops_nothing(prepared):
-    """A model in evaluation answers twice the same, and in training it does not."""
+def test_a_model_in_evaluation_drops_nothing(prepared):
+    """It answers the same twice; in training it does not."""
     model, _, ids = prepared("bert", base_dropout=0.1, lora_dropout=0.1)
     tuner = tuning.build(model, bf16=False)
     assert not torch.equal(tuner.logits(ids), tuner.logits(ids))
@@ -130,8 +130,8 @@ def test_who_judges_drops_nothing(prepared):
 
 
 @pytest.mark.onednn("bfloat16")
-def test_gradients_in_bf16_point_the_same_way():
-    """On the embedded base in bf16 the gradient of each layer's matrices has a cosine of 0.98 or more with the float32 one."""
+def test_gradients_in_bf16_point_the_same_way_as_in_float32():
+    """On the embedded base each layer's gradients in bf16 and float32 have a cosine of 0.98 or more."""
     base = find("embedded")
     encoder = Encoder(base.path, Encoding(max_length=64))
     with torch.random.fork_rng(), torch.no_grad():
@@ -149,8 +149,8 @@ def test_gradients_in_bf16_point_the_same_way():
 
 
 @pytest.mark.onednn("float32")
-def test_a_review_answers_alone_as_among_others(prepared):
-    """The loss of a review does not see the reviews beside it: logits alone and together agree to 1e-6."""
+def test_the_tuners_logits_do_not_depend_on_other_reviews(prepared):
+    """Logits alone and together agree to 1e-6."""
     model, _, ids = prepared("bert")
     tuner = tuning.build(model, bf16=False)
     together = tuner.logits(ids)
@@ -159,8 +159,8 @@ def test_a_review_answers_alone_as_among_others(prepared):
 
 
 @pytest.mark.onednn("float32")
-def test_weights_that_changed_are_seen(prepared):
-    """A step of the optimiser shows in the next answer: nothing that is trained was packed."""
+def test_a_tuner_computes_with_the_current_weights(prepared):
+    """A change of a LoRA matrix shows in the next logits: trained weights are not packed."""
     model, _, ids = prepared("bert")
     tuner = tuning.build(model, bf16=False)
     before = tuner.logits(ids).detach()
@@ -178,16 +178,16 @@ def test_weights_that_changed_are_seen(prepared):
     ],
     ids=str,
 )
-def test_what_asks_for_the_model_itself_gets_no_tuner(prepared, name, options):
-    """DoRA, other architectures, LoRA below the layers (ELECTRA's projection of embeddings) are the model's business."""
+def test_dora_and_other_architectures_get_no_tuner(prepared, name, options):
+    """Nor does LoRA below the layers (ELECTRA's projection of embeddings): the model itself is trained."""
     model, _, _ = prepared(name, **options)
     assert tuning.build(model, bf16=False) is None
 
 
 @pytest.mark.onednn("float32")
 @pytest.mark.parametrize("part", ["layer.1.output.LayerNorm.weight", "layer.0.output.dense.base_layer.weight"])
-def test_who_trains_part_of_a_layer_whole_gets_no_tuner(prepared, part):
-    """A base may lack it, so that it is new: packed, or made bf16, it would stay as it began."""
+def test_a_layer_with_a_weight_trained_whole_gets_no_tuner(prepared, part):
+    """A weight that the base lacks is trained whole: packed, or in bf16, it would never change."""
     model, _, _ = prepared("bert")
     assert tuning.build(model, bf16=False) is not None
     (found,) = (value for name, value in model.named_parameters() if name.endswith(part))
