@@ -143,13 +143,8 @@ def by_label(counts: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
 
 
 def f1(counts: NDArray[Any]) -> float:
-    """F1 of a confusion matrix (L, L): of the positive label, the last of two; of more labels, `macro_f1`."""
-    return float(by_label(counts)[2][1]) if len(counts) == 2 else macro_f1(counts)
-
-
-def macro_f1(counts: NDArray[Any]) -> float:
-    """The mean F1 of all labels that occur in a confusion matrix (L, L), as label or as decision."""
-    return float(by_label(counts)[2][_occurring(counts)].mean())
+    """F1 of a confusion matrix (L, L): of the positive label, the last of two; the mean over the labels that occur of more."""
+    return float(by_label(counts)[2][_averaged(counts)].mean())
 
 
 def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figures:
@@ -163,7 +158,7 @@ def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figu
     probability = probabilities(array)
     counts = confusion(array.argmax(axis=1), gold, len(names))
     precision, recall, _ = by_label(counts)
-    keep = [1] if len(names) == 2 else _occurring(counts)
+    keep = _averaged(counts)
     return Figures(
         n=len(gold),
         accuracy=float(np.trace(counts) / len(gold)),
@@ -178,9 +173,9 @@ def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figu
     )
 
 
-def _occurring(counts: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which labels occur in a confusion matrix (L, L), (L,)."""
-    return np.asarray(counts.sum(axis=0) + counts.sum(axis=1) > 0)
+def _averaged(counts: NDArray[Any]) -> NDArray[np.bool_]:
+    """The labels that precision, recall and F1 are averaged over, (L,): the last of two; of more, those that occur."""
+    return np.arange(2) == 1 if len(counts) == 2 else np.asarray(counts.sum(axis=0) + counts.sum(axis=1) > 0)
 
 
 def _binned(probability: ArrayLike, labels: ArrayLike, bins: int) -> tuple[Floats, NDArray[np.bool_], Ints]:

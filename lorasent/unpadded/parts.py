@@ -6,7 +6,8 @@ The head reads the first token only.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,24 @@ ACTIVATIONS = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "gelu_pyt
 """Name of an activation in config.json -> oneDNN's name of it and of its algorithm."""
 
 
+LAYER_PATHS = {
+    "bert": (
+        "attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
+        "attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm",
+        "attention.self.dropout", "output.dropout", "attention.output.dropout",
+    ),
+    "distilbert": (
+        "attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "sa_layer_norm",
+        "ffn.lin1", "ffn.lin2", "output_layer_norm", "attention.dropout", "ffn.dropout",
+    ),
+}  # fmt: skip
+"""Paths of a layer's modules, in the order of `Layer`, by `blocks` in the table of architectures."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """The modules of one layer: attention's four linear maps and norm, the feed-forward part's two linear maps and norm, and the
-    dropouts of attention's weights, of attention's output, and of the feed-forward part's output.
+    dropouts of attention's weights, of the feed-forward part's output, and of attention's output (DistilBERT has none there).
     """
 
     query: nn.Module
@@ -37,8 +52,8 @@ class Layer:
     outer: nn.Module
     answered: nn.LayerNorm
     drop_weights: nn.Module
-    drop_output: nn.Module
     drop_outer: nn.Module
+    drop_output: nn.Module = field(default_factory=nn.Identity)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +104,7 @@ def parts(model: Any) -> Parts | None:
     if body is None or activation not in ACTIVATIONS or getattr(config, "is_decoder", False):
         return None
 
+    blocks = body.transformer.layer if row.blocks == "distilbert" else body.encoder.layer
     pooled = any(layer.name.startswith(f"{row.prefix}.") for layer in row.head)
 
     def pool(first: torch.Tensor) -> torch.Tensor:
@@ -103,31 +119,10 @@ def parts(model: Any) -> Parts | None:
 
     return Parts(
         embed=embed,
-        layers=_distilbert_layers(body) if row.blocks == "distilbert" else _bert_layers(body),
+        layers=[Layer(*attrgetter(*LAYER_PATHS[row.blocks])(block)) for block in blocks],
         head=lambda first: model.classifier(pool(first)),
         heads=config.num_attention_heads,
         activation=ACTIVATIONS[activation],
         activate=ACT2FN[activation],
         pad_id=body.embeddings.padding_idx if row.after_pad_token else None,
     )
-
-
-def _bert_layers(body: Any) -> list[Layer]:
-    return [
-        Layer(
-            block.attention.self.query, block.attention.self.key, block.attention.self.value, block.attention.output.dense,
-            block.attention.output.LayerNorm, block.intermediate.dense, block.output.dense, block.output.LayerNorm,
-            block.attention.self.dropout, block.attention.output.dropout, block.output.dropout,
-        )
-        for block in body.encoder.layer
-    ]  # fmt: skip
-
-
-def _distilbert_layers(body: Any) -> list[Layer]:
-    return [
-        Layer(
-            block.attention.q_lin, block.attention.k_lin, block.attention.v_lin, block.attention.out_lin, block.sa_layer_norm,
-            block.ffn.lin1, block.ffn.lin2, block.output_layer_norm, block.attention.dropout, nn.Identity(), block.ffn.dropout,
-        )
-        for block in body.transformer.layer
-    ]  # fmt: skip
