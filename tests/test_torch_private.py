@@ -1,13 +1,16 @@
 """Private names of torch: what this torch lacks is not used, one warning names it, and the answers are those of the padded way."""
 
+import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import lorasent
 from lorasent import machine, torch_private
 from lorasent.adapter.classifier import answer
 from lorasent.scoring.scorer import load, uses_bf16
@@ -89,6 +92,14 @@ def warned():
 def messages(warned):
     """What was warned about, without what follows from it."""
     return [str(warning.message).partition(":")[0] for warning in warned]
+
+
+def test_no_other_module_uses_a_private_name_of_torch():
+    """An attribute of torch that begins with one underscore, or an operator under torch.ops."""
+    package = Path(lorasent.__file__).parent
+    private = re.compile(r"\btorch\.(?:\w+\.)*(?:_[a-zA-Z]\w*|ops\b)")
+    users = {path.name for path in package.rglob("*.py") if private.search(path.read_text("utf-8"))}
+    assert users <= {"torch_private.py"}
 
 
 @pytest.mark.slow
