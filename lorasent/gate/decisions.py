@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorasent.metrics import matthews
+from lorasent.metrics import f1, matthews
 from lorasent.statistics import estimates
 from lorasent.statistics.estimates import Estimate, PairedAccuracy
 
-METRICS = {"f1": estimates.f1, "mcc": matthews}
+METRICS = {"f1": f1, "mcc": matthews}
 """Functions of a confusion matrix, by the metric's name. Accuracy has exact tests of its own."""
 
 

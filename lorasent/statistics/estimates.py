@@ -16,10 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
-from lorasent import metrics
-
-f1 = metrics.f1
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 

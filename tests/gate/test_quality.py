@@ -11,7 +11,7 @@ from lorasent.gate import calibration, quality
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.finding import Claim, Outcome, settle
 from lorasent.gate.quality import Quality
-from lorasent.metrics import matthews
+from lorasent.metrics import f1, matthews
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics import estimates, power
 from lorasent.statistics.estimates import PairedAccuracy, Rate
@@ -170,7 +170,7 @@ def test_claims_of_other_metrics_are_whole(metric, size):
     """Damage in them is the delta method's; they tell nothing of discordant pairs, nor what they could show."""
     data, candidate, incumbent = reviews(600, size), answers(range(12), 600, size), answers(range(12, 15), 600, size)
     found = asked(Quality(metric=metric, margin=0.04), candidate, incumbent, data=data)[f"quality::{metric}"]
-    measure = {"f1": estimates.f1, "mcc": matthews}[metric]
+    measure = {"f1": f1, "mcc": matthews}[metric]
     decided = [one.logits.argmax(axis=1) for one in (incumbent, candidate)]
     damage = estimates.metric_damage(estimates.joint_table(data.labels, *decided, size), measure)
     low, high = damage.interval(0.9)
