@@ -3,6 +3,7 @@
 All checks but the last read files and import no torch. Whatever the candidate's directory holds, a check ends in a Finding.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from lorasent.gate import sections
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.integrity import answers, base, encoding, files, labels, parameters, recipe, tensors, values
 from lorasent.gate.integrity.comparison import Comparison, Passed, summary
-from lorasent.gate.integrity.side import RETRIEVE, Bases, Fault, Side
+from lorasent.gate.integrity.side import RETRIEVE, Fault, Side, find_base
 from lorasent.scoring.evidence import LiveSubject, Subject
 from lorasent.text import shown
 
@@ -45,8 +46,8 @@ CHECKS: dict[str, Check] = {
 
 def check(candidate: LiveSubject, baseline: Subject, settings: sections.Integrity) -> list[Finding]:
     """One finding for each of CHECKS, in their order."""
-    bases: Bases = {}
-    sides = Side(candidate, baseline=False, bases=bases), Side(baseline, baseline=True, bases=bases)
+    find = functools.cache(find_base)
+    sides = Side(candidate, baseline=False, find_base=find), Side(baseline, baseline=True, find_base=find)
     comparison = Comparison(*sides, settings)
     return [finding(name, comparison) for name in CHECKS]
 

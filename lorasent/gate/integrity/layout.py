@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from lorasent.adapter.architectures import ARCHITECTURES, BUFFERS, WIDTH_KEYS, Architecture, Shapes, is_embedding, resolve_targets
 from lorasent.adapter.untrusted import read_json
@@ -78,15 +77,15 @@ class Layout:
 
 
 def layout(base: Path, labels: int, adapter: Mapping[str, tuple[int, ...]]) -> Layout:
-    """The layout of a base's classifier with this number of labels. Raises OSError or ValueError if the base cannot be read.
+    """The layout of a base's classifier. Raises AdapterError, OSError or ValueError if the base cannot be read.
 
     `adapter` holds the tensors of one of its adapters: all that is known of an architecture without a row.
     """
-    config = _config(base)
+    config = read_json(base / "config.json")
     checkpoint, buffers = _checkpoint(base)
     width = next((config[key] for key in WIDTH_KEYS if config.get(key)), 0)
     if not isinstance(width, int) or width < 0:
-        raise ValueError(f"{base / 'config.json'}: its width is {shown(width)}, expected a number")
+        raise AdapterError(f"{base / 'config.json'}: its width is {shown(width)}, expected a number")
     row = ARCHITECTURES.get(str(config.get("model_type")), Architecture())
     if known := bool(row.head):
         prefix, around = row.prefix, row.around(labels, width, config)
@@ -111,13 +110,6 @@ def layout(base: Path, labels: int, adapter: Mapping[str, tuple[int, ...]]) -> L
     count = sum(prod(tensors[name]) for name in backbone - {names[buffer] for buffer in buffers})
     words = next((shape for shape in tensors.values() if len(shape) == 2 and shape[0] == config.get("vocab_size")), (0, 0))
     return Layout(linear, around, new, known, row.transposed, count, (words[0], words[1]))
-
-
-def _config(base: Path) -> dict[str, Any]:
-    try:
-        return read_json(base / "config.json")
-    except AdapterError as error:
-        raise ValueError(str(error)) from None
 
 
 def _checkpoint(base: Path) -> tuple[Shapes, set[str]]:

@@ -7,7 +7,7 @@ torch, and nothing is read but JSON and the headers and numbers of safetensors f
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,19 +63,26 @@ class LoraSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
-Bases = dict[tuple[str, str | None, str, Path | None], BaseCheckpoint | BaseModelError]
-"""Bases by name, revision, sha256 and folder, or why there is none: hashing a base takes most of a check's time."""
+FindBase = Callable[[str, str | None, str, Path | None], BaseCheckpoint | BaseModelError]
+
+
+def find_base(name: str, revision: str | None, sha256: str, beside: Path | None) -> BaseCheckpoint | BaseModelError:
+    """The base that a manifest pins, or why it is not available. `checks` caches this: hashing takes most of a check's time."""
+    try:
+        return find(name, revision, sha256, beside)
+    except BaseModelError as error:
+        return error
 
 
 class Side:
     """The candidate, or the baseline, which may be recorded evidence without a directory (`path` is None)."""
 
-    def __init__(self, subject: Subject, *, baseline: bool, bases: Bases) -> None:
+    def __init__(self, subject: Subject, *, baseline: bool, find_base: FindBase) -> None:
         self.subject = subject
         self.baseline = baseline
         self.path = subject.path if isinstance(subject, LiveSubject) else None
         self.name = subject.name
-        self._bases = bases
+        self._find_base = find_base
 
     def fault(self, cause: str, message: str, advice: str = EXPORT, *, file: str = "", **figures: Any) -> Fault:
         """A fault of this side; its message begins with the side's name, or the path of the directory's `file`."""
@@ -161,13 +168,8 @@ class Side:
     def base(self) -> BaseCheckpoint:
         """The base that the manifest pins. INVALID, whichever side this is, if it is not available here."""
         pinned = self.manifest.base
-        key = (pinned.name, pinned.revision, pinned.sha256, self.path.absolute().parent if self.path else None)
-        if key not in self._bases:
-            try:
-                self._bases[key] = find(*key)
-            except BaseModelError as error:
-                self._bases[key] = error
-        found = self._bases[key]
+        beside = self.path.absolute().parent if self.path else None
+        found = self._find_base(pinned.name, pinned.revision, pinned.sha256, beside)
         if isinstance(found, BaseCheckpoint):
             return found
         message = f"{self.name}: its base {shown(pinned.name)} with sha256 {pinned.sha256[:12]}… is not available here: {found}"
@@ -180,7 +182,7 @@ class Side:
         shapes: Shapes = {name: shape for name, (shape, _) in self.tensors.items()}
         try:
             return layout(self.base.path, len(self.manifest.labels), shapes)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, AdapterError) as error:
             message = f"{self.base.path}: the base cannot be read: {shown(error, 500)}"
             raise Fault("base-broken", message, "fetch the base again", outcome=Outcome.INVALID) from None
 

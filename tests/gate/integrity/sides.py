@@ -12,7 +12,7 @@ from lorasent.gate.integrity import checks
 from lorasent.gate.integrity.checks import CHECKS
 from lorasent.gate.integrity.comparison import Comparison
 from lorasent.gate.integrity.layout import Layout
-from lorasent.gate.integrity.side import EXPORT, Fault, LoraSettings, Side
+from lorasent.gate.integrity.side import EXPORT, Fault, LoraSettings, Side, find_base
 from lorasent.gate.sections import Integrity
 from tests.support.bases import linear
 from tests.support.manifests import manifest as complete
@@ -88,7 +88,7 @@ SOUND = {
 def side(path="new", *, baseline=False, files=SOUND, record=False, **parts):
     """One side of which every part is given; as a record it has no directory."""
     subject = SimpleNamespace(name=str(path), identity="identity", manifest=complete(), libraries={"tokenizers": "1"})
-    one = Side(subject, baseline=baseline, bases={})
+    one = Side(subject, baseline=baseline, find_base=find_base)
     one.path = None if record else Path(path)
     found = SimpleNamespace(name="films/base", sha256="b" * 64, config={"model_type": "bert", "hidden_act": "gelu"})
     known = {"manifest": manifest(), "config": config(), "recipe": recipe(), "layout": layout(), "tensors": TENSORS, "base": found}

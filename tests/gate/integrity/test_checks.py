@@ -5,17 +5,14 @@ from types import SimpleNamespace
 import pytest
 
 from lorasent.adapter.manifest import MANIFEST
-from lorasent.errors import AdapterError, LorasentError, NotFetchedError
+from lorasent.errors import AdapterError, BaseModelError, LorasentError, NotFetchedError
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.integrity import checks
 from lorasent.gate.integrity.checks import CHECKS, Check
 from lorasent.gate.integrity.comparison import Comparison, Passed
 from lorasent.gate.integrity.side import RETRIEVE, Fault
 from lorasent.gate.sections import Integrity
-from tests.gate.integrity.sides import (
-    old,
-    side,
-)
+from tests.gate.integrity.sides import manifest, old, side
 
 
 @pytest.fixture
@@ -106,8 +103,7 @@ def test_each_check_is_given_both_sides_and_the_policy(monkeypatch):
     assert findings == [Finding(f"integrity::{name}", Outcome.PASS, "sound", "well") for name in CHECKS]
     for new, before, policy in given:
         assert (new.subject, new.baseline, before.subject, before.baseline, policy) == (candidate, False, baseline, True, settings)
-        assert new._bases is before._bases
-        assert new._bases == {}
+        assert new._find_base is before._find_base
         assert new is given[0][0]
 
 
@@ -158,3 +154,20 @@ def test_a_candidate_that_we_could_not_copy_is_not_accused(tmp_path):
     )
     found = checks.blocked(tmp_path, NotFetchedError("x: is a pointer", "lfs-pointer", "git lfs pull"))
     assert found == Finding("integrity::files", Outcome.INVALID, "lfs-pointer", "x: is a pointer: git lfs pull", "git lfs pull")
+
+
+def test_a_base_is_looked_for_once(monkeypatch):
+    """Both sides pin it; that it is not available is remembered, too."""
+    calls = []
+
+    def missing(*key):
+        calls.append(key)
+        raise BaseModelError("not here")
+
+    monkeypatch.setattr("lorasent.gate.integrity.side.find", missing)
+    for name in CHECKS:
+        monkeypatch.setitem(CHECKS, name, Check(lambda one: one.base, lambda _: None, lambda both: [both.baseline, both.candidate]))
+    one = SimpleNamespace(name="new", manifest=manifest())
+    findings = checks.check(one, SimpleNamespace(name="old", manifest=manifest()), Integrity())
+    assert {(found.outcome, found.cause) for found in findings} == {(Outcome.INVALID, "base-unavailable")}
+    assert calls == [("films/base", "main", "b" * 64, None)]

@@ -1,5 +1,6 @@
 """Integrity: every fault of an export is found and named, whatever its hashes say."""
 
+import functools
 import shutil
 
 import numpy as np
@@ -11,7 +12,7 @@ from lorasent.errors import AdapterError
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.checks import CHECKS, blocked, finding
 from lorasent.gate.integrity.comparison import Comparison
-from lorasent.gate.integrity.side import Side
+from lorasent.gate.integrity.side import Side, find_base
 from lorasent.gate.sections import Integrity
 from lorasent.scoring.evidence import LiveSubject
 from tests.gate.integrity.adapters import (
@@ -169,8 +170,7 @@ def test_a_fault_blocks_although_the_hashes_agree(small_adapter, candidate, faul
     plant, name, cause = FAULTS[fault]
     plant(candidate)
     rehash(candidate)
-    bases = {}
-    sides = (Side(LiveSubject(path), baseline=path == small_adapter, bases=bases) for path in (candidate, small_adapter))
+    sides = (Side(LiveSubject(path), baseline=path == small_adapter, find_base=find_base) for path in (candidate, small_adapter))
     # This check alone: loading the model for each fault would only take time.
     found = finding(name, Comparison(*sides, Integrity()))
     assert (found.check, found.outcome, found.cause) == (f"integrity::{name}", Outcome.BLOCK, cause), found
@@ -356,7 +356,8 @@ READERS = {
 def test_junk_in_any_key_is_a_finding(small_adapter, candidate, file):
     """Whatever stands under any key of the candidate's JSON, every check that reads files ends in a finding, never an error."""
     sound, subject = read(candidate / file), LiveSubject(candidate)
-    old = Side(LiveSubject(small_adapter), baseline=True, bases=(bases := {}))
+    find = functools.cache(find_base)
+    old = Side(LiveSubject(small_adapter), baseline=True, find_base=find)
     for key in sound:
         for junk in JUNK:
             write(candidate / file, sound | {key: junk})
@@ -365,7 +366,7 @@ def test_junk_in_any_key_is_a_finding(small_adapter, candidate, file):
             except AdapterError as error:
                 blocked(candidate, error)
                 continue
-            new = Side(subject, baseline=False, bases=bases)
+            new = Side(subject, baseline=False, find_base=find)
             for name in READERS[file]:
                 found = finding(name, Comparison(new, old, Integrity()))
                 assert found.outcome in (Outcome.PASS, Outcome.BLOCK, Outcome.INVALID), (key, junk, found)

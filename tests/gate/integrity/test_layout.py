@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import build, count_parameters
 from lorasent.adapter.encoding import Encoder
+from lorasent.errors import AdapterError
 from lorasent.gate.integrity import layout
 from lorasent.gate.integrity.layout import Layout, is_inside
 from lorasent.recipe.recipe import Base, Encoding, Lora
@@ -223,5 +224,5 @@ def test_a_configuration_that_is_none_is_one_sentence(tmp_path, fault):
     content, message = BROKEN[fault]
     write(tmp_path, {}, BACKBONE)
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(AdapterError, match=message):
         layout.layout(tmp_path, 2, {})

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.side import EXPORT, RETRIEVE, Fault, Side, shortened
+from lorasent.gate.integrity.side import EXPORT, RETRIEVE, Fault, Side, find_base, shortened
 from lorasent.scoring.evidence import LiveSubject
 from tests.gate.integrity.sides import blocks, config, fault, manifest, old, side
 
@@ -43,10 +43,10 @@ def test_a_side_is_its_subject(tmp_path):
     """With a directory if the subject has one."""
     live = object.__new__(LiveSubject)
     live.path, live.name, live.snapshot = tmp_path, "new", Snapshot(tmp_path)
-    one = Side(live, baseline=False, bases=(bases := {}))
-    assert one._bases is bases
+    one = Side(live, baseline=False, find_base=find_base)
+    assert one._find_base is find_base
     assert (one.subject, one.baseline, one.path, one.name, one.snapshot) == (live, False, tmp_path, "new", live.snapshot)
-    record = Side(SimpleNamespace(name="record", path=tmp_path), baseline=True, bases={})
+    record = Side(SimpleNamespace(name="record", path=tmp_path), baseline=True, find_base=find_base)
     assert (record.baseline, record.path) == (True, None)
     with pytest.raises(TypeError, match=r"^record: a record has no directory$"):
         _ = record.snapshot
@@ -54,7 +54,7 @@ def test_a_side_is_its_subject(tmp_path):
 
 def bare(tmp_path):
     """A side of which nothing is given but its directory."""
-    one = Side(SimpleNamespace(name="new", manifest={}), baseline=False, bases={})
+    one = Side(SimpleNamespace(name="new", manifest={}), baseline=False, find_base=find_base)
     one.path, one.snapshot = tmp_path, Snapshot(tmp_path)
     return one
 
