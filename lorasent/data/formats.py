@@ -102,21 +102,22 @@ def _rows(path: Path) -> Rows:
 def _jsonl(file: Iterable[str], path: Path) -> Rows:
     for number, line in enumerate(file, 1):
         if line.strip():
-            row = parse_json(line, f"{path}, line {number}")
-            if not isinstance(row, dict):
-                raise DataError(f"{path}, line {number}: expected one JSON object a line, found {type(row).__name__}")
-            yield number, row
+            where = f"{path}, line {number}"
+            yield number, _object(parse_json(line, where), where)
 
 
 def _json(file: IO[str], path: Path) -> Rows:
     """An array of objects, or one object a line."""
     if not (text := file.read()).lstrip().startswith("["):
-        yield from _jsonl(lines(text), path)
-        return
-    for number, row in enumerate(parse_json(text, str(path)), 1):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, item {number}: expected an array of JSON objects, found {type(row).__name__}")
-        yield number, row
+        return _jsonl(lines(text), path)
+    items = parse_json(text, str(path))
+    return ((number, _object(item, f"{path}, item {number}")) for number, item in enumerate(items, 1))
+
+
+def _object(row: Any, where: str) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
+    return row
 
 
 def _csv(file: IO[str], path: Path, delimiters: str) -> Rows:

@@ -18,7 +18,7 @@ from peft import PeftModel, set_peft_model_state_dict
 from peft.helpers import disable_input_dtype_casting
 from peft.optimizers import create_loraplus_optimizer
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
@@ -64,8 +64,7 @@ def fit(
     best = checkpoints.path_of(run_path, best_of(epochs).epoch * trainer.steps_per_epoch)
     set_peft_model_state_dict(model, load_file(best / WEIGHTS))
     if trainer.average:
-        trainer.average.read(best / AVERAGE)
-        trainer.average.settle()
+        model.load_state_dict(load_file(best / AVERAGE), strict=False)
     return epochs
 
 
@@ -100,7 +99,7 @@ def _train(trainer: "_Trainer", run_path: Path, checkpoint: Path | None) -> list
     state = json.loads((checkpoint / "trainer_state.json").read_text("utf-8")) if checkpoint else {"log_history": []}
     try:
         if trainer.average and checkpoint:
-            trainer.average.read(checkpoint / AVERAGE)
+            trainer.average.values = load_file(checkpoint / AVERAGE)
         if ended(epochs := epoch_table(state["log_history"]), trainer.run.recipe.training):
             return epochs
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -242,7 +241,7 @@ class _Callback(TrainerCallback):  # type: ignore[misc]
         run_path = Path(args.output_dir)
         saved = checkpoints.path_of(run_path, state.global_step)
         if self.trainer.average:
-            self.trainer.average.write(saved / AVERAGE)
+            save_file(self.trainer.average.values, saved / AVERAGE)
         (saved / checkpoints.COMPLETE).touch()
         best = best_of(epoch_table(state.log_history)).epoch * self.trainer.steps_per_epoch
         checkpoints.prune(run_path, (checkpoints.path_of(run_path, best), saved))

@@ -88,7 +88,7 @@ BAD = {
     "null.jsonl": (b'{"text": "x", "label": 1}\n{"text": null, "label": 1}\n', r"row 2: expected a text, found nothing"),
     "empty_text.csv": (b"text,label\n ,1\n", r"row 1: expected a text, found nothing"),
     "broken.jsonl": (b'{"text": "x", "label": 1}\n{oops\n', r"line 2: not valid JSON"),
-    "array.jsonl": (b"[1]\n", r"line 1: expected one JSON object a line, found list"),
+    "array.jsonl": (b"[1]\n", r"line 1: expected a JSON object, found list"),
     "fields.csv": (b"text,label\nx,1,2\n", r"line 2: more fields than the header has"),
     "quote.csv": (b'text,label\n"x,1\n', r"not CSV: unexpected end of data"),
     "not.parquet": (b"PAR0", r"not a readable Parquet file"),
