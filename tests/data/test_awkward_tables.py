@@ -27,18 +27,18 @@ def named(names):
 
 
 def table(columns, names=None):
-    """An Arrow table of (name, values), whose label column holds class labels of such names."""
+    """An Arrow table of (name, values); its label column has class labels with these names."""
     made = pa.Table.from_arrays([pa.array(values) for _, values in columns], names=[name for name, _ in columns])
     return made.replace_schema_metadata(named(names) if names else None)
 
 
 def rows(columns, names):
-    """Rows of (name, cell), as formats without types have them: a class label is written as its name."""
+    """Rows of (name, cell) for formats without types: a class label is written as its name."""
     label = [name for name, _ in columns].index("label")
     for cells in zip(*(values for _, values in columns), strict=True):
-        told = list(cells)
-        told[label] = names[told[label]] if names else told[label]
-        yield [(name, cell) for (name, _), cell in zip(columns, told, strict=True)]
+        row = list(cells)
+        row[label] = names[row[label]] if names else row[label]
+        yield [(name, cell) for (name, _), cell in zip(columns, row, strict=True)]
 
 
 def as_csv(folder, columns, names, delimiter=",", suffix="csv"):
@@ -94,7 +94,7 @@ def as_hub_layout(folder, columns, names):
 
 
 def as_saved(folder, columns, names):
-    """As save_to_disk does, which itself makes no table with two columns of one name."""
+    """As save_to_disk does; the library itself would not write two columns of the same name."""
     datasets.Dataset.from_dict({"text": ["x"], "label": [1]}).save_to_disk(folder / "saved")
     (file,) = (folder / "saved").glob("*.arrow")
     made = table(columns, names)
@@ -105,7 +105,7 @@ def as_saved(folder, columns, names):
 
 
 def as_cached(folder, columns, names):
-    """As the library leaves a hub data set in its cache."""
+    """As the library keeps a hub data set in its cache."""
     path = as_parquet(folder, columns, names)
     builder = Parquet(cache_dir=str(folder), dataset_name="films", data_files={"test": [str(path)]}, hash="abc")
     builder.download_and_prepare()
@@ -142,18 +142,18 @@ REFUSED = {
 
 
 def outcome(source):
-    """The reviews, or why there are none, less where."""
+    """The texts and labels, or the reason of the error without its place."""
     try:
         with offline():
-            found = read(source, LABELS)
-    except DataError as refused:
-        return str(refused).partition(": ")[2]
-    return found.texts, found.labels.tolist()
+            reviews = read(source, LABELS)
+    except DataError as error:
+        return str(error).partition(": ")[2]
+    return reviews.texts, reviews.labels.tolist()
 
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    """A function that writes a table in a format, and gives its source; hub data sets are in the cache alone."""
+    """A function that writes a table in a format and returns its source; hub data sets are only in the cache."""
 
     def write(form, columns, names=None):
         folder = tmp_path / form.__name__
@@ -165,32 +165,32 @@ def written(tmp_path, monkeypatch):
 
 
 def test_there_are_twelve_tables():
-    """Labels flipped, columns doubled, cells typed otherwise: twelve at least."""
+    """There are at least twelve tables: flipped labels, repeated columns, cells of other types, and so on."""
     assert len({**READ, **REFUSED}) >= 12
 
 
 @pytest.mark.parametrize("awkward", READ)
 def test_awkward_tables_are_read_alike(written, awkward):
-    """Whatever the format, a table gives the same texts and labels."""
+    """A table gives the same texts and labels in every format."""
     columns, names = READ[awkward]
-    found = {form.__name__: outcome(written(form, columns, names)) for form in FORMATS}
-    assert found == dict.fromkeys(found, (columns[0][1], IDS))
+    results = {form.__name__: outcome(written(form, columns, names)) for form in FORMATS}
+    assert results == dict.fromkeys(results, (columns[0][1], IDS))
 
 
 @pytest.mark.parametrize("awkward", REFUSED)
 def test_awkward_tables_are_refused_alike(written, awkward):
-    """Whatever the format, a table that may mean two things is refused for the same reason."""
+    """An ambiguous table is refused for the same reason in every format."""
     columns, reason = REFUSED[awkward]
-    # The library prepares no Parquet file of two columns of one name: such a hub data set never gets into the cache.
+    # The library refuses a Parquet file with two columns of the same name, so the cache cannot have such a hub data set.
     forms = [form for form in FORMATS if form is not as_cached or awkward not in ("a column doubled", "columns without a name")]
-    found = {form.__name__: outcome(written(form, columns)) for form in forms}
-    assert {name: one for name, one in found.items() if not str(one).startswith(reason)} == {}
-    assert len(set(found.values())) == 1, found
+    results = {form.__name__: outcome(written(form, columns)) for form in forms}
+    assert {name: result for name, result in results.items() if not str(result).startswith(reason)} == {}
+    assert len(set(results.values())) == 1, results
 
 
 @pytest.mark.parametrize("form", [as_csv, as_parquet], ids=["CSV", "Parquet"])
 def test_class_labels_are_named_by_the_card_of_a_data_set(tmp_path, form):
-    """In the hub's layout README.md may be all that says which number is which label."""
+    """The names of class labels may be only in README.md, as in the layout of the hub."""
     (tmp_path / "README.md").write_text(
         "---\ndataset_info:\n  features:\n  - name: text\n    dtype: string\n  - name: label\n    dtype:\n      class_label:\n"
         "        names:\n          '0': pos\n          '1': neg\n---\n# Films\n"
@@ -199,8 +199,8 @@ def test_class_labels_are_named_by_the_card_of_a_data_set(tmp_path, form):
     assert outcome(f"{tmp_path}:test") == outcome(file) == (TEXTS, IDS)
 
 
-def test_configurations_that_name_class_labels_otherwise_name_none(tmp_path):
-    """Of a file in the folder of one of them, that one's names count; of any other file nobody knows."""
+def test_configurations_with_different_class_labels_are_told_apart_by_folder(tmp_path):
+    """In the folder of a configuration its names count; in any other folder numbers have no name."""
     features = "features:\n  - name: label\n    dtype:\n      class_label:\n        names:\n"
     (tmp_path / "README.md").write_text(
         f"---\ndataset_info:\n- config_name: a\n  {features}          '0': neg\n          '1': pos\n"
@@ -208,8 +208,8 @@ def test_configurations_that_name_class_labels_otherwise_name_none(tmp_path):
     )
     for folder, expected in (("a", [0, 1, 0]), ("b", [1, 0, 1]), ("c", "column label, row 1: unknown label 'class 0'")):
         (tmp_path / folder).mkdir()
-        found = outcome(as_csv(tmp_path / folder, [("text", TEXTS), ("label", [0, 1, 0])], None))
-        assert str(found).startswith(expected) if folder == "c" else found == (TEXTS, expected)
+        result = outcome(as_csv(tmp_path / folder, [("text", TEXTS), ("label", [0, 1, 0])], None))
+        assert str(result).startswith(expected) if folder == "c" else result == (TEXTS, expected)
 
 
 @pytest.mark.parametrize("form", [as_parquet, as_saved, as_hub_layout], ids=["Parquet", "saved", "the hub's layout"])
@@ -223,12 +223,12 @@ def test_configurations_that_name_class_labels_otherwise_name_none(tmp_path):
     ids=["its place", "another place", "stars"],
 )
 def test_class_labels_that_are_called_by_numbers(written, form, names, expected):
-    """The star called 1 is not the label whose id is 1."""
+    """A class label named "1" (one star) is not the label with id 1, unless the names are the ids."""
     assert outcome(written(form, [("text", TEXTS), ("label", [0, 1, 0])], names)) == expected
 
 
 def test_class_labels_in_lists_are_named_too(tmp_path):
-    """A column of tags, by which reviews are cut, says the same however it was saved."""
+    """A column of lists has the names of its class labels, in a saved data set and in Parquet."""
     tags = datasets.List(datasets.ClassLabel(names=["short", "long"]))
     features = datasets.Features(
         {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"]), "tags": tags}
@@ -241,7 +241,7 @@ def test_class_labels_in_lists_are_named_too(tmp_path):
 
 
 def test_a_number_without_a_name_is_no_label(tmp_path):
-    """Two class labels and a third number: it does not become the id of an adapter's third label."""
+    """A number beyond the class labels of a column is not the id of an adapter's label."""
     pq.write_table(table([("text", TEXTS), ("label", [0, 1, 2])], ["pos", "neg"]), tmp_path / "in.parquet")
     with pytest.raises(DataError, match=r"row 3: unknown label 'class 2'; expected neg, pos, odd or 0 to 2$"):
         read(tmp_path / "in.parquet", ["neg", "pos", "odd"])

@@ -1,4 +1,4 @@
-"""The embedded corpus keeps what it promises."""
+"""The embedded corpus: sizes, balance, originality, lengths and tags."""
 
 import re
 from collections import Counter
@@ -30,8 +30,8 @@ def test_splits_are_of_their_size_and_balanced(split):
     assert read(f"embedded:{split}", LABELS).counts(LABELS) == dict.fromkeys(LABELS, SIZES[split] // 2)
 
 
-def test_no_eight_words_stand_in_two_reviews():
-    """Each review is its own: no shared 8-gram, and no two with a Jaccard similarity of 0.5."""
+def test_no_two_reviews_share_eight_words():
+    """No two reviews share an 8-gram or have a Jaccard similarity of 0.5 or more."""
     texts = [text for reviews in every_review() for text in reviews.texts]
     repeated = [gram for gram, count in Counter(gram for text in texts for gram in shingles(text, 8)).items() if count > 1]
     assert repeated == []
@@ -39,16 +39,16 @@ def test_no_eight_words_stand_in_two_reviews():
     # pair, as sets of words, which is stricter than any shingles.
     short = [shingles(text, 1) for text in texts if len(text.split()) <= 50]
     alike = [
-        (sorted(one), sorted(other))
-        for position, one in enumerate(short)
-        for other in short[:position]
-        if len(one & other) >= 0.5 * len(one | other)
+        (sorted(first), sorted(second))
+        for position, first in enumerate(short)
+        for second in short[:position]
+        if len(first & second) >= 0.5 * len(first | second)
     ]
     assert alike == []
 
 
 def test_lengths_run_from_three_words_to_over_900():
-    """Short verdicts and long stories, at least 80 of them over 512 tokens, tagged, in every split."""
+    """At least 80 reviews have over 512 tokens and the tag "long"."""
     encoder = Encoder(find("embedded").path, Encoding())
     long = 0
     for reviews in every_review():
@@ -59,7 +59,7 @@ def test_lengths_run_from_three_words_to_over_900():
 
 
 def test_tags_are_known_and_each_has_enough_of_both_labels():
-    """Every tag stands on at least 30 test reviews, at least 10 of each label."""
+    """Every tag is on at least 30 test reviews, at least 10 of each label."""
     for reviews in every_review():
         assert {tag for tags in reviews.columns["tags"] for tag in tags} == TAGS
     test = read("embedded:test", LABELS)

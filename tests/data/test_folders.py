@@ -9,7 +9,7 @@ from tests.data.writing import IDS, LABELS, ROWS, TEXTS, write_csv, write_jsonl,
 
 
 def test_folders_give_the_same_reviews(tmp_path):
-    """A saved data set, a folder with a file a split, and IMDB's own layout."""
+    """A saved data set, a folder with a file for each split, and the layout of IMDB give the same reviews."""
     saved = datasets.Dataset.from_dict({"text": TEXTS, "label": IDS})
     saved.save_to_disk(tmp_path / "one")
     datasets.DatasetDict({"train": saved}).save_to_disk(tmp_path / "dict")
@@ -28,7 +28,7 @@ def test_folders_give_the_same_reviews(tmp_path):
 
 
 def test_folders_of_texts_are_read_as_people_save_them(tmp_path):
-    """With a byte-order mark and .TXT; what a desktop hides there is no review."""
+    """Files may have a byte-order mark and end in .TXT; hidden files and folders are not read."""
     for name, content in {
         "pos/1.TXT": b"\xef\xbb\xbffine",
         "neg/2.txt": b"dull",
@@ -42,7 +42,7 @@ def test_folders_of_texts_are_read_as_people_save_them(tmp_path):
 
 
 def test_a_split_is_one_file_or_all_its_shards(tmp_path):
-    """Of two files the first is not taken in silence, nor half of the shards for the whole."""
+    """Two files for one split, or only some of its shards, are refused."""
     write_csv(tmp_path / "test.csv")
     write_jsonl(tmp_path / "test.JSONL")
     with pytest.raises(DataError, match=r"test: expected one file, or every shard of one, found test.JSONL, test.csv: name one"):

@@ -25,7 +25,7 @@ from tests.data.writing import IDS, LABELS, TEXTS, WRITERS
     ids=["ids", "names in any case", "beginnings of names", "ids as text"],
 )
 def test_files_give_the_same_reviews(tmp_path, suffix, text, label, values):
-    """Parquet, JSONL and CSV, with columns found by name and labels as ids or names."""
+    """Parquet, JSONL and CSV give the same reviews; columns are found by name, labels are ids or names."""
     path = tmp_path / f"reviews.{suffix}"
     WRITERS[suffix](path, text, label, values)
     reviews = read(str(path), LABELS)
@@ -34,7 +34,7 @@ def test_files_give_the_same_reviews(tmp_path, suffix, text, label, values):
 
 
 def test_columns_that_begin_late_are_kept(tmp_path):
-    """A key that only a later row has is None before; so is one that later rows lack."""
+    """A key is None in the rows that lack it, before and after."""
     rows = [{"text": "x", "label": 1, "early": 1}] * 1500 + [{"text": "x", "label": 1, "late": 2}] * 1500
     (tmp_path / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
     columns = read(str(tmp_path / "long.jsonl"), LABELS).columns
@@ -42,7 +42,7 @@ def test_columns_that_begin_late_are_kept(tmp_path):
 
 
 def test_texts_are_read_without_the_other_columns(tmp_path):
-    """Another column of a Parquet file may be damaged: it is not touched."""
+    """Another column of a Parquet file is not read, so it may be damaged."""
     path = tmp_path / "reviews.parquet"
     pq.write_table(pa.table({"text": TEXTS, "author": TEXTS, "text.old": TEXTS[::-1]}), path, use_dictionary=False)
     author = pq.read_metadata(path).row_group(0).column(1)
@@ -56,7 +56,7 @@ def test_texts_are_read_without_the_other_columns(tmp_path):
 
 
 def test_a_parquet_file_is_never_held_whole(tmp_path):
-    """Of one row group of 16 MiB that does not compress, Arrow holds a few at any time."""
+    """Reading a row group of 16 MiB takes less than 6 MiB of Arrow's memory at any time."""
     texts = [np.random.default_rng(row).bytes(512).hex() for row in range(2**14)]
     pq.write_table(pa.table({"text": texts}), tmp_path / "long.parquet", compression="none", use_dictionary=False)
     before = pa.total_allocated_bytes()
@@ -64,8 +64,8 @@ def test_a_parquet_file_is_never_held_whole(tmp_path):
     assert max(held) < 6 * 2**20, max(held)
 
 
-def test_two_columns_of_one_name_are_refused(tmp_path):
-    """Which of them would be meant, nobody knows."""
+def test_two_columns_of_the_same_name_are_refused(tmp_path):
+    """Such a table is ambiguous."""
     twice = pa.Table.from_arrays([pa.array(TEXTS), pa.array(TEXTS), pa.array(IDS)], names=["text", "text", "label"])
     pq.write_table(twice, tmp_path / "twice.parquet")
     with pytest.raises(DataError, match=r"twice.parquet: two columns of the same name, text and text: rename or remove one$"):
@@ -121,7 +121,7 @@ SAVED = {
 
 @pytest.mark.parametrize("name", SAVED)
 def test_text_is_read_as_people_save_it(tmp_path, name):
-    """With a byte-order mark, any line end, suffix in any case, field separator and packing; as a file and as a split."""
+    """Byte-order marks, line ends, suffixes in any case, field separators and gzip are read, as a file and as a split."""
     (tmp_path / name).write_bytes(SAVED[name])
     for source in (tmp_path / name, f"{tmp_path}:{name.partition('.')[0]}"):
         reviews = read(source, LABELS)
@@ -129,8 +129,8 @@ def test_text_is_read_as_people_save_it(tmp_path, name):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv"])
-def test_a_row_ends_with_its_line_alone(tmp_path, suffix):
-    """Other separators of Unicode's, form feeds and a lone carriage return are part of a review, or refused."""
+def test_only_a_line_end_ends_a_row(tmp_path, suffix):
+    """Other line separators of Unicode and form feeds are part of a review; a lone carriage return is refused."""
     parts = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"]
     texts = [f"one{part}review" for part in parts]
     if suffix in ("csv", "tsv"):
@@ -154,8 +154,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize("suffix", ["jsonl", "json"])
 @pytest.mark.parametrize("fault", HOSTILE)
-def test_json_that_python_trips_over_is_one_line(tmp_path, fault, suffix):
-    """The file, and what is wrong with it."""
+def test_hostile_json_is_one_error(tmp_path, fault, suffix):
+    """The error is one line with the file and its fault."""
     content = HOSTILE[fault]
     (tmp_path / f"in.{suffix}").write_bytes(b"[" + content + b"]" if suffix == "json" else content)
     with pytest.raises(DataError, match=rf"in.{suffix}.*: (not valid JSON|two columns of the same name)[^\n]+\Z"):

@@ -17,7 +17,7 @@ from tests.support.hub import serving
 
 
 def test_class_labels_are_read_by_name(tmp_path):
-    """A data set that numbers its labels the other way round is not read the wrong way round."""
+    """A data set that numbers its labels in another order is read by the names."""
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["pos", "neg"])})
     datasets.Dataset.from_dict({"text": TEXTS, "label": [0, 1, 0]}, features=features).save_to_disk(tmp_path / "saved")
     assert read(str(tmp_path / "saved"), LABELS).labels.tolist() == IDS
@@ -25,7 +25,7 @@ def test_class_labels_are_read_by_name(tmp_path):
 
 @pytest.fixture
 def hub_cache(tmp_path, monkeypatch):
-    """A cache of hub data sets that holds some-one/films, as the library lays it out; whoever asks the hub fails."""
+    """The library's cache with the hub data set some-one/films; a request to the hub fails the test."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     for function in ("load_dataset", "load_dataset_builder"):
         monkeypatch.setattr(f"datasets.{function}", lambda *_, **__: pytest.fail("the hub was asked"))
@@ -40,24 +40,24 @@ def hub_cache(tmp_path, monkeypatch):
 
 
 def test_offline_a_hub_data_set_is_read_from_the_cache(hub_cache):
-    """While a verdict is made, what was fetched before is there, and is the same reviews."""
+    """Offline, a data set that was fetched before gives the same reviews."""
     with offline():
         reviews = read("some-one/films:test", LABELS)
     assert (reviews.texts, reviews.labels.tolist()) == (TEXTS, IDS)
 
 
 def test_offline_a_hub_data_set_that_is_not_cached_says_what_to_do(hub_cache):
-    """One line that names the source and how to fetch it; the hub is not asked."""
-    with offline(), pytest.raises(DataError) as refused:
+    """The error is one line with the source and how to fetch it; the hub is not asked."""
+    with offline(), pytest.raises(DataError) as error:
         read("no-one/nothing:test", LABELS)
-    (line,) = str(refused.value).splitlines()
+    (line,) = str(error.value).splitlines()
     assert line.startswith("no-one/nothing:test: no such file, and not in the cache of hub data sets")
     assert line.endswith("fetch the data once with lorasent evaluate ADAPTER --data no-one/nothing:test, or give a file")
 
 
 @pytest.mark.slow
-def test_of_a_hub_data_set_the_split_that_is_asked_for_is_fetched(tmp_path):
-    """Of the configuration that is named, and nothing else; what was fetched is there offline. What is missing is listed."""
+def test_only_the_named_split_of_a_hub_data_set_is_fetched(tmp_path):
+    """Of the named configuration, too; offline the split is in the cache. Errors list the splits and configurations."""
     features = datasets.Features({"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["pos", "neg"])})
     card = {}
     for configuration in ("cola", "sst2"):
@@ -74,16 +74,16 @@ from lorasent.data.reviews import read
 from lorasent.errors import DataError
 from lorasent.hub import offline
 
-def told(source):
+def outcome(source):
     try:
         reviews = read(source, ("Negative", "Positive"))
     except DataError as refused:
         return str(refused)
     return [reviews.texts, reviews.labels.tolist()]
 
-found = {source: told(f"nyu-mll/glue{source}") for source in ("/sst2:validation", "/sst2:test", "/mrpc:train", ":train")}
+found = {source: outcome(f"nyu-mll/glue{source}") for source in ("/sst2:validation", "/sst2:test", "/mrpc:train", ":train")}
 with offline():
-    found["offline"], found["not fetched"] = told("nyu-mll/glue/sst2:validation"), told("nyu-mll/glue/sst2:train")
+    found["offline"], found["not fetched"] = outcome("nyu-mll/glue/sst2:validation"), outcome("nyu-mll/glue/sst2:train")
 print(json.dumps(found))
 """
     with serving(tmp_path / "glue") as (address, fetched):

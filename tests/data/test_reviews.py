@@ -17,14 +17,14 @@ from tests.data.writing import IDS, LABELS, WRITERS
 
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_columns_can_be_named(tmp_path, suffix):
-    """A named column is taken even where a known name stands beside it."""
+    """The columns of texts and labels can be named."""
     path = tmp_path / f"reviews.{suffix}"
     WRITERS[suffix](path, "body", "verdict")
     assert read(str(path), LABELS, "body", "verdict").labels.tolist() == IDS
 
 
 def test_other_columns_are_kept():
-    """What a source knows beside text and label stays, row by row."""
+    """The other columns of a source are kept, row by row."""
     reviews = read("embedded:test", LABELS)
     row = reviews.columns["id"].index("test-007")
     assert reviews.take([row]).columns["tags"] == [reviews.columns["tags"][row]]
@@ -32,7 +32,7 @@ def test_other_columns_are_kept():
 
 @given(st.integers(2, 60), st.integers(0, 5))
 def test_a_sample_is_balanced_seeded_and_without_repeats(size, seed):
-    """Labels differ by one at the most; the same seed gives the same reviews."""
+    """The numbers of reviews by label differ by at most one; the same seed gives the same reviews."""
     labels = np.arange(200) % 3
     reviews = Reviews("memory", [f"review {row}" for row in range(200)], labels)
     sample = reviews.sample(size, seed, "abc")
@@ -42,8 +42,8 @@ def test_a_sample_is_balanced_seeded_and_without_repeats(size, seed):
     assert sample.texts == reviews.sample(size, seed, "abc").texts
 
 
-def test_the_overlap_leaves_train():
-    """A review that validation holds, in whatever case and spacing, is removed from train and only from there."""
+def test_the_overlap_is_removed_from_train():
+    """A review that validation has too, in any case and spacing, is removed from train."""
     train = Reviews("t", ["A  good\nFILM", "another", "a good film?"], np.array([1, 0, 1]))
     validation = Reviews("v", ["a good film", "third"], np.array([1, 0]))
     kept = without_overlap(train, validation)
@@ -63,8 +63,8 @@ def test_the_fingerprint_sees_texts_labels_and_order():
     assert Reviews("elsewhere", ["x", "y"], np.array([0, 1])).fingerprint == reviews.fingerprint
 
 
-def test_a_sample_or_a_class_that_is_missing_is_said():
-    """Too few reviews of a label, or none."""
+def test_a_label_with_too_few_reviews_is_an_error():
+    """A sample needs enough reviews of each label, and training needs at least one."""
     reviews = Reviews("memory", ["x", "y"], np.array([0, 0]))
     with pytest.raises(DataError, match=r"a sample of 2 needs 1 reviews labelled Positive, found 0"):
         reviews.sample(2, 0, LABELS)
@@ -73,8 +73,8 @@ def test_a_sample_or_a_class_that_is_missing_is_said():
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_empty_reviews_are_left_out_where_asked(tmp_path, suffix, caplog):
-    """They are counted and named; rows and labels of the others stay together. Without it the message says how."""
+def test_skip_empty_leaves_empty_reviews_out(tmp_path, suffix, caplog):
+    """A warning lists them; the rows and labels of the others stay together. Without skip_empty the error names the option."""
     texts, labels, notes = ["fine", None, "dull", " ", "great"], [1, None, 0, 7, 1], list("abcde")
     columns, path = {"text": texts, "label": labels, "note": notes}, tmp_path / f"in.{suffix}"
     if suffix == "parquet":
@@ -91,14 +91,14 @@ def test_empty_reviews_are_left_out_where_asked(tmp_path, suffix, caplog):
     assert (reviews.columns, list(reviews.rows)) == ({"note": ["a", "c", "e"]}, [1, 3, 5])
     assert list(reviews.take([2, 1]).rows) == [5, 3]
     assert list(read_texts(path, skip_empty=True)) == reviews.texts
-    told = f"{path}: column text: 2 of 5 rows are empty and left out: row 2, 4"
-    assert [one.getMessage() for one in caplog.records] == [told, told]
+    warning = f"{path}: column text: 2 of 5 rows are empty and left out: row 2, 4"
+    assert [record.getMessage() for record in caplog.records] == [warning, warning]
     with pytest.raises(DataError, match=r"row 2: expected a text, found nothing; leave such rows out with --skip-empty$"):
         read(path, LABELS)
 
 
-def test_nothing_but_empty_reviews_is_an_error(tmp_path):
-    """Nothing read is never all that was asked for."""
+def test_only_empty_reviews_are_an_error(tmp_path):
+    """A source with no review that is not empty is refused."""
     (tmp_path / "in.csv").write_text('text,label\n" ",1\n" ",0\n')
     with pytest.raises(DataError, match=r"in.csv: column text: each of 2 rows is empty$"):
         read(tmp_path / "in.csv", LABELS, skip_empty=True)
@@ -126,8 +126,8 @@ def test_nothing_but_empty_reviews_is_an_error(tmp_path):
         *("labels alike", "an empty list", "a name that no file can have"),
     ],
 )
-def test_what_is_no_source_is_one_error(source, labels, message):
-    """In Python, too."""
+def test_invalid_sources_and_labels_are_one_error(source, labels, message):
+    """The error says what was expected and what was found."""
     with pytest.raises(DataError, match=message):
         read(source, labels)
 
@@ -141,7 +141,7 @@ def test_what_is_no_source_is_one_error(source, labels, message):
     ],
     ids=["a number", "a list", "the labels for texts"],
 )
-def test_what_names_no_column_is_one_error(columns, message):
-    """In Python, too; a column of ids is not read as texts."""
+def test_invalid_columns_are_one_error(columns, message):
+    """The error says what was expected; the label column is not read as texts."""
     with pytest.raises(DataError, match=message):
         read("embedded:test", LABELS, **columns)

@@ -1,4 +1,4 @@
-"""Every kind of source: in blocks, with the lines of its rows, and one clear error for one that is broken."""
+"""Every kind of source: its blocks, the lines of its rows, and one clear error if it is broken."""
 
 import contextlib
 import gzip
@@ -32,8 +32,8 @@ def write_long(path, suffix, rows):
 
 
 @pytest.mark.parametrize("suffix", [*WRITERS, "saved"])
-def test_texts_come_before_a_later_row_is_looked_at(tmp_path, suffix):
-    """Thousands of rows come in order, block after block; a bad one is named by its number in the source, when its turn comes."""
+def test_texts_are_read_one_block_at_a_time(tmp_path, suffix):
+    """Rows are in order; a bad row is an error with its number only when it is read."""
     rows = [f"review {row}" for row in range(5000)]
     rows[4321] = None
     path = write_long(tmp_path / "long", suffix, rows)
@@ -45,7 +45,7 @@ def test_texts_come_before_a_later_row_is_looked_at(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_a_source_without_texts_says_so_at_once(tmp_path, suffix):
-    """A missing column or an empty source is refused before the first text is asked for."""
+    """A missing column or an empty source is refused before the first text is read."""
     path = tmp_path / f"reviews.{suffix}"
     WRITERS[suffix](path, "words")
     with pytest.raises(DataError, match=r"no text column: expected text or review or sentence, found words, label"):
@@ -55,8 +55,8 @@ def test_a_source_without_texts_says_so_at_once(tmp_path, suffix):
         read_texts(str(path))
 
 
-def test_text_that_no_utf8_can_write_is_refused(tmp_path):
-    """A lone surrogate in JSON, bytes that are not UTF-8 in Parquet, a saved data set cut short."""
+def test_text_that_is_not_utf8_is_refused(tmp_path):
+    """A lone surrogate in JSON, other bytes in Parquet, and a truncated saved data set are refused."""
     (tmp_path / "lone.jsonl").write_text('{"text": "bad \\ud83d", "label": 1}\n')
     with pytest.raises(DataError, match=r"column text, row 1: expected UTF-8, found '\\ud83d' in it"):
         read(str(tmp_path / "lone.jsonl"), LABELS)
@@ -71,8 +71,8 @@ def test_text_that_no_utf8_can_write_is_refused(tmp_path):
         read(str(saved), LABELS)
 
 
-def test_sources_that_are_not_there_say_so(tmp_path):
-    """A missing file, an unknown split, a folder of nothing."""
+def test_missing_sources_are_refused(tmp_path):
+    """A missing file, an unknown split and an empty folder are errors."""
     with pytest.raises(DataError, match=r"missing.csv: no such file"):
         read(str(tmp_path / "missing.csv"), LABELS)
     with pytest.raises(DataError, match=r"embedded:dev: the embedded corpus has the splits train, validation, test"):
@@ -93,7 +93,7 @@ def test_sources_that_are_not_there_say_so(tmp_path):
     ids=["JSON: blank lines are no rows", "CSV: a field may have several lines"],
 )
 def test_rows_are_found_by_their_lines(tmp_path, name, content, lines):
-    """Line n of the file, as an editor counts, is where the review begins; of a split in a folder too."""
+    """The lines are those on which reviews begin, counted as editors do, also for a split in a folder."""
     (tmp_path / name).write_text(content, newline="")
     assert lines_of(str(tmp_path / name)) == lines
     assert lines_of(f"{tmp_path}:in") == lines
@@ -101,7 +101,7 @@ def test_rows_are_found_by_their_lines(tmp_path, name, content, lines):
 
 
 def test_other_sources_have_no_lines(tmp_path, monkeypatch):
-    """Parquet, the embedded corpus (a folder of that name is not it), folders of texts."""
+    """Parquet, the embedded corpus (also beside a folder of that name) and folders of texts have no lines."""
     write_parquet(tmp_path / "in.parquet")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "embedded").mkdir()
@@ -115,7 +115,7 @@ def days(count):
 
 
 def test_values_out_of_range_are_named(tmp_path):
-    """A date that no calendar has, in a file and in a saved data set, is one line."""
+    """A date out of range is a one-line error, in a file and in a saved data set."""
     pq.write_table(days(2**31 - 1), tmp_path / "in.parquet")
     with pytest.raises(DataError, match=r"in.parquet: column day has unreadable values: [^\n]+\Z"):
         read(tmp_path / "in.parquet", LABELS)
@@ -126,7 +126,7 @@ def test_values_out_of_range_are_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """The bytes of sound files, by name."""
+    """The bytes of valid files by name, and a folder."""
     folder = tmp_path_factory.mktemp("sound")
     for suffix, write in WRITERS.items():
         write(folder / f"in.{suffix}")
@@ -138,7 +138,7 @@ def sound(tmp_path_factory):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_a_damaged_file_gives_columns_or_one_error(sound, data):
-    """Bytes that are cut, changed or put in between: never a traceback, never more than one line."""
+    """A file with bytes removed, changed or inserted is read or refused, and never a traceback."""
     files, folder = sound
     name = data.draw(st.sampled_from(sorted(files)))
     content = bytearray(files[name])

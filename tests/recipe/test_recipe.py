@@ -1,4 +1,4 @@
-"""Recipes: what ships, what overrides do, and what is refused."""
+"""Recipes: those that are shipped, overrides, fingerprints, and what is refused."""
 
 from importlib import resources
 
@@ -9,7 +9,7 @@ from lorasent.recipe.recipe import Recipe, shipped
 
 
 def test_the_reference_recipe_is_the_notebook():
-    """imdb-distilbert holds the notebook's values, every one."""
+    """imdb-distilbert has exactly the notebook's values."""
     assert Recipe.read("imdb-distilbert").to_json() == {
         "base": {
             "model": "distilbert-base-uncased",
@@ -33,14 +33,14 @@ def test_the_reference_recipe_is_the_notebook():
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_every_shipped_recipe_survives_its_own_json(name):
-    """What the manifest keeps of a recipe is the recipe."""
+def test_a_recipe_is_equal_to_its_json(name):
+    """A recipe read back from the manifest's JSON is the recipe."""
     recipe = Recipe.read(name)
     assert Recipe.parse(recipe.to_json(), "manifest") == recipe
 
 
-def test_what_a_recipe_leaves_out_is_no_part_of_it():
-    """A recipe without augmentation has the JSON, and so the fingerprint, that it had before there was any; with it, another."""
+def test_an_absent_table_is_not_in_the_fingerprint():
+    """A recipe without augmentation has no such table in its JSON; with augmentation its fingerprint is another."""
     assert "augmentation" not in Recipe.read("embedded").to_json()
     augmented = Recipe.read("embedded", ["augmentation.typos=0.02"])
     assert augmented.fingerprint != Recipe.read("embedded").fingerprint
@@ -48,7 +48,7 @@ def test_what_a_recipe_leaves_out_is_no_part_of_it():
 
 
 def test_overrides_apply_in_order_and_parse_as_toml():
-    """--set takes TOML values, bare words as text, and the last one wins."""
+    """Values are TOML, bare words are texts, and the last override wins."""
     recipe = Recipe.read("embedded", ["lora.r=2", "lora.r=16", "base.model=some/name", 'base.labels=["No", "Maybe", "Yes"]'])
     assert (recipe.lora.r, recipe.base.model, recipe.base.labels) == (16, "some/name", ("No", "Maybe", "Yes"))
 
@@ -61,7 +61,7 @@ def test_the_fingerprint_changes_with_any_key():
 
 @pytest.mark.parametrize("override", ["lora.use_rslora=false", "lora.use_dora=false"])
 def test_a_variant_that_is_off_is_absent(override):
-    """A recipe that says so is the recipe that does not speak of it: fingerprints from before there were variants hold."""
+    """A variant that is switched off leaves recipe and fingerprint as they are without it."""
     assert Recipe.read("embedded", [override]) == Recipe.read("embedded")
     assert Recipe.read("embedded", [override]).to_json()["lora"].keys() == {"r", "alpha", "dropout", "target_modules"}
 
@@ -100,13 +100,13 @@ def test_a_variant_that_is_off_is_absent(override):
     ],
 )
 def test_impossible_values_are_refused(override, message):
-    """The error names the file, the key, what was found and what is allowed."""
+    """The error has the file, the key, the value and what is allowed."""
     with pytest.raises(RecipeError, match=message):
         Recipe.read("embedded", [override])
 
 
-def test_files_that_are_no_recipe_are_refused(tmp_path):
-    """A missing file, broken TOML, a missing table, a key for one, another encoding: each has its own message."""
+def test_invalid_recipe_files_are_refused(tmp_path):
+    """A missing file, invalid TOML, a missing table, a key in place of a table, and another encoding have their own messages."""
     path = tmp_path / "mine.toml"
     with pytest.raises(
         RecipeError, match=r"no such recipe: give the path of a TOML file or one of embedded, imdb-albert, imdb-bert"
@@ -127,35 +127,35 @@ def test_files_that_are_no_recipe_are_refused(tmp_path):
 
 
 def test_a_recipe_is_text_as_people_save_it(tmp_path):
-    """With a byte-order mark and CR LF it is the same recipe."""
+    """A byte-order mark and CR LF do not change a recipe."""
     text = (resources.files("lorasent") / "recipes" / "embedded.toml").read_text("utf-8")
     (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     assert Recipe.read(tmp_path / "mine.toml") == Recipe.read("embedded")
 
 
-def test_reviews_that_are_not_skipped_are_no_part_of_a_recipe():
-    """Off is absent, and so every fingerprint from before there was the key holds."""
+def test_skip_empty_is_in_the_fingerprint_only_when_on():
+    """skip_empty = false is the same as no such key."""
     assert Recipe.read("embedded", ["data.skip_empty=false"]).fingerprint == Recipe.read("embedded").fingerprint
     assert Recipe.read("embedded", ["data.skip_empty=true"]).fingerprint != Recipe.read("embedded").fingerprint
 
 
 @pytest.mark.parametrize("name", [None, 7, b"embedded", "", "a\0b", ["embedded"]], ids=repr)
 def test_a_recipes_name_is_a_text_or_a_path(name):
-    """Anything else is one clear error."""
+    """Any other value is one clear error."""
     with pytest.raises(RecipeError, match=r"^expected a shipped recipe's name or the path of a TOML file as a str or a Path, "):
         Recipe.read(name)
 
 
 def test_overrides_are_texts():
-    """One is taken as one; what is none is refused."""
+    """A single text is one override; other values are refused."""
     assert Recipe.read("embedded", "lora.r=3") == Recipe.read("embedded", ["lora.r=3"])
     for overrides in (7, [7], [None], {"lora.r": 3}.values()):
         with pytest.raises(RecipeError, match=r"^overrides: expected texts, TABLE.KEY=VALUE, found "):
             Recipe.read("embedded", overrides)
 
 
-def test_a_path_beside_us_is_no_shipped_name(tmp_path, monkeypatch):
-    """./embedded is a file of that name, which need not be there."""
+def test_a_path_is_no_shipped_name(tmp_path, monkeypatch):
+    """./embedded is a file of that name, not the shipped recipe."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecipeError, match=r"^./embedded: no such recipe"):
         Recipe.read("./embedded")

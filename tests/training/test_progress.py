@@ -1,4 +1,4 @@
-"""What a terminal is told of a run."""
+"""What a terminal shows of a run."""
 
 import re
 from pathlib import Path
@@ -16,30 +16,30 @@ from lorasent.training.run import Epoch, Trained
 
 
 @pytest.mark.parametrize(
-    ("done", "patience", "least", "told"),
+    ("done", "patience", "improvement", "expected"),
     [
         (5, 3, 0.001, "Stopped after epoch 5 of 10: no improvement over 0.001 for 3 epochs; kept epoch 2"),
         (3, 1, None, "Stopped after epoch 3 of 10: no improvement for 1 epoch; kept epoch 2"),
         (10, 3, 0.001, None),
         (10, None, None, None),
     ],
-    ids=["by a least improvement", "by any", "patience lost in the last epoch", "off"],
+    ids=["minimum improvement", "any improvement", "patience used up in the last epoch", "off"],
 )
-def test_it_is_told_where_a_run_stopped_and_why(done, patience, least, told):
-    """One line says after which epoch, for want of what, and which epoch was kept; a whole run has none."""
+def test_early_stopping_is_reported_with_its_reason(done, patience, improvement, expected):
+    """One line says after which epoch, why, and which epoch was kept; a run of all epochs has no such line."""
     schedule = Training(
         epochs=10,
         batch_size=1,
         learning_rate=0.1,
         early_stopping_patience=patience,
-        early_stopping_min_improvement=least,
+        early_stopping_min_improvement=improvement,
     )
     rows = [Epoch(number, *[0.5] * 7) for number in range(1, done + 1)]
-    assert _stopped(Trained(Path("mine"), rows, rows[1], 1.0), schedule) == told
+    assert _stopped(Trained(Path("mine"), rows, rows[1], 1.0), schedule) == expected
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "counts", "told"),
+    ("accuracy", "counts", "expected"),
     [
         (0.5, {"bad": 50, "good": 50}, "always answering bad is right as often (0.5000 of the validation reviews)"),
         (0.51, {"bad": 50, "good": 50}, None),
@@ -47,14 +47,14 @@ def test_it_is_told_where_a_run_stopped_and_why(done, patience, least, told):
         (0.61, {"bad": 40, "good": 60}, None),
     ],
 )
-def test_a_training_that_never_left_a_guess_is_told(accuracy, counts, told):
-    """Right no more often than the most frequent label of the validation reviews."""
-    said = _no_better_than_a_guess(Epoch(1, 0.7, 0.7, accuracy, *[0.5] * 4), counts)
-    assert (said is None) if told is None else (told in said and "learning_rate" in said)
+def test_a_run_no_better_than_a_guess_is_reported(accuracy, counts, expected):
+    """There is a warning if the accuracy is not above the share of the most frequent label."""
+    warning = _no_better_than_a_guess(Epoch(1, 0.7, 0.7, accuracy, *[0.5] * 4), counts)
+    assert (warning is None) if expected is None else (expected in warning and "learning_rate" in warning)
 
 
 def test_labels_are_shown_escaped(capsys):
-    """A recipe may be a stranger's."""
+    """Labels of an untrusted recipe cannot control the terminal or a workflow log."""
     console = Console(width=200, soft_wrap=True)
     printer = Printer(console, bar(console), "embedded")
     printer.run = SimpleNamespace(recipe=Recipe.read("embedded"), validation=Reviews("here", ["a"], np.array([0])))
@@ -63,8 +63,8 @@ def test_labels_are_shown_escaped(capsys):
     assert "\n  \\x1b[2J\\n\\x3a:error::x 0.5000  a film\n" in capsys.readouterr().out
 
 
-def test_a_trained_run_ends_with_that_warning(capsys):
-    """Below the best epoch's line."""
+def test_the_warning_follows_the_best_epoch(capsys):
+    """The warning stands between the best epoch and the predictions."""
     console, best = Console(width=200), Epoch(1, 0.7, 0.7, 0.5, *[0.5] * 4)
     recipe = Recipe.read("embedded")
     validation = Reviews("here", ["a", "b"], np.array([0, 1]))
@@ -81,8 +81,8 @@ def test_a_trained_run_ends_with_that_warning(capsys):
     [('["negative", "POSITIVE"]', True), ('["pos", "neg"]', True), ('["one", "two"]', False), ('["neg", "neutral", "pos"]', False)],
     ids=["in any case", "the other way round", "other names", "three labels"],
 )
-def test_what_to_do_next_can_be_done(capsys, labels, hinted):
-    """The embedded reviews are named where the labels are theirs; elsewhere they would be refused."""
+def test_the_suggested_next_command_works(capsys, labels, hinted):
+    """The embedded reviews are suggested only for labels with which they can be read."""
     console, best = Console(width=200), Epoch(1, 0.7, 0.7, 0.5, *[0.5] * 4)
     recipe = Recipe.read("embedded", [f"base.labels={labels}"])
     printer = Printer(console, bar(console), "embedded")
