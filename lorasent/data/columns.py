@@ -97,8 +97,8 @@ def of_features(features: Mapping[str, Any]) -> Classes:
 def of_card(folder: Path) -> Classes:
     """The class labels in the data set's card (README.md, as on the hub) of a folder or of the folder above it.
 
-    A card may describe several configurations. The one called as the folder counts; without it, where they differ, numbers
-    have no names.
+    A card may describe several configurations. The configuration with the folder's name counts; without one, numbers that
+    have different names have none.
     """
     for home in (folder, folder.parent):
         if (home / "README.md").is_file() and (home / "README.md").read_bytes().startswith(b"---"):  # how a card begins
@@ -107,8 +107,8 @@ def of_card(folder: Path) -> Classes:
             cards: dict[str, Any] = {}
             with contextlib.suppress(Exception):  # any project has a README.md, and most are no card
                 cards = DatasetInfosDict.from_directory(str(home))
-            chosen = [cards[folder.name]] if folder.name in cards else cards.values()
-            classes = [of_features(card.features.to_dict()) for card in chosen if card.features]
+            configurations = [cards[folder.name]] if folder.name in cards else cards.values()
+            classes = [of_features(card.features.to_dict()) for card in configurations if card.features]
             return {
                 column: names if all(other.get(column, names) == names for other in classes) else []
                 for configuration in classes
