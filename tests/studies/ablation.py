@@ -1,9 +1,11 @@
-"""What helps, on real reviews: python -m tests.studies.ablation (tox -e ablation). An interrupted run goes on.
+"""Measures which changes to the recipe help on real reviews. `python -m tests.studies.ablation`, or `tox -e ablation`.
 
-Every change is made to the recipe ablation.toml (imdb-minilm as it once was). Trained and its epoch chosen on the 1,000/1,000 IMDB
-pair of LORASENT_DATA with three seeds, it is scored on 5,000 test reviews, which decide nothing. Means and differences have 95 %
-intervals of the spread between seeds, which is pooled over all changes: three seeds alone would tell little of it. What was found
-goes to golden/measured/ablation.json, is drawn, and is written into the README. What that file holds is not run again anywhere.
+Each change is made alone to the recipe ablation.toml, which is imdb-minilm as it once was. Three seeds of each are trained on the
+pair of 1,000 training and 1,000 validation IMDB reviews in LORASENT_DATA; the validation reviews choose the epoch. The adapters are
+then scored on 5,000 test reviews, which decide nothing. Means and differences come with 95 % intervals from the spread between
+seeds, which is pooled over all changes because three seeds alone say little about it. The results go to
+golden/measured/ablation.json, are plotted, and are written into the README. A study that was interrupted continues: what the file
+already holds is not run again.
 """
 
 import argparse
@@ -84,11 +86,11 @@ CHANGES = (
         (0,),
     ),
 )
-"""What is compared; the first is what the others are compared with."""
+"""The changes; the first changes nothing, and the others are compared with it."""
 
 
 def source(folder: Path, work: Path, reviews: int | None) -> Path:
-    """The file to train on: the pair's, or so many of the 25,000, none of them in its validation."""
+    """Returns the file to train on: the pair's, or a sample of the 25,000 without the validation reviews."""
     if reviews is None:
         return folder / "imdb_1000_train.parquet"
     path, everything = work / f"train-{reviews}.jsonl", folder / "imdb_train.parquet"
@@ -104,7 +106,7 @@ def source(folder: Path, work: Path, reviews: int | None) -> Path:
 
 
 def asked(folder: Path, work: Path, change: Change, seed: int) -> Recipe:
-    """The recipe of a run."""
+    """Returns the recipe of a run."""
     values = {
         **change.values,
         **({"data.sample": None} if change.reviews else {}),
@@ -116,14 +118,14 @@ def asked(folder: Path, work: Path, change: Change, seed: int) -> Recipe:
 
 
 def key(recipe: Recipe) -> dict[str, Any]:
-    """What a run's figures follow from, wherever its data lies."""
+    """Returns what determines a run's figures, independent of where its data lies."""
     tables = recipe.to_json()
     tables["data"] |= {split: Path(tables["data"][split]).name for split in ("train", "validation")}
     return {"recipe": Recipe.parse(tables, "ablation").fingerprint, "libraries": machine.libraries()}
 
 
 def known(work: Path, change: Change, seed: int, recipe: Recipe) -> dict[str, Any] | None:
-    """What was measured of a run before, here or as it was published, by the same recipe and libraries."""
+    """Returns the figures that the same recipe and libraries gave before, here or as published, or None."""
     kept = named(work, change, seed).with_suffix(".json")
     published = json.loads(FOUND.read_text("utf-8"))["runs"] if FOUND.exists() else {}
     found = json.loads(kept.read_text("utf-8")) if kept.exists() else published.get(change.name, {}).get(str(seed), {})
@@ -131,12 +133,12 @@ def known(work: Path, change: Change, seed: int, recipe: Recipe) -> dict[str, An
 
 
 def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, Any]:
-    """Trains and scores one adapter, or tells what was measured before."""
+    """Returns the figures of one run: measured before, or now, by training and scoring its adapter."""
     adapter, recipe = named(work, change, seed), asked(folder, work, change, seed)
     if (found := known(work, change, seed, recipe)) is not None:
         return found
     if adapter.exists() and read_json(adapter / MANIFEST)["recipe_sha256"] != recipe.fingerprint:
-        shutil.rmtree(adapter)  # of a change that has changed
+        shutil.rmtree(adapter)  # the change was edited since
     if not adapter.exists():
         train(recipe, adapter, resume=adapter.with_name(f"{adapter.name}.partial").exists())
     scorer = load(adapter, "auto")
@@ -159,19 +161,19 @@ def measured(folder: Path, work: Path, change: Change, seed: int) -> dict[str, A
 
 
 def named(work: Path, change: Change, seed: int) -> Path:
-    """Where a run's adapter lies; what was measured of it lies beside."""
+    """Returns the directory of a run's adapter; its figures lie beside it."""
     return work / f"{re.sub(r'[^0-9A-Za-z]+', '-', change.name)}-{seed}"
 
 
 def pooled(groups: list[list[float]]) -> tuple[float, int]:
-    """Standard deviation within groups that differ by their means alone, and its degrees of freedom (analysis of variance)."""
+    """Returns the pooled standard deviation within groups, and its degrees of freedom (analysis of variance)."""
     freedom = sum(len(group) - 1 for group in groups)
     squares = sum(float(((np.array(group) - np.mean(group)) ** 2).sum()) for group in groups)
     return math.sqrt(squares / freedom), freedom
 
 
 def compared(groups: list[list[float]]) -> list[dict[str, float]]:
-    """Of each group its mean, its difference from the first group's, and half of each one's 95 % interval."""
+    """Returns for each group its mean, its difference from the first group's, and half the width of both 95 % intervals."""
     spread, freedom = pooled(groups)
     reach, centre = float(stats.t.ppf(0.975, freedom)) * spread, groups[0]
     return [
@@ -186,7 +188,7 @@ def compared(groups: list[list[float]]) -> list[dict[str, float]]:
 
 
 def summary(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """A row for each change: its accuracy and its validation loss, compared with the first change's."""
+    """Returns a row for each change: its accuracy and its validation loss, compared with the first change's."""
     figures = {key: compared([[row[key] for row in rows] for rows in found.values()]) for key in ("accuracy", "validation_loss")}
     return [
         {
@@ -202,7 +204,7 @@ def summary(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """The README's table."""
+    """Returns the README's table."""
     lines = [
         "| change | reviews | seeds | validation loss | lower by | accuracy, 5,000 test reviews | points more |",
         "|---|---|---|---|---|---|---|",
@@ -224,7 +226,7 @@ def _between(value: float, reach: float, digits: int) -> str:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """A point and its interval for each change's difference, as SVG."""
+    """Plots each change's difference and its interval, as SVG."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -243,7 +245,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def publish(runs: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """Writes what was found, by change and seed: JSON, plot, README. A row is of a change all of whose seeds ran."""
+    """Writes the results by change and seed: JSON, plot, README. Only a change all of whose seeds ran has a row."""
     whole = {change.name: [runs.get(change.name, {}).get(str(seed)) for seed in change.seeds] for change in CHANGES}
     found = {name: [run for run in each if run] for name, each in whole.items() if all(each)}
     if CHANGES[0].name not in found:
@@ -266,12 +268,12 @@ def publish(runs: dict[str, dict[str, dict[str, Any]]]) -> None:
 
 
 def main() -> int:
-    """Runs, in `--jobs` processes of as many threads as are left to each, what was not yet run, and publishes what is there."""
+    """Runs what was not yet run, in `--jobs` processes that share the threads, and publishes all results."""
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--work", type=Path, default=Path("ablation"), help="folder of what is trained")
-    arguments.add_argument("--jobs", type=int, default=1, help="runs at once, 1 or more")
-    arguments.add_argument("--only", help="a regular expression: run changes of these names alone, and publish nothing")
-    arguments.add_argument("--measured", action="store_true", help="run nothing: publish the changes that were measured")
+    arguments.add_argument("--work", type=Path, default=Path("ablation"), help="folder for trained adapters")
+    arguments.add_argument("--jobs", type=int, default=1, help="number of runs at once, at least 1")
+    arguments.add_argument("--only", help="run only the changes whose names match this regular expression, and publish nothing")
+    arguments.add_argument("--measured", action="store_true", help="run nothing; publish the changes that were measured")
     arguments.add_argument("--one", nargs=2, metavar=("CHANGE", "SEED"), help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if not os.environ.get("LORASENT_DATA"):
@@ -292,7 +294,7 @@ def main() -> int:
         print(f"{change.name}, seed {seed}: {found['accuracy']:.4f} (validation loss {found['validation_loss']:.4f})", flush=True)
 
     if not given.measured:
-        for change in changes:  # made here, once: the runs only read it
+        for change in changes:  # written once, before the runs read it
             source(folder, work, change.reviews)
         with ThreadPoolExecutor(max(1, given.jobs)) as pool:
             list(pool.map(lambda one: run(*one), [(change, seed) for change in changes for seed in change.seeds]))

@@ -1,10 +1,10 @@
-"""The power of the gate as a drawing: a row of panels for the outcomes, a line for each size of the bank."""
+"""Plots the power of the gate, for `tests.studies.simulate`: a row of panels for each outcome, a line for each bank size."""
 
 from pathlib import Path
 
 
 def power(curves, path: Path) -> None:
-    """Draws the curves of `verdicts.curves`: a column for each number of reviews, BLOCK above PASS, a line for each bank."""
+    """Plots the curves of `verdicts.curves` to `path`: a column for each number of reviews, a row for each outcome."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

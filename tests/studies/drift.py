@@ -1,9 +1,9 @@
-"""How far the goldens move by where they are computed.
+"""Measures how far the goldens move with the machine that computes them. `python -m tests.studies.drift FOLDER`.
 
-`python -m tests.studies.drift FOLDER` runs every golden of predictions on 1 and 2 threads, with AVX2 and AVX-512 kernels, in
-batches of 1 and of 16, as lorasent scores and by the model itself over padded batches, and trains the small recipe and, into
-FOLDER, the embedded one anew in the same surroundings (what lies there is not trained again). How far the results lie from those
-recorded, and which they are, is written to golden/measured/drift.json. Tolerances follow from that table: see `tolerance`.
+Every golden of predictions is computed on 1 and 2 threads, with AVX2 and AVX-512 kernels, in batches of 1 and of 16, by lorasent's
+scorer and by the model itself over padded batches. The small recipe is trained under the same conditions, and so is the embedded
+one, into FOLDER; an adapter that FOLDER already holds is not trained again. The distances from the recorded values go to
+golden/measured/drift.json. The tolerances of the goldens follow from that table: see `tolerance`.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ WHY = (
 )
 
 LEAST = 1e-5
-"""No tolerance is smaller: other processors than those measured add in other orders, too."""
+"""The smallest tolerance, because processors that were not measured may add in other orders."""
 
 FIRST = 1e-4
-"""The tolerance of a golden that is being made, before its drift was measured."""
+"""The tolerance of a new golden, before its drift is measured."""
 
 INSTRUCTIONS = {
     "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "MKL_CBWR": "AVX2"},
@@ -44,24 +44,24 @@ INSTRUCTIONS = {
 }
 
 TRAININGS = (("auto", "AVX512", 2), ("auto", "AVX512", 1), ("fp32", "AVX512", 2), ("fp32", "AVX2", 2))
-"""Precision (auto is bf16 where the processor has it), instructions and threads."""
+"""Settings of trainings: precision (auto is bf16 where the processor has it), instructions, threads."""
 
 
 def tolerance(name: str, *columns: str) -> dict[str, float]:
-    """What the numbers of a golden's columns may move by, from the table of measurements."""
+    """Returns the tolerance of each column of a golden, from the table of measured drift."""
     rows = json.loads(TABLE.read_text())["rows"] if TABLE.is_file() else []
     measured = {column: [row["drift"][column] for row in rows if row["golden"] == name] for column in columns}
     return {column: max(LEAST, _rounded_up(3 * max(drift))) if any(drift) else FIRST for column, drift in measured.items()}
 
 
 def _rounded_up(value: float) -> float:
-    """To one significant digit."""
+    """Returns a number rounded up to one significant digit."""
     power = math.floor(math.log10(value))
     return float(f"{math.ceil(round(value / 10.0**power, 9))}e{power}")
 
 
 def table() -> str:
-    """The README's table of how far logits were seen to move, by where and in what batches they were computed."""
+    """Returns the README's table: how far logits moved, by machine settings and batch size."""
     rows = [row for row in json.loads(TABLE.read_text())["rows"] if "batch" in row]
     settings = list(itertools.product(INSTRUCTIONS, (1, 2), (1, 16)))
     names = [f"{instructions}, {threads} thread{'s' * (threads > 1)}, batch {batch}" for instructions, threads, batch in settings]
@@ -76,7 +76,7 @@ def table() -> str:
 
 
 def measure(name: str, adapter: Path) -> dict[int, float]:
-    """Drift from the recorded logits by batch size, in this process: the larger of lorasent's scoring and of the model itself."""
+    """Returns the drift from the recorded logits by batch size, in this process: the larger of the scorer's and the model's."""
     from lorasent.adapter.classifier import forward, inference
     from lorasent.scoring.scorer import load
 
@@ -96,7 +96,7 @@ def measure(name: str, adapter: Path) -> dict[int, float]:
 
 
 def losses(folder: Path) -> dict[str, float]:
-    """Drift of the small recipe's epoch table, trained in this process."""
+    """Returns the drift of the small recipe's epoch table, trained in this process."""
     from lorasent.training.train import train
 
     recorded = golden.read(FOLDER / f"{SMALL}.json").rows
@@ -112,13 +112,13 @@ def digest(name: str) -> str:
 
 
 def _furthest(rows: list[dict], recorded: list[dict]) -> dict[str, float]:
-    """How far each column lies from what was recorded, but for the numbers of epochs."""
+    """Returns the largest distance of each column from the recorded one, except for the epoch numbers."""
     pairs = list(zip(rows, recorded, strict=True))
     return {column: max(abs(now[column] - then[column]) for now, then in pairs) for column in recorded[0] if column != "epoch"}
 
 
 def trained(folder: Path, threads: int, instructions: str, precision: str) -> list[dict]:
-    """The epoch table of the embedded recipe, trained in these surroundings."""
+    """Returns the epoch table of the embedded recipe, trained under these conditions."""
     path = folder / f"{precision}-{instructions}-{threads}"
     if not path.is_dir():
         command = [sys.executable, "-m", "lorasent.cli", "train", "--out", str(path), "--set", f"training.precision={precision}"]
@@ -128,12 +128,12 @@ def trained(folder: Path, threads: int, instructions: str, precision: str) -> li
 
 
 def surroundings(threads: int, instructions: str) -> dict[str, str]:
-    """The environment of a process that computes so."""
+    """Returns the environment variables of a process with these settings."""
     return {**os.environ, **INSTRUCTIONS[instructions], "OMP_NUM_THREADS": str(threads)}
 
 
 def main(folder: Path) -> None:
-    """Measures all goldens on all settings, each setting in a process of its own, and writes the table."""
+    """Measures all goldens under all settings, one process for each, and writes the table."""
     from transformers import DistilBertConfig
 
     rows = []

@@ -1,6 +1,7 @@
-"""How well label errors are suspected: 5 % of the labels of reviews are flipped, by chance, and looked for.
+"""Measures how many wrong labels are suspected. `python -m tests.studies.flips [ADAPTER SOURCE]`.
 
-`python -m tests.studies.flips [ADAPTER SOURCE]` measures it; without arguments, of the reference adapter on embedded test reviews.
+5 % of the labels of a source are flipped at random, 100 times, and the suspected label errors are compared with the flipped ones.
+Without arguments the reference adapter is asked about the embedded test reviews.
 """
 
 import sys
@@ -16,15 +17,13 @@ from lorasent.scoring.scorer import Scorer
 from tests.support.references import REFERENCE
 
 SHARE = 20
-"""One label of so many is flipped."""
+"""One label in 20 is flipped."""
 
 SEEDS = range(100)
 
 
 def found(scorer: Scorer, reviews: Reviews, seeds: Iterable[int] = SEEDS) -> tuple[float, float, float]:
-    """Means over seeds: how many of the flipped labels are suspected, of the suspects are flipped, and of the first suspects,
-    as many as were flipped, are flipped; shares.
-    """
+    """Returns recall, precision, and the precision of as many first suspects as labels were flipped: means over seeds."""
     probability, shares = probabilities(scorer.logits(reviews.texts)), []
     for seed in seeds:
         flipped = np.random.default_rng(seed).permutation(len(reviews))[: len(reviews) // SHARE]

@@ -1,8 +1,8 @@
-"""An adapter against itself, in fresh processes, nothing cached, the latency asked: python -m tests.studies.identical [COUNT].
+"""Counts false alarms of the gate: an adapter against itself. `python -m tests.studies.identical [COUNT]`.
 
-The policy has every family but goldens, which ask 200 reviews, and 40 short reviews: it is the number of processes that counts.
-
-Exits 1 at the first alarm, whatever is not PASS. Other work on the machine makes the test harder.
+Each verdict comes from a new process with an empty cache and measures latency. The policy has every family of checks except
+goldens, which need 200 reviews; it uses 40 short reviews, because the number of processes matters here. The study exits 1 at the
+first verdict that is not PASS. Other work on the machine makes false alarms more likely.
 """
 
 import json
@@ -32,7 +32,7 @@ max_latency_ratio = 1.10
 
 
 def main(count: int) -> int:
-    """Runs the gate so often; prints the outcomes and how the latency ratios lay."""
+    """Runs the gate `count` times and prints the outcomes and the range of latency ratios; returns the exit code."""
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
         policy = Path(folder) / "gate.toml"

@@ -1,8 +1,8 @@
-"""What `mutmut run` left in mutants/: the share that the tests killed, and whether every survivor is known.
+"""Reports which mutants the tests killed, after `mutmut run`. `python -m tests.studies.mutants`, or `tox -e mutants` for both.
 
-A survivor is known by its function and its changed lines, not by its number, which shifts when code changes: survivors.toml
-has a table ["module.function"] of changed lines and reasons. Exits 1 if the share is too small, a survivor has no reason, or
-a reason has no survivor any more.
+A survivor is identified by its function and its changed lines, because its number shifts when code changes: survivors.toml has a
+table ["module.function"] of changed lines and reasons. The study exits 1 if too few mutants were killed, if a survivor has no
+reason, or if a reason has no survivor any more.
 """
 
 import sys
@@ -19,23 +19,23 @@ REQUIRED = 0.95
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 
 OUTCOMES = {1: "killed", 3: "killed", -24: "timed out", 24: "timed out", 152: "timed out", 0: "survived"}
-"""By exit code of pytest. All others (no test, a wrong test id, a crash, never run) prove nothing: they are "not judged"."""
+"""Outcomes by exit code of pytest. Any other code (no test, a wrong test id, a crash, never run) is "not judged"."""
 
 
 def changed_lines(key: str, path: Path) -> str:
-    """The lines that a mutant has and its original has not, joined; where they are but brackets, those that it lacks."""
+    """Returns the lines that a mutant added, joined; or, where they hold only brackets, the lines that it removed."""
     lines = get_diff_for_mutant(key, path=path).splitlines()[2:]
     added, removed = (" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "+-")
     return added if any(map(str.isalnum, added)) else f"without: {removed}"
 
 
 def module(path: Path) -> str:
-    """A file's module within the package: "golden" is another than "gate.golden"."""
+    """Returns a file's module name within the package, such as "gate.golden"."""
     return ".".join(path.with_suffix("").parts[1:])
 
 
 def report(path: Path, known: dict[str, dict[str, str]], survivors: set[tuple[str, str]], late: set[tuple[str, str]]) -> Counter:
-    """Counts a module's mutants by outcome, prints those that survived and adds them to `survivors`, timed-out ones to `late`."""
+    """Returns a module's mutants counted by outcome; prints survivors, and adds them to `survivors` and late ones to `late`."""
     mutation = SourceFileMutationData(path=path)
     mutation.load()
     outcomes = {key: OUTCOMES.get(code, "not judged") for key, code in mutation.exit_code_by_key.items()}
@@ -54,7 +54,7 @@ def report(path: Path, known: dict[str, dict[str, str]], survivors: set[tuple[st
 
 
 def main() -> int:
-    """Prints the figures by module and in all; the exit status."""
+    """Prints the figures of each module and of all modules; returns the exit status."""
     known = tomllib.loads(SURVIVORS.read_text("utf-8"))
     survivors: set[tuple[str, str]] = set()
     late: set[tuple[str, str]] = set()
@@ -68,7 +68,7 @@ def main() -> int:
         print(f"{count['not judged']:12}{shares[name]:8.1%}")
     listed = {(function, lines) for function, reasons in known.items() for lines in reasons}
     faults = [f"{function}: no reason listed: {lines}" for function, lines in sorted(survivors - listed)]
-    # On a busy machine one that changes nothing may run out of time: its reason stays.
+    # On a busy machine a mutant that changes nothing may run out of time, so its reason stays listed.
     faults += [f"{function}: listed, but no mutant survives: {lines}" for function, lines in sorted(listed - survivors - late)]
     faults += [f"{name}: {share:.1%} killed, required are {REQUIRED:.0%}" for name, share in shares.items() if share < REQUIRED]
     faults += [f"{counts['all']['not judged']} mutants were not judged"] if counts["all"]["not judged"] else []

@@ -1,7 +1,7 @@
-"""Faults put into the core by hand, and the test that catches each: python -m tests.studies.planted.
+"""Plants faults in the core by hand and names the test that catches each. `python -m tests.studies.planted`.
 
-Each is planted alone into a copy of the project, where the quick tests of its part then run until one fails; without it they pass.
-Who caught what is written to golden/measured/planted.json. Exits 1 if a fault was not caught.
+Each fault is planted alone in a copy of the project. The quick tests of that part then run until one fails; without the fault they
+pass. The fault and the test that caught it go to golden/measured/planted.json. The study exits 1 if no test caught a fault.
 """
 
 import shutil
@@ -19,7 +19,7 @@ FOUND = ROOT / "golden" / "measured" / "planted.json"
 
 
 class Fault(NamedTuple):
-    """One edit of the core: `old` stands in `file` exactly once and becomes `new`. `tests` are those of its part."""
+    """One edit of the core: `old`, which `file` holds exactly once, becomes `new`. `tests` are the tests of that part."""
 
     name: str
     file: str
@@ -154,18 +154,18 @@ FAULTS = (
 
 
 def failed(copy: Path, tests: tuple[str, ...]) -> str | None:
-    """The name of the first quick test that fails in a copy of the project, or None. Raises SystemExit where none could be run."""
+    """Returns the name of the first quick test that fails in a copy of the project, or None. SystemExit: none could run."""
     options = ["-x", "-q", "-rf", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     names = [line.split(" - ")[0].removeprefix("FAILED ") for line in done.stdout.splitlines() if line.startswith("FAILED ")]
     if done.returncode != bool(names):
         raise SystemExit(f"{' '.join(tests)}: pytest exits {done.returncode}\n{done.stdout[-2000:]}")
-    return names[-1] if names else None  # what a test of the plugin ran, and meant to fail, is told before it
+    return names[-1] if names else None  # tests of the plugin run failing tests themselves, which pytest lists first
 
 
 def caught(fault: Fault, copy: Path) -> str | None:
-    """The name of the first test that fails with the fault planted in a copy of the project, or None."""
+    """Returns the name of the first test that fails with the fault planted in a copy of the project, or None."""
     path = copy / "lorasent" / fault.file
     sound = path.read_text("utf-8")
     path.write_text(sound.replace(fault.old, fault.new), "utf-8")
@@ -175,14 +175,14 @@ def caught(fault: Fault, copy: Path) -> str | None:
 
 
 def main() -> int:
-    """Plants every fault, prints who caught it, and writes it down; the exit status."""
+    """Plants every fault, prints and records the test that caught it; returns the exit status."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"
         shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "mutants", "adapters"))
         for tests in dict.fromkeys(fault.tests for fault in FAULTS):
             if (test := failed(copy, tests)) is not None:
-                raise SystemExit(f"{test} fails without any fault: nothing can be told")
+                raise SystemExit(f"{test} fails without any fault: repair it first")
         for fault in FAULTS:
             found[fault.name] = {"file": f"lorasent/{fault.file}", "test": caught(fault, copy)}
             print(f"{fault.name} ({fault.file}): {found[fault.name]['test'] or 'NOT CAUGHT'}", flush=True)

@@ -1,8 +1,9 @@
-"""Puts this repository's own gate to the proof: python -m tests.studies.proof (tox -e proof). An interrupted run goes on.
+"""Measures how often this repository's own gate is wrong. `python -m tests.studies.proof`, or `tox -e proof`.
 
-24 twins of the reference adapter are trained and every fault is planted in five adapters; all are judged by gate.toml on the
-embedded reviews. Where LORASENT_DATA is set, ten adapters of the recipe imdb-minilm are trained on its reviews, and are judged
-against each other by a margin of two points on 2,000 others. What was found goes to golden/measured/proof.json and into the README.
+24 retrains of the reference adapter, which differ from it by the seed alone, are trained, and every fault is planted in five
+adapters. gate.toml judges all of them on the embedded reviews. Where LORASENT_DATA is set, ten adapters of the recipe imdb-minilm
+are trained on its reviews, and are judged against each other on 2,000 others with a margin of two points. The results go to
+golden/measured/proof.json and into the README. A study that was interrupted continues.
 """
 
 import argparse
@@ -43,7 +44,7 @@ max_brier_increase = 0.02
 
 
 def retraining(members, texts, labels):
-    """What retraining alone moves: mean accuracy, its standard deviation between seeds, the mean discordance of two seeds."""
+    """Returns the effect of the seed alone: mean accuracy, its standard deviation, and the mean discordance of two seeds."""
     rights = np.array([member.answer(texts).logits.argmax(axis=1) == labels for member in members])
     accuracy = rights.mean(axis=1)
     discordance = [np.mean(one != other) for row, one in enumerate(rights) for other in rights[:row]]
@@ -57,7 +58,7 @@ def retraining(members, texts, labels):
 
 
 def judged(first, policy, faults, work, twins):
-    """A proof under a policy, and what retraining moves on its reviews."""
+    """Returns the error rates under a policy, and the effect of the seed on its reviews."""
     proof = measure(
         [first], policy, work, retrain=twins, per_fault=PER_FAULT, faults=faults, report=lambda line: print(line, flush=True)
     )
@@ -69,7 +70,7 @@ def judged(first, policy, faults, work, twins):
 
 
 def trained_on_real(folder, path):
-    """The first adapter of the recipe imdb-minilm on the folder's reviews."""
+    """Returns the first adapter of the recipe imdb-minilm, trained on the folder's reviews."""
     if not path.exists():
         splits = {f"data.{name}": f"{folder}/imdb_1000_{name}.parquet" for name in ("train", "validation")}
         train(Recipe.read("imdb-minilm", values=splits), path, resume=path.with_name(f"{path.name}.partial").exists())
@@ -77,7 +78,7 @@ def trained_on_real(folder, path):
 
 
 def told(name, proof, said):
-    """A section of the README."""
+    """Returns a section of the README."""
     moved = said["retraining"]
     return (
         f"**{name}.** Accuracy of {moved['seeds']} seeds on {moved['n']:,} reviews: {moved['accuracy']:.4f}, standard deviation "
@@ -87,9 +88,9 @@ def told(name, proof, said):
 
 
 def main():
-    """Makes or goes on with the proof."""
+    """Starts or continues the study."""
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--work", type=Path, default=Path("proof"), help="folder of what is trained and planted")
+    arguments.add_argument("--work", type=Path, default=Path("proof"), help="folder for trained and faulty adapters")
     work = arguments.parse_args().work
     proof, said = judged(REFERENCE, Policy.read("gate.toml"), FAULTS, work, RETRAINED)
     parts, sections = {"embedded": said}, [told("By gate.toml on the embedded reviews", proof, said)]
@@ -106,7 +107,7 @@ def main():
 
 
 def kept(parts, sections):
-    """Writes what was found so far."""
+    """Writes the results so far."""
     files.write(Path("golden/measured/proof.json"), [files.canonical(parts)])
     golden.write_manifest(Path("golden"))
     page = Path("README.md").read_text("utf-8")

@@ -1,9 +1,10 @@
-"""Error rates of the gate's statistics and verdicts: `python -m tests.studies.simulate [FOLDER] [--measured FILE]`.
+"""Measures the error rates of the gate's statistics and verdicts. `python -m tests.studies.simulate [FOLDER] [--measured FILE]`.
 
-About ten minutes; exit 1 if a claim fails. The claims of the statistics: no one-sided test rejects a true hypothesis more often
-than its level plus one point, and no interval misses more often than its level allows plus one point (two-sided ones: where 20
-or more discordant pairs are expected). Enumerated where the counts are few; otherwise simulated, and a claim fails where the
-rate exceeds its limit by two standard errors of the simulation. Those of verdicts are in `verdicts`.
+It takes about ten minutes and exits 1 if a claim fails. Claims of the statistics: a one-sided test rejects a true hypothesis at
+most as often as its level plus one point, and an interval misses at most as often as its level allows plus one point (two-sided
+intervals: where 20 or more discordant pairs are expected). Rates are enumerated where the counts are few, and simulated elsewhere;
+a simulated claim fails where the rate exceeds its limit by two standard errors of the simulation. The claims of whole verdicts are
+in `tests.gate.verdicts`.
 """
 
 import argparse
@@ -32,7 +33,7 @@ SLACK = 0.01
 
 
 def row(method, case, rate, nominal, *, claimed=True, replications=0, error=None, slack=SLACK):
-    """One measured rate of errors; 0 replications: exact."""
+    """Returns one measured error rate; 0 replications mean that it is exact."""
     if error is None:
         error = np.sqrt(max(rate, 1 / replications) * (1 - rate) / replications) if replications else 0.0
     held = bool(rate <= nominal + slack + 2 * error + 1e-12)
@@ -43,7 +44,7 @@ def row(method, case, rate, nominal, *, claimed=True, replications=0, error=None
 
 
 def tables(n, discordance, damage):
-    """All likely (worse, better) with their probabilities."""
+    """Returns the likely counts (worse, better) of discordant pairs, with their probabilities."""
     pairs = np.arange(stats.binom.ppf(1e-9, n, discordance), stats.binom.isf(1e-9, n, discordance) + 1)
     worse = np.arange(pairs[-1] + 1)
     share = min((discordance + damage) / (2 * discordance), 1.0)
@@ -53,7 +54,7 @@ def tables(n, discordance, damage):
 
 
 def paired_accuracy() -> Iterator[dict]:
-    """Exact: the corrected score test at every margin, its interval, and McNemar's mid-p."""
+    """Enumerates the corrected score test at every margin, its interval, and McNemar's mid-p."""
     for n, discordance, margin in itertools.product(SIZES, DISCORDANCES, MARGINS):
         if margin > discordance:
             continue
@@ -73,7 +74,7 @@ def paired_accuracy() -> Iterator[dict]:
 
 
 def rates() -> Iterator[dict]:
-    """Exact: Clopper-Pearson for one proportion, and Wilson's for comparison."""
+    """Enumerates Clopper-Pearson for one proportion, and Wilson's interval for comparison."""
     for n, rate in itertools.product(SIZES, (0.0005, 0.002, 0.01, 0.05, 0.2, 0.5, 0.8, 0.9, 0.95, 0.99, 0.998)):
         hits = np.arange(n + 1)
         mass = stats.binom.pmf(hits, n, rate)
@@ -89,7 +90,7 @@ def rates() -> Iterator[dict]:
 
 
 def misses(method, case, estimates, truth, *, claimed=True, two_sided=True, alpha=0.05) -> Iterator[dict]:
-    """One-sided and two-sided misses of estimates of one truth."""
+    """Counts one-sided and two-sided misses of intervals for one true value."""
     above = np.array([one.p_above(truth) for one in estimates])
     below = np.array([one.p_below(truth) for one in estimates])
     many = len(estimates)
@@ -100,7 +101,7 @@ def misses(method, case, estimates, truth, *, claimed=True, two_sided=True, alph
 
 
 def confirmed(method, case, draw, truth, many, **claims) -> list[dict]:
-    """The misses of `draw(many)` estimates; where chance may have made them many, those of 8 times as many, drawn anew."""
+    """Counts the misses of `draw(many)`; a rate near its limit is measured again with 8 times as many draws."""
     rows = list(misses(method, case, draw(many), truth, **claims))
     if any(one["claimed"] and one["rate"] > one["nominal"] + 0.75 * SLACK for one in rows):
         rows = list(misses(method, case, draw(8 * many), truth, **claims))
@@ -108,7 +109,7 @@ def confirmed(method, case, draw, truth, many, **claims) -> list[dict]:
 
 
 def metrics(replications=1000) -> Iterator[dict]:
-    """F1, macro F1 and MCC; claimed for 25 examples or more of the rarest label."""
+    """Simulates F1, macro F1 and MCC; claimed for 25 examples or more of the rarest label."""
     from lorasent.metrics import by_label, f1, matthews
 
     def macro_f1(counts):
@@ -136,7 +137,7 @@ def metrics(replications=1000) -> Iterator[dict]:
 
 
 def differences(kind, random, shape):
-    """Changes of log loss or Brier score whose scores have the heavy tails of classifiers."""
+    """Draws changes of log loss or Brier score with the heavy tails that classifiers have."""
     before = random.standard_t(4, shape) * 1.6 + 2.4
     after = {
         "retrain": lambda: before + random.normal(0, 0.8, shape),
@@ -151,7 +152,7 @@ def differences(kind, random, shape):
 
 
 def means(replications=2000) -> Iterator[dict]:
-    """Paired means of log loss and Brier scores; claimed where 6 or more of a rare fault are expected."""
+    """Simulates paired means of log loss and Brier scores; claimed where 6 or more cases of a rare fault are expected."""
     random = np.random.default_rng(2)
     for kind, least in {"retrain": 50, "retrain, Brier": 50, "overconfident": 100, "worse": 50, "3 % flipped": 200}.items():
         truth = np.mean([differences(kind, random, 2_000_000).mean() for _ in range(4)])
@@ -164,7 +165,7 @@ def means(replications=2000) -> Iterator[dict]:
 
 
 def retrains(random, many, members, n, seeds, last=None):
-    """Rights (many, members, n) of retrains with a random effect of the seed on the logit; `last` is the last one's."""
+    """Draws correct answers, (many, members, n), of retrains with a random seed effect on the logit; `last` is the last one's."""
     base = random.normal(6, 4, (many, 1, n)).astype(np.float32)
     effect = random.normal(0, seeds, (many, members, 1)).astype(np.float32)
     if last is not None:
@@ -173,7 +174,7 @@ def retrains(random, many, members, n, seeds, last=None):
 
 
 def banks(draws=1.2e7) -> Iterator[dict]:
-    """How many innocent retrains lie below the bound of the bank: claimed 1 %."""
+    """Simulates the share of innocent retrains below the bank's bound: claimed 1 %."""
     random = np.random.default_rng(3)
     fresh = 10
     for n, k, seeds in itertools.product((200, 500, 1000, 2000, 5000), (3, 5, 10, 20), (0.0, 0.1)):
@@ -191,7 +192,7 @@ def banks(draws=1.2e7) -> Iterator[dict]:
 
 
 def clusters(replications=1000) -> Iterator[dict]:
-    """Rates over pairs of retrains that share seeds: an event is a pair further apart than so much."""
+    """Simulates rates over pairs of retrains that share seeds: an event is a pair further apart than a threshold."""
     random = np.random.default_rng(6)
     for seeds, rate in itertools.product((5, 8, 12, 20), (0.01, 0.05, 0.2, 0.5)):
         pairs = np.array(list(itertools.combinations(range(seeds), 2)))
@@ -205,7 +206,7 @@ def clusters(replications=1000) -> Iterator[dict]:
 
 
 def agreement(replications=400_000) -> Iterator[dict]:
-    """The computed power against drawn tables."""
+    """Compares the computed power with drawn tables."""
     random = np.random.default_rng(7)
     cases = ((1000, 0.06, 0.0, 0.02), (1000, 0.06, 0.02, 0.0), (1000, 0.06, 0.02, 0.04), (200, 0.1, 0.05, 0.0))
     for n, discordance, margin, damage in cases:
@@ -225,7 +226,7 @@ def agreement(replications=400_000) -> Iterator[dict]:
 
 
 def size() -> list[dict]:
-    """Every row of every method."""
+    """Returns every row of every method."""
     rows = []
     for part in (paired_accuracy, rates, means, clusters, metrics, banks, agreement):
         started = time.perf_counter()
@@ -235,7 +236,7 @@ def size() -> list[dict]:
 
 
 def worst(rows) -> list[dict]:
-    """For each method, claimed and not, its worst row, how many rows there are and how many hold."""
+    """Returns for each method, claimed or not, its worst row, and how many of its rows hold."""
     table = []
     for method, claimed in itertools.product(dict.fromkeys(one["method"] for one in rows), (True, False)):
         mine = [one for one in rows if (one["method"], one["claimed"]) == (method, claimed)]
@@ -246,7 +247,7 @@ def worst(rows) -> list[dict]:
 
 
 def claims(measured, real=None) -> list[dict]:
-    """What is claimed of verdicts, measured; innocents also at the spread of `real` retrains, by their policy's limits."""
+    """Measures the claims about verdicts; with `real`, innocents also at the spread of those retrains, by their policy's limits."""
     parts = {"passing": verdicts.passing} | {
         name: lambda part=part: part(measured)
         for name, part in (
@@ -274,7 +275,7 @@ def claims(measured, real=None) -> list[dict]:
 
 
 def rounded(value):
-    """Numbers to 5 digits: what follows is chance."""
+    """Rounds numbers to 5 digits; further digits are noise."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
@@ -299,17 +300,17 @@ def shown_claims(rows) -> None:
 
 
 def main() -> int:
-    """Prints the worst cases, writes what was asked for; 1 if a claim fails."""
+    """Prints the worst cases and writes the files that were asked for; returns 1 if a claim fails."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, help="where to write size.json, claims.json, power.json and power.svg")
-    parser.add_argument("--measured", type=Path, help="golden/measured/proof.json: innocents get its retrains' spread too")
-    parser.add_argument("--only", choices=("size", "claims", "power"), help="one part of it")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder for size.json, claims.json, power.json and power.svg")
+    parser.add_argument("--measured", type=Path, help="a file like golden/measured/proof.json: simulates its spread, too")
+    parser.add_argument("--only", choices=("size", "claims", "power"), help="run one part only")
     asked = parser.parse_args()
     measured, real = verdicts.Retraining(**verdicts.MEASURED), None
     if asked.measured:
         proof = json.loads(asked.measured.read_text("utf-8"))["embedded"]
         moved = proof["retraining"]
-        between = moved["spread"] ** 2 - moved["discordance"] / (2 * moved["n"])  # the rest is the noise of single reviews
+        between = moved["spread"] ** 2 - moved["discordance"] / (2 * moved["n"])  # the variance of single reviews is taken off
         retrains = verdicts.Retraining(moved["accuracy"], max(between, 1e-8) ** 0.5, moved["discordance"])
         policy = proof["policy"]
         real = retrains, {"margin": policy["quality"]["margin"], "brier": policy["calibration"]["max_brier_increase"]}
