@@ -187,7 +187,7 @@ def main() -> int:
             found[fault.name] = {"file": f"lorasent/{fault.file}", "test": caught(fault, copy)}
             print(f"{fault.name} ({fault.file}): {found[fault.name]['test'] or 'NOT CAUGHT'}", flush=True)
     files.write(FOUND, [files.canonical(found)])
-    golden.write_manifest(FOUND.parent)
+    golden.write_manifest(FOUND.parents[1])
     return any(one["test"] is None for one in found.values())
 
 
