@@ -20,8 +20,8 @@ class PanicException(BaseException):
     ],
     ids=["a key", "no message", "two lines", "5 MB", "a panic in Rust"],
 )
-def test_what_a_library_raises_is_one_line_of_ours(error, line):
-    """And its cause is kept, for --debug."""
+def test_a_librarys_exception_becomes_one_line(error, line):
+    """Its cause is kept for --debug."""
     with pytest.raises(AdapterError) as refused, foreign(lambda reason: AdapterError(f"here: {reason}")):
         raise error
     assert str(refused.value) == f"here: {line}"
@@ -29,7 +29,7 @@ def test_what_a_library_raises_is_one_line_of_ours(error, line):
 
 
 @pytest.mark.parametrize("error", [DataError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_what_is_no_fault_of_the_files_passes(error):
-    """Errors of ours are told already; a lack of memory and an interrupt are nobody's."""
+def test_other_exceptions_pass_unchanged(error):
+    """LorasentError, MemoryError, and those that end the process."""
     with pytest.raises(error, match=r"^x$"), foreign(AdapterError):
         raise error("x")

@@ -22,14 +22,14 @@ def test_the_hash_is_that_of_the_bytes(tmp_path):
 
 
 def test_json_is_canonical():
-    """The same text whatever the order of keys, readable, and never NaN, which is no JSON."""
+    """Equal content gives equal, readable text. NaN, which JSON does not have, is refused."""
     assert files.canonical({"b": "é", "a": [1]}) == files.canonical({"a": [1], "b": "é"}) == '{\n "a": [\n  1\n ],\n "b": "é"\n}\n'
     with pytest.raises(ValueError, match=r"not JSON compliant"):
         files.canonical({"a": float("nan")})
 
 
 def test_writing_leaves_all_or_nothing(tmp_path):
-    """What fails half-way leaves what stood there, and nothing beside it."""
+    """A failure half-way leaves the old content and no file beside it."""
 
     def lines():
         yield "new\n"
@@ -44,7 +44,7 @@ def test_writing_leaves_all_or_nothing(tmp_path):
 
 
 def test_a_link_stays_a_link(tmp_path):
-    """Its target is written, and nothing is left beside either."""
+    """Its target is written, and no file is left beside either."""
     (tmp_path / "folder").mkdir()
     target, link = tmp_path / "folder" / "target", tmp_path / "link"
     target.write_text("old")
@@ -57,7 +57,7 @@ def test_a_link_stays_a_link(tmp_path):
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
 def test_a_file_keeps_its_mode(tmp_path, mode):
-    """A file that was private stays private."""
+    """A private file stays private."""
     path = tmp_path / "file"
     path.write_text("old")
     path.chmod(mode)
@@ -66,8 +66,8 @@ def test_a_file_keeps_its_mode(tmp_path, mode):
     assert path.read_text() == "new"
 
 
-def test_what_is_no_regular_file_is_written_in_place(tmp_path):
-    """A FIFO is still one, and its reader gets what was written."""
+def test_a_fifo_is_written_in_place(tmp_path):
+    """It stays a FIFO, and its reader gets the content."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
     with ThreadPoolExecutor(1) as beside:
@@ -78,7 +78,7 @@ def test_what_is_no_regular_file_is_written_in_place(tmp_path):
 
 
 def test_a_device_is_written_in_place(tmp_path):
-    """As root a rename would destroy it."""
+    """A rename as root would destroy it."""
     link = tmp_path / "null"
     link.symlink_to("/dev/null")
     files.write(link, ["new"])
@@ -97,15 +97,15 @@ def test_a_device_is_written_in_place(tmp_path):
     ids=["fifo", "device", "folder", "large"],
 )
 def test_only_regular_files_of_a_bounded_size_are_opened(tmp_path, make, reason):
-    """What would hang, never end, or fill the memory is refused before a byte is read."""
+    """What would hang, never end or fill the memory is refused before a byte is read."""
     make(tmp_path / "file")
     with pytest.raises(OSError, match=reason):
         files.open_regular(tmp_path / "file", 4)
 
 
 @pytest.mark.parametrize("path", ["/dev/fd/{}", "/proc/self/fd/{}"])
-def test_an_open_file_is_written_where_it_is(tmp_path, path):
-    """Not over what stands in it already: as /dev/stdout behind >>, or a process of the shell's."""
+def test_an_open_file_is_written_at_its_position(tmp_path, path):
+    """Its content so far is kept: for /dev/stdout after >>, and for process substitution."""
     with (tmp_path / "log").open("ab") as log:
         log.write(b"before ")
         log.flush()
@@ -118,7 +118,7 @@ def test_an_open_file_is_written_where_it_is(tmp_path, path):
 
 
 def test_a_name_that_is_not_utf8_is_written_as_an_escape(tmp_path):
-    """As JSON and Python escape it; JSON reads it back."""
+    """JSON reads it back."""
     files.write(tmp_path / "file", [files.canonical({"name": "caf\udce9"})])
     assert json.loads((tmp_path / "file").read_text("utf-8")) == {"name": "caf\udce9"}
 
@@ -134,8 +134,8 @@ def stranger():
         os.seteuid(0)
 
 
-def test_what_cannot_be_written_is_known(tmp_path, request):
-    """A file or a folder that one may not write, and a file that is not open; what can be written has no reason."""
+def test_the_reason_why_a_path_cannot_be_written(tmp_path, request):
+    """For a file or folder without permission, and for a closed descriptor; None for what can be written."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "null").symlink_to("/dev/null")
@@ -151,8 +151,8 @@ def test_what_cannot_be_written_is_known(tmp_path, request):
     assert files.unwritable(tmp_path / "folder" / "new") == f"no permission to write {tmp_path / 'folder'}"
 
 
-def test_terabytes_of_nothing_are_not_opened(tmp_path, monkeypatch):
-    """A large file of holes is refused; one that is whole is read from its beginning."""
+def test_a_large_file_with_holes_is_not_opened(tmp_path, monkeypatch):
+    """One without holes is read from its beginning."""
     path = tmp_path / "file"
     path.write_bytes(b"begin")
     monkeypatch.setattr(files, "DENSE", 4)
@@ -185,7 +185,7 @@ assert os.waitpid(child, 0)[1] == 0 and list(room.iterdir())
     ("script", "code"), [(PRIVATE, 0), (PRIVATE + "raise SystemExit(9)", 9), (FORKED, 0)], ids=["end", "error", "fork"]
 )
 def test_a_process_leaves_no_private_directory(tmp_path, script, code):
-    """It is there, for this user alone, until the process ends that made it; one that was forked removes its own and no other."""
+    """The directory is removed when its process ends. A forked child makes and removes its own."""
     done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False, timeout=60)
     assert done.returncode == code
     assert list(tmp_path.iterdir()) == []

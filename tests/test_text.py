@@ -12,8 +12,8 @@ from lorasent.gate.finding import Finding, Outcome
 
 
 @given(st.text() | st.text("\n\r\x1b\u202e\u2028:#[e\\", max_size=40), st.integers(10, 60))
-def test_what_is_shown_is_one_short_line_that_nothing_obeys(foreign, limit):
-    """No line end, escape or bidirectional mark, no workflow command, never longer than asked, and the same when shown again."""
+def test_a_shown_value_is_one_short_line_that_nothing_obeys(foreign, limit):
+    """It has no line end, escape, bidirectional mark or workflow command, and is never longer than the limit."""
     found = text.shown(foreign, limit)
     assert found.isprintable()
     assert len(found) <= limit
@@ -45,21 +45,21 @@ def test_what_is_shown_is_one_short_line_that_nothing_obeys(foreign, limit):
         *("object", "list", "bytes", "no size", "nothing", "long integer", "number"),
     ],
 )
-def test_foreign_values(value, expected):
-    """Text stays readable; what is none is told by its size, for it may be a secret."""
+def test_values_are_shown(value, expected):
+    """Text stays readable. Of other values only the size is shown: they may hold a secret."""
     assert text.shown(value) == expected
 
 
 def test_a_long_text_keeps_both_ends():
-    """Five megabytes are a hundred characters, beginning and end."""
+    """Five megabytes become a hundred characters."""
     found = text.shown("begin " + "x" * 5_000_000 + " end")
     assert len(found) == 100
     assert found.startswith("begin xxx")
     assert found.endswith("xxx end")
 
 
-def test_errors_and_findings_show_strangers_words_so():
-    """In whatever message they stand."""
+def test_messages_of_errors_and_findings_are_shown_safely():
+    """Commands and escapes in them are escaped."""
     assert str(LorasentError("label 'a\n::error::b'")) == r"label 'a\n\x3a:error::b'"
     finding = Finding("check", Outcome.BLOCK, "cause", "found \x1b[2J", figures={"name": ["a\nb" * 1000], "n": 3})
     assert finding.message == r"found \x1b[2J"
@@ -67,13 +67,13 @@ def test_errors_and_findings_show_strangers_words_so():
     assert finding.figures["n"] == 3
 
 
-def test_lines_end_at_a_line_feed_alone():
-    """A review may hold other separators of Unicode's; a CR before the line feed is the file's."""
+def test_lines_end_with_lf_or_cr_lf_alone():
+    """Other separators of Unicode may be part of a review."""
     assert text.lines("a\u2028b\r\nc\x85d\n\n e\n") == ["a\u2028b", "c\x85d", "", " e"]
     assert text.lines("") == []
     assert text.lines("a") == ["a"]
 
 
-def test_a_byte_order_mark_is_no_text():
-    """Editors on Windows begin UTF-8 with one."""
+def test_a_byte_order_mark_is_not_part_of_a_text():
+    """Editors on Windows write one before UTF-8."""
     assert text.decode("\ufeffa\ufeff".encode()) == "a\ufeff"

@@ -62,8 +62,10 @@ class Architecture:
 
 
 ROBERTA = Architecture(prefix="roberta", head=ROBERTA_HEAD, query="query", after_pad_token=True, blocks="bert")
+ONLY_POSITION_KNOWN = (
+    "roberta-prelayernorm", "xlm-roberta-xl", "data2vec-text", "lilt", "longformer", "luke", "markuplm", "xmod",
+)  # fmt: skip
 LLAMA = Architecture(prefix="model", head=DECODER_HEAD, query="q_proj", reads="last")
-ONLY_POSITION = Architecture(after_pad_token=True)
 
 ARCHITECTURES: dict[str, Architecture] = {
     "bert": Architecture(prefix="bert", head=(HeadLayer("bert.pooler.dense"), CLASSIFIER), query="query", blocks="bert"),
@@ -78,10 +80,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mpnet": Architecture(prefix="mpnet", head=ROBERTA_HEAD, after_pad_token=True),
     "deberta": Architecture(prefix="deberta", head=DEBERTA_HEAD),
     "deberta-v2": Architecture(prefix="deberta", head=DEBERTA_HEAD, query="query_proj"),
-    "llama": LLAMA,
-    "mistral": LLAMA,
-    "qwen2": LLAMA,
-    "qwen3": LLAMA,
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), LLAMA),
     "modernbert": Architecture(
         prefix="model",
         head=(HeadLayer("head.dense", bias="classifier_bias"), HeadLayer("head.norm", "norm", bias="norm_bias"), CLASSIFIER),
@@ -89,14 +88,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         reads="configured",
     ),
     "gpt2": Architecture(prefix="transformer", head=DECODER_HEAD, query="c_attn", reads="last", transposed=True),
-    "roberta-prelayernorm": ONLY_POSITION,
-    "xlm-roberta-xl": ONLY_POSITION,
-    "data2vec-text": ONLY_POSITION,
-    "lilt": ONLY_POSITION,
-    "longformer": ONLY_POSITION,
-    "luke": ONLY_POSITION,
-    "markuplm": ONLY_POSITION,
-    "xmod": ONLY_POSITION,
+    **dict.fromkeys(ONLY_POSITION_KNOWN, Architecture(after_pad_token=True)),
 }
 """By the `model_type` of config.json."""
 

@@ -45,7 +45,7 @@ def test_a_row_describes_the_classifier_that_transformers_builds(name):
 
 @pytest.mark.parametrize(("key", "tensor"), [("classifier_bias", "head.dense.bias"), ("norm_bias", "head.norm.bias")])
 def test_modernberts_biases_are_those_of_its_configuration(key, tensor):
-    """Each is there where its key is true."""
+    """A bias is in the table's head if its key in config.json is true."""
     parameters = dict(built("modernbert", **{key: True}).named_parameters())
     around = ARCHITECTURES["modernbert"].around(3, 8, {key: True})
     biases = {"head.dense.bias", "head.norm.bias"}
@@ -54,7 +54,7 @@ def test_modernberts_biases_are_those_of_its_configuration(key, tensor):
 
 @pytest.mark.parametrize("name", [name for name in COMPLETE if ARCHITECTURES[name].reads != "configured"])
 def test_a_head_reads_the_token_that_its_row_names(name):
-    """No other token's last hidden state moves a logit."""
+    """No other token's last hidden state has a gradient."""
     model, states = built(name, "cpu").eval(), []
 
     def keep(_module, _inputs, output):
@@ -70,15 +70,15 @@ def test_a_head_reads_the_token_that_its_row_names(name):
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_modernberts_configuration_names_the_tokens_that_its_head_reads(pooling):
-    """The first, or all: what is unpadded takes the first alone, and leaves ModernBERT be."""
+def test_modernbert_is_not_computed_without_padding(pooling):
+    """Its configuration decides which tokens its head reads, so its row says "configured" and has no blocks."""
     assert built("modernbert", classifier_pooling=pooling).config.classifier_pooling == pooling
     assert (ARCHITECTURES["modernbert"].reads, ARCHITECTURES["modernbert"].blocks) == ("configured", "")
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name in CONFIGURATIONS])
 def test_positions_begin_where_the_row_says(name):
-    """After the pad token's id there are that many fewer of them."""
+    """If they begin after the pad token's id, a base has room for that many tokens less."""
     config = AutoConfig.for_model(name, max_position_embeddings=66, pad_token_id=1)
     held = 64 if ARCHITECTURES[name].after_pad_token else 66
     assert positions(config) == held
@@ -96,8 +96,8 @@ def test_a_head_layer_has_a_row_for_each_label_or_the_width_of_the_backbone():
 LAYERS = ("bert.0.query", "bert.1.query", "bert.0.my_query", "bert.0.key")
 
 
-def test_a_layer_is_named_whole_or_by_its_end():
-    """The end begins at a dot; a name that means no layer is told by an empty list."""
+def test_a_target_is_a_whole_name_or_its_end():
+    """The end begins after a dot. A name that means no layer has an empty list."""
     assert resolve_targets(LAYERS, ["query", "bert.0.key", "y"]) == {
         "query": ["bert.0.query", "bert.1.query"],
         "bert.0.key": ["bert.0.key"],
@@ -106,15 +106,15 @@ def test_a_layer_is_named_whole_or_by_its_end():
 
 
 def test_a_recipe_may_say_query_or_all_linear():
-    """Whatever the architecture calls its query projection; PEFT's own configuration knows neither word."""
+    """ "query" is the query projection, whatever its name; PEFT's own configuration knows neither word."""
     fused = ("h.0.c_attn", "h.0.c_proj")
     assert resolve_targets(fused, ["query", "all-linear"]) == {"query": ["h.0.c_attn"], "all-linear": list(fused)}
     assert resolve_targets(fused, ["query", "all-linear"], aliases=False) == {"query": [], "all-linear": []}
     assert resolve_targets(["h.query_of"], ["query"]) == {"query": []}
 
 
-def test_tables_of_embeddings_are_told_by_their_name():
-    """By its end, or by the whole of its last part."""
+def test_tables_of_embeddings_are_recognised_by_name():
+    """By the end of the name, or by its last part."""
     assert is_embedding("bert.embeddings.word_embeddings")
     assert is_embedding("transformer.wte")
     assert not is_embedding("transformer.h.0.my_wte")

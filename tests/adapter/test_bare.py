@@ -113,14 +113,14 @@ def agree_or_refuse(architecture, out, expected, lost):
 
 @pytest.mark.parametrize("architecture", EVERY)
 def test_pefts_default_is_computed_or_refused(bases, tmp_path, architecture):
-    """Task SEQ_CLS and nothing else said, cut on the right to 32 tokens: equal logits, or the names of what is random."""
+    """With task SEQ_CLS alone, cut on the right at 32 tokens, the logits are equal, or what would be random is named."""
     base = make(bases, tmp_path / "base", architecture)
     agree_or_refuse(architecture, tmp_path / "out", *train(base, tmp_path / "out", cut=32))
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_what_saves_all_that_is_new_is_computed(bases, tmp_path, architecture):
-    """The head saved whole, cut on the left at the tokenizer's own length, one token more than the base: equal logits."""
+def test_an_adapter_that_saves_the_whole_head_is_computed(bases, tmp_path, architecture):
+    """The logits are equal with a saved head, cut on the left at the tokenizer's length, and one token more than the base has."""
     base = make(bases, tmp_path / "base", architecture)
     expected, lost = train(base, tmp_path / "out", grow=True, whole=True, opened={"truncation_side": "left"})
     assert not lost
@@ -131,8 +131,8 @@ def test_what_saves_all_that_is_new_is_computed(bases, tmp_path, architecture):
     "architecture",
     ["bert", "roberta", *(pytest.param(name, marks=pytest.mark.slow) for name in ("albert", "modernbert", "mobilebert", "bart"))],
 )
-def test_a_base_saved_from_a_masked_language_model(bases, tmp_path, architecture):
-    """BERT's pooler is not in it, ModernBERT's head is: the former is named, the latter is loaded."""
+def test_of_a_masked_language_model_what_is_missing_is_named(bases, tmp_path, architecture):
+    """BERT's pooler is missing from it and is named; ModernBERT's head is in it and is loaded."""
     base = make(bases, tmp_path / "base", architecture, AutoModelForMaskedLM)
     expected, lost = train(base, tmp_path / "out")
     assert bool(lost) == (architecture not in ("roberta", "modernbert"))
@@ -153,16 +153,16 @@ TOKENIZERS = {
 
 @pytest.mark.parametrize("architecture", ["roberta", pytest.param("gpt2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("reads", TOKENIZERS)
-def test_texts_are_read_as_the_trainer_read_them(bases, tmp_path, architecture, reads):
-    """Byte-level tokenizers, in which a first word's space makes another token."""
+def test_texts_are_encoded_as_the_trainer_encoded_them(bases, tmp_path, architecture, reads):
+    """Also by byte-level tokenizers, for which a space before the first word makes another token."""
     expected, lost = train(make(bases, tmp_path / "base", architecture), tmp_path / "out", **TOKENIZERS[reads])
     assert not lost
     np.testing.assert_allclose(answers(tmp_path / "out"), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ["llama", *slow("deberta-v2", "modernbert")])
-def test_relative_positions_have_no_end(bases, tmp_path, architecture):
-    """A tokenizer without a length cuts nothing, and these models answer beyond the positions that their configuration names."""
+def test_relative_positions_do_not_limit_the_length(bases, tmp_path, architecture):
+    """If the tokenizer has no length, nothing is cut, and the model answers beyond max_position_embeddings."""
     base = make(bases, tmp_path / "base", architecture)
     expected, lost = train(base, tmp_path / "out", whole=True, opened={"model_max_length": 10**30})
     assert not lost
@@ -170,8 +170,8 @@ def test_relative_positions_have_no_end(bases, tmp_path, architecture):
 
 
 @pytest.mark.parametrize("architecture", ["luke", *slow("roberta", "data2vec-text", "longformer", "gpt2")])
-def test_tables_of_positions_end(bases, tmp_path, architecture):
-    """A text is cut to just so many tokens as a model can be asked, where its tokenizer has no length."""
+def test_a_table_of_positions_limits_the_length(bases, tmp_path, architecture):
+    """If the tokenizer has no length, a text is cut to the number of positions."""
     base = make(bases, tmp_path / "base", architecture)
     train(base, tmp_path / "out", cut=32, whole=True)
     edit_json(tmp_path / "out" / "tokenizer_config.json", model_max_length=10**30)
@@ -181,8 +181,8 @@ def test_tables_of_positions_end(bases, tmp_path, architecture):
         assert load(tmp_path / "out").encoder.max_length == 64
 
 
-def test_a_base_of_less_precision_is_told(plain):
-    """Answers are in float32, whatever the base's weights are in."""
+def test_the_warning_names_a_base_in_half_precision(plain):
+    """Answers are computed in float32, whatever the type of the base's weights."""
     base, out = plain
     edit_json(base / "config.json", dtype="bfloat16")
     with pytest.warns(UnverifiedAdapterWarning, match=r"weights in float32 where the base has bfloat16$"):
@@ -216,8 +216,8 @@ COMPUTED = {
     "feature", [*list(COMPUTED)[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in list(COMPUTED)[2:])]
 )
 @pytest.mark.filterwarnings("ignore:.*eva:UserWarning")
-def test_what_peft_can_do_is_computed(bases, tmp_path, feature):
-    """Equal logits, from the unpadded forward pass, whether answers are invariant or not."""
+def test_pefts_other_options_are_computed(bases, tmp_path, feature):
+    """The logits are equal with each of PEFT's options, invariant or not."""
     expected, lost = train(make(bases, tmp_path / "base", "bert"), tmp_path / "out", **COMPUTED[feature])
     assert not lost
     for invariant in (False, True):
@@ -261,8 +261,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_computed_for_sure_is_refused(plain, case):
-    """The key of adapter_config.json is named."""
+def test_an_option_that_may_be_computed_otherwise_is_refused(plain, case):
+    """The message names the key of adapter_config.json."""
     changes, message = REFUSED[case]
     edit_json(plain[1] / "adapter_config.json", **changes)
     with pytest.raises(AdapterError, match=rf"adapter_config.json: {message}"):
@@ -281,7 +281,7 @@ def test_what_cannot_be_computed_for_sure_is_refused(plain, case):
     ids=["many labels a text", "a regression", "quantized", "another activation"],
 )
 def test_a_configuration_of_another_model_is_refused(plain, where, changes, message):
-    """Of the base or saved beside the adapter: what answers otherwise than one label a text, in float32, by the base."""
+    """So is one that asks for several labels a text or for quantized weights, of the base or beside the adapter."""
     base, out = plain
     if where == "the adapter":
         shutil.copy(base / "config.json", out)
@@ -295,7 +295,7 @@ def test_a_configuration_of_another_model_is_refused(plain, where, changes, mess
 
 
 def test_a_head_of_one_output_is_refused(bases, tmp_path):
-    """A regression: nothing to choose a label from."""
+    """It is a regression, and has no labels."""
     out = tmp_path / "out"
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
@@ -321,8 +321,8 @@ NAMES = {"0": "bad", "1": "good"}
     ],
     ids=["the base", "beside", "beside by default", "another number", "numbers", "alike", "no text"],
 )
-def test_labels_have_the_names_of_a_configuration(plain, base_says, beside_says, labels, told):
-    """Of the one beside the adapter, or else the base's: where it names just so many. The warning says whose they are."""
+def test_labels_get_their_names_from_a_configuration(plain, base_says, beside_says, labels, told):
+    """From the one beside the adapter, else the base's, if it names exactly that many. The warning says from which."""
     base, out = plain
     edit_json(base / "config.json", id2label=base_says)
     if beside_says:
@@ -332,8 +332,8 @@ def test_labels_have_the_names_of_a_configuration(plain, base_says, beside_says,
         assert load(out).labels == labels
 
 
-def test_a_configuration_that_is_none_is_refused(plain):
-    """Names of labels that are no table: transformers cannot read it. Beside the adapter they name nothing."""
+def test_a_configuration_with_malformed_labels(plain):
+    """The base's is refused, since transformers cannot read it; the one beside the adapter names no labels."""
     base, out = plain
     shutil.copy(base / "config.json", out)
     edit_json(out / "config.json", id2label=[1])
@@ -344,15 +344,15 @@ def test_a_configuration_that_is_none_is_refused(plain):
         load(out)
 
 
-def test_labels_are_as_many_as_the_head_has(bases, tmp_path):
-    """Whatever the base's configuration says of its own."""
+def test_there_are_as_many_labels_as_the_head_has_outputs(bases, tmp_path):
+    """Whatever number the base's configuration names."""
     train(make(bases, tmp_path / "base", "roberta", id2label={0: "bad", 1: "good"}), tmp_path / "out", labels=3)
     with pytest.warns(UnverifiedAdapterWarning, match=r"labels LABEL_0, LABEL_1, LABEL_2 \(no configuration"):
         assert load(tmp_path / "out").labels == ("LABEL_0", "LABEL_1", "LABEL_2")
 
 
-def test_a_head_of_the_bases_own_is_used(bases, tmp_path):
-    """An adapter that saved none, on a base that has one."""
+def test_the_bases_head_is_used_if_the_adapter_saved_none(bases, tmp_path):
+    """The logits are equal, and the labels are the base's."""
     base = make(bases, tmp_path / "base", "bert", AutoModelForSequenceClassification, id2label={0: "bad", 1: "fair", 2: "good"})
     expected, lost = train(base, tmp_path / "out", labels=3, task_type=None)
     assert not lost
@@ -363,7 +363,7 @@ def test_a_head_of_the_bases_own_is_used(bases, tmp_path):
 @pytest.mark.parametrize("literal", ["</s>", "<pad>", "<mask>"])
 @pytest.mark.parametrize("architecture", ["bart", pytest.param("roberta", marks=pytest.mark.slow)])
 def test_special_tokens_in_a_review_are_no_error(bases, tmp_path, architecture, literal):
-    """BART reads at the last end token, and takes no batch whose texts differ in how many they have."""
+    """BART reads the last end token, and cannot take a batch of texts with different numbers of them."""
     train(make(bases, tmp_path / "base", architecture), tmp_path / "out", whole=True)
     texts = [f"a {literal} film {literal}", "a film", literal]
     with pytest.warns(UnverifiedAdapterWarning, match=r"no lorasent.json"):
@@ -372,8 +372,8 @@ def test_special_tokens_in_a_review_are_no_error(bases, tmp_path, architecture, 
     np.testing.assert_allclose(scorer.logits(texts), alone, rtol=0, atol=1e-5)
 
 
-def test_segments_that_are_not_passed_on_are_found(plain, monkeypatch):
-    """XLNet's tokenizer gives the last token a segment of its own; here one does that to BERT."""
+def test_an_input_that_is_not_passed_on_is_refused(plain, monkeypatch):
+    """XLNet's tokenizer gives the last token another segment; here BERT's is made to do the same."""
     from tokenizers.processors import TemplateProcessing
     from transformers import BertTokenizer
 

@@ -25,7 +25,7 @@ def drop_head(tensors):
 
 
 def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter):
-    """An adapter of plain PEFT's is loaded; the warning says what cannot be verified."""
+    """An adapter of plain PEFT is loaded with a warning that says what cannot be verified."""
     (copied / "lorasent.json").unlink()
     (copied / "training_args.bin").write_bytes(b"a pickle that trainers leave beside their weights; nobody reads it")
     message = (
@@ -42,7 +42,7 @@ def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter)
 
 @pytest.mark.parametrize("architecture", quick("distilbert", "roberta", "modernbert", "gpt2"))
 def test_labels_are_counted_on_the_head_without_a_manifest(bases, tmp_path, architecture):
-    """Whatever the head is called, and however many layers it has: the labels are those of its last layer."""
+    """There are as many as the last layer of the head has rows, whatever its name."""
     path = write_untrained(tmp_path / "adapter", bases(architecture), labels=("Bad", "Fair", "Good"))
     (path / "lorasent.json").unlink()
     with pytest.warns(UnverifiedAdapterWarning, match=r"no lorasent.json"):
@@ -64,7 +64,7 @@ def shorten_head(tensors):
     ids=["no head", "one output"],
 )
 def test_without_a_manifest_a_head_is_needed(copied, fault, message):
-    """Weights without a head, or with one of a single output, are no classifier."""
+    """Weights without a head, or with a head of one output, are refused."""
     (copied / "lorasent.json").unlink()
     edit_tensors(copied / "adapter_model.safetensors", globals()[fault])
     with pytest.raises(AdapterError, match=exactly(f"{copied / 'adapter_model.safetensors'}: {message}")):
@@ -117,7 +117,7 @@ def bare(bases, tmp_path):
 )
 @pytest.mark.filterwarnings("ignore::lorasent.adapter.directory.UnverifiedAdapterWarning")
 def test_without_a_manifest_texts_are_cut_as_saved(bare, limit, last, positions, expected):
-    """As the trainer's last call cut, which tokenizer.json keeps; else to what tokenizer and base allow, no less."""
+    """At the length of the trainer's last call if tokenizer.json keeps it, else at what tokenizer and base allow."""
     base, path = bare
     if positions == 600:
         lengthen(base)
@@ -132,7 +132,7 @@ def test_without_a_manifest_texts_are_cut_as_saved(bare, limit, last, positions,
 
 
 def test_without_a_tokenizer_the_bases_is_taken(bare):
-    """As it is, and the warning says so."""
+    """It is used as it is, and the warning says so."""
     base, path = bare
     for file in path.glob("*token*"):
         file.unlink()
@@ -201,8 +201,8 @@ def end_with_padding(base, path):
         (end_with_padding, r"texts end with a pad token \(3 or 0\); which token is read is not known"),
     ],
 )
-def test_without_a_manifest_a_tokenizer_that_leaves_it_open_is_refused(bare, fault, message):
-    """What the trainer read is not known for sure, and the file that leaves it open is named."""
+def test_without_a_manifest_an_ambiguous_tokenizer_is_refused(bare, fault, message):
+    """If the files do not say how the trainer encoded, the message names the file."""
     fault(*bare)
     with pytest.raises(LorasentError, match=message):
         load(bare[1])

@@ -20,7 +20,7 @@ def test_the_embedded_base_is_the_pinned_one():
 
 
 def test_a_directory_is_hashed_by_its_weights(tmp_path):
-    """One file: its hash. Several: the hash of their names and hashes. Another file's name or bytes change it."""
+    """One file has its own hash, several the hash of their names and hashes. Another name or byte changes it."""
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     assert find(str(tmp_path)).sha256 == hashlib.sha256(b"weights").hexdigest()
@@ -34,7 +34,7 @@ def test_a_directory_is_hashed_by_its_weights(tmp_path):
 
 
 def test_another_hash_than_required_is_refused(tmp_path):
-    """The error names both hashes and the place."""
+    """The message names both hashes and the directory."""
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     with pytest.raises(BaseModelError, match=r"have sha256 9a129038d9a0…, required is 000000000000…"):
         find(str(tmp_path), expected_sha256="0" * 64)
@@ -49,8 +49,8 @@ def test_a_pickle_is_never_loaded(tmp_path):
         find(str(tmp_path))
 
 
-def test_a_download_that_was_cut_short_is_taken_up_again(tmp_path, monkeypatch):
-    """A cache that holds a configuration and no weights is not taken for the base: the hub is asked for the rest."""
+def test_an_incomplete_download_is_completed(tmp_path, monkeypatch):
+    """A cache with a configuration and no weights is no base: the hub is asked for the rest."""
 
     def download(_name, *, local_files_only=False, **_):
         (tmp_path / "config.json").write_text("{}")
@@ -62,8 +62,8 @@ def test_a_download_that_was_cut_short_is_taken_up_again(tmp_path, monkeypatch):
     assert find("some/base", "a" * 40).sha256 == hashlib.sha256(b"weights").hexdigest()
 
 
-def test_a_base_that_is_nowhere_says_where_was_looked(tmp_path, monkeypatch):
-    """A missing directory is one message; a name that neither cache nor hub has is another."""
+def test_a_missing_base_names_where_it_was_searched_for(tmp_path, monkeypatch):
+    """A directory and a hub name that do not exist have a message each."""
     with pytest.raises(BaseModelError, match=r"/missing: no such directory"):
         find(str(tmp_path / "missing"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -100,7 +100,7 @@ def base(bases, tmp_path):
 
 
 def test_a_base_is_loaded_from_a_folder_that_holds_what_was_checked(base, tmp_path):
-    """The very weights, as a link; copies of configuration and tokenizer, without notes of where they lay; nothing else."""
+    """It holds a link to the weights, copies of configuration and tokenizer without old paths, and nothing else."""
     for name in ("generation_config.json", "modeling.py", "pytorch_model.bin", "model.safetensors.index.json", "notes.txt"):
         (base / name).write_text("{}")
     edit_json(base / "config.json", _name_or_path="somewhere", attn_implementation="stranger/kernels")
@@ -122,7 +122,7 @@ def test_a_base_is_loaded_from_a_folder_that_holds_what_was_checked(base, tmp_pa
 
 @pytest.mark.parametrize("key", ["transformers_weights", "auto_map", "quantization_config"])
 def test_a_configuration_that_names_other_weights_or_code_is_refused(base, key):
-    """Also deep inside; an empty one names nothing."""
+    """At any depth; an empty value is allowed."""
     edit_json(base / "config.json", **{key: None})
     assert find(str(base))
     for changes in ({key: {"AutoModel": "code.Model"}}, {"text_config": {key: "other.safetensors"}}):
@@ -132,7 +132,7 @@ def test_a_configuration_that_names_other_weights_or_code_is_refused(base, key):
 
 
 def test_a_tokenizer_of_other_files_is_refused(base):
-    """By versions of tokenizer.json, or by arguments."""
+    """A configuration that names versions of tokenizer.json or arguments is refused."""
     for key in ("fast_tokenizer_files", "init_inputs"):
         tokens = (base / "tokenizer_config.json").read_text()
         edit_json(base / "tokenizer_config.json", **{key: ["other.json"]})
@@ -142,15 +142,15 @@ def test_a_tokenizer_of_other_files_is_refused(base):
 
 
 def test_an_adapter_beside_a_base_is_refused(base):
-    """transformers would load it by itself; a dangling link is one too."""
+    """transformers would load it unasked; a dangling link counts too."""
     (base / ADAPTER).symlink_to("nowhere")
     with pytest.raises(BaseModelError, match=r"holds an adapter \(adapter_config.json\), which transformers would load into it"):
         find(str(base))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
-def test_a_pointer_of_git_lfs_is_no_file(base, name):
-    """It says what to run."""
+def test_a_pointer_of_git_lfs_is_refused(base, name):
+    """The message names the command that fetches the file."""
     (base / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(BaseModelError, match=rf"{base}/{name}: is a pointer of Git LFS in place of the file: run git lfs pull"):
         find(str(base))
@@ -158,7 +158,7 @@ def test_a_pointer_of_git_lfs_is_no_file(base, name):
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
-def test_what_is_no_regular_file_is_not_read(base, name, kind):
+def test_only_regular_files_are_read(base, name, kind):
     """A FIFO would hang, a device never ends."""
     (base / name).unlink()
     if kind == "fifo":
@@ -172,14 +172,14 @@ def test_what_is_no_regular_file_is_not_read(base, name, kind):
 
 
 def test_a_configuration_has_a_bounded_size(base):
-    """JSON takes up to twenty times its size in memory."""
+    """A config.json of more than 1 MiB is refused."""
     (base / "config.json").write_text(json.dumps({"model_type": "bert", "x": "x" * (1 << 20)}))
     with pytest.raises(BaseModelError, match=r"config.json: cannot be read: is larger"):
         find(str(base))
 
 
 def test_weights_in_several_files_are_those_that_the_index_names(base):
-    """One that was not hashed is refused, so is an index that is none; another file beside them is not loaded."""
+    """An index is refused if it is malformed or names a file that was not hashed; files that it does not name are not loaded."""
     index, names = base / "model.safetensors.index.json", ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     (base / "model.safetensors").rename(base / names[0])
     for name in (names[1], "model.fp16.safetensors"):
@@ -195,8 +195,8 @@ def test_weights_in_several_files_are_those_that_the_index_names(base):
             find(str(base))
 
 
-def test_a_base_in_the_hubs_cache_is_links(base, tmp_path, monkeypatch):
-    """Each file is a link to a blob: what it leads to is read, and has the hash of the directory."""
+def test_a_base_in_the_hubs_cache_may_consist_of_links(base, tmp_path, monkeypatch):
+    """The files that they lead to are read, and the hash is that of the same files in a directory."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     make_hub_cache(tmp_path, "films/base", base, "a" * 40)
     found = find("films/base", "a" * 40)
@@ -204,7 +204,7 @@ def test_a_base_in_the_hubs_cache_is_links(base, tmp_path, monkeypatch):
 
 
 def test_a_file_that_is_written_again_is_hashed_again(base):
-    """Though it has the size that it had."""
+    """Also if its size is the same."""
     before = find(str(base)).sha256
     os.utime(base / "model.safetensors", (1, 1))
     content = bytearray((base / "model.safetensors").read_bytes())
@@ -216,8 +216,8 @@ def test_a_file_that_is_written_again_is_hashed_again(base):
 @pytest.mark.parametrize(
     "name", ["x" * 5000, "a\0b", "\udcff", "../../x", "", "a b c"], ids=["long", "nul", "raw", "up", "empty", "blank"]
 )
-def test_a_name_that_no_base_has_is_one_line(monkeypatch, tmp_path, name):
-    """Also where it is looked for by its hash."""
+def test_an_impossible_name_is_refused_in_one_line(monkeypatch, tmp_path, name):
+    """Also if the base is searched for by its hash."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("LORASENT_BASE", str(tmp_path))
     with offline(), pytest.raises(BaseModelError, match=r"^[^\n]*$"):

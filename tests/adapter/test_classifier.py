@@ -200,14 +200,14 @@ def on_meta(config, settings, released=None):
 
 @pytest.mark.parametrize("architecture", FULL_SIZE)
 def test_a_full_size_architecture_counts_as_its_shapes_say(architecture):
-    """Trainable, total and in-use parameters under LoRA on the query are those that its widths, layers and words multiply to."""
+    """The trainable, total and in-use parameters equal the product of its widths, layers and vocabulary."""
     shape = FULL_SIZE[architecture]
     assert count_parameters(on_meta(shape.config, Lora(r=4, alpha=8, target_modules=("query",)))) == shape.counted(4)
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_recipe_trains_the_share_that_it_says(name):
-    """Each recipe's count is the one its shapes multiply to, and prints as the reference notebook prints its own."""
+    """Its parameters equal the product of its shapes, and print as the reference notebook prints them."""
     recipe = Recipe.read(name)
     architecture, expected, printed = SHIPPED[name]
     if architecture == "embedded":
@@ -228,7 +228,7 @@ def test_the_reference_recipe_counts_as_the_notebook_counts():
 
 @pytest.mark.parametrize("architecture", NEW)
 def test_only_lora_and_new_modules_are_trained(bases, architecture):
-    """Every new module gets gradients whole, LoRA's matrices stand on the query projections only."""
+    """Every parameter of a new module has a gradient, and LoRA is on the query projections only."""
     model, encoder = small(bases, architecture)
     model(**batch_of(encoder, ["a film", "not a film at all"]), labels=torch.tensor([0, 1])).loss.backward()
     trained = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
@@ -244,7 +244,7 @@ def test_only_lora_and_new_modules_are_trained(bases, architecture):
 
 @pytest.mark.parametrize("architecture", sorted(NEW.keys() - {"gpt2"}))
 def test_what_a_language_models_checkpoint_brings_is_not_new(bases, tmp_path, architecture):
-    """A classifier takes from a masked language model what both have, ModernBERT's head too, and trains the rest."""
+    """A classifier takes the layers that it shares with a masked language model, such as ModernBERT's head, and trains the rest."""
     shutil.copytree(bases(architecture), tmp_path, dirs_exist_ok=True)
     released = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(tmp_path))
     released.save_pretrained(tmp_path)
@@ -257,8 +257,8 @@ def test_what_a_language_models_checkpoint_brings_is_not_new(bases, tmp_path, ar
 
 
 @pytest.mark.parametrize("architecture", NEW)
-def test_whatever_starts_at_random_is_trained(bases, architecture):
-    """A tensor that another random state fills otherwise is one that training moves, or PEFT's unused copy of it."""
+def test_every_random_tensor_is_trained(bases, architecture):
+    """A tensor that depends on the random state is trained, or is PEFT's unused copy of one that is."""
     one, other = (small(bases, architecture, seed=seed)[0] for seed in (0, 1))
     values = other.state_dict()
     differing = {name for name, value in one.state_dict().items() if not torch.equal(value, values[name])}
@@ -268,8 +268,8 @@ def test_whatever_starts_at_random_is_trained(bases, architecture):
 
 
 @pytest.mark.parametrize("architecture", NEW)
-def test_the_base_does_not_move(bases, architecture):
-    """Optimiser steps move each of LoRA's matrices and each new tensor, and leave every other what it was, bit for bit."""
+def test_training_leaves_the_base_unchanged(bases, architecture):
+    """Optimiser steps change each LoRA matrix and each new tensor, and no bit of any other."""
     model, encoder = small(bases, architecture)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1, weight_decay=0.0)
@@ -287,7 +287,7 @@ VARIANTS = {"LoRA": {}, "rsLoRA": {"use_rslora": True}, "DoRA": {"use_dora": Tru
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_a_merged_weight_is_what_the_formula_says(bases, architecture, variant):
-    """W0 + alpha / r B A, or alpha / sqrt(r); of DoRA each row of it at the length that the magnitudes say."""
+    """W0 + alpha / r B A, or alpha / sqrt(r); with DoRA each row has the length that its magnitude says."""
     options = VARIANTS[variant]
     model, _ = small(bases, architecture, Lora(r=4, alpha=6, target_modules=("query",), **options))
     layer = next(module for module in model.modules() if hasattr(module, "lora_A"))
@@ -306,8 +306,8 @@ def test_a_merged_weight_is_what_the_formula_says(bases, architecture, variant):
 
 
 @pytest.mark.parametrize("architecture", ["distilbert", "deberta-v2", "modernbert"])
-def test_dora_trains_a_magnitude_for_each_output_and_rslora_nothing(architecture):
-    """Of each adapted layer, at full size; and as many numbers as before without it."""
+def test_dora_adds_a_magnitude_for_each_output_and_rslora_nothing(architecture):
+    """At full size, by the numbers of parameters."""
     shape = FULL_SIZE[architecture]
     plain, stable, dora = (
         count_parameters(on_meta(shape.config, Lora(r=4, alpha=8, target_modules=("query",), **VARIANTS[name])))
@@ -319,7 +319,7 @@ def test_dora_trains_a_magnitude_for_each_output_and_rslora_nothing(architecture
 
 
 def test_all_linear_means_every_linear_layer_of_the_base(bases):
-    """LoRA stands on each linear layer of the encoder and on none of the head."""
+    """LoRA is on each linear layer of the encoder and on none of the head."""
     model, _ = small(bases, "distilbert", Lora(r=2, alpha=4, target_modules=("all-linear",)))
     adapted = {name for name, module in model.named_modules() if hasattr(module, "lora_A") and "distilbert" in name}
     assert len(adapted) == 2 * 6  # q, k, v, out, lin1, lin2 in each of two layers
@@ -335,15 +335,15 @@ def test_the_dropout_of_the_base_can_be_set(bases):
 
 
 def test_more_than_two_labels_work(bases):
-    """Nothing but the shipped recipes knows that there are two."""
+    """Only the shipped recipes fix the number of labels at two."""
     model, encoder = small(bases, "bert", labels=("Bad", "Fair", "Good"))
     assert answer(model, encoder, ["a film"]).shape == (1, 3)
     assert model.config.id2label == {0: "Bad", 1: "Fair", 2: "Good"}
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta"])
-def test_a_base_has_room_for_so_many_tokens(bases, name):
-    """RoBERTa's positions begin behind its pad token's: of 66 they hold 64. More than a base holds is refused."""
+def test_a_base_has_a_number_of_positions(bases, name):
+    """RoBERTa's begin after the pad token's id: 66 leave room for 64 tokens. A longer max_length is refused."""
     assert positions(CONFIGS[name]) == 64
     base = find(str(bases(name)))
     build(base, Base(model=base.name, labels=LABELS), LORA, Encoder(base.path, Encoding(max_length=64)))
@@ -359,7 +359,7 @@ def encoder_of(path, length):
 
 
 def test_what_cannot_be_built_is_refused(bases, tmp_path):
-    """An unknown target names the layers there are; more positions than the base has, or no model at all, are said."""
+    """The message names the layers for an unknown target, and says if there is no model."""
     with pytest.raises(RecipeError, match=r"no linear layer is called q_lin; this base has dense, key, query, value"):
         small(bases, "bert", Lora(r=2, alpha=4, target_modules=("q_lin",)))
     for file in bases("bert").iterdir():

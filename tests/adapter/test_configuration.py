@@ -43,8 +43,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("name", "changes", "message"), HOSTILE.values(), ids=HOSTILE)
-def test_a_configuration_that_is_not_its_checkpoints_is_one_line(bases, tmp_path, name, changes, message):
-    """Whatever transformers or torch raise, and before memory is taken for what it describes."""
+def test_a_configuration_that_does_not_fit_its_checkpoint_is_one_line(bases, tmp_path, name, changes, message):
+    """Whatever transformers or torch raise; and before memory is allocated for what it describes."""
     base = shutil.copytree(bases(name), tmp_path / "base")
     edit_json(base / "config.json", **changes)
     with pytest.raises(BaseModelError, match=rf"^[^\n]*{message}"):
@@ -57,8 +57,8 @@ def load(path):
     return load_base(base, Base(model=base.name, labels=LABELS), Encoder(base.path, Encoding(max_length=16), base.name))
 
 
-def test_how_outputs_are_returned_is_no_configuration_of_ours(bases, tmp_path):
-    """Keys that only say that are passed over: an answer is the same."""
+def test_keys_about_the_form_of_outputs_are_ignored(bases, tmp_path):
+    """They change no answer."""
     base = shutil.copytree(bases("bert"), tmp_path / "base")
     notes = {"return_dict": False, "chunk_size_feed_forward": 7, "output_attentions": True, "attn_implementation": "some/kernels"}
     edit_json(base / "config.json", **notes)
@@ -66,8 +66,8 @@ def test_how_outputs_are_returned_is_no_configuration_of_ours(bases, tmp_path):
     assert model(input_ids=torch.tensor([[1, 2, 3, 4]])).logits.shape == (1, 2)
 
 
-def test_building_it_once_more_draws_no_numbers(bases):
-    """What is counted first leaves the random numbers of the head as they were."""
+def test_counting_the_parameters_draws_no_random_numbers(bases):
+    """The head is initialised as without it."""
     torch.manual_seed(0)
     first, _ = load(bases("bert"))
     torch.manual_seed(0)
@@ -78,7 +78,7 @@ def test_building_it_once_more_draws_no_numbers(bases):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_default_that_is_left_out_is_no_difference(name):
-    """Saved by another version, a configuration may name more keys, or fewer."""
+    """Another version of transformers saves more keys, or fewer."""
     whole, brief = (json.loads(CONFIGS[name].to_json_string(use_diff=diff)) for diff in (False, True))
     brief["transformers_version"] = "4.1.0"
     assert len(brief) < len(whole)
@@ -97,14 +97,14 @@ def test_a_default_that_is_left_out_is_no_difference(name):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_no_answer_follows_from_is_no_difference(change):
-    """Who wrote it, dropout, labels, the type of the weights."""
+def test_keys_that_change_no_answer_are_no_difference(change):
+    """The author, dropout, labels, and the type of the weights."""
     config = json.loads(CONFIGS["bert"].to_json_string())
     assert differences({**config, **change}, config) == {}
 
 
-def test_differences_are_told_with_both_values():
-    """At most three of them; a configuration that transformers cannot read is compared as it is written."""
+def test_a_difference_is_shown_with_both_values():
+    """At most three are shown. A configuration that transformers cannot read is compared as it is written."""
     config = {"model_type": "bert", "hidden_act": "gelu"}
     changed = differences({**config, "hidden_act": "relu", "layer_norm_eps": 0.5}, config)
     assert changed == {"hidden_act": ("gelu", "relu"), "layer_norm_eps": (1e-12, 0.5)}
@@ -114,15 +114,15 @@ def test_differences_are_told_with_both_values():
     assert differences(bomb, {"model_type": "modernbert"}) == {"num_hidden_layers": (None, BILLION)}
 
 
-def test_counts_are_bounded_anywhere():
-    """Also of a part; a small number of layers is none too many."""
+def test_counts_are_bounded_at_any_depth():
+    """A small number of layers is allowed."""
     require_plain({"num_hidden_layers": 96, "layer_norm_eps": 1e-12}, "here")
     with pytest.raises(BaseModelError, match=r"^here: n_layers is 1000000000, expected 4,096 at most$"):
         require_plain({"text_config": [{"n_layers": BILLION}]}, "here")
 
 
 def test_equal_configurations_are_compared_without_transformers():
-    """A verdict that needs no model imports none."""
+    """A verdict that needs no model does not import it."""
     code = (
         "import sys; from lorasent.adapter.configuration import differences as d; config = %r; d({**config, 'dtype': 1}, config); "
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"

@@ -24,7 +24,7 @@ TEXTS = ["it was a good movie", "not worth the time"]
 
 
 def test_it_answers_as_the_trainers_memory_did(small_adapter):
-    """The probe logits come out again, whatever the random state it is loaded under."""
+    """A loaded adapter gives the probe logits of the manifest, whatever the random state."""
     expected = json.loads((small_adapter / "lorasent.json").read_text())["probes"]["logits"]
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -76,7 +76,7 @@ def hub(bases, tmp_path, monkeypatch):
 @pytest.mark.parametrize("manifest", [True, False], ids=["with a manifest", "of plain PEFT"])
 @pytest.mark.filterwarnings("ignore::lorasent.adapter.directory.UnverifiedAdapterWarning")
 def test_a_base_of_the_hub_is_the_commit_that_was_trained_on(hub, tmp_path, manifest):
-    """The commit is written down and found again, though the hub has gone on to another."""
+    """It is recorded and found again after the hub's main branch moved on."""
     path = write_untrained(tmp_path / "adapter", "films/base", "a" * 40)
     config = json.loads((path / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["revision"]) == ("films/base", "a" * 40)
@@ -116,7 +116,7 @@ def negate(tensors):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_named(copied, damage):
-    """A file that is not what the manifest lists is named with what is wrong."""
+    """The message names the file that differs from the manifest, and how."""
     change, message = DAMAGES[damage]
     change(copied)
     with pytest.raises(AdapterError, match=message):
@@ -130,7 +130,7 @@ def drop_head(tensors):
 
 
 def test_a_faulty_export_is_found_although_its_hashes_agree(copied):
-    """Weights, scaling and tokenizer are proved by their answers, not by hashes that the exporter made too."""
+    """A missing head is found although the exporter's hashes include its loss."""
     edit_tensors(copied / "adapter_model.safetensors", drop_head)
     rehash(copied)
     with pytest.raises(AdapterError, match=r"lacks base_model.model.classifier.bias"):
@@ -146,7 +146,7 @@ def test_a_faulty_export_is_found_although_its_hashes_agree(copied):
     ids=["weights negated", "alpha changed"],
 )
 def test_a_wrong_answer_is_found_although_the_hashes_agree(copied, fault):
-    """The probe logits do not come out again."""
+    """The probe logits differ."""
     fault(copied)
     rehash(copied)
     with pytest.raises(AdapterError, match=r"does not answer as it did when it was trained: logits of probe"):
@@ -163,7 +163,7 @@ def test_a_tokenizer_that_behaves_otherwise_is_found(copied):
 
 @pytest.mark.parametrize("moved", [0.5, -0.5], ids=["up", "down"])
 def test_the_probe_that_moved_most_is_named(copied, moved):
-    """One logit of one probe is enough; how far it moved and how far it may are said. Rounding is not a fault."""
+    """One logit of one probe is enough. The message has the difference and the tolerance; rounding is tolerated."""
     manifest = json.loads((copied / "lorasent.json").read_text("utf-8"))
     logits = manifest["probes"]["logits"]
     logits[0][0] += 5e-5
@@ -176,15 +176,15 @@ def test_the_probe_that_moved_most_is_named(copied, moved):
         load(copied)
 
 
-def test_a_recipe_that_is_none_is_named_with_its_manifest(copied):
-    """An error in the manifest's recipe says which file it stands in."""
+def test_a_malformed_recipe_is_named_with_its_manifest(copied):
+    """The message begins with the path of the manifest."""
     edit_json(copied / "lorasent.json", recipe={})
     with pytest.raises(RecipeError, match=re.escape(f"{copied / 'lorasent.json'}: required key base is missing")):
         load(copied)
 
 
 def test_another_base_is_refused(copied):
-    """The base is held to its hash."""
+    """The base must have the manifest's hash."""
     manifest = json.loads((copied / "lorasent.json").read_text())
     edit_json(copied / "lorasent.json", base={**manifest["base"], "sha256": "0" * 64})
     with pytest.raises(BaseModelError, match=r"required is 000000000000"):
@@ -199,8 +199,8 @@ def test_a_pickle_is_refused(copied):
         load(copied)
 
 
-def test_what_is_no_adapter_is_refused(copied):
-    """A directory is an adapter if it is there and holds PEFT's two files."""
+def test_a_directory_without_an_adapter_is_refused(copied):
+    """So is a directory that does not exist."""
     with pytest.raises(AdapterError, match=exactly(f"{copied}-not: no such adapter directory")):
         load(f"{copied}-not")
     (copied / "adapter_config.json").unlink()
@@ -210,13 +210,13 @@ def test_what_is_no_adapter_is_refused(copied):
 
 
 def test_an_edited_model_card_is_no_damage(copied):
-    """People edit README.md; it is not hashed."""
+    """People edit README.md, so it is not hashed."""
     (copied / "README.md").write_text("mine")
     load(copied)
 
 
-def test_with_a_manifest_nothing_may_be_random_either(bases, tmp_path):
-    """A tensor that the base has lost since, and the adapter does not bring, is named."""
+def test_a_tensor_that_neither_base_nor_adapter_holds_is_named(bases, tmp_path):
+    """It would be random at every load, also with a manifest."""
     base = shutil.copytree(bases("bert"), tmp_path / "base")
     path = write_untrained(tmp_path / "adapter", base)
     lost = "encoder.layer.0.attention.self.query.weight"
@@ -268,7 +268,7 @@ OUTPUT, KEY = (f"base_model.model.bert.encoder.layer.0.attention.{name}" for nam
     ids=["missing", "too much", "another size"],
 )
 def test_weights_that_do_not_fit_are_refused(copied, bases, fault, message):
-    """Three tensors that are missing or too much are named; a tensor of another size does not fit onto the base."""
+    """Three missing or unexpected tensors are named; a tensor of another size does not load onto the base."""
     edit_tensors(copied / "adapter_model.safetensors", fault)
     rehash(copied)
     with pytest.raises(AdapterError, match=exactly(str(copied) + message.replace("{base}", str(bases("bert").resolve())))):
@@ -276,7 +276,7 @@ def test_weights_that_do_not_fit_are_refused(copied, bases, fault, message):
 
 
 def test_other_kinds_of_adapter_and_broken_weights_are_refused(copied):
-    """PEFT knows more than LoRA; what a directory's configuration asks for is not built. Bytes that are no tensors are said."""
+    """Only LoRA is loaded, and only safetensors that can be read."""
     (copied / "lorasent.json").unlink()
     edit_json(copied / "adapter_config.json", peft_type="IA3")
     message = f"{copied / 'adapter_config.json'}: only LoRA adapters are loaded, found peft_type IA3"
@@ -289,7 +289,7 @@ def test_other_kinds_of_adapter_and_broken_weights_are_refused(copied):
 
 
 def test_numbers_that_are_not_finite_are_not_loaded(copied):
-    """The tensor is named."""
+    """The message names the tensor."""
     edit_tensors(copied / "adapter_model.safetensors", lambda found: found["base_model.model.classifier.bias"].fill_(float("nan")))
     rehash(copied)
     with pytest.raises(AdapterError, match=r"classifier\.bias: holds numbers that are not finite; train again"):
@@ -297,14 +297,14 @@ def test_numbers_that_are_not_finite_are_not_loaded(copied):
 
 
 def test_labels_are_those_that_the_recipe_trained(copied):
-    """A manifest that says otherwise would have answers called by other names."""
+    """A manifest with other labels would give the answers wrong names."""
     edit_json(copied / "lorasent.json", labels=["Positive", "Negative"])
     with pytest.raises(AdapterError, match=r"lorasent\.json: labels are Positive, Negative, its recipe trained Neg"):
         load(copied)
 
 
-def test_what_libraries_wonder_about_is_not_printed(copied, capfd, recwarn):
-    """A key that PEFT does not know, a tokenizer's class that nobody has: their names are a stranger's."""
+def test_warnings_of_libraries_are_not_printed(copied, capfd, recwarn):
+    """They quote a key that PEFT does not know, or a tokenizer class, which somebody else wrote."""
     edit_json(copied / "adapter_config.json", **{"evil\n::error::": 1})
     edit_json(copied / "tokenizer_config.json", tokenizer_class="Evil\n::error::")
     rehash(copied)
@@ -330,8 +330,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("fault", HOSTILE)
-def test_a_configuration_that_could_take_memory_or_time_without_end_is_refused(copied, fault):
-    """Before PEFT is asked to build what it says; what PEFT itself raises over it is one line."""
+def test_a_configuration_of_unbounded_cost_is_refused(copied, fault):
+    """Before PEFT builds what it says. What PEFT raises over it is one line."""
     changes, message = HOSTILE[fault]
     edit_json(copied / "adapter_config.json", **changes)
     rehash(copied)
@@ -348,7 +348,7 @@ def test_a_configuration_that_could_take_memory_or_time_without_end_is_refused(c
         r"(?:.*?(?:language|text).*?(?:self_attn|mlp).*?(?:q_proj|k_proj).*?)|(?:\bmodel\.layers\.[\d]{1,}\.(?:mlp)\.(?:(?:up)))",
     ],
 )
-def test_the_patterns_that_people_write_are_searched_for(pattern):
-    """Of names of modules, as PEFT's users and their tools do."""
+def test_the_patterns_that_people_write_are_allowed(pattern):
+    """Patterns of module names from PEFT's users and their tools."""
     assert len(directory.REPETITION.findall(pattern)) <= directory.MOST_REPETITIONS
     assert not directory.ENDLESS.search(pattern)

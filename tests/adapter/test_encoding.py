@@ -17,8 +17,8 @@ from lorasent.recipe.recipe import Encoding
 from tests.support.bases import CONFIGS, edit_json, tokenizer_of
 
 
-def test_the_side_is_ours_whatever_the_tokenizers_file_says(bases, tmp_path):
-    """A tokenizer file that says right, with truncation at 8 and padding on, as the embedded one does, is overruled."""
+def test_the_recipe_decides_the_truncation_side(bases, tmp_path):
+    """A tokenizer file that cuts on the right at 8 tokens and pads, as the embedded one does, is overruled."""
     for file in bases("bert").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     edit_json(tmp_path / "tokenizer_config.json", truncation_side="right", padding_side="left")
@@ -34,7 +34,7 @@ def test_the_side_is_ours_whatever_the_tokenizers_file_says(bases, tmp_path):
 
 
 def test_text_in_front_of_an_over_long_review_changes_nothing():
-    """Only the last 512 tokens of the embedded base's long reviews are seen."""
+    """The last 512 tokens of the embedded base's long reviews are encoded, and no others."""
     encoder = Encoder(find("embedded").path, Encoding())
     reviews = read("embedded:test", ("Negative", "Positive"))
     long = [text for text, count in zip(reviews.texts, encoder.lengths(reviews.texts), strict=True) if count > 512]
@@ -44,14 +44,14 @@ def test_text_in_front_of_an_over_long_review_changes_nothing():
 
 
 def test_a_missing_pad_token_is_added(bases):
-    """GPT-2 has none; the added one is a new id, at the end."""
+    """GPT-2 has none; the added one has a new id, the last."""
     encoder = Encoder(bases("gpt2"), Encoding(max_length=16))
     assert encoder.tokenizer.pad_token == "[PAD]"
     assert encoder.pad_id == len(encoder.tokenizer) - 1
 
 
-def test_the_prefix_space_is_passed_on(bases):
-    """A byte-level tokenizer reads a first word as it reads one inside a sentence, if told to."""
+def test_a_prefix_space_can_be_added(bases):
+    """With it, a byte-level tokenizer encodes the first word as one inside a sentence."""
     ids = {
         space: Encoder(bases("roberta"), Encoding(max_length=16, add_prefix_space=space)).encode(["film"])[0]
         for space in (True, False)
@@ -62,7 +62,7 @@ def test_the_prefix_space_is_passed_on(bases):
 
 
 def test_the_fingerprint_is_of_behaviour(bases, tmp_path):
-    """Saved and loaded it is the same; another length, side or vocabulary is another."""
+    """It is the same after saving and loading, and differs with length, side and vocabulary."""
     encoder = Encoder(bases("bert"), Encoding(max_length=16))
     encoder.save(tmp_path)
     assert tokenizer_of(tmp_path).truncation is None
@@ -77,7 +77,7 @@ def test_the_fingerprint_is_of_behaviour(bases, tmp_path):
 
 
 def test_no_texts_are_no_ids(bases):
-    """Nothing in, nothing out; ids, masks and lengths are 64-bit integers, also of an empty text."""
+    """No texts give no arrays. Ids, masks and lengths are 64-bit integers, also of an empty text."""
     encoder = Encoder(bases("gpt2"), Encoding(max_length=16))
     assert encoder.encode([]) == []
     encoded = encoder.encode(["", "a film"])
@@ -85,15 +85,15 @@ def test_no_texts_are_no_ids(bases):
     assert {array.dtype for array in arrays} == {np.dtype(np.int64)}
 
 
-def test_over_long_reviews_are_counted_in_silence(bases, capfd):
-    """transformers warns of texts beyond its limit; here they are expected."""
+def test_counting_tokens_warns_of_nothing(bases, capfd):
+    """transformers would warn of texts beyond its limit; here they are expected."""
     encoder = Encoder(bases("bert"), Encoding(max_length=16))
     capfd.readouterr()  # what making the base said
     assert encoder.lengths(["a film " * 100]).item() > 64
     assert capfd.readouterr().err == ""
 
 
-def test_the_tokenizer_that_is_saved_says_how_it_was_used(bases, tmp_path):
+def test_a_saved_tokenizer_keeps_its_settings(bases, tmp_path):
     """Plain transformers cuts on the same side at the same length, and pads with the same token on the right."""
     base = shutil.copytree(bases("gpt2"), tmp_path / "base")
     edit_json(base / "tokenizer_config.json", truncation_side="right", padding_side="left")
@@ -107,7 +107,7 @@ def test_the_tokenizer_that_is_saved_says_how_it_was_used(bases, tmp_path):
 
 
 def test_code_that_a_tokenizer_brings_is_not_run(bases, tmp_path):
-    """A tokenizer that names a class of its own is read as the class that transformers knows."""
+    """A tokenizer that names its own class is loaded as the class that transformers knows."""
     base = shutil.copytree(bases("bert"), tmp_path / "base")
     (base / "code.py").write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\nclass Own: pass\n")
     edit_json(base / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, "code.Own"]})
@@ -116,7 +116,7 @@ def test_code_that_a_tokenizer_brings_is_not_run(bases, tmp_path):
 
 
 def test_what_cannot_encode_is_refused(bases, tmp_path):
-    """More tokens than the tokenizer allows, a tokenizer written in Python, or none."""
+    """A max_length beyond the tokenizer's, a tokenizer in Python, and a directory without one."""
     message = f"encoding.max_length = 65: the tokenizer in {bases('bert')} allows at most 64"
     with pytest.raises(BaseModelError, match=f"^{re.escape(message)}$"):
         Encoder(bases("bert"), Encoding(max_length=65))
@@ -133,7 +133,7 @@ def test_what_cannot_encode_is_refused(bases, tmp_path):
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "deberta-v2", "gpt2"])
 def test_tokens_are_located_in_their_text(bases, name):
-    """The ids are those that are encoded, cut on the same side; a token's characters are its own, a special token has none."""
+    """The ids are those of `encode`. Each token has its characters, and a special token has none."""
     encoder = Encoder(bases(name), Encoding(max_length=8))
     text = "a film that was good from beginning to end"
     for shown in (text, f"{text}, and {text}"):
@@ -147,14 +147,14 @@ def test_tokens_are_located_in_their_text(bases, name):
 
 
 def test_a_text_without_tokens_is_a_pad_token_of_no_characters(bases):
-    """Where a tokenizer adds no special tokens either."""
+    """For a tokenizer that adds no special tokens."""
     encoder = Encoder(bases("gpt2"), Encoding(max_length=8))
     ids, spans = encoder.locate("")
     assert (ids.tolist(), spans.tolist()) == ([encoder.pad_id], [[0, 0]])
 
 
 def test_a_normalizer_that_multiplies_a_text_is_refused(bases, tmp_path):
-    """Twelve replacements of a letter by ten make ten to the twelfth of one; a tokenizer's own replace one by one or two."""
+    """Twelve tenfold replacements of a letter make a trillion; real ones replace one by one or two."""
     base = shutil.copytree(bases("bert"), tmp_path / "base")
     content = json.loads((base / "tokenizer.json").read_text())
     tenfold = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
@@ -187,8 +187,8 @@ CHARSMAP = base64.b64encode((4).to_bytes(4, "little") + bytes(4) + b"b" * 101 + 
         ("added_tokens", [LONG | {"id": number} for number in range(50_001)], r"adds 50,001 tokens to the vocabulary, expected"),
     ],
 )  # fmt: skip
-def test_a_tokenizer_that_takes_ages_or_fills_the_memory_is_refused(bases, tmp_path, part, value, expected):
-    """What a few kilobytes of a stranger's file say is multiplied by each text: 5,000 times 20,000 tokens took 14 GB."""
+def test_a_tokenizer_of_unbounded_cost_is_refused(bases, tmp_path, part, value, expected):
+    """A few kilobytes in its file may cost gigabytes for each text: 5,000 times 20,000 tokens took 14 GB."""
     base = shutil.copytree(bases("bert"), tmp_path / "base")
     content = json.loads((base / "tokenizer.json").read_text())
     (content["model"] if part in content["model"] else content)[part] = value
@@ -200,8 +200,8 @@ def test_a_tokenizer_that_takes_ages_or_fills_the_memory_is_refused(bases, tmp_p
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("space", [True, False], ids=["space", "none"])
-def test_a_tokenizer_that_is_saved_is_made_again(bases, tmp_path, name, space):
-    """Of its tokenizer.json alone, and of all its files: each part is the same, for every kind of tokenizer."""
+def test_a_saved_tokenizer_is_loaded_unchanged(bases, tmp_path, name, space):
+    """Every part is the same, from tokenizer.json alone and from all its files, for every kind of tokenizer."""
     encoder = Encoder(bases(name), Encoding(max_length=16, add_prefix_space=space))
     encoder.save(tmp_path)
     again = Encoder(tmp_path, Encoding(max_length=16, add_prefix_space=space))
@@ -241,7 +241,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("change", "message"), HOSTILE.values(), ids=HOSTILE)
 def test_a_tokenizer_that_cannot_be_used_is_one_line(bases, tmp_path, change, message):
-    """It is tried before it is asked: what would take memory, time or a traceback later is said at once."""
+    """It encodes a few texts when it is loaded, so that a fault shows there and not later."""
     base = shutil.copytree(bases("bert"), tmp_path / "base")
     content = json.loads((base / "tokenizer.json").read_text())
     change(content)
@@ -252,7 +252,7 @@ def test_a_tokenizer_that_cannot_be_used_is_one_line(bases, tmp_path, change, me
 
 
 def test_a_tokenizer_that_asks_for_more_than_texts_is_refused(bases, tmp_path):
-    """LayoutLM's wants boxes."""
+    """LayoutLM's needs bounding boxes."""
     base = shutil.copytree(bases("bert"), tmp_path / "base")
     edit_json(base / "tokenizer_config.json", tokenizer_class="LayoutLMv3Tokenizer")
     with pytest.raises(
@@ -262,7 +262,7 @@ def test_a_tokenizer_that_asks_for_more_than_texts_is_refused(bases, tmp_path):
 
 
 def test_a_pattern_that_is_too_costly_is_one_line(bases, tmp_path, capfd):
-    """Rust panics in the middle of a text, which is no Exception of Python's."""
+    """Rust panics while it encodes, with a BaseException."""
     base = shutil.copytree(bases("bert"), tmp_path / "base")
     content = json.loads((base / "tokenizer.json").read_text())
     content["normalizer"] = {"type": "Replace", "pattern": {"Regex": "(x+x+)+y"}, "content": "z"}

@@ -39,8 +39,8 @@ def test_the_identity_changes_with_what_answers_follow_from(copied, change):
     assert manifest.identity(copied) != before
 
 
-def test_a_name_that_is_no_text_is_refused(copied):
-    """It is no file that a manifest lists, and it is told escaped."""
+def test_a_name_that_is_not_utf_8_is_refused(copied):
+    """The manifest cannot list it, and the message shows it escaped."""
     (copied / os.fsdecode(b"\xff.json")).touch()
     with pytest.raises(AdapterError, match=r"\\udcff\.json: not among the files"):
         manifest.verify(copied)

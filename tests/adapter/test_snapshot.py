@@ -24,7 +24,7 @@ def directory(tmp_path):
 
 
 def test_the_copy_is_what_was_hashed(directory):
-    """Whatever happens to the directory afterwards, the copy is as it was, and its hashes are those of its bytes."""
+    """Later changes to the directory do not reach the copy, and its hashes are those of its bytes."""
     found = Snapshot(directory)
     (directory / "adapter_config.json").write_text("{}")
     shutil.rmtree(directory)
@@ -33,8 +33,8 @@ def test_the_copy_is_what_was_hashed(directory):
     assert list(found) == ["adapter_config.json", "vocab.txt"]
 
 
-def test_the_copy_goes_with_the_object(directory):
-    """Nothing is left in the system's folder for temporary files."""
+def test_the_copy_is_removed_with_the_object(directory):
+    """Nothing is left in the folder for temporary files."""
     found = Snapshot(directory)
     folder = found.folder
     assert folder.is_dir()
@@ -57,8 +57,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_no_regular_file_inside_the_directory_is_not_read(directory, kind):
-    """It is named with the reason, and the rest is read."""
+def test_only_regular_files_inside_the_directory_are_read(directory, kind):
+    """Anything else is named with the reason, and the rest is read."""
     make, reason = REFUSED[kind]
     make(directory / "evil.json")
     found = Snapshot(directory)
@@ -69,7 +69,7 @@ def test_what_is_no_regular_file_inside_the_directory_is_not_read(directory, kin
 
 
 def test_other_kinds_of_files_are_named_and_not_read(directory):
-    """Code, pickles, names that are no UTF-8, and more files than an adapter has."""
+    """Code, pickles, names that are not UTF-8, and files beyond the largest number."""
     for name in (b"code.py", b"weights.bin", b"\xff.json"):
         (directory / os.fsdecode(name)).write_bytes(b"x")
     for number in range(snapshot.MOST_FILES + 5):
@@ -81,15 +81,15 @@ def test_other_kinds_of_files_are_named_and_not_read(directory):
 
 @pytest.mark.parametrize("name", [".gitattributes", ".DS_Store", ".cache", "README.md", "LICENSE", "__MACOSX", "desktop.ini"])
 def test_what_hubs_and_desktops_put_beside_an_adapter_is_passed_over(directory, name):
-    """File or folder."""
+    """Whether it is a file or a folder."""
     before = list(Snapshot(directory))
     (directory / name).mkdir()
     (directory / name / "weights.bin").write_bytes(b"x")
     assert list(Snapshot(directory)) == before
 
 
-def test_the_hubs_cache_is_a_directory_of_links(directory):
-    """Its snapshots are links to blobs beside them."""
+def test_a_snapshot_in_the_hubs_cache_is_read(directory):
+    """It consists of links to blobs in another folder."""
     hub = directory.parent / "models--me--adapter"
     (hub / "snapshots" / "abc").mkdir(parents=True)
     (hub / "blobs").mkdir()
@@ -101,23 +101,23 @@ def test_the_hubs_cache_is_a_directory_of_links(directory):
 
 
 def test_a_pointer_of_git_lfs_is_recognized(directory):
-    """It stands where a large file should."""
+    """It is in the place of a large file."""
     (directory / "adapter_model.safetensors").write_text(
         "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", newline="\n"
     )
     assert list(Snapshot(directory).pointers) == ["adapter_model.safetensors"]
 
 
-def test_a_directory_that_is_not_there(tmp_path):
-    """Or that is a file."""
+def test_a_missing_directory_is_refused(tmp_path):
+    """So is a file in its place."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "nowhere", tmp_path / "file"):
         with pytest.raises(AdapterError, match=r": no such adapter directory$"):
             Snapshot(path)
 
 
-def test_a_hole_in_a_file_stays_one(directory):
-    """A gigabyte of zeros in a candidate does not take a gigabyte in the copy; its hash is that of the zeros."""
+def test_holes_in_a_file_are_copied_as_holes(directory):
+    """Zeros in a candidate take no space in the copy, and the hash is that of the zeros."""
     (directory / "adapter_model.safetensors").touch()
     os.truncate(directory / "adapter_model.safetensors", 64 << 20)
     with (directory / "adapter_model.safetensors").open("r+b") as file:
@@ -130,15 +130,15 @@ def test_a_hole_in_a_file_stays_one(directory):
     assert found.hashes["adapter_model.safetensors"] == files.sha256(copy) == files.sha256(directory / "adapter_model.safetensors")
 
 
-def test_a_name_that_no_file_can_have_is_no_directory(tmp_path):
-    """5,000 characters, for one."""
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    """Such as one of 5,000 characters."""
     with pytest.raises(AdapterError, match=r"a…a+: no such adapter directory$|no such adapter directory$") as refused:
         Snapshot(tmp_path / ("a" * 5000))
     assert refused.value.cause == "directory-missing"
 
 
 def test_a_full_disk_is_not_the_directorys_fault(directory, monkeypatch):
-    """It is an error of ours, which accuses nobody, and says what to do."""
+    """It is a LorasentError that blames no adapter and says what to do."""
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -154,6 +154,6 @@ def test_a_full_disk_is_not_the_directorys_fault(directory, monkeypatch):
 
 
 def test_what_dvc_puts_beside_a_file_is_passed_over(directory):
-    """Its notes end with .dvc."""
+    """Files that end with .dvc."""
     (directory / "vocab.txt.dvc").write_text("outs:")
     assert list(Snapshot(directory)) == ["adapter_config.json", "vocab.txt"]

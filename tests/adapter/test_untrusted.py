@@ -19,8 +19,8 @@ from lorasent.errors import AdapterError, BaseModelError
     ],
     ids=["a key twice", "a key twice inside", "values without end", "deep", "a number without end", "a number", "a list"],
 )
-def test_json_that_its_readers_would_not_agree_on_is_refused(tmp_path, content, message):
-    """Libraries take one key or the other, and have limits of their own."""
+def test_ambiguous_or_unbounded_json_is_refused(tmp_path, content, message):
+    """Libraries differ in which of two equal keys they take, and in their limits."""
     (tmp_path / "x.json").write_text(content, "utf-8")
     with pytest.raises(AdapterError, match=message):
         untrusted.read_json(tmp_path / "x.json")
@@ -45,7 +45,7 @@ def test_a_files_name_decides_how_much_of_it_is_read(name, size):
 
 @pytest.mark.parametrize("begin", untrusted.POINTERS)
 def test_a_pointer_is_known_by_its_beginning(begin):
-    """Weights are none."""
+    """Other content before it makes it an ordinary file."""
     assert untrusted.pointer(begin + b"v1\n") == untrusted.POINTERS[begin]
     assert untrusted.pointer(b"\0" + begin) is None
 
@@ -59,6 +59,6 @@ def test_every_key_of_json_is_found_at_any_depth():
 
 
 def test_keys_are_left_out_at_any_depth():
-    """But for what stands under the key that is kept whole."""
+    """Except inside the value of the key that is kept whole."""
     assert untrusted.without(NESTED, "b".__eq__) == {"a": [{}, {"a": {"c": 2}}], "model": {}}
     assert untrusted.without(NESTED, "b".__eq__, whole="model") == {"a": [{}, {"a": {"c": 2}}], "model": {"b": 3}}

@@ -38,8 +38,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_header_that_no_library_could_use_is_one_sentence(tmp_path, fault):
-    """Whatever NumPy, torch and safetensors would make of it."""
+def test_a_malformed_header_is_refused_in_one_line(tmp_path, fault):
+    """Whatever NumPy, torch and safetensors would raise."""
     head, size, message = BROKEN[fault]
     with pytest.raises(ValueError, match=message):
         weights.header(write(tmp_path / "x", head, b"\0" * size))
@@ -47,7 +47,7 @@ def test_a_header_that_no_library_could_use_is_one_sentence(tmp_path, fault):
 
 @pytest.mark.parametrize("length", [weights.MOST_HEADER + 1, 2**63 - 1, 2**64 - 1])
 def test_a_long_header_is_not_read(tmp_path, length):
-    """Its length is checked before the library takes memory for it."""
+    """Its length is checked before the library allocates memory for it."""
     with pytest.raises(ValueError, match=rf"^its header claims {length:,} bytes, at most 16,777,216 are read$"):
         weights.header(write(tmp_path / "x", b"{}", length=length))
 
@@ -66,7 +66,7 @@ def test_scalars_and_empty_tensors_are_tensors(tmp_path):
     st.binary(),
 )
 def test_any_header_is_read_or_refused_in_one_way(tmp_path, shape, size, kind, data):
-    """With a ValueError; a shape that is read can be one of NumPy's."""
+    """It raises ValueError, or gives shapes that NumPy can hold."""
     try:
         found = weights.header(write(tmp_path / "x", tensor(shape, size, kind), data))
     except ValueError:
@@ -77,7 +77,7 @@ def test_any_header_is_read_or_refused_in_one_way(tmp_path, shape, size, kind, d
 
 
 def test_an_adapter_is_at_most_twice_its_base(tmp_path):
-    """A small one may have a small base; a hole on the disk counts like what it stands for."""
+    """A small adapter may be larger than a small base. Holes count as their size."""
     (base := tmp_path / "base").mkdir()
     save_file({"a": np.zeros(9, np.float32)}, tmp_path / "x")
     assert weights.bounded(tmp_path / "x", base) == {"a": ((9,), "F32")}

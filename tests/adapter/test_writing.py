@@ -19,7 +19,7 @@ from tests.support.bases import LABELS
 
 
 def test_the_manifest_says_what_it_was_made_from(small_adapter):
-    """Recipe, base, data, parameters, epochs and versions are there, and JSON is canonical."""
+    """It holds recipe, base, data, parameters, epochs and versions as canonical JSON."""
     text = (small_adapter / "lorasent.json").read_text()
     manifest = json.loads(text)
     assert text == json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -32,8 +32,8 @@ def test_the_manifest_says_what_it_was_made_from(small_adapter):
     assert manifest["libraries"]["torch"] == torch.__version__
 
 
-def test_the_manifest_holds_what_its_adapter_is_proved_by(bases, tmp_path):
-    """Recipe, base, labels, tokenizer, parameters, probes, libraries and files stand under their names, as they are."""
+def test_the_manifest_holds_what_proves_its_adapter(bases, tmp_path):
+    """Recipe, base, labels, tokenizer, parameters, probes, libraries and files, under their names."""
     path = write_untrained(tmp_path / "adapter", bases("bert"), training={"seconds": 1.5})
     recipe, base = recipe_of(bases("bert")), find(str(bases("bert")))
     text = (path / "lorasent.json").read_text("utf-8")
@@ -107,8 +107,8 @@ lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
     [({}, ""), ({"best": {"accuracy": 0.81239, "epoch": 3}}, "Validation accuracy 0.8124 (epoch 3).")],
     ids=["without a score", "with a score"],
 )
-def test_the_model_card_says_what_it_is(bases, tmp_path, training, scores):
-    """Base, LoRA, data, labels, tokens, and the validation accuracy where it is known."""
+def test_the_model_card_describes_the_adapter(bases, tmp_path, training, scores):
+    """Base, LoRA, data, labels, length, and the validation accuracy if it is known."""
     path = write_untrained(tmp_path / "adapter", bases("bert"), training=training)
     base = json.loads((path / "lorasent.json").read_text("utf-8"))["base"]["name"]
     expected = CARD.format(base=base, version=metadata.version("lorasent"), scores=scores)
@@ -125,26 +125,26 @@ def test_the_model_card_says_what_it_is(bases, tmp_path, training, scores):
     ],
 )
 def test_the_model_card_names_the_variant(bases, small_recipe, asked, kind):
-    """With its rank and alpha, on a line of its own."""
+    """With its rank and alpha, on its own line."""
     base = find(str(bases("bert")))
     card = writing._card(Recipe.read(small_recipe, asked), base, {"libraries": {"lorasent": "0.1.0"}})
     assert f"\n{kind} r=2, alpha=4, trained on embedded:train with lorasent 0.1.0.\n" in card
 
 
-def test_folders_on_the_way_are_made(bases, tmp_path):
-    """An adapter may be written where its parents are not there yet."""
+def test_missing_parent_folders_are_made(bases, tmp_path):
+    """An adapter can be written where its parents do not exist."""
     assert load(write_untrained(tmp_path / "new" / "newer" / "adapter", bases("bert"))).labels == LABELS
 
 
-def test_figures_that_are_no_json_are_not_written(bases, tmp_path):
-    """NaN among what was measured is refused, and nothing is left behind."""
+def test_nan_is_not_written(bases, tmp_path):
+    """It is refused, and no file is left."""
     with pytest.raises(ValueError, match=r"Out of range float values are not JSON compliant"):
         write_untrained(tmp_path / "adapter", bases("bert"), training={"seconds": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_writing_leaves_all_or_nothing(small_adapter, tmp_path, monkeypatch):
-    """A failure half-way leaves no directory of that name and nothing beside it; an existing one is not touched."""
+    """A failure half-way leaves no directory of that name and no temporary one; an existing one is not touched."""
     loaded = load(small_adapter)
     recipe = loaded.manifest.recipe
     base = find(loaded.manifest.base.name)
@@ -156,8 +156,8 @@ def test_writing_leaves_all_or_nothing(small_adapter, tmp_path, monkeypatch):
         writing.write(tmp_path, loaded.model, loaded.encoder, base, recipe, {})
 
 
-def test_an_adapter_is_written_and_read_under_a_name_that_is_no_utf_8(bases, tmp_path):
-    """With what git is told of it, which is no file of the adapter's."""
+def test_an_adapter_can_have_a_name_that_is_not_utf_8(bases, tmp_path):
+    """A .gitattributes is written beside it and is no file of the adapter."""
     path = write_untrained(tmp_path / os.fsdecode(b"caf\xe9"), bases("bert"))
     assert (path / ".gitattributes").read_text("utf-8") == "* -text\n"
     assert load(path).manifest.files.keys() == {
