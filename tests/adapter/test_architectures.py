@@ -106,7 +106,7 @@ def test_a_target_is_a_whole_name_or_its_end():
 
 
 def test_a_recipe_may_say_query_or_all_linear():
-    """ "query" is the query projection, whatever its name; PEFT's own configuration knows neither word."""
+    """The word query means the query projection, whatever its name; PEFT's own configuration knows neither word."""
     fused = ("h.0.c_attn", "h.0.c_proj")
     assert resolve_targets(fused, ["query", "all-linear"]) == {"query": ["h.0.c_attn"], "all-linear": list(fused)}
     assert resolve_targets(fused, ["query", "all-linear"], aliases=False) == {"query": [], "all-linear": []}
