@@ -1,4 +1,4 @@
-"""What all tests share: small bases, one small trained adapter, and the command line as a process."""
+"""Fixtures that all tests share: small bases, a small trained adapter, and the command line."""
 
 import gc
 import io
@@ -20,11 +20,11 @@ from tests.support.bases import make_base, write_small_recipe
 
 pytest_plugins = ["pytester", "tests.benchmarks.plugin"]
 
-# Absolute times are never asserted: a busy machine is not a broken property. A failure prints the blob that repeats it.
+# No deadline, because a busy machine is not a broken property. A failure prints the blob that repeats it.
 settings.register_profile("lorasent", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lorasent")
 
-# For mutation testing: the same cases in every run, and no search for the simplest one.
+# For mutation testing: every run has the same cases, and failures are not shrunk.
 settings.register_profile(
     "mutants",
     settings.get_profile("lorasent"),
@@ -36,7 +36,7 @@ settings.register_profile(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under xdist the files with the most slow tests begin first, so that workers end together; else the order stays random."""
+    """Under xdist, starts with the files that have the most slow tests, so that workers end together."""
     if not hasattr(config, "workerinput"):
         return
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
@@ -44,13 +44,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: the collector need not walk through it again and again (Trainer makes it, at each start)."""
+    """Exempts all imported objects from garbage collection, which Trainer starts often."""
     gc.collect()
     gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips what needs a GPU, or oneDNN's packed products, where there are none, and says so."""
+    """Skips a test that needs a GPU, or oneDNN's packed products, where the machine has none."""
     if item.get_closest_marker("gpu"):
         import torch
 
@@ -67,7 +67,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A function that makes the small base of an architecture, once."""
+    """Returns a function that makes the small base of an architecture, once in a session."""
     made: dict[str, Path] = {}
 
     def base(architecture: str) -> Path:
@@ -80,13 +80,13 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def small_recipe(tmp_path_factory: pytest.TempPathFactory, bases: Callable[[str], Path]) -> Path:
-    """A recipe that trains in a second: the small BERT, 24 embedded reviews, three epochs, with dropout."""
+    """Returns a recipe that trains in a second: the small BERT, 24 embedded reviews, three epochs, with dropout."""
     return write_small_recipe(tmp_path_factory.mktemp("recipe"), bases("bert"))
 
 
 @pytest.fixture(scope="session")
 def small_adapter(tmp_path_factory: pytest.TempPathFactory, small_recipe: Path) -> Path:
-    """The adapter of the small recipe. Tests that change it take a copy."""
+    """Returns the adapter of the small recipe. A test that changes it makes a copy."""
     from lorasent import Recipe, train
 
     return train(Recipe.read(small_recipe), tmp_path_factory.mktemp("adapters") / "small").path
@@ -94,7 +94,7 @@ def small_adapter(tmp_path_factory: pytest.TempPathFactory, small_recipe: Path) 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real reviews, or a skip that says how to give one."""
+    """Returns the folder of real reviews; skips the test if LORASENT_DATA is not set."""
     folder = os.environ.get("LORASENT_DATA")
     if not folder:
         pytest.skip("real reviews: set LORASENT_DATA to a folder that holds them")
@@ -102,7 +102,7 @@ def real_data() -> Path:
 
 
 class Done(NamedTuple):
-    """What a run of the command line left."""
+    """The exit code and the output of a command."""
 
     returncode: int
     stdout: str
@@ -117,7 +117,7 @@ def lorasent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf"))
     monkeypatch.setenv("LORASENT_BASE", "")  # --base adds to it
-    # The hub's client tries five times and waits 23 seconds in all; here it tries as often and does not wait.
+    # The hub's client tries five times and waits 23 seconds in all; here it does not wait.
     unhurried = SimpleNamespace(**{**vars(time), "sleep": lambda _: None})
     monkeypatch.setattr("huggingface_hub.utils._http.time", unhurried)
 
@@ -142,7 +142,7 @@ def process(tmp_path: Path) -> Callable[..., Done]:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
-        if largest_file is not None:  # coverage's own file would be the first to hit the limit, and compiled modules would be cut
+        if largest_file is not None:  # coverage's data file would hit the limit first, and compiled modules would be truncated
             environment = {name: value for name, value in environment.items() if not name.startswith("COVERAGE_")}
             environment["PYTHONDONTWRITEBYTECODE"] = "1"
 

@@ -1,4 +1,4 @@
-"""The whole way of an adapter on every base that is shipped for: trained, saved, loaded by plain PEFT, merged, judged."""
+"""An adapter of every supported base goes the whole way: trained, saved, loaded by plain PEFT, merged, judged."""
 
 import shutil
 
@@ -31,12 +31,17 @@ max_flops_ratio = 1.0
 
 
 def recipe(model, seed, **lora):
-    """LoRA on the query projections and one line more, trained in a second."""
+    """Returns a recipe that trains LoRA on the query projections in a second."""
     tables = {
         "base": {"model": str(model), "labels": LABELS},
         "data": {"train": "embedded:train", "validation": "embedded:validation", "sample": 24},
         "encoding": {"max_length": 64},
-        "lora": {"r": 2, "alpha": 64, "target_modules": ["query"], **lora},  # random bases attend evenly: a query must move far
+        "lora": {
+            "r": 2,
+            "alpha": 64,
+            "target_modules": ["query"],
+            **lora,
+        },  # attention of a random base is nearly even
         "training": {"epochs": 2, "batch_size": 4, "learning_rate": 2e-2, "seed": seed},
     }
     return Recipe.parse(tables, "test")
@@ -55,9 +60,9 @@ def recipe(model, seed, **lora):
     ids=lambda value: value if isinstance(value, str) else " ".join(value) or "LoRA",
 )
 def test_every_base_goes_the_whole_way(lorasent, bases, tmp_path, monkeypatch, base, variant):
-    """Plain PEFT gives its logits to 1e-5, so does the merged model; the gate passes a retrain's files, not without LoRA."""
+    """Plain PEFT and the merged model give the same logits to 1e-5; the gate passes a retrain, and blocks it with LoRA zeroed."""
     monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
-    # MiniLM is the embedded base itself, as a directory that plain PEFT finds without a hub.
+    # MiniLM is the embedded base, copied to a directory where plain PEFT finds it without a hub.
     model = shutil.copytree(find("embedded").path, tmp_path / "base") if base == "minilm" else bases(base)
     first, second = (train(recipe(model, seed, **variant), tmp_path / f"seed-{seed}").path for seed in (0, 1))
 

@@ -1,4 +1,4 @@
-"""The main job, whole: the default recipe, and what its adapter is worth on real reviews."""
+"""The default recipe, trained whole, and the accuracy of its adapter on real reviews."""
 
 import numpy as np
 import pytest
@@ -17,20 +17,20 @@ pytestmark = pytest.mark.timeout(1800)  # a whole training, beside other tests o
 
 @pytest.fixture(scope="module")
 def embedded_run(tmp_path_factory):
-    """The run of the default recipe, as `tox -e train` does it."""
+    """Returns the training run of the default recipe, as `tox -e train` makes it."""
     return train(Recipe.read(), tmp_path_factory.mktemp("adapters") / "embedded")
 
 
 @pytest.fixture(scope="module")
 def embedded_adapter(embedded_run):
-    """Its adapter."""
+    """Returns the adapter of that run."""
     return embedded_run.path
 
 
 @pytest.mark.slow
 @pytest.mark.golden("tables/embedded-epochs")
 def test_the_epoch_table_is_the_recorded_one(golden, embedded_run):
-    """Losses and figures after each epoch come out again, in bf16 and in fp32."""
+    """Losses and figures after each epoch are the recorded ones, in bf16 and in fp32."""
     rows = [{name: round(value, 6) for name, value in vars(row).items()} for row in embedded_run.epochs]
     losses = tolerance(EPOCHS, "training_loss", "validation_loss")
     two_reviews = dict.fromkeys(("accuracy", "precision", "recall", "f1", "mcc"), 0.05)
@@ -46,7 +46,7 @@ def test_the_epoch_table_is_the_recorded_one(golden, embedded_run):
 
 @pytest.mark.slow
 def test_the_four_sample_reviews_are_judged_rightly(embedded_adapter):
-    """After training: Positive, Negative, Positive, Negative."""
+    """The trained adapter answers Positive, Negative, Positive, Negative."""
     labels = [prediction.label for prediction in load(embedded_adapter).predict(SAMPLE_REVIEWS)]
     assert labels == ["Positive", "Negative", "Positive", "Negative"]
 
@@ -54,7 +54,7 @@ def test_the_four_sample_reviews_are_judged_rightly(embedded_adapter):
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_it_transfers_to_real_reviews(embedded_adapter, real_data):
-    """Accuracy on 1,000 IMDB reviews is not significantly below 0.80 (one-sided, 0.5 %): trained on the embedded corpus alone."""
+    """Accuracy on 1,000 IMDB reviews is not significantly below 0.80 (one-sided, 0.5 %), after training on the embedded corpus."""
     reviews = read(str(real_data / "imdb_test_5000.parquet"), LABELS).sample(1000, 0, LABELS)
     scorer = load(embedded_adapter, "auto")
     right = sum(scorer.logits(reviews.texts).argmax(axis=1) == reviews.labels)
@@ -63,7 +63,7 @@ def test_it_transfers_to_real_reviews(embedded_adapter, real_data):
 
 @pytest.mark.real_data
 def test_the_reference_reviews_are_disjoint_and_balanced(real_data):
-    """The fixed train and validation reviews and the test reviews share none, and are half positive each."""
+    """Training, validation and test reviews do not overlap, and half of each are positive."""
     names = ("imdb_1000_train", "imdb_1000_validation", "imdb_test_5000")
     splits = [read(str(real_data / f"{name}.parquet"), LABELS) for name in names]
     for position, split in enumerate(splits):

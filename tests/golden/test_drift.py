@@ -1,4 +1,4 @@
-"""Tolerances come from measurements: of every golden of predictions, in every surrounding that was promised."""
+"""Tolerances of goldens follow from measured drift, for every golden of predictions and every machine setting."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ NAMES = ("samples-untrained", "samples-trained", "embedded", "patterned-untraine
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tolerance_follows_from_what_was_measured(name):
-    """On 1 and 2 threads, AVX2 and AVX-512, in batches of 1 and 16: 3 times the largest fits, above 1e-5 no more than 6 times."""
+    """A tolerance is 1e-5, or 3 to 6 times the largest drift on 1 and 2 threads, AVX2 and AVX-512, in batches of 1 and 16."""
     rows = [row for row in json.loads(TABLE.read_text())["rows"] if row["golden"] == f"predictions/{name}"]
     settings = {(row["instructions"], row["threads"], row["batch"]) for row in rows}
     assert settings == set(itertools.product(("AVX2", "AVX512"), (1, 2), (1, 16)))
@@ -26,7 +26,7 @@ def test_a_tolerance_follows_from_what_was_measured(name):
 
 
 def test_training_was_measured_too():
-    """The small recipe's losses move by a third of their tolerance at most; the embedded recipe's by what theirs follows from."""
+    """The small recipe's losses drift by at most a third of their tolerance; the embedded recipe's tolerance follows from drift."""
     rows = json.loads(TABLE.read_text())["rows"]
     small = [row for row in rows if row["golden"] == SMALL]
     assert {(row["instructions"], row["threads"]) for row in small} == set(itertools.product(("AVX2", "AVX512"), (1, 2)))
@@ -37,12 +37,12 @@ def test_training_was_measured_too():
 
 
 def test_what_was_measured_is_what_is_recorded():
-    """Goldens that were made anew ask for new measurements."""
+    """A golden that was recorded again needs new measurements."""
     measured = json.loads(TABLE.read_text())["goldens"]
     assert measured == {name: digest(name) for name in measured}
     assert measured.keys() == {f"predictions/{name}" for name in NAMES} | {EPOCHS, SMALL}
 
 
 def test_the_readme_shows_the_table():
-    """As it was measured."""
+    """The README shows the table as measured."""
     assert table() in (Path(__file__).parents[2] / "README.md").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Encoder, LoRA scaling, head, padding and truncation against a second, plainer implementation, on weights that a formula gives."""
+"""Encoder, LoRA scaling, head, padding and truncation equal a second, plainer implementation, on weights from a formula."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def small(tmp_path_factory):
 
 @pytest.mark.parametrize("state", ["untrained", "trained"])
 def test_a_small_shape_answers_as_the_plain_forward_pass(small, state):
-    """Scored, or in one padded batch of the model itself, every text has the logits of the plain pass over it alone, to 1e-5."""
+    """The scorer and a padded batch of the model give each text the logits of the plain forward pass over it alone, to 1e-5."""
     texts, scorer = patterned_texts(), load(small[state])
     plain = PlainDistilBert(small["base"], small[state])
     expected = [plain.logits(text, 64) for text in texts]
@@ -49,7 +49,7 @@ def test_a_small_shape_answers_as_the_plain_forward_pass(small, state):
     ],
 )
 def test_the_full_shape_answers_as_the_plain_forward_pass(golden, full, state):
-    """The plain pass gives what is recorded, and lorasent gives what the plain pass gives, to 1e-5."""
+    """The plain forward pass gives the recorded logits, and lorasent gives the same to 1e-5."""
     texts = patterned_texts()
     plain = PlainDistilBert(full["base"], full[state])
     assert len(plain.tokenizer.encode(texts[-1]).ids) > 512
@@ -71,7 +71,7 @@ def test_the_full_shape_answers_as_the_plain_forward_pass(golden, full, state):
 
 
 def test_lora_shows(small):
-    """The patterns prove something: LoRA moves every logit by more than a hundred tolerances."""
+    """LoRA moves every logit by more than a hundred tolerances, so a missing LoRA would be found."""
     texts = patterned_texts()
     untrained, trained = (load(small[state]).logits(texts) for state in ("untrained", "trained"))
     assert abs(trained - untrained).min() > 1e-3

@@ -1,4 +1,4 @@
-"""The adapter that comes with the repository: it still answers as recorded, and it is still what the recipe makes."""
+"""The committed adapter answers as recorded, and its recipe, corpus and base are those of today."""
 
 import json
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.processor
 
 
 def producer():
-    """Who made the goldens of the reference adapter."""
+    """The producer of the goldens of the reference adapter."""
     return {
         "code": "lorasent.scoring, fp32",
         "adapter": COMMAND,
@@ -49,7 +49,7 @@ def test_the_untrained_model_answers_the_samples_as_recorded(golden):
 
 @pytest.mark.golden("predictions/samples-trained")
 def test_the_reference_adapter_answers_the_samples_as_recorded(golden):
-    """Loaded from the repository, it answers the four sample reviews as it did when it was made."""
+    """The committed adapter gives the four sample reviews the recorded logits."""
     golden.check(
         rows(SAMPLE_REVIEWS, load(REFERENCE).logits(SAMPLE_REVIEWS)),
         about="The four sample reviews after training: the reference adapter.",
@@ -63,7 +63,7 @@ def test_the_reference_adapter_answers_the_samples_as_recorded(golden):
 @pytest.mark.slow
 @pytest.mark.golden("predictions/embedded")
 def test_the_reference_adapter_answers_200_reviews_as_recorded(golden):
-    """So it does for 200 embedded test reviews, long ones that are cut among them."""
+    """It gives 200 embedded test reviews, some of them truncated, the recorded logits."""
     texts = embedded_texts()
     assert len(texts) == 200
     golden.check(
@@ -77,7 +77,7 @@ def test_the_reference_adapter_answers_200_reviews_as_recorded(golden):
 
 
 def test_the_reference_adapter_is_of_todays_recipe_and_corpus():
-    """A recipe, a corpus or a base that changed since asks for a new reference adapter: run its command again."""
+    """The recipe, the corpus and the base did not change since; if one does, train the reference adapter again."""
     manifest = json.loads((REFERENCE / "lorasent.json").read_text())
     assert manifest["recipe"] == Recipe.read().to_json()
     assert manifest["base"]["sha256"] == find("embedded").sha256

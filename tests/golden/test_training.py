@@ -1,4 +1,4 @@
-"""Training's arithmetic, pinned in a second: schedule, shuffling, dropout, clipping, evaluation."""
+"""A small training gives the recorded losses: schedule, shuffling, dropout, clipping, evaluation."""
 
 import pytest
 

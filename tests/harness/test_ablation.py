@@ -1,4 +1,4 @@
-"""What the ablation makes of its runs; the runs themselves take hours."""
+"""The ablation: its recipes, statistics and table. The runs themselves take hours."""
 
 import json
 
@@ -12,20 +12,20 @@ from tests.studies.ablation import CHANGES, REFERENCE, asked, compared, key, kno
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
 def test_every_change_is_a_recipe(change):
-    """One that differs from the first; no two are called alike."""
+    """Each change is a valid recipe that differs from the first, under a name of its own."""
     recipe = Recipe.read(REFERENCE, values=change.values)
     assert [one.name for one in CHANGES].count(change.name) == 1
     assert change is CHANGES[0] or change.reviews or recipe != Recipe.read(REFERENCE)
 
 
 def test_imdb_minilm_is_the_change_that_helps():
-    """As the README says of both: windows, and nothing else."""
+    """imdb-minilm is the reference recipe with windows and nothing else."""
     (window,) = (change for change in CHANGES if change.name == "augmented: window 100")
     assert Recipe.read("imdb-minilm") == Recipe.read(REFERENCE, values=window.values)
 
 
 def test_intervals_hold_the_truth():
-    """Of means, and of differences from the first, in 95 of 100 draws, with 3 seeds in most groups and one alone in the last."""
+    """Intervals of means and differences hold the true value in 95 % of draws, with 3 seeds in most groups and one in the last."""
     random, held = np.random.default_rng(0), []
     true = np.array([0.0, 0.0, 1.0, -2.0])
     for _ in range(3000):
@@ -34,16 +34,16 @@ def test_intervals_hold_the_truth():
             held.append(abs(row["mean"] - mean) <= row["reach"])
             if mean != true[0]:
                 held.append(abs(row["difference"] - mean) <= row["difference_reach"])
-    assert np.mean(held) == pytest.approx(0.95, abs=0.01)  # three standard errors: what a draw tells hangs together
+    assert np.mean(held) == pytest.approx(0.95, abs=0.01)  # three standard errors, because intervals of one draw are correlated
 
 
 def ran(accuracy, loss):
-    """A run as it is kept."""
+    """Returns a run as it is stored."""
     return {"accuracy": accuracy, "validation_loss": loss, "validation": 0.9, "trained_on": 1000, "epoch": 3}
 
 
 def test_a_lower_loss_and_a_higher_accuracy_are_told_as_gains():
-    """Worked out by hand: both spreads are 0.01 of 2 degrees of freedom, whose t is 4.303."""
+    """The figures equal those worked out by hand: both standard deviations are 0.01 with 2 degrees of freedom, whose t is 4.303."""
     found = {"none": [ran(0.80, 0.31), ran(0.82, 0.29)], "more": [ran(0.90, 0.21), ran(0.90, 0.21)]}
     *_, first, second = markdown(summary(found)).splitlines()
     assert first == "| none | 1,000 | 2 | 0.3000 |  | 0.8100 ± 0.0304 |  |"
@@ -51,13 +51,13 @@ def test_a_lower_loss_and_a_higher_accuracy_are_told_as_gains():
 
 
 def test_nothing_is_compared_before_the_recipe_itself_was_measured():
-    """One line, which says what to run."""
+    """The error is one line that says what to run."""
     with pytest.raises(SystemExit, match=r"^nothing can be compared .*: --only '\^none\$'$"):
         publish({})
 
 
 def test_what_was_published_is_not_run_again(tmp_path, monkeypatch):
-    """Wherever its data lies, by the same recipe and seed; what was measured here since comes first."""
+    """A run is found by recipe and seed, wherever its data lies; local results come before published ones."""
     monkeypatch.setattr(ablation, "FOUND", tmp_path / "found.json")
     change = CHANGES[0]
     here, there = (asked(tmp_path / name, tmp_path / name, change, 1) for name in ("here", "there"))
@@ -73,7 +73,7 @@ def test_what_was_published_is_not_run_again(tmp_path, monkeypatch):
 
 
 def test_a_change_is_told_when_all_its_seeds_ran(tmp_path, monkeypatch):
-    """Its runs are kept before, so that others can go on."""
+    """A change is published once all its seeds ran; its runs are stored before, so that others can continue."""
     (tmp_path / "golden" / "measured").mkdir(parents=True)
     (tmp_path / "README.md").write_text("<!-- ablation --><!-- end of ablation -->")
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Two trees of code are compared as they are: each by a process of its own, which is known to run it."""
+"""Two trees of code are compared, each in a process of its own that provably runs that tree."""
 
 import shutil
 
@@ -10,18 +10,18 @@ from tests.benchmarks.against import ROOT, Subject, WorkerError, checkout, slowe
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of today's code."""
+    """Returns a copy of today's code."""
     return trials.copy(tmp_path / "tree", "figures")
 
 
 def test_a_worker_runs_the_code_of_its_tree(tree):
-    """It answers each command with a time; its `lorasent` is the tree's, though this checkout's is on the path too."""
+    """A worker answers each command with a time, and imports `lorasent` from its tree, although this checkout is on the path."""
     with workers(Subject("figures", ROOT, tree), Subject("figures", ROOT)) as pair:
         assert all(one() > 0 for one in (*pair, *pair))
 
 
 def test_a_tree_without_the_code_is_found_out(tmp_path):
-    """Today's code would take its place, and the two would be alike."""
+    """A tree without the package is refused, because today's code would be measured in its place."""
     with (
         pytest.raises(WorkerError, match=r"figures: needs the code in .*, found that in "),
         workers(Subject("figures", ROOT, tmp_path)),
@@ -30,7 +30,7 @@ def test_a_tree_without_the_code_is_found_out(tmp_path):
 
 
 def test_a_worker_that_ends_says_why(tree):
-    """The last line of its error."""
+    """A worker that fails is reported with the last line of its error."""
     (tree / "lorasent" / "metrics.py").write_text("raise ValueError('broken')\n")
     reason = r"figures, the code in .*: its process ended early; it said last: ValueError: broken$"
     with workers(Subject("figures", ROOT, tree)) as (work,), pytest.raises(WorkerError, match=reason):
@@ -38,13 +38,13 @@ def test_a_worker_that_ends_says_why(tree):
 
 
 def test_a_commit_is_checked_out(tmp_path):
-    """The package, and nothing that would take the place of today's workloads."""
+    """A checkout holds the package alone, so that today's workloads are used."""
     assert [path.name for path in checkout("HEAD", tmp_path).iterdir()] == ["lorasent"]
     assert (tmp_path / "lorasent" / "__init__.py").is_file()
 
 
 def test_a_revision_that_is_none_is_named(tmp_path):
-    """With git's own reason."""
+    """An unknown revision is reported with git's reason."""
     with pytest.raises(
         WorkerError, match=r"^nowhere: no commit of this repository that holds the package: not a valid object name"
     ):
@@ -52,7 +52,7 @@ def test_a_revision_that_is_none_is_named(tmp_path):
 
 
 def test_slower_is_what_fresh_processes_confirm(monkeypatch):
-    """A first pair that says twice the time is asked again, by a second pair; what that says counts."""
+    """If a first pair of processes shows a slowdown, a second pair measures again, and its result counts."""
     times = iter([2.0, 1.0])
     pairs = []
 
@@ -70,7 +70,7 @@ def test_slower_is_what_fresh_processes_confirm(monkeypatch):
 
 
 class _Ready(list):
-    """Workers that are there."""
+    """Workers that run already."""
 
     def __enter__(self):
         return self
@@ -81,7 +81,7 @@ class _Ready(list):
 
 @pytest.mark.slow
 def test_a_planted_slowdown_is_caught(tree, tmp_path):
-    """Everything is done twice in one of two trees; the same tree against itself is not slower."""
+    """A tree that does everything twice is found slower; a tree compared with itself is not."""
     worse = shutil.copytree(tree, tmp_path / "worse")
     with (worse / "lorasent" / "metrics.py").open("a") as file:
         file.write("\n\n_done = evaluate\n\n\ndef evaluate(*a):\n    _done(*a)\n    return _done(*a)\n")

@@ -1,4 +1,4 @@
-"""pytest --benchmark, as it is typed: on a small project of its own."""
+"""pytest --benchmark, run on a small project of its own."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def test_counts(record):
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-    """What runs these tests may be a worker of xdist; what they run is none, and its own workers find this repository's plugin."""
+    """Removes xdist's variables, so that the inner pytest is no worker, and lets its workers find this repository's plugin."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
         monkeypatch.delenv(name, raising=False)
@@ -60,12 +60,12 @@ def project(pytester, monkeypatch):
 
 
 def run(project, *arguments):
-    """pytest there, with this repository's plugin."""
+    """Runs pytest in the project, with this repository's plugin."""
     return project.runpytest("-p", "tests.benchmarks.plugin", "-p", "no:randomly", "-p", "no:cacheprovider", "-rs", *arguments)
 
 
 def test_without_the_option_benchmarks_are_skipped(project):
-    """With the reason, and without a word or a page."""
+    """Benchmarks are skipped with a reason; nothing is printed or written."""
     result = run(project)
     result.assert_outcomes(passed=2, skipped=2)
     result.stdout.fnmatch_lines(["SKIPPED * measures speed: ask for it with --benchmark"])
@@ -75,7 +75,7 @@ def test_without_the_option_benchmarks_are_skipped(project):
 
 @pytest.mark.slow
 def test_under_xdist_nothing_warns(project):
-    """pytest-benchmark would, of every benchmark that it sees there."""
+    """Under xdist there is no warning, although pytest-benchmark would warn of every benchmark."""
     result = project.runpytest_subprocess("-p", "tests.benchmarks.plugin", "-p", "no:randomly", "-n", "2")
     result.assert_outcomes(passed=2, skipped=2)
     assert "enchmark" not in result.stderr.str()
@@ -84,7 +84,7 @@ def test_under_xdist_nothing_warns(project):
 
 @pytest.mark.slow
 def test_with_the_option_benchmarks_run_and_nothing_else(project):
-    """They are measured and told; the page is drawn; nothing is stored."""
+    """Benchmarks are measured, printed and drawn on the page; nothing is stored."""
     result = run(project, "--benchmark")
     result.assert_outcomes(passed=3, deselected=1)
     result.stdout.fnmatch_lines(
@@ -96,7 +96,7 @@ def test_with_the_option_benchmarks_run_and_nothing_else(project):
 
 @pytest.mark.slow
 def test_what_is_stored_is_the_next_runs_baseline(project):
-    """With the commit, the machine and what was found."""
+    """A stored run holds the commit, the machine and the results, and the next run is compared with it."""
     assert run(project, "--benchmark", "--benchmark-store", "--benchmark-page", "drawn.html").ret == 0
     (path,) = project.path.joinpath("golden", "measured", "benchmarks", "history").iterdir()
     content = json.loads(path.read_text())
@@ -119,7 +119,7 @@ def test_what_is_stored_is_the_next_runs_baseline(project):
     ids=["under xdist", "store alone", "against alone"],
 )
 def test_what_cannot_be_measured_is_refused(project, arguments, message):
-    """Before a test has run."""
+    """Arguments that cannot be measured are refused before a test runs."""
     result = run(project, *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {message}"])
@@ -127,7 +127,7 @@ def test_what_cannot_be_measured_is_refused(project, arguments, message):
 
 @pytest.mark.slow
 def test_a_broken_history_is_told(project):
-    """In a line, at the end of the run."""
+    """A broken history is reported in one line at the end of the run."""
     folder = project.path / "golden" / "measured" / "benchmarks" / "history"
     folder.mkdir(parents=True)
     (folder / "a.json").write_text("{}")
@@ -136,7 +136,7 @@ def test_a_broken_history_is_told(project):
 
 @pytest.mark.slow
 def test_the_readmes_commands_are_understood():
-    """Every pytest line of README's benchmarks collects what it would run."""
+    """Every pytest line of the README's section on benchmarks collects tests."""
     (block,) = re.findall(r"^```sh benchmarks\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
     for line in block.splitlines():
         program, *arguments = shlex.split(line.partition("#")[0])
@@ -147,7 +147,7 @@ def test_the_readmes_commands_are_understood():
 
 
 def test_the_recorded_trials_are_of_todays_check():
-    """20 planted slowdowns of 15 %, at least 19 caught; 100 times the same code, at most one false alarm; by today's settings."""
+    """With today's settings at least 19 of 20 planted slowdowns of 15 % were found, and 100 equal runs gave at most one alarm."""
     recorded = json.loads((FOLDER / "measured" / "benchmarks" / "regression.json").read_text())["figures"]
     assert recorded["settings"] == {"threshold": THRESHOLD, "level": INTERVAL_LEVEL, "looks": list(LOOKS)}
     caught, alarms = (sum(one["slower"] for one in recorded["trials"][name]) for name in ("planted", "same"))

@@ -1,4 +1,4 @@
-"""The faults that were put into the core by hand: each has its place there still, and a test that caught it."""
+"""Faults planted by hand: each still has its place in the core and a test that caught it."""
 
 import re
 
@@ -7,13 +7,13 @@ from tests.studies.planted import FAULTS, FOUND, ROOT
 
 
 def test_every_fault_has_its_place():
-    """What is replaced stands in its file exactly once, so that the command plants what it says."""
+    """The text to replace occurs exactly once in its file."""
     found = {fault.name: (ROOT / "lorasent" / fault.file).read_text("utf-8").count(fault.old) for fault in FAULTS}
     assert found == dict.fromkeys(found, 1)
 
 
 def test_every_fault_was_caught_by_a_test_that_there_is():
-    """As the command wrote down: all faults of today's list, by functions of today's files."""
+    """The recorded results name today's faults, and test functions that exist today."""
     recorded = read_json(FOUND)
     assert recorded.keys() == {fault.name for fault in FAULTS}
     for one in recorded.values():

@@ -1,4 +1,4 @@
-"""The README is executable as written."""
+"""The README can be executed as written."""
 
 import re
 import shlex
@@ -25,13 +25,13 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def blocks(language):
-    """The code blocks of a language, in order."""
+    """Returns the code blocks of a language, in order."""
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch, small_adapter):
-    """A folder that holds what the README's examples name: a trained adapter and a file of reviews."""
+    """Enters a folder with what the README's examples name: a trained adapter and a file of reviews."""
     shutil.copytree(small_adapter, tmp_path / "adapters" / "embedded")
     (tmp_path / "reviews.csv").write_text("text,label\nA lovely film,Positive\nA waste of time,Negative\n")
     monkeypatch.chdir(tmp_path)
@@ -52,7 +52,7 @@ def test_its_python_runs():
 
 @pytest.mark.usefixtures("workplace")
 def test_its_commands_run(lorasent):
-    """Every `lorasent` line of a sh block exits 0; those that need a network stand in blocks called `sh online`."""
+    """Every `lorasent` line of an sh block exits 0; lines that need a network stand in blocks called `sh online`."""
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("lorasent ")]
     assert len(lines) >= 4
     for line in lines:
@@ -64,7 +64,7 @@ def test_its_commands_run(lorasent):
 @pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_the_gates_commands_run(lorasent, small_adapter, tmp_path, monkeypatch):
-    """Every line about the gate runs, here with a small adapter on both sides and the repository's policy without its golden."""
+    """Every line about the gate runs, with a small adapter on both sides and the repository's policy without its golden."""
     monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
     shutil.copytree(small_adapter, tmp_path / "golden" / "reference-adapter")
     policy = re.sub(r"\[golden\]\npredictions = .*\n|min = .*\n", "", (ROOT / "gate.toml").read_text("utf-8"))
@@ -82,7 +82,7 @@ def test_the_gates_commands_run(lorasent, small_adapter, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_its_search_runs(lorasent, small_recipe):
-    """Both lines, here by the small recipe and with fewer trials; the best recipe trains."""
+    """Both lines about the search run, with the small recipe and fewer trials; the best recipe trains."""
     written = "".join(blocks("sh sweep")).replace(" embedded ", f" {small_recipe} ").replace("--trials 30", "--trials 3")
     for line in written.splitlines():
         done = lorasent(*shlex.split(line)[1:])
@@ -90,7 +90,7 @@ def test_its_search_runs(lorasent, small_recipe):
 
 
 def test_its_conversion_makes_a_base(bases, tmp_path, monkeypatch):
-    """What it says of a base that is a pickle makes one whose weights are safetensors, here of a small DeBERTa."""
+    """The README's conversion of a pickled base writes safetensors, for a small DeBERTa."""
     monkeypatch.chdir(tmp_path)
     pickled = shutil.copytree(bases("deberta-v2"), tmp_path / "pickled")
     torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
@@ -104,14 +104,14 @@ def test_its_conversion_makes_a_base(bases, tmp_path, monkeypatch):
 
 
 def test_its_table_of_bases_is_what_is_counted():
-    """Every shipped recipe stands in it, with the share that another test counts."""
+    """The table lists every shipped recipe, with the trainable share that another test counts."""
     rows = [line.split("|") for line in README.splitlines() if re.fullmatch(r"\|.*\| [\d,]+ of [\d,]+ \([\d.]+ %\) \|", line)]
     told = {name: row[5].strip() for row in rows for name in re.findall(r"`([\w-]+)`", row[1])}
     assert told == {name: printed.replace("%", " %") for name, (_, _, printed) in SHIPPED.items()}
 
 
 def test_its_policy_is_the_repositorys():
-    """The README's gate.toml asks what the file at the root asks."""
+    """The README's gate.toml has the checks of the file at the root."""
     assert tomllib.loads(blocks("toml")[0]) == {
         **(tables := tomllib.loads((ROOT / "gate.toml").read_text())),
         "integrity": {**tables["integrity"], "may_change": []},
@@ -119,12 +119,12 @@ def test_its_policy_is_the_repositorys():
 
 
 def test_its_augmentation_is_a_recipes():
-    """The README's table can be pasted into a recipe, and turns on every way."""
+    """The README's augmentation table is valid in a recipe, and turns on every way."""
     settings = Augmentation.model_validate(tomllib.loads(blocks("toml")[1])["augmentation"])
     assert all(getattr(settings, way) for way in ways.WAYS)
 
 
 def test_it_gives_the_two_commands():
-    """A new user's two commands stand in it, to be copied."""
+    """The README has a new user's two commands on lines of their own."""
     assert "\npython -m pip install tox && tox -e train\n" in README
     assert "\ntox\n" in README

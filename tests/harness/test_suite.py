@@ -1,4 +1,4 @@
-"""The suite's own ground: nothing leaves the machine, and no marker is mistyped."""
+"""The suite blocks network access, and an unknown marker is an error."""
 
 import socket
 import subprocess
@@ -11,7 +11,7 @@ from tests.studies.planted import ROOT
 
 
 def test_nothing_but_loopback_can_be_reached():
-    """A connection elsewhere is refused before it is tried; one to this machine is made."""
+    """A connection to another machine is blocked before it is tried; one to this machine works."""
     refused = pytest.raises((SocketConnectBlockedError, UserWarning), match=r"A test tried to use socket\.socket\.connect")
     with socket.socket() as outside, refused:
         outside.connect(("192.0.2.1", 443))
@@ -20,7 +20,7 @@ def test_nothing_but_loopback_can_be_reached():
 
 
 def test_an_unknown_marker_is_an_error(tmp_path):
-    """By this project's own settings."""
+    """This project's settings make a mistyped marker an error."""
     (tmp_path / "test_typo.py").write_text("import pytest\n\n@pytest.mark.slwo\ndef test(): pass\n")
     command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--noconftest", tmp_path / "test_typo.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

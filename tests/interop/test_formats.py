@@ -1,4 +1,4 @@
-"""Other libraries' files: what they write is read here, and what is written here they read."""
+"""Files of other libraries are read by lorasent, and its files are read by them."""
 
 import shutil
 
@@ -23,7 +23,7 @@ TEXTS = ["it was a good movie", "not worth the time", "a film"]
 
 @pytest.mark.parametrize("form", ["save_to_disk", "parquet", "jsonl", "csv"])
 def test_reviews_go_through_datasets_and_back(tmp_path, form):
-    """What `datasets` writes of reviews, in each form that it has, reads as the reviews that they were."""
+    """Reviews that `datasets` writes, in each of its formats, are read as the same reviews."""
     reviews = read("embedded:validation", LABELS)
     columns = {"text": reviews.texts, "label": reviews.labels.tolist()}
     names = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(LABELS))})
@@ -37,7 +37,7 @@ def test_reviews_go_through_datasets_and_back(tmp_path, form):
 
 
 def test_an_adapters_weights_go_through_safetensors_and_back(small_adapter, tmp_path):
-    """Read and written again by safetensors itself, under PEFT's names and in float32, they answer as before, to the last bit."""
+    """Weights that safetensors reads and writes again keep PEFT's names and float32, and give the same logits, bit for bit."""
     again = shutil.copytree(small_adapter, tmp_path / "again")
     tensors = safetensors.numpy.load_file(again / WEIGHTS)
     assert all(name.startswith("base_model.model.") and tensor.dtype == np.float32 for name, tensor in tensors.items())
@@ -50,10 +50,10 @@ def test_an_adapters_weights_go_through_safetensors_and_back(small_adapter, tmp_
 
 
 def test_an_adapter_of_plain_peft_answers_as_in_plain_peft(bases, tmp_path):
-    """Built, saved and loaded by PEFT alone, it is loaded here with the same logits, and with a warning of what is not known."""
+    """An adapter that PEFT alone built and saved has the same logits in lorasent, which warns that it cannot be verified."""
     base, out = bases("bert"), tmp_path / "plain"
     torch.manual_seed(0)
-    with quiet():  # PEFT asks transformers for a name that transformers has given up, and transformers says so
+    with quiet():  # PEFT uses a name that transformers deprecates
         model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
         model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query"], init_lora_weights=False))
         model.save_pretrained(out)

@@ -1,4 +1,4 @@
-"""Small bases of real architectures, built here: nothing is downloaded, and every run has the same weights."""
+"""Small bases of real architectures. Nothing is downloaded, and every run has the same weights."""
 
 import io
 import json
@@ -44,7 +44,7 @@ DEBERTA_V3: dict[str, Any] = {
     "share_att_key": True,
     "pos_att_type": ["p2c", "c2p"],
 }
-"""What makes DeBERTa-v2's classes DeBERTa-v3: no absolute positions; relative ones, in buckets and normed."""
+"""Settings that turn DeBERTa-v2's classes into DeBERTa-v3: relative positions in normalised buckets, no absolute ones."""
 
 CONFIGS: dict[str, PreTrainedConfig] = {
     "bert": BertConfig(**SIZE, max_position_embeddings=64),
@@ -68,12 +68,12 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 
 
 def quick(*names: str) -> list[Any]:
-    """Every architecture, as a test's parameters: the quick part of the suite takes those named."""
+    """Returns every architecture as parameters of a test; those not named are slow."""
     return [name if name in names else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
 
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-"""In the order of their ids."""
+"""Special tokens in the order of their ids."""
 
 
 def make_base(path: Path, architecture: str) -> Path:
@@ -121,7 +121,7 @@ learning_rate = 1e-2
 
 
 def _word_piece(path: Path, texts: list[str]) -> BertTokenizer:
-    """Its trainer finds the same pieces every time but numbers them by chance: they are numbered here."""
+    """Returns a WordPiece tokenizer. Its trainer finds the same pieces each time but numbers them at random, so they are sorted."""
     pieces = BertWordPieceTokenizer(lowercase=True)
     pieces.train_from_iterator(texts, vocab_size=600, show_progress=False)
     special = list(SPECIAL.values())
@@ -140,7 +140,7 @@ def _byte_level(path: Path, texts: list[str], architecture: str) -> RobertaToken
 
 
 def _unigram(texts: list[str], architecture: str) -> AlbertTokenizer | DebertaV2Tokenizer:
-    """Trained by SentencePiece itself: the Unigram trainer of `tokenizers` finds other pieces every time."""
+    """Returns a tokenizer that SentencePiece trained, because the Unigram trainer of `tokenizers` is not deterministic."""
     names = {"pad_piece": "[PAD]", "unk_piece": "[UNK]", "bos_piece": "[CLS]", "eos_piece": "[SEP]"}
     trained = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -160,7 +160,7 @@ def _unigram(texts: list[str], architecture: str) -> AlbertTokenizer | DebertaV2
 
 
 def make_hub_cache(home: Path, name: str, source: Path, revision: str) -> Path:
-    """Lays a base out as the hub's client caches it under HF_HOME; the snapshot's directory."""
+    """Writes a base as the hub's client caches it under HF_HOME; returns the snapshot's directory."""
     repository = home / "hub" / f"models--{name.replace('/', '--')}"
     snapshot = repository / "snapshots" / revision
     snapshot.mkdir(parents=True)
@@ -185,10 +185,10 @@ def edit_json(path: Path, **changes) -> None:
 
 
 def tokenizer_of(path: Path) -> Tokenizer:
-    """The bare tokenizer in a directory."""
+    """Returns the tokenizer of a directory, as `tokenizers` loads it."""
     return Tokenizer.from_file(str(path / "tokenizer.json"))
 
 
 def linear(name: str, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of a linear layer's tensors by name."""
+    """Returns the shapes of a linear layer's tensors by name."""
     return {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}

@@ -1,4 +1,4 @@
-"""A hub on this machine: one data set in a folder, and what was asked for."""
+"""A hub on this machine that serves one data set from a folder and records what was fetched."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ COMMIT = "a" * 40
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """The hub's address while it is there, and the paths of the files that were fetched from it."""
+    """Yields the hub's address and the list of paths that were fetched from it."""
     fetched: list[str] = []
 
     def entry(path: Path) -> dict[str, object]:
@@ -54,7 +54,7 @@ def serving(folder: Path) -> Iterator[tuple[str, list[str]]]:
                 self.wfile.write(body or b"")
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

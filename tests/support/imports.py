@@ -1,17 +1,17 @@
-"""What a fresh process imports: start-up is held to names, which are the same on every machine, not to times."""
+"""Modules that a new process imports. Tests of start-up compare names, which are the same on every machine, and no times."""
 
 import os
 import subprocess
 import sys
 
 HEAVY = {"torch", "transformers", "peft", "datasets"}
-"""Seconds: only a model, or a data set of the hub's, is worth them."""
+"""Modules that take seconds to import; only work with a model or a data set of the hub needs them."""
 
 COMMAND_LINE = "from lorasent.cli import main; main()"
 
 
 def imported(code: str, *arguments: object) -> set[str]:
-    """The modules that a fresh process, offline, has imported when it ends; `code` sees the arguments in sys.argv."""
+    """Returns the modules that a new offline process has imported when it ends; `code` finds the arguments in sys.argv."""
     report = "print(*sys.modules, file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", f"import atexit, sys; atexit.register(lambda: {report}); {code}", *map(str, arguments)],

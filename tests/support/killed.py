@@ -1,4 +1,4 @@
-"""A training that kills itself, as a power cut would."""
+"""A training whose process is killed in the middle, as by a power cut."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ class Killer(Listener):
 
 
 def train_until(recipe: Path, out: Path, at: str, number: int) -> int | None:
-    """Trains in a process that kills itself at a step or an epoch of this number; its exit code."""
+    """Trains in a process that kills itself at this step or epoch; returns its exit code."""
     process = processes.context().Process(target=_train, args=(recipe, out, at, number))
     process.start()
     process.join()

@@ -1,4 +1,4 @@
-"""Bases and adapters whose weights a formula gives: the same bits on every machine, no seed, no download."""
+"""Bases and adapters with weights from a formula: the same bits on every machine, without seed or download."""
 
 import math
 import zlib
@@ -54,7 +54,7 @@ def make_patterned(path: Path, config: PreTrainedConfig, tokenizer: Path) -> Pat
 
 
 def fill(model: PeftModel, *, trained: bool) -> None:
-    """Patterns for everything that is trained: the head and LoRA's A, and, where `trained`, LoRA's B, else zero as PEFT has it."""
+    """Fills all trained tensors with patterns: the head, LoRA's A, and with `trained` LoRA's B, which otherwise stays zero."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and (trained or "lora_B" not in name):

@@ -1,4 +1,4 @@
-"""What the goldens of predictions are held to: which texts, which adapters, and how each is made again."""
+"""The texts and adapters of the goldens of predictions, and how each is made again."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,25 +19,25 @@ REFERENCE = FOLDER / "reference-adapter"
 LABELS = ("Negative", "Positive")
 
 SCHEDULE = [f"training.{one}" for one in ("learning_rate=0.03", "warmup=0.2", "weight_decay=0.1", "label_smoothing=0.1")]
-"""What the golden of training's arithmetic sets in the small recipe."""
+"""Overrides of the small recipe for the golden of a small training."""
 
 COMMAND = "lorasent train embedded --out golden/reference-adapter"
 
 
 def embedded_texts() -> list[str]:
-    """200 embedded test reviews: every other one, so that long and hard ones are among them."""
+    """Returns 200 embedded test reviews: every other one, so that some are long or hard."""
     return read("embedded:test", LABELS).texts[::2]
 
 
 def patterned_texts() -> list[str]:
-    """The four sample reviews and one that is cut: its last sentence is in, its first is out."""
+    """Returns the four sample reviews and one that is truncated on the left."""
     texts = read("embedded:test", LABELS).texts
     longest = max(texts, key=len)
     return [*directory.SAMPLE_REVIEWS, longest]
 
 
 def rows(texts: Sequence[str], logits: np.ndarray) -> list[dict]:
-    """The rows of a golden of predictions."""
+    """Returns the rows of a golden of predictions."""
     chosen = probabilities(logits).argmax(axis=1)
     return [
         {"text": text, "label": LABELS[label], "logits": [round(float(value), 6) for value in row]}
@@ -46,7 +46,7 @@ def rows(texts: Sequence[str], logits: np.ndarray) -> list[dict]:
 
 
 def make_untrained(path: Path) -> Path:
-    """Writes the embedded recipe's model as it is built, as an adapter."""
+    """Writes the embedded recipe's untrained model as an adapter."""
     recipe, base = Recipe.read(), find("embedded")
     encoder = Encoder(base.path, recipe.encoding)
     set_seed(recipe.training.seed)
@@ -55,7 +55,7 @@ def make_untrained(path: Path) -> Path:
 
 
 def make_patterned_adapters(path: Path, config: DistilBertConfig, max_length: int) -> dict[str, Path]:
-    """Writes `base`, and the reference recipe's adapters `untrained` (LoRA's B zero) and `trained` on it, all patterned."""
+    """Writes `base` and the reference recipe's adapters `untrained` (LoRA's B is zero) and `trained`, all patterned."""
     base = find(str(make_patterned(path / "base", config, find("embedded").path)))
     recipe = Recipe.read(
         "imdb-distilbert", [f"encoding.max_length={max_length}"], {"base.model": str(base.path), "base.revision": None}
