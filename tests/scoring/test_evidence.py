@@ -16,7 +16,7 @@ from lorasent.errors import AnswersError, EvidenceError
 from lorasent.scoring import cache, evidence
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject
 
-SAID = {
+MANIFEST = {
     "schema_version": 1,
     "recipe": {"lora": {"r": 2}},
     "base": {"name": "films/base", "sha256": "b", "revision": None},
@@ -29,7 +29,7 @@ SAID = {
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A cache of the test's own."""
+    """The cache folder of the test."""
     monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -38,18 +38,18 @@ def folder(tmp_path, monkeypatch):
 def adapter(tmp_path):
     """A directory with a manifest and no model."""
     (tmp_path / "adapter").mkdir()
-    (tmp_path / "adapter" / "lorasent.json").write_text(json.dumps(SAID))
+    (tmp_path / "adapter" / "lorasent.json").write_text(json.dumps(MANIFEST))
     return tmp_path / "adapter"
 
 
 class Scorer:
-    """It counts what it is asked; the logits are the texts' lengths."""
+    """It keeps its calls; the logits are the texts' lengths."""
 
     def __init__(self):
-        self.asked, self.encoder = [], SimpleNamespace(lengths=lambda texts: np.array([len(text) + 2 for text in texts]))
+        self.calls, self.encoder = [], SimpleNamespace(lengths=lambda texts: np.array([len(text) + 2 for text in texts]))
 
     def logits(self, texts):
-        self.asked.append(list(texts))
+        self.calls.append(list(texts))
         return np.array([[len(text), -len(text)] for text in texts], dtype=np.float32)
 
 
@@ -70,7 +70,7 @@ def test_a_live_subject_has_its_directorys_manifest(adapter):
     """And its name, hash, labels and the current libraries."""
     subject = LiveSubject(adapter)
     assert (subject.path, subject.name, subject.precision) == (adapter, str(adapter), "fp32")
-    assert (subject.manifest.content, subject.labels) == (SAID, ("Negative", "Positive"))
+    assert (subject.manifest.content, subject.labels) == (MANIFEST, ("Negative", "Positive"))
     assert subject.identity == manifest.identity(adapter)
     assert subject.libraries == machine.libraries()
 
@@ -82,21 +82,21 @@ def test_an_answer_is_computed_once(adapter):
         answers = subject.answer(["good", "a"])
         assert answers.logits.tolist() == [[4, -4], [1, -1]]
         assert answers.lengths.tolist() == [6, 3]
-    assert (first.scorer.asked, again.scorer.asked) == ([["good", "a"]], [])
+    assert (first.scorer.calls, again.scorer.calls) == ([["good", "a"]], [])
 
 
 def test_the_question_names_everything_that_an_answer_depends_on(adapter):
     """The adapter, the texts, the precision and the libraries; the file holds them as metadata."""
     subject = live(adapter, "bf16")
     subject.answer(["good", "a"])
-    asked = {
+    question = {
         "identity": subject.identity,
         "texts": evidence.texts_sha256(["good", "a"]),
         "precision": "bf16",
         "libraries": machine.libraries(),
     }
-    said = metadata(cache.place(asked))
-    assert {**said, "libraries": json.loads(said["libraries"])} == asked
+    content = metadata(cache.place(question))
+    assert {**content, "libraries": json.loads(content["libraries"])} == question
 
 
 def test_a_change_of_the_question_is_computed(adapter):
@@ -108,7 +108,7 @@ def test_a_change_of_the_question_is_computed(adapter):
     subject.answer(["a"])
     subject.libraries = {"torch": "0"}
     subject.answer(["a"])
-    assert len(subject.scorer.asked) == 6
+    assert len(subject.scorer.calls) == 6
 
 
 def test_without_a_cache_folder_answers_are_computed_again(adapter, folder, monkeypatch):
@@ -117,8 +117,8 @@ def test_without_a_cache_folder_answers_are_computed_again(adapter, folder, monk
     subject = live(adapter)
     for _ in range(2):
         assert subject.answer(["good"]).lengths.tolist() == [6]
-        assert subject.remember("fact", lambda: subject.scorer.asked.append("fact") or [1.5]) == [1.5]
-    assert subject.scorer.asked == [["good"], "fact", ["good"], "fact"]
+        assert subject.remember("fact", lambda: subject.scorer.calls.append("fact") or [1.5]) == [1.5]
+    assert subject.scorer.calls == [["good"], "fact", ["good"], "fact"]
     assert not folder.exists()
 
 
@@ -129,9 +129,9 @@ def test_a_fact_is_computed_once(adapter):
         assert subject.remember("one", lambda: computed.append(1) or {"a": [1.5, None]}) == {"a": [1.5, None]}
     assert computed == [1]
     assert subject.remember("two", lambda: "other") == "other"
-    asked = {"identity": subject.identity, "fact": "one", "libraries": machine.libraries()}
-    said = metadata(cache.place(asked))
-    assert {**said, "libraries": json.loads(said["libraries"])} == {**asked, "answer": '{"a": [1.5, null]}'}
+    question = {"identity": subject.identity, "fact": "one", "libraries": machine.libraries()}
+    content = metadata(cache.place(question))
+    assert {**content, "libraries": json.loads(content["libraries"])} == {**question, "answer": '{"a": [1.5, null]}'}
 
 
 def test_texts_are_hashed_in_their_order_as_json_strings():
@@ -147,15 +147,15 @@ def test_a_record_answers_the_recorded_texts(adapter, tmp_path):
     found = evidence.subject(str(out))
     assert isinstance(found, RecordedSubject)
     assert (found.path, found.name, found.identity) == (out, str(out), subject.identity)
-    assert (found.labels, found.manifest.content, found.libraries) == (("Negative", "Positive"), SAID, machine.libraries())
+    assert (found.labels, found.manifest.content, found.libraries) == (("Negative", "Positive"), MANIFEST, machine.libraries())
     for texts in (["good", "a"], ["bad"]):
         for one, other in zip(vars(found.answer(texts)).values(), vars(subject.answer(texts)).values(), strict=True):
             assert one.tolist() == other.tolist()
             assert one.dtype == other.dtype
-    said = metadata(out)
-    assert said.keys() == {"identity", "labels", "manifest", "precision", "libraries", "machine"}
-    assert said["manifest"] == json.dumps(SAID, sort_keys=True)
-    assert json.loads(said["machine"]) == machine.features()
+    content = metadata(out)
+    assert content.keys() == {"identity", "labels", "manifest", "precision", "libraries", "machine"}
+    assert content["manifest"] == json.dumps(MANIFEST, sort_keys=True)
+    assert json.loads(content["machine"]) == machine.features()
 
 
 def test_a_record_in_another_precision_is_refused(adapter, tmp_path):
@@ -177,7 +177,7 @@ def test_the_question_names_the_instructions_that_auto_means(adapter, monkeypatc
     for instructions in ("", "avx512_bf16", ""):
         monkeypatch.setattr(machine, "bf16", lambda found=instructions: found)
         subject.answer(["good"])
-    assert len(subject.scorer.asked) == 2
+    assert len(subject.scorer.calls) == 2
 
 
 def test_a_record_does_not_answer_other_texts(adapter, tmp_path):
@@ -195,8 +195,8 @@ def test_other_safetensors_are_no_record(adapter, tmp_path, lost):
     """Each part of the metadata is required; a file of weights has none of them."""
     path = tmp_path / "record"
     evidence.record(live(adapter), [["good"]], path)
-    said = {key: value for key, value in metadata(path).items() if key != lost} if lost else None
-    save_file({"x": np.zeros(1)}, path, said)
+    content = {key: value for key, value in metadata(path).items() if key != lost} if lost else None
+    save_file({"x": np.zeros(1)}, path, content)
     with pytest.raises(EvidenceError) as refused:
         RecordedSubject(path)
     assert str(refused.value) == f"{path}: not recorded evidence; lorasent record writes it"
@@ -206,8 +206,8 @@ def test_other_safetensors_are_no_record(adapter, tmp_path, lost):
 def test_metadata_of_another_type_is_refused(adapter, tmp_path, part, junk):
     """JSON, but no table or no list."""
     evidence.record(live(adapter), [["good"]], tmp_path / "record")
-    said = {**metadata(tmp_path / "record"), part: junk}
-    save_file({"x": np.zeros(1)}, tmp_path / "record", said)
+    content = {**metadata(tmp_path / "record"), part: junk}
+    save_file({"x": np.zeros(1)}, tmp_path / "record", content)
     with pytest.raises(EvidenceError, match=r"record: not recorded evidence"):
         RecordedSubject(tmp_path / "record")
 
@@ -215,12 +215,12 @@ def test_metadata_of_another_type_is_refused(adapter, tmp_path, part, junk):
 KEY = evidence.texts_sha256(["good"])
 
 
-def holding(path, logits=((4, -4),), lengths=(6,), said=SAID, **changes):
+def holding(path, logits=((4, -4),), lengths=(6,), content=MANIFEST, **changes):
     """A record of one text's answers, some of it otherwise than `record` writes it."""
     given = {"logits": (logits, np.float32), "lengths": (lengths, np.int64)}
     tensors = {name: value if isinstance(value, np.ndarray) else np.array(value, kind) for name, (value, kind) in given.items()}
     tensors = {f"{KEY}.{name}": value for name, value in tensors.items() if value.size}
-    parts = {"identity": "i", "labels": said["labels"], "manifest": said, "precision": "fp32", "libraries": {}, **changes}
+    parts = {"identity": "i", "labels": content["labels"], "manifest": content, "precision": "fp32", "libraries": {}, **changes}
     save_file(tensors, path, {name: value if isinstance(value, str) else json.dumps(value) for name, value in parts.items()})
     return path
 
@@ -248,8 +248,8 @@ UNFIT = {
     "labels of another count": {"labels": ["Negative", "Neutral", "Positive"]},
     "one label twice": {"labels": ["Positive", "Positive"]},
     "labels that are numbers": {"labels": [0, 1]},
-    "a manifest without a recipe": {"manifest": {**SAID, "recipe": None}},
-    "a manifest of other labels": {"manifest": {**SAID, "labels": ["Positive", "Negative"]}},
+    "a manifest without a recipe": {"manifest": {**MANIFEST, "recipe": None}},
+    "a manifest of other labels": {"manifest": {**MANIFEST, "labels": ["Positive", "Negative"]}},
     "libraries that are no texts": {"libraries": {"torch": 2}},
     "deep nesting": {"libraries": "[" * 100_000},
 }
@@ -271,8 +271,8 @@ def test_evidence_of_another_number_type_is_refused(tmp_path, kind):
     size = {"BF16": 2, "F8_E4M3": 1, "U64": 8, "C64": 8, "BOOL": 1}[kind]
     tensor = {"dtype": kind, "shape": [1, 2], "data_offsets": [0, 2 * size]}
     path = holding(tmp_path / "record")
-    said = json.dumps({f"{KEY}.logits": tensor, "__metadata__": metadata(path)}).encode()
-    path.write_bytes(len(said).to_bytes(8, "little") + said + bytes(2 * size))
+    content = json.dumps({f"{KEY}.logits": tensor, "__metadata__": metadata(path)}).encode()
+    path.write_bytes(len(content).to_bytes(8, "little") + content + bytes(2 * size))
     with pytest.raises(EvidenceError, match=rf"^{path}: "):
         RecordedSubject(path)
 
@@ -346,7 +346,7 @@ STRANGE = {
     "too many labels": lambda path, _: save_file(
         {"logits": np.zeros((2, 3), np.float32), "lengths": np.zeros(2, np.int64)}, path, metadata(path)
     ),
-    "nothing said": lambda path, _: save_file({"logits": np.zeros((2, 2), np.float32), "lengths": np.zeros(2, np.int64)}, path),
+    "no metadata": lambda path, _: save_file({"logits": np.zeros((2, 2), np.float32), "lengths": np.zeros(2, np.int64)}, path),
     "a FIFO": lambda path, _: (path.unlink(), os.mkfifo(path)),
     "a folder": lambda path, _: (path.unlink(), path.mkdir()),
     "a link to nothing": lambda path, _: (path.unlink(), path.symlink_to("nowhere")),
@@ -365,13 +365,13 @@ def test_a_cache_file_that_does_not_answer_the_question_is_computed(adapter, fol
         assert live(adapter).answer(["good", "a"]).logits.tolist() == [[4, -4], [1, -1]]
 
 
-@pytest.mark.parametrize("said", [{"answer": "{"}, {}, {"fact": "another", "answer": "7"}], ids=["broken", "none", "another"])
-def test_a_fact_that_cannot_be_read_is_computed(adapter, folder, said):
+@pytest.mark.parametrize("content", [{"answer": "{"}, {}, {"fact": "another", "answer": "7"}], ids=["broken", "none", "another"])
+def test_a_fact_that_cannot_be_read_is_computed(adapter, folder, content):
     """Broken JSON, no answer, or the answer to another question."""
     live(adapter).remember("fact", lambda: 5)
     (path,) = entries(folder)
     kept = {key: value for key, value in metadata(path).items() if key != "answer"}
-    save_file({"nothing": np.zeros(0)}, path, kept | said)
+    save_file({"nothing": np.zeros(0)}, path, kept | content)
     assert live(adapter).remember("fact", lambda: 8) == 8
 
 
@@ -380,13 +380,13 @@ def test_an_edited_base_is_another_question(adapter, tmp_path):
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "model.safetensors").write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
-    said = {**SAID, "base": {**SAID["base"], "name": str(tmp_path / "base"), "sha256": sha256}}
-    (adapter / "lorasent.json").write_text(json.dumps(said))
+    content = {**MANIFEST, "base": {**MANIFEST["base"], "name": str(tmp_path / "base"), "sha256": sha256}}
+    (adapter / "lorasent.json").write_text(json.dumps(content))
     subject = live(adapter)
     for content in ('{"num_attention_heads": 12}', '{"num_attention_heads": 6}', '{"num_attention_heads": 12}'):
         (tmp_path / "base" / "config.json").write_text(content)
         subject.answer(["good"])
-    assert len(subject.scorer.asked) == 2
+    assert len(subject.scorer.calls) == 2
 
 
 def test_a_record_that_cannot_be_read_is_one_error_with_its_path(tmp_path):
