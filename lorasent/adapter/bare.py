@@ -30,12 +30,12 @@ from lorasent.adapter.tokenizer import TOKENIZER_FILE, open_tokenizer
 from lorasent.adapter.untrusted import read_json
 from lorasent.adapter.weights import PEFT_PREFIX
 from lorasent.errors import AdapterError, BaseModelError, first_line
-from lorasent.recipe.recipe import Base
+from lorasent.recipe.recipe import VARIANTS, Base
 from lorasent.text import shown
 
 COMPUTED = {
     "task_type", "peft_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "r",
-    "target_modules", "exclude_modules", "lora_alpha", "lora_dropout", "fan_in_fan_out", "bias", "use_rslora", "use_dora",
+    "target_modules", "exclude_modules", "lora_alpha", "lora_dropout", "fan_in_fan_out", "bias", *VARIANTS,
     "modules_to_save", "init_lora_weights", "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "lora_bias",
     "trainable_token_indices", "megatron_core", "qalora_group_size", "eva_config", "corda_config", "lora_ga_config", "loftq_config",
 }  # fmt: skip

@@ -9,26 +9,16 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from lorasent.data.columns import (
-    ROWS_PER_BLOCK,
-    Choice,
-    Classes,
-    Columns,
-    blocks_of_rows,
-    chosen,
-    of_card,
-    of_features,
-    reading,
-    with_names,
-)
+from lorasent.data import columns
+from lorasent.data.columns import Choice, Classes, Columns
 from lorasent.errors import DataError
 from lorasent.text import lines, shown
 
-PARQUET_BUFFER = 1 << 20
-"""Bytes read at a time, so that neither the file nor a row group, which may be all of it, is held in memory."""
-
 Rows = Iterator[tuple[int, dict[str, Any]]]
 """Rows, each with the line (from 1) on which it begins; in a JSON array, with its position (from 1)."""
+
+PARQUET_BUFFER = 1 << 20
+"""Bytes read at a time, so that neither the file nor a row group, which may be all of it, is held in memory."""
 
 
 def read(path: str, split: str | None, choice: Choice, classes: Classes | None = None) -> Iterator[Columns]:
@@ -43,12 +33,12 @@ def read(path: str, split: str | None, choice: Choice, classes: Classes | None =
         raise DataError(f"{path}: expected a file that ends in {', '.join(FORMATS)}; all but .parquet may be gzipped (.gz)")
     if file.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty")
-    classes = of_card(file.parent) if classes is None else classes
+    classes = columns.of_card(file.parent) if classes is None else classes
     if form == ".parquet":
         yield from _parquet(file, choice, classes)
     else:
-        with reading(path):
-            yield from blocks_of_rows((row for _, row in _rows(file)), path, classes)
+        with columns.reading(path):
+            yield from columns.blocks_of_rows((row for _, row in _rows(file)), path, classes)
 
 
 def format_of(path: Path) -> str:
@@ -60,7 +50,7 @@ def lines_of(path: Path) -> list[int] | None:
     """The line (from 1) on which each row begins; None of a file that is not JSONL, CSV or TSV."""
     if not path.is_file() or format_of(path) not in (".jsonl", ".csv", ".tsv"):
         return None
-    with reading(path):
+    with columns.reading(path):
         return [line for line, _ in _rows(path)]
 
 
@@ -69,7 +59,7 @@ def parse_json(text: str, where: str) -> Any:
 
     def row(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(made := dict(pairs)) < len(pairs):
-            chosen((key for key, _ in pairs), where)
+            columns.chosen((key for key, _ in pairs), where)
         return made
 
     try:
@@ -81,16 +71,19 @@ def parse_json(text: str, where: str) -> Any:
 def _parquet(path: Path, choice: Choice, classes: Classes) -> Iterator[Columns]:
     import pyarrow.parquet as pq
 
-    with reading(path, "not a readable Parquet file"), pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False) as file:
-        names = chosen(file.schema_arrow.names, path, choice)
+    with (
+        columns.reading(path, "not a readable Parquet file"),
+        pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False) as file,
+    ):
+        names = columns.chosen(file.schema_arrow.names, path, choice)
         metadata = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        classes = of_features(metadata.get("info", {}).get("features", {})) or classes
-        for batch in file.iter_batches(ROWS_PER_BLOCK, columns=names, use_threads=False):
+        classes = columns.of_features(metadata.get("info", {}).get("features", {})) or classes
+        for batch in file.iter_batches(columns.ROWS_PER_BLOCK, columns=names, use_threads=False):
             block = {}
             for name in names:
-                with reading(path, f"column {shown(name)} has unreadable values"):
+                with columns.reading(path, f"column {shown(name)} has unreadable values"):
                     block[name] = batch.column(name).to_pylist()
-            yield with_names(block, classes)
+            yield columns.with_names(block, classes)
 
 
 def _rows(path: Path) -> Rows:
@@ -127,7 +120,7 @@ def _csv(file: IO[str], path: Path, delimiters: str) -> Rows:
     delimiter = next((sign for sign in delimiters if sign in header), delimiters[0])
     reader = csv.reader(chain([header], file), strict=True, delimiter=delimiter)
     try:
-        names = chosen(next(reader, []), path)
+        names = columns.chosen(next(reader, []), path)
         end = above + reader.line_num
         for fields in reader:
             if len(fields) > len(names):
