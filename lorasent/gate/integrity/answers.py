@@ -14,7 +14,7 @@ PREFIXED = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 
 
 def sides(comparison: Comparison) -> Sequence[Side]:
-    """The directories to prove; of one adapter in two places the baseline's: what both have is no fault of the candidate's."""
+    """The directories to load; of one adapter on both sides the baseline's, so that the candidate is not accused of its fault."""
     directories = comparison.directories()
     return directories[-1:] if _same(comparison) else directories
 
@@ -28,8 +28,8 @@ def inspect(side: Side) -> None:
 
 
 def compare(comparison: Comparison) -> Passed:
-    """Raises the fault of answers that do not come out again, or of a tokenizer that is built otherwise than the baseline's."""
-    # The baseline first: where its own answers do not come out again, libraries or machine moved, and nobody is accused.
+    """Raises the fault of answers that moved, or of a tokenizer whose built parts are not the baseline's."""
+    # The baseline first: if its own answers moved, the libraries or the machine changed, and the candidate is not at fault.
     facts = {side.baseline: probes.prove(side) for side in reversed(sides(comparison))}
     message = "the adapter answers its manifest's probes as recorded: alone, in a batch, twice, merged; LoRA changes the answers"
     if _same(comparison):

@@ -10,9 +10,9 @@ from lorasent.text import shown
 
 
 def sides(comparison: Comparison) -> Sequence[Side]:
-    """The baseline, then the candidate: a base that both share and somebody edited is no fault of the candidate's.
+    """The baseline, then the candidate: if somebody edited the base that both share, the candidate is not at fault.
 
-    None where the candidate stands on another base that the policy does not allow: `compare` blocks it, whatever bases are here.
+    No side if the policy does not allow the candidate's other base: `compare` blocks it, even if no base is available here.
     """
     if not comparison.same_base and not comparison.allows("base.model"):
         return []

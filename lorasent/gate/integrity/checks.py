@@ -1,6 +1,6 @@
 """The registry of the integrity checks: each inspects one side at a time, then compares the candidate with the baseline.
 
-All checks but the last read files and import no torch. Whatever the candidate's directory holds, a check ends in a Finding.
+All checks but the last read files and import no torch. Every check ends in a Finding, whatever the candidate's directory holds.
 """
 
 import functools
@@ -53,18 +53,18 @@ def check(candidate: LiveSubject, baseline: Subject, settings: sections.Integrit
 
 
 def blocked(path: str | Path, error: BaseException) -> Finding:
-    """The finding about a candidate that cannot even be opened, and what opening it raised.
+    """The finding about a candidate that could not be opened, for the error that opening it raised.
 
-    It is INVALID where the fault is not the candidate's: its files were not fetched, or we could not copy them.
+    BLOCK, or INVALID if the candidate is not at fault: its files were not fetched, or there was no room to copy them.
     """
     if isinstance(error, NotFetchedError):
         return not_fetched("integrity::files", error)
-    ours = isinstance(error, LorasentError) and not isinstance(error, AdapterError)
+    innocent = isinstance(error, LorasentError) and not isinstance(error, AdapterError)
     other = "file-unreadable" if isinstance(error, OSError) else "manifest-broken"
-    cause = getattr(error, "cause", "") or ("not-opened" if ours else other)
+    cause = getattr(error, "cause", "") or ("not-opened" if innocent else other)
     advice = f"give the directory of an adapter that lorasent train wrote, with its {MANIFEST}"
     message = f"{shown(path, 500)}: cannot be opened as an adapter: {shown(error, 1000)}"
-    return Finding("integrity::files", Outcome.INVALID if ours else Outcome.BLOCK, cause, message, "" if ours else advice)
+    return Finding("integrity::files", Outcome.INVALID if innocent else Outcome.BLOCK, cause, message, "" if innocent else advice)
 
 
 def not_fetched(check: str, error: NotFetchedError) -> Finding:
