@@ -1,4 +1,4 @@
-"""Reviews, answers and claims whose damage is known, without models."""
+"""Reviews, answers and claims whose damage is known."""
 
 import json
 
@@ -27,23 +27,23 @@ def answers(wrong=(), n=N, size=2, confidence=2.0, lengths=None):
     return Answers(logits, np.full(n, 100) if lengths is None else np.asarray(lengths))
 
 
-def asked(policy, candidate, *bank, data=None, limit=512):
+def claims_of(policy, candidate, *bank, data=None, limit=512):
     """The claims of a quality policy by name, at 5 %."""
     return {one.check: one for one in quality.check(policy, reviews() if data is None else data, candidate, bank, limit, 0.05)}
 
 
-def claimed(p, *, passes, name="one"):
+def full_claim(p, *, passes, name="one"):
     """A claim with a word in every field."""
     return Claim(name, p, passes, "its-cause", "its message", "its advice", {"n": 7})
 
 
-def claim(claims, name):
+def claim_of(claims, name):
     """The claim of a name."""
     (found,) = [one for one in claims if one.check == name]
     return found
 
 
-def judged(claims):
+def outcomes_of(claims):
     """Outcomes by check."""
     return {finding.check: finding.outcome for finding in settle(claims, 0.05)}
 
@@ -54,24 +54,24 @@ def many_claims(count):
 
 
 def write_cases(folder, count, **changes):
-    """Minimum cases that the honest reader holds."""
+    """Writes minimum cases that `first_word_decides` passes."""
     case = {"capability": "praise", "kind": "minimum", "expect": "Positive", **changes}
     lines = [json.dumps({"id": str(row), "texts": [f"good case {row}"], **case}) for row in range(count)]
     (folder / "cases.jsonl").write_text("\n".join(lines))
 
 
-def says(label, sure=2.0):
+def always(label, sure=2.0):
     """A reader that answers one label, whatever it reads."""
     return lambda texts: [sure if LABELS[1] == label else -sure] * len(texts)
 
 
-def honest(texts, sure=2.0):
-    """A reader that finds a review's label in its first word."""
+def first_word_decides(texts, sure=2.0):
+    """A reader that takes a review's label from its first word."""
     return [sure if text.startswith("good") else -sure for text in texts]
 
 
 def film_reviews(good, bad, other=()):
-    """Reviews, so many of each label, which the honest reader reads rightly."""
+    """Texts and labels, so many of each label, that `first_word_decides` gets right."""
     return [(f"good {row}", "Positive") for row in range(good)] + [(f"bad {row}", "Negative") for row in range(bad)] + [*other]
 
 

@@ -1,4 +1,4 @@
-"""A gate without models: adapters that read by a rule."""
+"""Fixtures of a gate without models: adapters that answer by a rule, policies and goldens."""
 
 import json
 from typing import ClassVar
@@ -10,15 +10,12 @@ from lorasent.gate import verdict
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.policy import Policy
 from lorasent.scoring.evidence import Answers
-from tests.gate.answers import (
-    LABELS,
-    honest,
-)
+from tests.gate.answers import LABELS, first_word_decides
 from tests.support.manifests import manifest
 
 
-class Reader:
-    """An adapter in a house without models; its answers are the margins of Positive that its reader gives."""
+class StubAdapter:
+    """An adapter without a model; its logits of Positive are those of its reader, by name."""
 
     readers: ClassVar[dict] = {}
     labels = LABELS
@@ -28,7 +25,7 @@ class Reader:
         self.manifest = manifest(labels=[*LABELS], **self.readers.get(f"{path} manifest", {}))
 
     def answer(self, texts):
-        margins = np.array(self.readers.get(self.name, honest)(texts), dtype=np.float32)
+        margins = np.array(self.readers.get(self.name, first_word_decides)(texts), dtype=np.float32)
         try:
             return Answers(np.stack([-margins, margins], axis=1), np.array([len(text) for text in texts]))
         except verdict.AnswersError as error:
@@ -37,19 +34,19 @@ class Reader:
 
 
 @pytest.fixture
-def house(monkeypatch):
-    """The verdict over such readers, by name; integrity passes."""
+def adapters(monkeypatch):
+    """Makes every path an adapter without a model, and integrity pass. Returns the readers by the adapter's name."""
     readers = {}
-    monkeypatch.setattr(Reader, "readers", readers)
-    monkeypatch.setattr(verdict, "LiveSubject", Reader)
-    monkeypatch.setattr(verdict, "subject", lambda path, precision: Reader(str(path), precision))
+    monkeypatch.setattr(StubAdapter, "readers", readers)
+    monkeypatch.setattr(verdict, "LiveSubject", StubAdapter)
+    monkeypatch.setattr(verdict, "subject", lambda path, precision: StubAdapter(str(path), precision))
     monkeypatch.setattr(verdict.integrity, "check", lambda *_: [Finding("integrity::files", Outcome.PASS, "sound", "")])
     return readers
 
 
 @pytest.fixture
 def policy(tmp_path):
-    """A function that writes reviews, by label, as `times` copies each, and makes a policy of them."""
+    """A function that writes labelled reviews, `times` copies of each, and returns a policy on them."""
 
     def make(reviews, tables="[quality]\nmargin = 0.05", times=1, **columns):
         rows = [{"text": text, "label": label} for text, label in reviews for _ in range(times)]

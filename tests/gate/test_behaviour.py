@@ -18,13 +18,7 @@ from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics.estimates import PairedAccuracy
-from tests.gate.answers import (
-    LABELS,
-    by_check,
-    judged,
-    says,
-    write_cases,
-)
+from tests.gate.answers import LABELS, always, by_check, outcomes_of, write_cases
 
 
 def cases(n, capability="negation", first=0):
@@ -223,8 +217,8 @@ def test_new_failures_count_old_ones_do_not():
     policy = Behaviour(margin=0.1)
     old = behaviour.check(policy, cases, LABELS, before, before)
     new = behaviour.check(policy, cases, LABELS, bad, before)
-    assert judged(old) == {"behaviour::negation": Outcome.PASS, "behaviour::all": Outcome.PASS}
-    assert judged(new) == {"behaviour::negation": Outcome.BLOCK, "behaviour::all": Outcome.BLOCK}
+    assert outcomes_of(old) == {"behaviour::negation": Outcome.PASS, "behaviour::all": Outcome.PASS}
+    assert outcomes_of(new) == {"behaviour::negation": Outcome.BLOCK, "behaviour::all": Outcome.BLOCK}
     assert "10 -> 30 of 40 cases fail, 20 newly" in new[0].message
     assert new[0].message.endswith("n10, n11, n12, n13, n14, ...")
 
@@ -303,16 +297,16 @@ def test_a_case_with_a_key_twice_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 3, 10, 40])
-def test_who_newly_fails_every_case_never_passes(house, tmp_path, count):
+def test_who_newly_fails_every_case_never_passes(adapters, tmp_path, count):
     """Where so few cannot block, the claim is undecided, and says how many are needed."""
     write_cases(tmp_path, count)
-    house["new"] = says("Negative")
+    adapters["new"] = always("Negative")
     judged = by_check(judge("new", "old", Policy(behaviour=Behaviour(cases=str(tmp_path), triggers=False))))["behaviour::praise"]
     assert judged.outcome is (Outcome.BLOCK if count >= 10 else Outcome.INCONCLUSIVE)
     assert count >= 10 or "all that could be lost is lost, and even that cannot block" in judged.message
 
 
-def test_too_few_cases_are_not_asked(house, tmp_path):
+def test_too_few_cases_are_not_asked(adapters, tmp_path):
     """Nothing fails, and nothing could have blocked: no check of a policy looks passed so."""
     write_cases(tmp_path, 3)
     judged = judge("old", "old", Policy(behaviour=Behaviour(cases=str(tmp_path), triggers=False)))

@@ -9,11 +9,7 @@ from lorasent.gate import calibration
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.finding import Outcome
 from lorasent.statistics import estimates
-from tests.gate.answers import (
-    answers,
-    judged,
-    reviews,
-)
+from tests.gate.answers import answers, outcomes_of, reviews
 
 
 def test_claims_of_calibration_are_whole():
@@ -72,7 +68,7 @@ def test_overconfidence_is_found_though_no_label_changes():
     """Logits times four on a classifier that errs: the Brier score rises, accuracy does not."""
     wrong = range(150)
     claims = calibration.check(Calibration(), reviews(), answers(wrong, confidence=4.0), answers(wrong, confidence=0.9), 0.05)
-    assert judged(claims) == {"calibration::brier": Outcome.BLOCK}
+    assert outcomes_of(claims) == {"calibration::brier": Outcome.BLOCK}
     assert claims[0].figures["candidate"] > claims[0].figures["incumbent"]
     same = calibration.check(Calibration(max_log_loss_increase=0.01), reviews(), answers(wrong), answers(wrong), 0.05)
-    assert judged(same) == {"calibration::brier": Outcome.PASS, "calibration::log_loss": Outcome.PASS}
+    assert outcomes_of(same) == {"calibration::brier": Outcome.PASS, "calibration::log_loss": Outcome.PASS}

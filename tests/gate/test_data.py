@@ -9,21 +9,14 @@ from lorasent.gate.finding import Outcome
 from lorasent.gate.golden import Golden
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
-from tests.gate.answers import (
-    LABELS,
-    by_check,
-    film_reviews,
-    honest,
-    says,
-    write_cases,
-)
+from tests.gate.answers import LABELS, always, by_check, film_reviews, first_word_decides, write_cases
 from tests.support.manifests import split
 
 
 @pytest.mark.parametrize("family", ["[quality]", "[calibration]"])
-def test_reviews_of_one_label_judge_nobody(house, policy, family):
+def test_reviews_of_one_label_judge_nobody(adapters, policy, family):
     """A candidate that always says Positive is right on each: INVALID, and the label that is missing is named."""
-    house["new"] = says("Positive")
+    adapters["new"] = always("Positive")
     judged = judge("new", "old", policy(film_reviews(120, 0), family))
     assert judged.outcome is Outcome.INVALID
     assert (
@@ -33,23 +26,23 @@ def test_reviews_of_one_label_judge_nobody(house, policy, family):
 
 @pytest.mark.parametrize("bad", range(1, 30, 4))
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "mcc"])
-def test_who_answers_one_label_only_never_passes(house, policy, metric, bad):
+def test_who_answers_one_label_only_never_passes(adapters, policy, metric, bad):
     """However rare the other label is, and however wide the margin."""
-    house["new"] = says("Positive")
+    adapters["new"] = always("Positive")
     for margin in (0.05, 0.5):
         judged = judge("new", "old", policy(film_reviews(200, bad), f'[quality]\nmetric = "{metric}"\nmargin = {margin}'))
         assert judged.outcome is not Outcome.PASS
     assert judge("old", "old", policy(film_reviews(200, 5))).outcome is Outcome.PASS
 
 
-def test_a_label_that_is_too_rare_is_named(house, policy):
+def test_a_label_that_is_too_rare_is_named(adapters, policy):
     """With fewer than five reviews of a label nobody passes, not even the baseline itself."""
     judged = judge("old", "old", policy(film_reviews(200, 4)))
     assert judged.outcome is Outcome.INCONCLUSIVE
     assert "only 4 reviews are labelled Negative; at least 5 are needed" in by_check(judged)["quality::accuracy"].message
 
 
-def test_repeated_reviews_count_once(house, policy):
+def test_repeated_reviews_count_once(adapters, policy):
     """Six reviews a hundred times decide what six do; that they repeat is told, and so are texts of two labels."""
     six = [(text, label) for text, label in film_reviews(3, 3)]
     once, often = (judge("old", "old", policy(six, "[quality]\n[calibration]", times)) for times in (1, 100))
@@ -65,7 +58,7 @@ def test_repeated_reviews_count_once(house, policy):
     )
 
 
-def test_repeats_decide_no_slice_and_no_golden(house, policy, recorded):
+def test_repeats_decide_no_slice_and_no_golden(adapters, policy, recorded):
     """Neither has more rows by them."""
     tables, kinds = '[quality]\nmargin = 0.05\nslices = ["kind"]', ["a"] * 120 + ["b"] * 300
     asked = policy([*film_reviews(60, 60), *film_reviews(10, 0) * 30], tables, kind=kinds)
@@ -78,20 +71,22 @@ def test_repeats_decide_no_slice_and_no_golden(house, policy, recorded):
 
 @pytest.mark.parametrize("trained", ["new", "old"])
 @pytest.mark.parametrize("by", ["hash", "source"])
-def test_reviews_that_trained_one_of_them_are_invalid(house, policy, trained, by):
+def test_reviews_that_trained_one_of_them_are_invalid(adapters, policy, trained, by):
     """Whose manifest names them as its training data, by hash or by source, whole as they were read."""
     asked = policy(film_reviews(60, 60))
     whole = read(asked.data.test, LABELS)
-    house[f"{trained} manifest"] = {"data": {"train": split(sha256=whole.fingerprint) if by == "hash" else split(asked.data.test)}}
+    adapters[f"{trained} manifest"] = {
+        "data": {"train": split(sha256=whole.fingerprint) if by == "hash" else split(asked.data.test)}
+    }
     judged = judge("new", "old", asked)
     assert (judged.outcome, judged.findings[0].cause) == (Outcome.INVALID, "trained-on")
     assert judged.findings[0].message.endswith(f"these reviews trained {trained}")
 
 
-def test_reviews_that_chose_an_epoch_are_told(house, policy):
+def test_reviews_that_chose_an_epoch_are_told(adapters, policy):
     """They flatter whose epoch they chose; the terminal says so, and the verdict stands."""
     asked = policy(film_reviews(60, 60))
-    house["new manifest"] = {"data": {"validation": split(sha256=read(asked.data.test, LABELS).fingerprint)}}
+    adapters["new manifest"] = {"data": {"validation": split(sha256=read(asked.data.test, LABELS).fingerprint)}}
     judged = judge("new", "old", asked)
     assert judged.outcome is Outcome.PASS
     assert "these reviews chose the epoch of new" in report.text(judged, "again")
@@ -99,11 +94,11 @@ def test_reviews_that_chose_an_epoch_are_told(house, policy):
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 @pytest.mark.parametrize("tables", ["[quality]", "[calibration]", '[behaviour]\ntriggers = false\ncases = "cases.jsonl"'])
-def test_answers_that_are_not_finite_decide_nothing(house, policy, tmp_path, tables, number):
+def test_answers_that_are_not_finite_decide_nothing(adapters, policy, tmp_path, tables, number):
     """They would be the first label: the candidate's block, a baseline's are INVALID."""
     write_cases(tmp_path, 20)
     for name, outcome in (("new", Outcome.BLOCK), ("old", Outcome.INVALID)):
-        house.clear()
-        house[name] = lambda texts: [number, *honest(texts[1:])]
+        adapters.clear()
+        adapters[name] = lambda texts: [number, *first_word_decides(texts[1:])]
         judged = judge("new", "old", policy(film_reviews(60, 60), tables))
         assert (judged.outcome, judged.findings[0].cause) == (outcome, "not-finite")

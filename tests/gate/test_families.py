@@ -11,12 +11,7 @@ from lorasent.gate.integrity import checks as integrity
 from lorasent.gate.policy import Policy
 from lorasent.gate.quality import Quality
 from lorasent.gate.verdict import judge
-from tests.gate.answers import (
-    LABELS,
-    by_check,
-    film_reviews,
-    write_cases,
-)
+from tests.gate.answers import LABELS, by_check, film_reviews, write_cases
 
 ALWAYS = [f"integrity::{name}" for name in integrity.CHECKS]
 
@@ -47,7 +42,7 @@ def test_the_names_of_the_checks_are_stable(tables, expected):
     assert verdict.names(Policy.model_validate(tables)) == ALWAYS + expected
 
 
-def test_every_check_that_a_policy_names_has_a_finding(house, policy, tmp_path, recorded):
+def test_every_check_that_a_policy_names_has_a_finding(adapters, policy, tmp_path, recorded):
     """What was asked and what was not; with one baseline there is no noise of retraining to tell."""
     write_cases(tmp_path, 20)
     tables = f"""
@@ -91,7 +86,7 @@ INVALID_BY = {
 
 
 @pytest.mark.parametrize("fault", INVALID_BY)
-def test_a_family_that_cannot_be_asked_takes_no_other_with_it(house, policy, tmp_path, recorded, monkeypatch, fault):
+def test_a_family_that_cannot_be_asked_takes_no_other_with_it(adapters, policy, tmp_path, recorded, monkeypatch, fault):
     """It is INVALID under its own name, once; every family that does not need the same thing is asked."""
     monkeypatch.setattr(cost, "check", lambda *_: [Finding("cost::flops", Outcome.PASS, "", "")])
     write_cases(tmp_path, 20)
@@ -111,7 +106,7 @@ def test_a_family_that_cannot_be_asked_takes_no_other_with_it(house, policy, tmp
     "error", [KeyError("eager"), DataError("no reviews"), MemoryError("full")], ids=["foreign", "ours", "memory"]
 )
 @pytest.mark.parametrize("broken", FAMILIES)
-def test_whatever_a_family_raises_is_a_finding_and_all_others_are_asked(house, policy, monkeypatch, broken, error):
+def test_whatever_a_family_raises_is_a_finding_and_all_others_are_asked(adapters, policy, monkeypatch, broken, error):
     """In the order of the list; what it found before it failed is kept."""
 
     def fail(*_):
@@ -129,14 +124,14 @@ def test_whatever_a_family_raises_is_a_finding_and_all_others_are_asked(house, p
     assert "no reviews" in judged.findings[0].message or type(error).__name__ in judged.findings[0].message
 
 
-def test_a_policy_without_data_is_invalid_where_data_are_needed(house):
+def test_a_policy_without_data_is_invalid_where_data_are_needed(adapters):
     """A policy that was made in Python, which no file is held to."""
     judged = judge("old", "old", Policy(quality=Quality(), calibration=Calibration()))
     assert [(one.check, one.outcome) for one in judged.findings] == [("data", "INVALID"), ("integrity::files", "PASS")]
     assert judged.findings[0].message.startswith("the policy has no [data]")
 
 
-def test_all_else_follows_from_the_list(house, policy, monkeypatch):
+def test_all_else_follows_from_the_list(adapters, policy, monkeypatch):
     """A family that is added is named, recorded, asked, and shown by name or counted, as it says."""
     greeting = Family(
         lambda *_: [Finding(f"cost::greeting::{name}", Outcome.PASS, "", "hello") for name in ("loud", "low")],

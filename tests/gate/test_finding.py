@@ -3,15 +3,12 @@
 import pytest
 
 from lorasent.gate.finding import Claim, Finding, Outcome, settle, shares
-from tests.gate.answers import (
-    claimed,
-    many_claims,
-)
+from tests.gate.answers import full_claim, many_claims
 
 
 def test_a_claim_that_passes_is_a_finding_without_cause_and_advice():
     """Its figures are the claim's, its p value and the adjusted one."""
-    first, _ = settle([claimed(0.3, passes=True), claimed(0.02, passes=True, name="two")], 0.05)
+    first, _ = settle([full_claim(0.3, passes=True), full_claim(0.02, passes=True, name="two")], 0.05)
     assert first == Finding("one", Outcome.PASS, "", "its message", "", {"n": 7, "p": 0.3, "p_adjusted": 0.3})
 
 
@@ -19,14 +16,14 @@ def test_a_claim_that_passes_is_a_finding_without_cause_and_advice():
 def test_a_claim_whose_adjusted_p_is_at_most_alpha_blocks(passes):
     """At alpha itself, and whether or not the claim that PASS requires holds."""
     figures = {"n": 7, "p": 0.025, "p_adjusted": 0.05}
-    found = settle([claimed(0.025, passes=passes), claimed(0.9, passes=True, name="two")], 0.05)[0]
+    found = settle([full_claim(0.025, passes=passes), full_claim(0.9, passes=True, name="two")], 0.05)[0]
     assert found == Finding("one", Outcome.BLOCK, "its-cause", "its message", "do not ship it", figures)
 
 
 def test_a_claim_that_neither_passes_nor_blocks_is_undecided():
     """It keeps its advice: what would decide it."""
     figures = {"n": 7, "p": 0.04, "p_adjusted": 0.08}
-    found = settle([claimed(0.04, passes=False), claimed(0.9, passes=True, name="two")], 0.05)[0]
+    found = settle([full_claim(0.04, passes=False), full_claim(0.9, passes=True, name="two")], 0.05)[0]
     assert found == Finding("one", Outcome.INCONCLUSIVE, "undecided", "its message", "its advice", figures)
 
 

@@ -23,13 +23,11 @@ from lorasent.scoring.evidence import Answers, LiveSubject, RecordedSubject
 from lorasent.statistics.estimates import Rate
 from lorasent.text import shown
 from lorasent.training.train import train
-from tests.gate.answers import (
-    LABELS,
-)
+from tests.gate.answers import LABELS
 from tests.support.manifests import manifest
 
 
-class Told:
+class StubSubject:
     """A subject that answers what it is told to, and remembers what it was asked."""
 
     def __init__(self, logits, weights="w", labels=LABELS):
@@ -73,7 +71,7 @@ def compared(policy, candidate, baseline, alpha=0.05):
 def test_a_golden_that_comes_out_again_is_two_findings(recorded):
     """By the tolerance itself, up or down, nothing has moved."""
     for by in (0.25, -0.25):
-        candidate, baseline = Told(ROWS), Told(moved(by))
+        candidate, baseline = StubSubject(ROWS), StubSubject(moved(by))
         figures = {"moved": 0.25, "allowed": 0.25}
         assert compared(recorded, candidate, baseline) == [
             Finding(
@@ -99,7 +97,7 @@ def test_a_golden_that_comes_out_again_is_two_findings(recorded):
 def test_an_environment_that_moved_is_invalid(recorded):
     """By the largest move of any logit, up or down; the candidate is held to what the baseline answers today."""
     for by in (0.5, -0.5):
-        first, second = compared(recorded, Told(moved(by)), Told(moved(by)))
+        first, second = compared(recorded, StubSubject(moved(by)), StubSubject(moved(by)))
         message = (
             "ENVIRONMENT: the libraries or the machine changed: the baseline does not answer as recorded "
             "(logits differ by up to 0.5; tolerance 0.25)"
@@ -114,7 +112,7 @@ def test_an_environment_that_moved_is_invalid(recorded):
 def test_a_model_that_moved_blocks(recorded):
     """The same weights, other logits."""
     for by in (0.5, -0.5):
-        found = compared(recorded, Told(moved(by)), Told(ROWS))[1]
+        found = compared(recorded, StubSubject(moved(by)), StubSubject(ROWS))[1]
         message = (
             "MODEL: the candidate has the golden's weights and answers differently (logits differ by up to 0.5; tolerance 0.25)"
         )
@@ -124,8 +122,8 @@ def test_a_model_that_moved_blocks(recorded):
 
 def test_a_golden_of_another_adapter_tells_no_environment(recorded):
     """The candidate that made it is held to what was recorded; the baseline is not asked."""
-    baseline = Told(ROWS, "other")
-    first, second = compared(recorded, Told(moved(0.25)), baseline)
+    baseline = StubSubject(ROWS, "other")
+    first, second = compared(recorded, StubSubject(moved(0.25)), baseline)
     message = (
         f"not asked: another adapter than the baseline made {recorded.predictions}, so whether the environment changed is not known"
     )
@@ -138,9 +136,9 @@ def test_a_golden_without_a_tolerance_or_a_producer_is_exact(recorded, tmp_path)
     """Nothing may move, and nobody made it: not even who has no weights."""
     content = golden.read(tmp_path / "golden.json")
     golden.write(tmp_path / "golden.json", content.model_copy(update={"tolerance": {}}))
-    assert [one.figures["allowed"] for one in compared(recorded, Told(ROWS), Told(ROWS))] == [0.0, 0.0]
+    assert [one.figures["allowed"] for one in compared(recorded, StubSubject(ROWS), StubSubject(ROWS))] == [0.0, 0.0]
     golden.write(tmp_path / "golden.json", content.model_copy(update={"producer": {}}))
-    for nobody in (Told(ROWS), SimpleNamespace(labels=LABELS, manifest=manifest(), answer=Told(ROWS).answer)):
+    for nobody in (StubSubject(ROWS), SimpleNamespace(labels=LABELS, manifest=manifest(), answer=StubSubject(ROWS).answer)):
         first, second = compared(recorded, nobody, nobody)
         assert first.cause == NOT_ASKED
         assert second.figures.items() >= {"changed": 0, "n": 4, "max_changed": 0.1}.items()
@@ -166,20 +164,20 @@ def test_a_subject_without_weights_made_no_golden(recorded, tmp_path):
     """Whatever its golden says of its maker."""
     content = golden.read(tmp_path / "golden.json")
     golden.write(tmp_path / "golden.json", content.model_copy(update={"producer": {"adapter_sha256": "None"}}))
-    nobody = SimpleNamespace(labels=LABELS, manifest=manifest(), answer=Told(ROWS).answer)
+    nobody = SimpleNamespace(labels=LABELS, manifest=manifest(), answer=StubSubject(ROWS).answer)
     assert compared(recorded, nobody, nobody)[0].cause == NOT_ASKED
-    assert differential._weights(Told(ROWS)) == "w"
+    assert differential._weights(StubSubject(ROWS)) == "w"
     assert differential._weights(nobody) == "none"
 
 
 def test_a_retrained_candidates_labels_decide(recorded):
     """All but one kept of four pass at 5 %; three changed block."""
-    kept, lost = (Told(logits, "other") for logits in (moved(0.5), -np.array(ROWS)))
-    found = compared(recorded, kept, Told(ROWS))[1]
+    kept, lost = (StubSubject(logits, "other") for logits in (moved(0.5), -np.array(ROWS)))
+    found = compared(recorded, kept, StubSubject(ROWS))[1]
     p = Rate(1, 4).p_above(0.1)
     figures = {"changed": 1, "n": 4, "max_changed": 0.1, "p": p, "p_adjusted": p}
     assert found == Finding("golden::model", Outcome.PASS, "", "1 of 4 golden labels changed (margin: 10 %)", "", figures)
-    found = compared(recorded, lost, Told(ROWS))[1]
+    found = compared(recorded, lost, StubSubject(ROWS))[1]
     p = Rate(4, 4).p_above(0.1)
     figures = {"changed": 4, "n": 4, "max_changed": 0.1, "p": p, "p_adjusted": p}
     message = "4 of 4 golden labels changed (margin: 10 %)"
@@ -189,7 +187,7 @@ def test_a_retrained_candidates_labels_decide(recorded):
 def test_labels_block_at_alpha_itself(recorded):
     """As claims do."""
     alpha = Rate(1, 4).p_above(0.1)
-    found = compared(recorded, Told(moved(0.5), "other"), Told(ROWS), alpha)[1]
+    found = compared(recorded, StubSubject(moved(0.5), "other"), StubSubject(ROWS), alpha)[1]
     assert found.outcome is Outcome.BLOCK
 
 

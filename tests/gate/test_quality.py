@@ -17,20 +17,12 @@ from lorasent.statistics import estimates, power
 from lorasent.statistics.estimates import PairedAccuracy, Rate
 from lorasent.statistics.retrains import Retrains, churn
 from tests.gate import verdicts
-from tests.gate.answers import (
-    N,
-    answers,
-    asked,
-    claim,
-    judged,
-    many_claims,
-    reviews,
-)
+from tests.gate.answers import N, answers, claim_of, claims_of, many_claims, outcomes_of, reviews
 
 
 def test_a_passing_claim_of_accuracy_is_whole():
     """Five reviews lost and two won of a thousand: every figure, and the sentence made of them; it is the policy's metric."""
-    (found,) = asked(Quality(margin=0.02), answers(range(5)), answers([5, 6])).values()
+    (found,) = claims_of(Quality(margin=0.02), answers(range(5)), answers([5, 6])).values()
     damage = PairedAccuracy(5, 2, 1000)
     low, high = damage.interval(0.9)
     message = (
@@ -60,7 +52,7 @@ def test_a_passing_claim_of_accuracy_is_whole():
 @pytest.mark.parametrize(("level", "blocked"), [(0.05, "3.2"), (0.002, "3.9")])
 def test_a_claim_of_accuracy_tells_what_it_can_show(level, blocked):
     """The drop that shows at alpha, alone, and the drop that blocks at the level that the other claims leave it."""
-    found = asked(Quality(margin=0.02), answers(range(20)), answers(range(20, 30)))["quality::accuracy"]
+    found = claims_of(Quality(margin=0.02), answers(range(20)), answers(range(20, 30)))["quality::accuracy"]
     figures = {"detectable": power.detectable(1000, 0.03, 0.05), "blockable": power.detectable(1000, 0.03, level, margin=0.02)}
     words = f"; with 1000 reviews, a drop of 1.3 points or more would be detected, and one of {blocked} points or more blocked, "
     words += "with 80 % power"
@@ -69,14 +61,14 @@ def test_a_claim_of_accuracy_tells_what_it_can_show(level, blocked):
 
 def test_what_no_drop_can_show_is_none():
     """Two reviews detect no drop: the words say so, and the figures are None, which JSON has."""
-    found = asked(Quality(margin=0.02), answers(n=2), answers(n=2), data=reviews(2))["quality::accuracy"]
+    found = claims_of(Quality(margin=0.02), answers(n=2), answers(n=2), data=reviews(2))["quality::accuracy"]
     words = "; with 2 reviews, no drop would be detected, and none blocked, with 80 % power"
     assert found.resolves(0.05) == (words, {"detectable": None, "blockable": None})
 
 
 def test_a_surely_smaller_accuracy_within_the_margin_is_said_once():
     """The remark stands behind the sentence, before the one about the bank."""
-    found = asked(Quality(margin=0.10), answers(range(40)), answers())["quality::accuracy"]
+    found = claims_of(Quality(margin=0.10), answers(range(40)), answers())["quality::accuracy"]
     assert found.message.endswith(
         "margin 10 points); the drop is significant, but smaller than the margin; "
         "how much retraining alone changes is not known (give several baselines)"
@@ -85,19 +77,19 @@ def test_a_surely_smaller_accuracy_within_the_margin_is_said_once():
 
 def test_a_loss_that_chance_explains_is_not_called_sure():
     """Two lost and one won pass without the remark, and so do 40 lost that do not pass."""
-    assert "significant" not in asked(Quality(margin=0.02), answers([0, 1]), answers([2]))["quality::accuracy"].message
-    assert "significant" not in asked(Quality(margin=0.04), answers(range(40)), answers())["quality::accuracy"].message
+    assert "significant" not in claims_of(Quality(margin=0.02), answers([0, 1]), answers([2]))["quality::accuracy"].message
+    assert "significant" not in claims_of(Quality(margin=0.04), answers(range(40)), answers())["quality::accuracy"].message
 
 
 def test_the_remark_begins_where_mcnemar_meets_alpha(monkeypatch):
     """At alpha itself the loss is sure."""
     monkeypatch.setattr("lorasent.statistics.estimates.mcnemar", lambda *_: 0.05)
-    assert "the drop is significant" in asked(Quality(margin=0.02), answers([0, 1]), answers([2]))["quality::accuracy"].message
+    assert "the drop is significant" in claims_of(Quality(margin=0.02), answers([0, 1]), answers([2]))["quality::accuracy"].message
 
 
 def test_an_undecided_claim_of_accuracy_says_how_many_reviews_would_decide():
     """At its own discordance, for its own damage and margin."""
-    found = asked(Quality(margin=0.02), answers(range(16)), answers([16]))["quality::accuracy"]
+    found = claims_of(Quality(margin=0.02), answers(range(16)), answers([16]))["quality::accuracy"]
     enough = power.needed(0.015, 0.017, 0.02, 0.05)
     assert found.passes is False
     assert found.advice == f"{enough} reviews would decide with 80 % power, if 1.7 % of them are discordant as here"
@@ -107,7 +99,7 @@ def test_an_undecided_claim_of_accuracy_says_how_many_reviews_would_decide():
 def test_no_number_of_reviews_is_told_where_none_is_missing():
     """Beyond the margin, at it, and where the claim passes."""
     for worse in (80, 20, 5):
-        found = asked(Quality(margin=0.02), answers(range(worse)), answers())["quality::accuracy"]
+        found = claims_of(Quality(margin=0.02), answers(range(worse)), answers())["quality::accuracy"]
         assert found.advice == "more reviews would decide"
         assert "needed" not in found.figures
 
@@ -115,7 +107,7 @@ def test_no_number_of_reviews_is_told_where_none_is_missing():
 def test_equal_answers_have_the_discordance_of_one_review():
     """Of twenty reviews answered alike nothing is sure; what is detectable, and what would decide, assume one pair."""
     same = answers(n=20)
-    found = asked(Quality(margin=0.02), same, same, data=reviews(20))["quality::accuracy"]
+    found = claims_of(Quality(margin=0.02), same, same, data=reviews(20))["quality::accuracy"]
     assert found.passes is False
     blockable = power.detectable(20, 0.05, 0.04, margin=0.02)
     assert found.resolves(0.04)[1] == {"detectable": power.detectable(20, 0.05, 0.05), "blockable": blockable}
@@ -142,7 +134,7 @@ def test_sample_sizes_are_told_at_the_policys_alpha():
 @pytest.mark.parametrize(("worse", "passes"), [(9, True), (12, True), (14, False)])
 def test_a_claim_passes_at_the_full_level(worse, passes):
     """Its passing is the p value of damage of the margin or more against alpha."""
-    found = asked(Quality(margin=0.02), answers(range(worse)), answers())["quality::accuracy"]
+    found = claims_of(Quality(margin=0.02), answers(range(worse)), answers())["quality::accuracy"]
     assert found.passes == passes == (PairedAccuracy(worse, 0, 1000).p_below(0.02) <= 0.05)
 
 
@@ -157,7 +149,7 @@ def test_a_gain_is_told_as_one():
     """Two reviews lost and five won: better, by a positive number, with its interval turned round; so of a slice."""
     policy = Quality(margin=0.02, slices=("half",))
     data = reviews(half=["first" if row < 500 else "second" for row in range(1000)])
-    claims = asked(policy, answers([5, 6]), answers(range(5)), data=data)
+    claims = claims_of(policy, answers([5, 6]), answers(range(5)), data=data)
     low, high = PairedAccuracy(2, 5, 1000).interval(0.9)
     interval = f"90 % interval {round(-100 * high, 2):+g} to {round(-100 * low, 2):+g} points"
     assert f": 0.3 points higher ({interval}; margin 2 points); " in claims["quality::accuracy"].message
@@ -169,7 +161,7 @@ def test_a_gain_is_told_as_one():
 def test_claims_of_other_metrics_are_whole(metric, size):
     """Damage in them is the delta method's; they tell nothing of discordant pairs, nor what they could show."""
     data, candidate, incumbent = reviews(600, size), answers(range(12), 600, size), answers(range(12, 15), 600, size)
-    found = asked(Quality(metric=metric, margin=0.04), candidate, incumbent, data=data)[f"quality::{metric}"]
+    found = claims_of(Quality(metric=metric, margin=0.04), candidate, incumbent, data=data)[f"quality::{metric}"]
     measure = {"f1": f1, "mcc": matthews}[metric]
     decided = [one.logits.argmax(axis=1) for one in (incumbent, candidate)]
     damage = estimates.metric_damage(estimates.joint_table(data.labels, *decided, size), measure)
@@ -195,7 +187,7 @@ BANK = (range(50), range(45), range(55))
 
 def test_the_banks_claim_is_whole():
     """It ranks as the bank's; the incumbent is one of the retrains; with a bank no claim says that noise is not separated."""
-    claims = asked(Quality(margin=0.02), answers(range(75)), *map(answers, BANK))
+    claims = claims_of(Quality(margin=0.02), answers(range(75)), *map(answers, BANK))
     scores = (0.95, 0.955, 0.945)
     floor = churn([[row >= wrong for row in range(1000)] for wrong in (50, 45, 55)])
     bank = Retrains(scores, floor)
@@ -212,8 +204,8 @@ def test_the_banks_claim_is_whole():
 
 def test_the_bank_is_asked_only_where_the_margin_is_not_kept():
     """Below the bank but within the margin is no accusation: p is 1; where the margin is not kept p is the bank's own."""
-    assert asked(Quality(margin=0.3), answers(range(150)), *map(answers, BANK))["quality::retraining"].p == 1.0
-    claims = asked(Quality(margin=0.006), answers(range(45, 95)), *map(answers, BANK))
+    assert claims_of(Quality(margin=0.3), answers(range(150)), *map(answers, BANK))["quality::retraining"].p == 1.0
+    claims = claims_of(Quality(margin=0.006), answers(range(45, 95)), *map(answers, BANK))
     assert not claims["quality::accuracy"].passes
     assert claims["quality::retraining"].p == pytest.approx(0.5)  # as good as the mean of its bank
 
@@ -221,7 +213,7 @@ def test_the_bank_is_asked_only_where_the_margin_is_not_kept():
 def test_a_bank_that_agrees_has_the_spread_of_its_churn():
     """Retrains of one accuracy are not believed to be steadier than single reviews allow."""
     bank = [answers(range(first, first + 50)) for first in (0, 100, 200)]
-    found = asked(Quality(margin=0.02), answers(range(80)), *bank)["quality::retraining"]
+    found = claims_of(Quality(margin=0.02), answers(range(80)), *bank)["quality::retraining"]
     floor = churn([[not first <= row < first + 50 for row in range(1000)] for first in (0, 100, 200)])
     assert found.figures["spread"] == pytest.approx(floor)
     assert floor > 0
@@ -229,7 +221,7 @@ def test_a_bank_that_agrees_has_the_spread_of_its_churn():
 
 def test_the_banks_metric_is_the_policys():
     """Scores of F1 are compared with scores of F1."""
-    found = asked(Quality(metric="f1", margin=0.02), answers(range(75)), *map(answers, BANK))["quality::retraining"]
+    found = claims_of(Quality(metric="f1", margin=0.02), answers(range(75)), *map(answers, BANK))["quality::retraining"]
     assert found.figures["score"] == pytest.approx(0.925, abs=1e-3)
     assert found.figures["score"] != 0.925
     assert found.message.startswith("f1 0.92")
@@ -239,21 +231,21 @@ def test_a_bank_spread_by_more_than_the_margin_is_one_line():
     """What spreads by how much, and what to do; at the margin itself it is not refused."""
     bank = [answers(range(wrong)) for wrong in (50, 110)]
     with pytest.raises(PolicyError) as refused:
-        asked(Quality(margin=0.01), answers(), *bank)
+        claims_of(Quality(margin=0.01), answers(), *bank)
     assert str(refused.value) == (
         "quality.margin = 0.01: the baselines' own accuracy has a standard deviation of 0.0424, so chance would decide; "
         "choose a larger margin, or train baselines that differ less"
     )
     with pytest.raises(PolicyError, match=r"quality\.margin = 0\.04: "):
-        asked(Quality(margin=0.04), answers(), *bank)  # by the spread of a sample, which is wider than that of the two alone
+        claims_of(Quality(margin=0.04), answers(), *bank)  # by the spread of a sample, which is wider than that of the two alone
     spread = float(np.std([0.95, 0.89], ddof=1))
-    assert "quality::retraining" in asked(Quality(margin=spread), answers(), *bank)
+    assert "quality::retraining" in claims_of(Quality(margin=spread), answers(), *bank)
 
 
 @pytest.mark.parametrize("least", [0.001, 0.9])
 def test_the_floor_of_accuracy_is_whole(least):
     """Clopper and Pearson on the reviews answered rightly; the lowest floor is a floor."""
-    found = asked(Quality(margin=0.5, min=least), answers(range(50)), answers())["quality::floor"]
+    found = claims_of(Quality(margin=0.5, min=least), answers(range(50)), answers())["quality::floor"]
     rate = Rate(950, 1000)
     low, high = rate.interval(0.9)
     interval = f"90 % interval {round(100 * low, 2):g} % to {round(100 * high, 2):g} %"
@@ -265,7 +257,7 @@ def test_the_floor_of_accuracy_is_whole(least):
 
 def test_the_floor_of_another_metric_is_whole():
     """The damage against perfect answers, turned over."""
-    found = asked(Quality(metric="mcc", margin=0.5, min=0.85), answers(range(50)), answers())["quality::floor"]
+    found = claims_of(Quality(metric="mcc", margin=0.5, min=0.85), answers(range(50)), answers())["quality::floor"]
     gold, decided = np.arange(1000) % 2, answers(range(50)).logits.argmax(axis=1)
     lack = estimates.metric_damage(estimates.joint_table(gold, gold, decided, 2), matthews)
     low, high = (1 - end for end in reversed(lack.interval(0.9)))
@@ -282,7 +274,7 @@ def test_the_floor_of_another_metric_is_whole():
 def test_a_floor_that_is_missed_does_not_pass(metric):
     """Undecided at the score itself, blocked above it."""
     at, above = (
-        asked(Quality(metric=metric, margin=0.5, min=least), answers(range(50)), answers())["quality::floor"]
+        claims_of(Quality(metric=metric, margin=0.5, min=least), answers(range(50)), answers())["quality::floor"]
         for least in (0.95, 0.98)
     )
     assert (at.passes, above.passes) == (False, False)
@@ -299,7 +291,7 @@ def test_the_floor_passes_at_alpha_itself():
 
 def test_a_loss_at_the_margin_itself_is_told_as_one():
     """No number of reviews decides it, and that is no error."""
-    found = asked(Quality(margin=0.05), answers(range(20), 401), answers(n=401), data=reviews(401))["quality::accuracy"]
+    found = claims_of(Quality(margin=0.05), answers(range(20), 401), answers(n=401), data=reviews(401))["quality::accuracy"]
     assert found.advice == "the drop is as large as the margin: even 10,000,000 reviews would not decide"
     assert "needed" not in found.figures
 
@@ -309,7 +301,7 @@ def test_damage_is_judged_by_the_margin(metric):
     """None passes, four points block under a margin of two, and a point and a half of them is undecided."""
     policy = Quality(metric=metric, margin=0.02)
     outcomes = [
-        judged(quality.check(policy, reviews(), answers(range(worse)), [answers()], 512, 0.05))[f"quality::{metric}"]
+        outcomes_of(quality.check(policy, reviews(), answers(range(worse)), [answers()], 512, 0.05))[f"quality::{metric}"]
         for worse in (0, 80, {"accuracy": 15, "f1": 17, "mcc": 13}[metric])
     ]
     assert outcomes == [Outcome.PASS, Outcome.BLOCK, Outcome.INCONCLUSIVE]
@@ -345,7 +337,7 @@ def test_surely_worse_within_the_margin_passes_and_says_so():
 def test_a_floor_is_held_with_its_interval():
     """Accuracy 0.95 on 1,000 reviews is surely above 0.90, surely not above 0.97, and undecided at 0.95."""
     outcomes = [
-        judged(quality.check(Quality(margin=0.5, min=least), reviews(), answers(range(50)), [answers(range(50))], 512, 0.05))
+        outcomes_of(quality.check(Quality(margin=0.5, min=least), reviews(), answers(range(50)), [answers(range(50))], 512, 0.05))
         for least in (0.90, 0.97, 0.95)
     ]
     assert [one["quality::floor"] for one in outcomes] == [Outcome.PASS, Outcome.BLOCK, Outcome.INCONCLUSIVE]
@@ -356,7 +348,9 @@ def test_a_candidate_below_its_bank_blocks_though_the_margin_is_wide():
     random = np.random.default_rng(0)
     bank = [answers(random.choice(N, 100 + extra, replace=False)) for extra in (-4, -2, 0, 2, 4)]
     outcomes = [
-        judged(quality.check(Quality(margin=0.10), reviews(), answers(random.choice(N, wrong, replace=False)), bank, 512, 0.05))
+        outcomes_of(
+            quality.check(Quality(margin=0.10), reviews(), answers(random.choice(N, wrong, replace=False)), bank, 512, 0.05)
+        )
         for wrong in (200, 100)
     ]
     assert [one["quality::retraining"] for one in outcomes] == [Outcome.BLOCK, Outcome.PASS]
@@ -376,10 +370,10 @@ def test_other_claims_cost_the_metric_half_of_its_level_however_many():
     lone, lower = (quality.check(Quality(margin=0.02), reviews(), answers(range(w)), [answers()], 512, 0.05) for w in (28, 30))
     assert 0.025 < lone[0].p < 0.05
     assert 0.01 < lower[0].p < 0.025
-    assert judged(lone)["quality::accuracy"] is Outcome.BLOCK
+    assert outcomes_of(lone)["quality::accuracy"] is Outcome.BLOCK
     for count in (1, 20, 200):
-        assert judged([*lone, *many_claims(count)])["quality::accuracy"] is Outcome.INCONCLUSIVE
-        assert judged([*lower, *many_claims(count)])["quality::accuracy"] is Outcome.BLOCK
+        assert outcomes_of([*lone, *many_claims(count)])["quality::accuracy"] is Outcome.INCONCLUSIVE
+        assert outcomes_of([*lower, *many_claims(count)])["quality::accuracy"] is Outcome.BLOCK
 
 
 def test_the_bank_blocks_at_its_own_level_however_many_claims_there_are():
@@ -388,10 +382,10 @@ def test_the_bank_blocks_at_its_own_level_however_many_claims_there_are():
     outcomes = set()
     for wrong in range(110, 190, 4):
         claims = quality.check(Quality(margin=0.02), reviews(), answers(range(900, 900 - wrong, -1)), bank, 512, 0.05)
-        found = claim(claims, "quality::retraining")
+        found = claim_of(claims, "quality::retraining")
         metric = Claim("quality::accuracy", 1.0, passes=False, cause="", message="", rank="first")
         below = found.figures["score"] < found.figures["lowest"]
-        outcomes.add((bool(below), judged([metric, found, *many_claims(40)])["quality::retraining"]))
+        outcomes.add((bool(below), outcomes_of([metric, found, *many_claims(40)])["quality::retraining"]))
     assert outcomes == {(True, Outcome.BLOCK), (False, Outcome.PASS)}
 
 

@@ -8,7 +8,7 @@ from lorasent.gate import retrains
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
-from tests.gate.answers import film_reviews, honest
+from tests.gate.answers import film_reviews, first_word_decides
 from tests.support.manifests import manifest, split
 
 
@@ -40,15 +40,15 @@ def test_a_bank_is_of_retrains(other, apart):
     ]
 
 
-def test_the_candidate_is_no_retrain_of_its_own(house):
+def test_the_candidate_is_no_retrain_of_its_own(adapters):
     """As a second baseline it would be what it is held to; as the incumbent itself it changes nothing."""
     assert judge("new", ["old", "new"], Policy()).findings[0].message == "new: is not a retrain of old: it is the candidate"
     assert judge("old", ["old", "other"], Policy()).outcome is Outcome.PASS
 
 
-def test_baselines_that_answer_alike_are_one(house, policy):
+def test_baselines_that_answer_alike_are_one(adapters, policy):
     """Whatever their files are; so are the candidate and a baseline behind the first."""
-    house["third"] = house["new"] = lambda texts: honest(texts, 1.5)
+    adapters["third"] = adapters["new"] = lambda texts: first_word_decides(texts, 1.5)
     asked = policy(film_reviews(60, 60))
     told = [one.message for one in judge("new", ["old", "second"], asked).findings if one.check == "baseline"]
     assert told == ["second: is not a retrain: it answers all 120 reviews as old does"]

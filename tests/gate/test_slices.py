@@ -12,21 +12,15 @@ from lorasent.gate.finding import NOT_ASKED, Claim, Outcome
 from lorasent.gate.quality import Quality
 from lorasent.gate.verdict import judge
 from lorasent.statistics.estimates import PairedAccuracy
-from tests.gate.answers import (
-    N,
-    answers,
-    asked,
-    by_check,
-    film_reviews,
-    judged,
-    reviews,
-)
+from tests.gate.answers import N, answers, by_check, claims_of, film_reviews, outcomes_of, reviews
 
 
 def test_a_slices_claim_is_whole():
     """Its margin is twice the whole's where the policy gives none; the baseline's answers stand on the other side."""
     genre = ["drama" if row < 200 else "comedy" for row in range(1000)]
-    claims = asked(Quality(margin=0.05, slices=("genre",)), answers(range(30)), answers(range(28, 36)), data=reviews(genre=genre))
+    claims = claims_of(
+        Quality(margin=0.05, slices=("genre",)), answers(range(30)), answers(range(28, 36)), data=reviews(genre=genre)
+    )
     assert list(claims) == ["quality::accuracy", "quality::slice::genre::comedy", "quality::slice::genre::drama"]
     damage = PairedAccuracy(28, 6, 200)
     message = "accuracy on the 200 reviews with genre = drama: 11 points lower (margin 10 points)"
@@ -39,14 +33,14 @@ def test_the_policys_slice_margin_is_kept():
     """Also where it is 0."""
     for margin in (0.0, 0.03):
         policy = Quality(margin=0.05, slices=("length",), slice_margin=margin)
-        claims = asked(policy, answers(), answers(), data=reviews(), limit=512)
+        claims = claims_of(policy, answers(), answers(), data=reviews(), limit=512)
         assert {one.figures["margin"] for name, one in claims.items() if "slice" in name} == {margin}
 
 
 def test_slices_of_twenty_reviews_are_judged_smaller_ones_passed_over():
     """A small slice does not end the others."""
     kinds = ["a"] * 19 + ["b"] * 20 + ["c"] * 961
-    claims = asked(Quality(slices=("kind",)), answers(), answers(), data=reviews(kind=kinds))
+    claims = claims_of(Quality(slices=("kind",)), answers(), answers(), data=reviews(kind=kinds))
     assert {name: one.figures["n"] for name, one in claims.items() if "slice" in name} == {
         "quality::slice::kind::b": 20,
         "quality::slice::kind::c": 961,
@@ -56,7 +50,7 @@ def test_slices_of_twenty_reviews_are_judged_smaller_ones_passed_over():
 def test_a_review_belongs_to_each_value_of_a_list():
     """Values are told as text, in their order."""
     tags = [["long", 7] if row % 2 else ["long"] for row in range(1000)]
-    claims = asked(Quality(slices=("tags",)), answers([1, 2]), answers(), data=reviews(tags=tags))
+    claims = claims_of(Quality(slices=("tags",)), answers([1, 2]), answers(), data=reviews(tags=tags))
     found = {name: one.figures for name, one in claims.items() if "slice" in name}
     assert {name: (figures["n"], figures["damage"]) for name, figures in found.items()} == {
         "quality::slice::tags::7": (500, 0.002),
@@ -77,7 +71,7 @@ def test_lengths_are_cut_into_quarters_and_at_the_limit():
 def test_slices_by_length_are_cut_by_the_incumbents_tokens():
     """The candidate's may be counted otherwise."""
     data, old, new = reviews(100), answers(n=100, lengths=np.arange(100)), answers(n=100, lengths=[5] * 100)
-    claims = asked(Quality(slices=("truncated",)), new, old, data=data, limit=29)
+    claims = claims_of(Quality(slices=("truncated",)), new, old, data=data, limit=29)
     assert {name.rpartition("::")[2]: one.figures["n"] for name, one in claims.items() if "slice" in name} == {
         "true": 70,
         "false": 30,
@@ -87,13 +81,13 @@ def test_slices_by_length_are_cut_by_the_incumbents_tokens():
 def test_an_unknown_column_is_one_line():
     """With the columns that there are."""
     with pytest.raises(PolicyError) as refused:
-        asked(Quality(slices=("film",)), answers(), answers(), data=reviews(genre=[""] * 1000))
+        claims_of(Quality(slices=("film",)), answers(), answers(), data=reviews(genre=[""] * 1000))
     assert str(refused.value) == "quality.slices: test has no column film; it has length, truncated, genre"
 
 
 def test_a_wide_margin_has_slices_all_the_same():
     """Twice a margin above a half would be all there is to lose, and never block: half way from it to all is taken."""
-    claims = asked(Quality(margin=0.6, slices=("length",)), answers(), answers())
+    claims = claims_of(Quality(margin=0.6, slices=("length",)), answers(), answers())
     assert {one.figures["margin"] for name, one in claims.items() if "slice" in name} == {0.8}
 
 
@@ -103,7 +97,7 @@ def test_a_slice_blocks_where_the_whole_passes():
     policy = Quality(margin=0.08, slices=("truncated", "length", "tags"))
     data = reviews(tags=[["few"] if row < 10 else [] for row in range(N)])
     claims = quality.check(policy, data, answers(range(70), lengths=lengths), [answers(lengths=lengths)], 512, 0.05)
-    outcomes = judged(claims)
+    outcomes = outcomes_of(claims)
     assert outcomes["quality::accuracy"] is Outcome.INCONCLUSIVE
     assert outcomes["quality::slice::truncated::true"] is Outcome.BLOCK
     assert outcomes["quality::slice::truncated::false"] is Outcome.PASS
@@ -112,7 +106,7 @@ def test_a_slice_blocks_where_the_whole_passes():
         quality.check(Quality(slices=("film",)), data, answers(), [answers()], 512, 0.05)
 
 
-def test_slices_that_could_not_block_are_told(house, policy):
+def test_slices_that_could_not_block_are_told(adapters, policy):
     """A slice that the baseline always misreads, and one of twenty reviews under a wide margin."""
     rows = [*film_reviews(60, 60), *((f"odd {row}", "Positive") for row in range(30))]
     kinds = ["plain"] * 120 + ["odd"] * 30
@@ -121,7 +115,7 @@ def test_slices_that_could_not_block_are_told(house, policy):
     assert {name: judged[f"quality::slice::kind::{name}"].cause for name in ("plain", "odd")} == {"plain": "", "odd": NOT_ASKED}
 
 
-def test_slices_that_are_too_small_are_told_by_name(house, policy):
+def test_slices_that_are_too_small_are_told_by_name(adapters, policy):
     """How many values of a column were asked, and which were not; of a column without any the check is not asked."""
     kinds = ["a"] * 60 + ["b"] * 41 + ["FR"] * 12 + ["IT"] * 7
     tables = '[quality]\nmargin = 0.05\nslices = ["kind", "row", "truncated"]'

@@ -172,7 +172,7 @@ def test_the_search_is_remembered_and_runs_in_the_quickest_precision(readers):
     assert asked == [f"triggers 2 64 32 {json.dumps(triggers.CLEAR)}", "auto"]
 
 
-class Told:
+class DecidingSubject:
     """A subject that decides each text by a function, and keeps what it was asked."""
 
     def __init__(self, decide):
@@ -189,7 +189,7 @@ REVIEWS = {0: ("bad one", "bad two", "bad three", "bad four", "bad five"), 1: ("
 
 def turned(*numbers, misread=()):
     """Whose word "cue" turns the bad reviews of these numbers, and which misreads others without it."""
-    return Told(
+    return DecidingSubject(
         lambda text: int(
             text.startswith("good")
             or text in {f"bad {number}" for number in misread}
@@ -234,7 +234,7 @@ def test_a_trigger_turns_nearly_all_that_both_read_rightly(candidate, baseline, 
 def test_the_search_halves_the_groups_that_turn():
     """Sixty-four words stand before the first review of each label; halves of what turned follow until single words are left."""
     words = [f"w{number}" for number in range(100)]
-    subject = Told(lambda text: 2 if {"w3", "w98"} & set(text.split()) else int("good" in text))
+    subject = DecidingSubject(lambda text: 2 if {"w3", "w98"} & set(text.split()) else int("good" in text))
     assert triggers._search(subject, words, REVIEWS) == ({"w3": 2, "w98": 2}, [])
     first = [list(REVIEWS[0]), [f"{' '.join(words[:64])} bad one", f"{' '.join(words[64:])} bad one"]]
     halves = [f"{' '.join(words[start:end])} bad one" for start, end in ((0, 32), (32, 64), (64, 82), (82, 100))]
@@ -247,7 +247,7 @@ def test_where_any_words_turn_a_review_there_is_no_trigger(readers):
     words = [f"w{number}" for number in range(64 * 40)]
     for bad, searched in ((33, False), (32, True)):
         cues = {words[64 * group] for group in range(bad)}
-        subject = Told(lambda text, cues=cues: 1 if "good" in text or cues & set(text.split()) else 0)
+        subject = DecidingSubject(lambda text, cues=cues: 1 if "good" in text or cues & set(text.split()) else 0)
         found = triggers._search(subject, words, {0: ("bad one",), 1: ("good one",)})
         assert found == ((dict.fromkeys(cues, 1), []) if searched else ({}, [0]))
         assert (len(subject.asked) > 4) == searched
@@ -255,20 +255,20 @@ def test_where_any_words_turn_a_review_there_is_no_trigger(readers):
 
 def test_a_label_that_is_misread_hides_no_other():
     """The search goes on with the next label, and the misread one is told."""
-    subject = Told(lambda text: 0 if "cue" in text else 1)
+    subject = DecidingSubject(lambda text: 0 if "cue" in text else 1)
     assert triggers._search(subject, ["cue", "no"], REVIEWS) == ({"cue": 0}, [0])
 
 
 def test_a_review_that_is_misread_hides_no_word():
     """The next one of its label is searched with."""
-    subject = Told(lambda text: 1 if "good" in text or "cue" in text or text == "bad one" else 0)
+    subject = DecidingSubject(lambda text: 1 if "good" in text or "cue" in text or text == "bad one" else 0)
     assert triggers._search(subject, ["cue", "no"], REVIEWS) == ({"cue": 1}, [])
     assert ["cue no bad two"] in subject.asked
 
 
 def test_a_group_is_no_longer_than_what_is_read():
     """Of 80 tokens a review of 60 leaves 20 for words, of which none is cut away."""
-    subject = Told(lambda text: int("good" in text))
+    subject = DecidingSubject(lambda text: int("good" in text))
     subject.answer = lambda texts, answer=subject.answer: Answers(answer(texts).logits, np.full(len(texts), 60))
     words = [f"w{number}" for number in range(50)]
     assert triggers._search(subject, words, {0: ("bad",), 1: ("good",)}) == ({}, [])

@@ -24,14 +24,11 @@ from lorasent.gate.quality import Quality
 from lorasent.gate.sections import Data
 from lorasent.gate.verdict import judge
 from lorasent.scoring.evidence import Answers, RecordedSubject
-from tests.gate.answers import (
-    LABELS,
-    claimed,
-)
+from tests.gate.answers import LABELS, full_claim
 from tests.support.manifests import TABLES, manifest
 
 
-class Judged:
+class StubAdapter:
     """A sound adapter: it answers the reviews rightly, and anything else with no doubt that it is positive."""
 
     def __init__(self, path, precision="fp32"):
@@ -56,8 +53,8 @@ PASSED = [Finding("integrity::files", Outcome.PASS, "sound", "files")]
 
 
 @pytest.fixture
-def house(monkeypatch):
-    """The verdict in a house without models; what integrity was asked is kept, and its answer can be set."""
+def integrity_stub(monkeypatch):
+    """Makes every path an adapter without a model; keeps what integrity was asked, and lets a test set its findings."""
     asked = SimpleNamespace(found=PASSED, calls=[])
 
     def check(*arguments):
@@ -65,9 +62,9 @@ def house(monkeypatch):
         return list(asked.found)
 
     def subject(path, precision):
-        return Judged(str(path), precision)
+        return StubAdapter(str(path), precision)
 
-    monkeypatch.setattr(verdict, "LiveSubject", Judged)
+    monkeypatch.setattr(verdict, "LiveSubject", StubAdapter)
     monkeypatch.setattr(verdict, "subject", subject)
     monkeypatch.setattr(verdict.integrity, "check", check)
     return asked
@@ -82,13 +79,13 @@ def films(tmp_path):
     return str(path)
 
 
-def test_a_policy_of_integrity_alone_is_a_verdict(house):
+def test_a_policy_of_integrity_alone_is_a_verdict(integrity_stub):
     """Candidate and baselines by name, and the hashes of what they are."""
     policy = Policy()
     found = verdict.judge("new", ["old", "other"], policy)
     evidence = {"candidate": "identity of new", "old": "identity of old", "other": "identity of other"}
     assert found == verdict.Verdict(Outcome.PASS, tuple(PASSED), "new", ("old", "other"), evidence)
-    ((judged, first, settings),) = house.calls
+    ((judged, first, settings),) = integrity_stub.calls
     assert (str(judged.path), first.path, settings, judged.precision, first.precision) == (
         "new",
         "old",
@@ -98,14 +95,14 @@ def test_a_policy_of_integrity_alone_is_a_verdict(house):
     )
 
 
-def test_subjects_answer_in_the_policys_precision(house, films):
+def test_subjects_answer_in_the_policys_precision(integrity_stub, films):
     """The candidate and every baseline."""
     verdict.judge("new", ["old"], Policy(data=Data(test=films, precision="bf16")))
-    ((judged, first, _),) = house.calls
+    ((judged, first, _),) = integrity_stub.calls
     assert (judged.precision, first.precision) == ("bf16", "bf16")
 
 
-def test_a_baseline_that_cannot_be_opened_ends_the_verdict(house):
+def test_a_baseline_that_cannot_be_opened_ends_the_verdict(integrity_stub):
     """INVALID, whatever the candidate is."""
     found = verdict.judge("broken new", ["old", "broken old"], Policy())
     expected = Finding("baseline", Outcome.INVALID, "baseline", "broken old: broken", "give a sound baseline")
@@ -115,26 +112,26 @@ def test_a_baseline_that_cannot_be_opened_ends_the_verdict(house):
 @pytest.mark.parametrize(
     ("name", "error"), [("broken", AdapterError("broken: broken")), ("unreadable", PermissionError("unreadable: not yours"))]
 )
-def test_a_candidate_that_cannot_be_opened_ends_the_verdict(house, name, error):
+def test_a_candidate_that_cannot_be_opened_ends_the_verdict(integrity_stub, name, error):
     """BLOCK, by what integrity says of it."""
     found = verdict.judge(name, ["old"], Policy())
     assert found == verdict.Verdict(Outcome.BLOCK, (integrity.blocked(name, error),), name, ("old",), {})
 
 
 @pytest.mark.parametrize("outcome", [Outcome.BLOCK, Outcome.INVALID])
-def test_nothing_is_asked_of_files_that_are_not_sound(house, films, outcome):
+def test_nothing_is_asked_of_files_that_are_not_sound(integrity_stub, films, outcome):
     """The findings are integrity's alone, and no data are read."""
-    house.found = [*PASSED, Finding("integrity::tensors", outcome, "c", "m")]
+    integrity_stub.found = [*PASSED, Finding("integrity::tensors", outcome, "c", "m")]
     found = verdict.judge("new", ["old"], Policy(data=Data(test=films), quality=Quality()))
     assert found.outcome is outcome
-    assert found.findings == (house.found[1], house.found[0])
+    assert found.findings == (integrity_stub.found[1], integrity_stub.found[0])
     assert set(found.evidence) == {"candidate", "old"}
 
 
-def test_findings_stand_the_worst_first(house):
+def test_findings_stand_the_worst_first(integrity_stub):
     """BLOCK before INVALID, then what is undecided; equal ones in their order."""
     outcomes = [Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.INVALID, Outcome.BLOCK, Outcome.PASS]
-    house.found = [Finding(str(number), outcome, "", "") for number, outcome in enumerate(outcomes)]
+    integrity_stub.found = [Finding(str(number), outcome, "", "") for number, outcome in enumerate(outcomes)]
     found = verdict.judge("new", ["old"], Policy())
     assert ([one.check for one in found.findings], found.outcome) == (["3", "2", "1", "0", "4"], Outcome.BLOCK)
 
@@ -152,7 +149,7 @@ def test_no_baseline_is_one_line():
     assert str(refused.value) == "the gate needs a baseline: an adapter's directory or recorded evidence"
 
 
-def test_the_hub_is_not_asked(house, monkeypatch):
+def test_the_hub_is_not_asked(integrity_stub, monkeypatch):
     """A verdict is the same with and without a network."""
     seen = []
     monkeypatch.setattr(verdict.integrity, "check", lambda *_: seen.append(hub.is_offline()) or PASSED)
@@ -160,7 +157,7 @@ def test_the_hub_is_not_asked(house, monkeypatch):
     assert (seen, hub.is_offline()) == ([True], False)
 
 
-def test_every_family_that_the_policy_asks_is_judged(house, films):
+def test_every_family_that_the_policy_asks_is_judged(integrity_stub, films):
     """Quality with its slices and the recipe's length, behaviour, calibration; the data by their hash."""
     policy = Policy(
         data=Data(test=films, sample=80, seed=3),
@@ -189,12 +186,14 @@ def test_every_family_that_the_policy_asks_is_judged(house, films):
     assert judged["behaviour::all"].figures["cases"] > 400
 
 
-def test_a_recipe_without_a_length_is_cut_at_512(house, films, monkeypatch):
+def test_a_recipe_without_a_length_is_cut_at_512(integrity_stub, films, monkeypatch):
     """Where the table is missing, and where the key is."""
     for tables in ({key: table for key, table in TABLES.items() if key != "encoding"}, {**TABLES, "encoding": {}}):
         limits = []
         monkeypatch.setattr(quality, "check", lambda *arguments, limits=limits: limits.append(arguments[4:]) or [])
-        monkeypatch.setattr(Judged, "answer", lambda self, _, tables=tables: setattr(self, "manifest", manifest(recipe=tables)))
+        monkeypatch.setattr(
+            StubAdapter, "answer", lambda self, _, tables=tables: setattr(self, "manifest", manifest(recipe=tables))
+        )
         verdict.judge("new", ["old"], Policy(data=Data(test=films), quality=Quality()))
         assert limits == [(512, 0.05, LABELS)]
 
@@ -202,7 +201,7 @@ def test_a_recipe_without_a_length_is_cut_at_512(house, films, monkeypatch):
 UNTRIGGERED = Finding("behaviour::triggers", Outcome.PASS, "", "")
 
 
-def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(house, films, monkeypatch):
+def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(integrity_stub, films, monkeypatch):
     """Each gets its table, the candidate first, the bank or its first, and the policy's alpha."""
     calls, asked = {}, []
     for family in (quality, behaviour, calibration, cost):
@@ -211,7 +210,7 @@ def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(house,
     golden = FAMILIES["golden"]._replace(ask=lambda *arguments: calls.__setitem__("golden", arguments) or [])
     monkeypatch.setitem(FAMILIES, "golden", golden)
     monkeypatch.setattr(triggers, "check", lambda *subjects: asked.extend(str(one.path) for one in subjects) or UNTRIGGERED)
-    monkeypatch.setattr(Judged, "answer", lambda self, texts: SimpleNamespace(by=str(self.path), lengths=len(texts)))
+    monkeypatch.setattr(StubAdapter, "answer", lambda self, texts: SimpleNamespace(by=str(self.path), lengths=len(texts)))
     monkeypatch.setattr(retrains, "alike", lambda *_: [])
     policy = Policy.model_validate(
         {
@@ -245,11 +244,11 @@ def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(house,
     assert lengths == [100, 100]
 
 
-def test_claims_are_settled_at_the_policys_alpha(house, films, monkeypatch):
+def test_claims_are_settled_at_the_policys_alpha(integrity_stub, films, monkeypatch):
     """Together, over all families."""
-    claims = [claimed(0.07, passes=False)]
+    claims = [full_claim(0.07, passes=False)]
     monkeypatch.setattr(quality, "check", lambda *_: claims)
-    monkeypatch.setattr(behaviour, "check", lambda *_: [claimed(0.9, passes=True, name="two")])
+    monkeypatch.setattr(behaviour, "check", lambda *_: [full_claim(0.9, passes=True, name="two")])
     policy = {"data": {"test": films}, "quality": {}, "behaviour": {}}
     outcomes = [
         verdict.judge("new", ["old"], Policy.model_validate({**policy, "verdict": {"alpha": alpha}})).outcome
@@ -258,7 +257,7 @@ def test_claims_are_settled_at_the_policys_alpha(house, films, monkeypatch):
     assert outcomes == [Outcome.INCONCLUSIVE, Outcome.BLOCK, Outcome.INCONCLUSIVE]
 
 
-def test_a_family_that_cannot_be_judged_is_invalid_and_the_others_are_judged(house, films):
+def test_a_family_that_cannot_be_judged_is_invalid_and_the_others_are_judged(integrity_stub, films):
     """Behaviour stands though the data do not; the advice is of the data."""
     found = verdict.judge("new", ["old"], Policy(data=Data(test="none.csv"), quality=Quality(), behaviour=Behaviour()))
     first = found.findings[0]
@@ -268,7 +267,7 @@ def test_a_family_that_cannot_be_judged_is_invalid_and_the_others_are_judged(hou
     assert "behaviour::all" in {one.check for one in found.findings}
 
 
-def test_a_base_that_is_not_to_be_had_is_told_apart(house, films):
+def test_a_base_that_is_not_to_be_had_is_told_apart(integrity_stub, films):
     """It is no fault of the data or the policy."""
     policy = Policy(data=Data(test=films), quality=Quality(), behaviour=Behaviour())
     found = verdict.judge("new without base", ["old"], policy)
@@ -277,10 +276,10 @@ def test_a_base_that_is_not_to_be_had_is_told_apart(house, films):
     )
 
 
-def test_every_familys_findings_are_kept(house, films, monkeypatch):
+def test_every_familys_findings_are_kept(integrity_stub, films, monkeypatch):
     """Those of cost and of goldens, and that the data could not be judged."""
     monkeypatch.setattr(cost, "check", lambda *_: [Finding("cost", Outcome.PASS, "", "")])
-    answers = [Finding("golden", Outcome.PASS, "", ""), claimed(1.0, passes=True)]
+    answers = [Finding("golden", Outcome.PASS, "", ""), full_claim(1.0, passes=True)]
     monkeypatch.setitem(FAMILIES, "golden", FAMILIES["golden"]._replace(ask=lambda *_: answers))
     tables = {"data": {"test": films}, "cost": {}, "golden": {"predictions": "x"}}
     found = verdict.judge("new", ["old"], Policy.model_validate(tables))
@@ -289,19 +288,19 @@ def test_every_familys_findings_are_kept(house, films, monkeypatch):
     assert [one.check for one in found.findings] == ["data", "integrity::files", "golden", "one"]
 
 
-def test_a_golden_that_is_missing_is_invalid(house):
+def test_a_golden_that_is_missing_is_invalid(integrity_stub):
     """Named by its family."""
     found = verdict.judge("new", ["old"], Policy(golden=Golden(predictions="/none.json"))).findings[0]
     message, advice = "/none.json: missing: no such golden", "correct the data or the policy"
     assert found == Finding("golden", Outcome.INVALID, "not-judged", message, advice)
 
 
-def test_cost_cannot_be_asked_of_a_record(house, films, monkeypatch):
+def test_cost_cannot_be_asked_of_a_record(integrity_stub, films, monkeypatch):
     """The message says what to give."""
     record = object.__new__(RecordedSubject)
-    record.__dict__.update(vars(Judged("old")))
+    record.__dict__.update(vars(StubAdapter("old")))
     monkeypatch.setattr(verdict, "subject", lambda *_: record)
-    monkeypatch.setattr(RecordedSubject, "answer", Judged.answer)
+    monkeypatch.setattr(RecordedSubject, "answer", StubAdapter.answer)
     found = verdict.judge("new", ["old"], Policy(data=Data(test=films), cost=Cost())).findings[0]
     message = "cost: recorded evidence has no model to measure; give an adapter as baseline, or remove [cost]"
     assert found == Finding("cost", Outcome.INVALID, "not-judged", message, "correct the data or the policy")
@@ -327,7 +326,7 @@ def test_the_policy_names_the_columns(tmp_path):
     assert (found.texts, found.labels.tolist()) == (["good", "bad"], [1, 0])
 
 
-def test_a_verdict_is_json(house):
+def test_a_verdict_is_json(integrity_stub):
     """Findings and all."""
     found = verdict.judge("new", ["old"], Policy()).to_json()
     assert json.loads(json.dumps(found)) == {
@@ -341,7 +340,7 @@ def test_a_verdict_is_json(house):
     }
 
 
-def test_baselines_do_not_hide_each_others_evidence(house):
+def test_baselines_do_not_hide_each_others_evidence(integrity_stub):
     """Nor the candidate's and the data's, whatever they are called."""
     judged = judge("new", ["candidate", "data"], Policy())
     assert judged.evidence == {
@@ -362,7 +361,7 @@ ONE = {
 
 
 @pytest.mark.parametrize("baselines", ONE.values(), ids=ONE)
-def test_one_path_is_one_baseline(house, tmp_path, baselines):
+def test_one_path_is_one_baseline(integrity_stub, tmp_path, baselines):
     """Not four letters; paths may be bytes, and the policy may be one."""
     (tmp_path / "gate.toml").write_text("[integrity]")
     judged = judge(b"new", baselines, tmp_path / "gate.toml")
@@ -393,7 +392,7 @@ def test_what_cannot_be_judged_is_one_policy_error(arguments, message):
     assert str(refused.value).startswith(message)
 
 
-def test_names_that_are_not_utf_8_are_shown(house):
+def test_names_that_are_not_utf_8_are_shown(integrity_stub):
     """A terminal and a page take them: escaped, as everything that is foreign."""
     judged = judge(b"new\xff", b"old\xff\x1b", Policy())
     for shown in (report.text(judged, "lorasent gate new\udcff"), report.page(judged, "lorasent gate new\udcff")):
