@@ -89,6 +89,7 @@ def test_a_broken_candidate_blocks_with_its_cause_first(lorasent, small_adapter,
 def test_the_verdict_is_one_json_object(lorasent, small_adapter, retrained, policy, tmp_path):
     """Outcome, findings with figures, and the hashes of the evidence; the page says the same."""
     done = lorasent("gate", retrained, "--baseline", small_adapter, "--policy", policy, "--json", "--report", "page.html")
+    assert done.stdout, done.stderr
     said = json.loads(done.stdout)
     assert said["outcome"] in ("PASS", "INCONCLUSIVE")
     assert done.returncode == {"PASS": 0, "INCONCLUSIVE": 3}[said["outcome"]]
