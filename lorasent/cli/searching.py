@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lorasent.cli import ending, options
-from lorasent.cli.messages import command_line, console
+from lorasent.cli.messages import command_line, console, report_written
 from lorasent.errors import LorasentError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _search(
         written = results.write(searched, start, search.out, confirmed)
     ending.write(f"{line}\n" for line in results.conclusion(confirmed, unchanged=best == start))
     for path in written:
-        console.print(f"Written: {path}")
+        report_written(path)
     if confirmed is None or confirmed.word != "worse":
         console.print(f"Next:\n  lorasent train {search.out / results.RECIPE}")
     return 0

@@ -1,13 +1,16 @@
 """Commands that train, or show what training sees: train, augment."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lorasent.cli import ending, options
 from lorasent.cli.messages import command_line, console
 from lorasent.errors import LorasentError, RecipeError
+
+if TYPE_CHECKING:
+    from lorasent.recipe.recipe import Augmentation, Recipe
 
 
 def train(
@@ -72,7 +75,7 @@ def augment(
             f"recipe {recipe}: has no table [augmentation]; add one, or set an augmentation: --set augmentation.typos=0.02"
         )
     if judge is not None:
-        return _test_labels(read_recipe, judge, data, margin)
+        return _test_labels(read_recipe, settings, judge, data, margin)
     from lorasent.training.run import read_splits
 
     reviews = read_splits(read_recipe)[0]
@@ -82,7 +85,7 @@ def augment(
     return 0
 
 
-def _test_labels(recipe: Any, judge: Path, source: str | None, margin: float | None) -> int:
+def _test_labels(recipe: "Recipe", settings: "Augmentation", judge: Path, source: str | None, margin: float | None) -> int:
     """Whether labels hold under the recipe's augmentations, by an adapter's answers; the exit code."""
     from lorasent.augmentation import preservation
     from lorasent.data.reviews import read
@@ -90,8 +93,8 @@ def _test_labels(recipe: Any, judge: Path, source: str | None, margin: float | N
     scorer, data = options.load_scorer(judge, "auto"), recipe.data
     columns = data.text_column, data.label_column
     reviews = read(source or data.validation, scorer.labels, *columns, skip_empty=bool(data.skip_empty))
-    results = preservation.check(scorer, reviews, recipe.augmentation, recipe.training.seed)
+    results = preservation.check(scorer, reviews, settings, recipe.training.seed)
     margin = preservation.ACCURACY_MARGIN if margin is None else margin
-    console.print(f"Asked about {len(reviews)} reviews of {reviews.source}.")
+    console.print(f"Tested on {len(reviews)} reviews of {reviews.source}.")
     answers = {result.holds(margin) for result in results}
     return ending.finish(1 if False in answers else 3 if None in answers else 0, preservation.table(results, margin) + "\n")

@@ -160,7 +160,7 @@ def test_augment_tests_with_an_adapter_whether_labels_hold(lorasent, small_recip
     assert head.startswith("way ")
     assert row.startswith("typos ")
     assert row.endswith(": holds")
-    assert held.stderr == "Asked about 100 reviews of embedded:validation.\n"
+    assert held.stderr == "Tested on 100 reviews of embedded:validation.\n"
     assert lorasent(*asked, "--margin", "0").returncode in (1, 3)
 
 
