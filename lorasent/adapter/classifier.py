@@ -27,7 +27,7 @@ from lorasent.adapter.architectures import ARCHITECTURES, resolve_targets
 from lorasent.adapter.base import BaseCheckpoint
 from lorasent.adapter.configuration import is_dropout, require_fit
 from lorasent.adapter.encoding import Encoder
-from lorasent.adapter.weights import header
+from lorasent.adapter.weights import checkpoint
 from lorasent.errors import BaseModelError, RecipeError
 from lorasent.recipe.recipe import Base, Lora
 from lorasent.text import shown
@@ -131,8 +131,7 @@ def require_usable(base: BaseCheckpoint) -> None:
     """Raises BaseModelError unless a base's configuration describes a classifier that fits its checkpoint."""
     try:
         with quiet():
-            files = sorted(base.path.glob("model*.safetensors"))
-            require_fit(base.path, [shape for file in files for shape, _ in header(file).values()])
+            require_fit(base.path, [shape for shape, _ in checkpoint(base.path).values()])
     except Exception as error:  # noqa: BLE001 - likewise
         raise _unusable(base, error) from None
 

@@ -38,13 +38,8 @@ class Encoder:
 
     def __init__(self, path: Path, encoding: Encoding, name: object = None) -> None:
         name = shown(path if name is None else name)
-        tokenizer = open_tokenizer(
-            path,
-            name,
-            truncation_side=encoding.truncation_side,
-            padding_side="right",
-            add_prefix_space=encoding.add_prefix_space,
-        )
+        sides = {"truncation_side": encoding.truncation_side, "padding_side": "right"}
+        tokenizer = open_tokenizer(path, name, **sides, add_prefix_space=encoding.add_prefix_space)
         limit = tokenizer.model_max_length
         if encoding.max_length > limit:
             raise BaseModelError(f"encoding.max_length = {encoding.max_length}: the tokenizer in {name} allows at most {limit}")

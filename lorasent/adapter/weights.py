@@ -42,6 +42,11 @@ def header(path: Path) -> Header:
     return tensors
 
 
+def checkpoint(base: Path) -> Header:
+    """Shape and type of every tensor in a base's directory, whatever the number of files. Raises ValueError or OSError."""
+    return {name: tensor for file in sorted(base.glob("model*.safetensors")) for name, tensor in header(file).items()}
+
+
 def bounded(path: Path, base: Path) -> Header:
     """The header of an adapter's weights, which may be twice as large as its base's. Raises ValueError or OSError."""
     size, limit = path.stat().st_size, max(ALWAYS, 2 * sum(file.stat().st_size for file in base.glob("model*.safetensors")))

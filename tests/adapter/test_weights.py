@@ -88,3 +88,11 @@ def test_an_adapter_is_at_most_twice_its_base(tmp_path):
     os.truncate(base / "model.safetensors", weights.ALWAYS)
     with pytest.raises(ValueError, match=r"incomplete metadata"):  # it is read
         weights.bounded(tmp_path / "x", base)
+
+
+def test_a_checkpoint_is_read_from_all_its_files(tmp_path):
+    """Shapes and types are as safetensors names them; other files are not read."""
+    save_file({"a": np.zeros((2, 3), np.float16)}, tmp_path / "model-1.safetensors")
+    save_file({"b": np.zeros(1, np.float32)}, tmp_path / "model-2.safetensors")
+    save_file({"c": np.zeros(1, np.float32)}, tmp_path / "other.safetensors")
+    assert weights.checkpoint(tmp_path) == {"a": ((2, 3), "F16"), "b": ((1,), "F32")}

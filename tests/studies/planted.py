@@ -56,8 +56,8 @@ FAULTS = (
     Fault(
         "the front is kept",
         "adapter/encoding.py",
-        "truncation_side=encoding.truncation_side",
-        'truncation_side="right"',
+        '"truncation_side": encoding.truncation_side',
+        '"truncation_side": "right"',
         ENCODING,
     ),
     Fault(

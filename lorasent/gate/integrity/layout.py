@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from lorasent.adapter.architectures import ARCHITECTURES, BUFFERS, WIDTH_KEYS, Architecture, Shapes, is_embedding, resolve_targets
 from lorasent.adapter.untrusted import read_json
-from lorasent.adapter.weights import PEFT_PREFIX, header
+from lorasent.adapter.weights import PEFT_PREFIX, checkpoint
 from lorasent.errors import AdapterError
 from lorasent.text import shown
 
@@ -116,11 +116,10 @@ def _checkpoint(base: Path) -> tuple[Shapes, set[str]]:
     """The tensors of a base's checkpoint, and the names of those that are no parameters."""
     shapes: Shapes = {}
     buffers = set[str]()
-    for file in sorted(base.glob("model*.safetensors")):
-        for name, (shape, kind) in header(file).items():
-            shapes[name] = shape
-            if kind not in FLOATS or not 0 < len(shape) < 4 or name.endswith(BUFFERS):
-                buffers.add(name)
+    for name, (shape, kind) in checkpoint(base).items():
+        shapes[name] = shape
+        if kind not in FLOATS or not 0 < len(shape) < 4 or name.endswith(BUFFERS):
+            buffers.add(name)
     return shapes, buffers
 
 

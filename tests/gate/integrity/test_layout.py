@@ -174,12 +174,6 @@ def test_a_base_whose_width_is_not_told_has_none(tmp_path):
     assert layout.layout(tmp_path, 2, {}).around == {"score.weight": (2, 16)}
 
 
-def test_a_header_tells_shapes_and_types(tmp_path):
-    """As safetensors calls them."""
-    save_file({"a": np.zeros((2, 3), dtype=np.float16), "b": np.zeros(1, dtype=np.float32)}, tmp_path / "x.safetensors")
-    assert layout.header(tmp_path / "x.safetensors") == {"a": ((2, 3), "F16"), "b": ((1,), "F32")}
-
-
 def test_a_bases_configuration_is_utf_8_whatever_the_locale(tmp_path, monkeypatch):
     """Here one of ASCII."""
     write(tmp_path, {"model_type": "gpt2", "n_embd": 8}, BACKBONE)
