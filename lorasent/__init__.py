@@ -1,11 +1,12 @@
 """lorasent: may this LoRA adapter replace that one?
 
-The map of the house, a line a room, from the top down. A module imports only what stands below it; see README for the modules.
+The map of the house, a line a room, from the top down. A module imports only what stands below it. Each room's
+`__init__.py` has the map of its modules.
 
     cli/            the command line
     pytest_plugin/  the pytest plugin: recorded goldens, and policies that are files of tests
     sweep/          a search over recipes (Optuna)
-    prove/          how often the gate is wrong: planted faults, innocent twins
+    prove/          how often the gate is wrong: planted faults, innocent retrains
     gate/           policy, verdict, report, and a module for each family of checks
     evaluation/     what an adapter gets right and wrong: figures, slices, words, suspected labels
     training/       recipe -> adapter: splits, the training loop, checkpoints, progress
@@ -19,11 +20,11 @@ The map of the house, a line a room, from the top down. A module imports only wh
     golden          a recorded result that must come out again
     metrics         logits x labels -> figures
     files           hashes; regular files read, files written beside their place and renamed
-    hub             whether the hub may be asked
+    hub             whether the Hugging Face hub may be contacted
     machine         what ran: library versions, processor features
     torch_private   torch's private names, looked up when they are first needed
     errors          the exception tree
-    text            text from elsewhere: read as people save it, shown so that it does nothing
+    text            text from strangers: decoded as people save it, shown without control characters
 
     behaviours/     the embedded behavioural cases
     recipes/        the shipped recipes

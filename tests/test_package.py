@@ -21,7 +21,7 @@ CONTRACTS = {
 
 def mapped(text):
     """The names in a map: the first word of each indented line."""
-    return re.findall(r"^ +(\w+/?) {2,}\S", text, re.MULTILINE)
+    return re.findall(r"^ *(\w+/?) {2,}\S", text, re.MULTILINE)
 
 
 def layers(container):
@@ -33,7 +33,7 @@ def ordered(names, container):
     """Whether names come in the order of the contract's layers, those of one layer side by side."""
     expected = layers(container)
     positions = [next(number for number, layer in enumerate(expected) if name in layer) for name in names]
-    return positions == sorted(positions) and set(names) == set(itertools.chain(*expected))
+    return positions == sorted(positions) and set(names) | {"__main__"} == set(itertools.chain(*expected)) | {"__main__"}
 
 
 def test_the_map_is_the_house():
@@ -46,6 +46,19 @@ def test_the_map_is_the_house():
     readme = (ROOT / "README.md").read_text("utf-8")
     section = readme[readme.index("\nlorasent/\n") :].partition("```")[0]
     assert [line.strip() for line in section.splitlines() if line.startswith("  ")] == rooms
+
+
+@pytest.mark.parametrize("room", sorted(path.parent for path in HOUSE.rglob("*/__init__.py")), ids=lambda path: path.name)
+def test_each_room_has_its_map(room):
+    """A line for each of its modules, in the order of the room's import contract."""
+    container = ".".join(room.relative_to(ROOT).parts)
+    modules = {path.stem for path in room.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()} - {
+        "__init__",
+        "__main__",
+    }
+    names = [name.rstrip("/") for name in mapped((room / "__init__.py").read_text("utf-8").split('"""')[1])]
+    assert set(names) == modules
+    assert ordered(names, container)
 
 
 def test_the_public_names():

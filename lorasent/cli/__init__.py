@@ -1,6 +1,16 @@
 """The command line. Results go to standard output, everything else to standard error; `ending` lists the exit codes.
 
 The commands are imported inside `main`, so that a package that is missing or broken is also reported in one line.
+
+commands   the commands, registered with typer
+judging    gate, record, prove
+scoring    predict, evaluate
+searching  sweep
+training   train, augment
+doctor     doctor
+options    arguments and options that several commands have, and their checks
+messages   messages on standard error
+ending     exit codes, signals, output that is written completely
 """
 
 import sys

@@ -1,8 +1,16 @@
 """The integrity checks: an adapter's directory is sound, and differs from the baseline only as the policy allows.
 
 checks      the registry; runs each check over one side at a time, then over both
-files, tensors, values, base, labels, encoding, recipe, parameters, answers    one module per check, named as the check is
-probes      the adapter in memory answers its manifest's probes
+answers     a check: the adapter in memory answers as it did when it was trained
+probes      what it answers to the manifest's probes, measured
+files       a check: the files are those that the manifest lists
+tensors     a check: the tensors are those that configuration and base imply
+values      a check: numbers are finite and have an effect
+base        a check: the base is the baseline's
+labels      a check: the labels and their order
+encoding    a check: tokenizer, truncation, padding
+recipe      a check: PEFT's configuration and the recipe
+parameters  a check: how many numbers are trained
 comparison  both sides and the policy's settings
 side        one side of a comparison, each part read once
 layout      the tensors that a base's checkpoint implies
