@@ -1,7 +1,7 @@
 """Two classifiers' decisions on the same reviews: scores, damage, and the words for them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,21 @@ from lorasent.metrics import f1, matthews
 from lorasent.statistics import estimates
 from lorasent.statistics.estimates import Estimate, PairedAccuracy
 
+Metric = Literal["accuracy", "f1", "mcc"]
+"""The metrics by which a policy can compare. Accuracy has exact tests of its own."""
+
 METRICS = {"f1": f1, "mcc": matthews}
-"""Functions of a confusion matrix, by the metric's name. Accuracy has exact tests of its own."""
+"""Functions of a confusion matrix, by the metric's name."""
+
+LOWEST = {"mcc": -1.0}
+"""The lowest value of a metric, where that is not 0."""
 
 
 @dataclass(frozen=True)
 class Decisions:
     """The decisions of candidate and bank on the same reviews, and the metric by which they are compared."""
 
-    metric: str
+    metric: Metric
     labels: NDArray[np.int64]
     """Label ids, (N,)."""
     candidate: NDArray[np.int64]

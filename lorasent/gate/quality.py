@@ -6,7 +6,7 @@ Damage is the incumbent's metric less the candidate's on the same reviews; the d
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -15,7 +15,7 @@ from lorasent.data.reviews import Reviews
 from lorasent.errors import PolicyError
 from lorasent.gate import slices
 from lorasent.gate.context import Context
-from lorasent.gate.decisions import Decisions, change, points
+from lorasent.gate.decisions import LOWEST, Decisions, Metric, change, points
 from lorasent.gate.finding import NOT_ASKED, Claim, Finding, Outcome
 from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Answers
@@ -34,7 +34,7 @@ BANK_LEVEL = 0.995
 class Quality(Section):
     """The drop in a metric that may not ship, and the least that may."""
 
-    metric: Literal["accuracy", "f1", "mcc"] = "accuracy"
+    metric: Metric = "accuracy"
     margin: Share = 0.02
     """The non-inferiority margin."""
     min: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -89,8 +89,8 @@ def check(
     """
     decided, *others = (answers.logits.argmax(axis=1) for answers in (candidate, *bank))
     decisions = Decisions(policy.metric, reviews.labels, decided, others, candidate.logits.shape[1])
-    best, lowest = decisions.score(decisions.incumbent), -1.0 if policy.metric == "mcc" else 0.0
-    if best - lowest < policy.margin:
+    best = decisions.score(decisions.incumbent)
+    if best - LOWEST.get(policy.metric, 0.0) < policy.margin:
         raise PolicyError(
             f"quality.margin = {policy.margin:g}: the baseline's {policy.metric} is {best:.4f}, so no candidate can lose more; "
             "choose a smaller margin"
