@@ -23,7 +23,7 @@ LABELS = ("Negative", "Positive")
 class Subject:
     """An adapter on disk, its base, the merged model as transformers saves it, and the recipe they were made by."""
 
-    directory: Path
+    adapter: Path
     base: Path
     merged: Path
     recipe: Recipe
