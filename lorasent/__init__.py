@@ -17,11 +17,11 @@ The map of the house, a line a room, from the top down. A module imports only wh
     adapter/        an adapter on disk and in memory: files, manifest, base, tokenizer
     data/           labelled reviews: sources, slices
     recipe/         recipes: everything that determines a training run
-    golden          a recorded result that must come out again
+    golden          a recorded result that tests must reproduce
     metrics         logits x labels -> figures
     files           hashes; regular files read, files written beside their place and renamed
     hub             whether the Hugging Face hub may be contacted
-    machine         what ran: library versions, processor features
+    machine         library versions, processor features, glibc's malloc
     torch_private   torch's private names, looked up when they are first needed
     errors          the exception tree
     text            text from strangers: decoded as people save it, shown without control characters

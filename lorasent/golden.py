@@ -1,4 +1,4 @@
-"""A golden: a recorded result that must come out again.
+"""A golden: a recorded result that tests must reproduce.
 
 It holds who made it, how far each column may move and why, and the libraries and the machine of its recording. Numbers, and lists
 of numbers, may move by the tolerance of their column; everything else must be equal. `MANIFEST.json` lists every file of a folder

@@ -1,16 +1,16 @@
 """An adapter on disk and in memory, from the top down.
 
 writing        writes an adapter's directory
-directory      loads and proves one
-bare           reads one without a manifest, which plain PEFT wrote
+directory      loads an adapter's directory and verifies it
+bare           loads an adapter that plain PEFT wrote, without a manifest
 classifier     base + head + LoRA in memory
-encoding       texts -> token ids
+encoding       texts -> token ids: truncation, padding
 tokenizer      a directory's tokenizer, opened within bounds
 base           finds the base and pins it by hash
-configuration  a base's config.json: what is used, what differs
+configuration  a base's config.json: refused keys, comparison
 manifest       lorasent.json
-snapshot       a private copy of an adapter's directory
+snapshot       a private copy of an adapter's directory: which files it may contain
 architectures  the table of architectures
-untrusted      JSON and other files that somebody else wrote
+untrusted      bounds for files that somebody else wrote: size, JSON
 weights        the header of safetensors files
 """

@@ -1,10 +1,10 @@
 """The table of architectures: what lorasent knows of each `model_type` of config.json. Imports neither torch nor transformers.
 
 To add an architecture, add a row: its head's layers are those of transformers' `...ForSequenceClassification`. An architecture
-without a row can be trained and judged too; the gate then goes by what the adapter and the checkpoint hold.
+without a row can be trained and judged too; the gate then knows only the tensors of the adapter and of the checkpoint.
 
-What stays double on purpose, as an independent check: the trainer finds the head by what the checkpoint lacks, and transposed
-weights by the modules' class (see `classifier`). Tests compare each row with the model that transformers builds.
+The trainer does not use these rows, so that each checks the other: it finds the head by the tensors that the checkpoint lacks, and
+transposed weights by the modules' class (see `classifier`). Tests compare each row with the model that transformers builds.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 Shapes = dict[str, tuple[int, ...]]
-"""Tensors by name, with their shape."""
+"""Shapes of tensors by name."""
 
 
 class HeadLayer(NamedTuple):
@@ -24,7 +24,7 @@ class HeadLayer(NamedTuple):
     """Whether it has a bias, or the key of config.json that says so."""
 
     def tensors(self, labels: int, width: int, config: Mapping[str, Any]) -> Shapes:
-        """Its tensors, for a number of labels and a width of the backbone."""
+        """The layer's tensors, for a number of labels and a width of the backbone."""
         rows = (labels if self.rows == "labels" else width,)
         has_bias = bool(config.get(self.bias)) if isinstance(self.bias, str) else self.bias
         shapes: Shapes = {f"{self.name}.weight": rows if self.rows == "norm" else (*rows, width)}
@@ -93,16 +93,16 @@ ARCHITECTURES: dict[str, Architecture] = {
 """By the `model_type` of config.json."""
 
 QUERY_NAMES = tuple(dict.fromkeys(row.query for row in ARCHITECTURES.values() if row.query))
-"""What architectures call the query projection. One without a row is searched for these names, in this order."""
+"""What architectures call the query projection. An architecture without a row is searched for these names, in this order."""
 
 WIDTH_KEYS = ("hidden_size", "dim", "n_embd")
-"""Keys of config.json that hold the width of the backbone. The first that is there and not 0 counts."""
+"""Keys of config.json that hold the width of the backbone. The first key with a value other than 0 is used."""
 
 BUFFERS = (".attn.bias", ".masked_bias", ".inv_freq")
-"""Ends of the names of tensors in checkpoints that are no parameters: GPT-2's masks, rotary frequencies."""
+"""Suffixes of the names of tensors in checkpoints that are buffers: GPT-2's masks, rotary frequencies."""
 
 EMBEDDINGS = ("wte", "wpe", "embed_tokens", "relative_attention_bias")
-"""Names of modules whose matrix is no linear layer, beside those that end with "embeddings"."""
+"""Names of embedding modules, beside those that end with "embeddings"."""
 
 
 def is_embedding(module: str) -> bool:
@@ -111,10 +111,10 @@ def is_embedding(module: str) -> bool:
 
 
 def resolve_targets(layers: Iterable[str], wanted: Iterable[str], *, aliases: bool = True) -> dict[str, list[str]]:
-    """The linear layers, of those with these full names, that each wanted name means; an empty list where it means none.
+    """The layers that each wanted name selects; `layers` are the full names of linear layers.
 
-    A name means the layer that is called so, and every layer whose name ends with it after a dot: PEFT's rule for target_modules.
-    With `aliases`, as in a recipe, "all-linear" means every layer and "query" the query projection, whatever it is called here.
+    As in PEFT's target_modules, a name selects the layer of that name, and every layer whose name ends with a dot and that name.
+    With `aliases`, as in a recipe, "all-linear" selects every layer and "query" the query projection, whatever its name.
     """
     layers = list(layers)
     leaves = {layer.rpartition(".")[2] for layer in layers}

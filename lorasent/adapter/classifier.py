@@ -35,12 +35,12 @@ from lorasent.text import shown
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Numbers of parameters as the reference notebook counts them: of all that PEFT holds, its frozen copy of the head included."""
+    """Numbers of parameters as the reference notebook counts them: everything in PEFT's model, with its frozen copy of the head."""
 
     total: int
     trainable: int
     in_use: int
-    """Those that the forward pass uses: all but the frozen copies."""
+    """Parameters that the forward pass uses: all but the frozen copies."""
 
     @property
     def frozen(self) -> int:
@@ -111,7 +111,7 @@ def load_base(base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int 
     missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])} & dict(model.named_parameters()).keys()
     backbone = {name for name, _ in model.named_parameters() if name.startswith(f"{model.base_model_prefix}.")}
     if backbone and missing >= backbone:
-        raise BaseModelError(f"{base.name}: its checkpoint holds nothing of a {model.config.model_type}, as its config.json says")
+        raise BaseModelError(f"{base.name}: its checkpoint has no tensor of its model_type, {model.config.model_type}")
     if rows is not None:
         with quiet():
             model.resize_token_embeddings(rows, mean_resizing=False)
@@ -155,7 +155,7 @@ def positions(config: PreTrainedConfig) -> int | None:
 
 
 def has_places(model: PreTrainedModel) -> bool:
-    """Whether a model has a table of positions, and fails beyond it. One with relative positions reads texts of any length."""
+    """Whether a model has a table of positions, which limits its input. With relative positions it reads texts of any length."""
     tables = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
     tables += [name for name, _ in model.named_buffers() if not name.endswith("position_ids")]  # GPT-J's holds sines
     return any("position" in name or name.endswith("wpe") for name in tables)

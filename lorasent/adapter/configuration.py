@@ -1,7 +1,7 @@
-"""A base's config.json and tokenizer_config.json: what of them is used, and what two configurations differ in.
+"""A base's config.json and tokenizer_config.json: keys that are refused, and the differences of two configurations.
 
-Somebody else wrote them: a configuration may name other weights or code, which is refused, and sizes that no checkpoint has, which
-would fill the memory before a weight is read.
+Somebody else wrote them. A configuration is refused if it names other weights or code, or sizes that no checkpoint has: these would
+fill the memory before a weight is read.
 """
 
 import contextlib
@@ -38,29 +38,29 @@ HOW_COMPUTED = (
 """Keys, beside those that begin with "_", that say how something is computed and returned, not what. Some name code on the hub."""
 
 COUNTED = ("layer", "label")
-"""Parts of the names of keys that say how many of something are made while the configuration is read."""
+"""Parts of the names of keys whose value is a number of objects that transformers makes when it reads the configuration."""
 
 MOST_COUNTED = 4096
-"""Largest value of such a key."""
+"""Largest value of a key that `COUNTED` matches."""
 
 SPARE = 1 << 26
-"""Numbers that a classifier may have beyond its checkpoint's: 256 MiB of float32."""
+"""Largest number of parameters by which a classifier may exceed its checkpoint: 256 MiB of float32."""
 
 MODULES = (64, 4096)
-"""Modules that a classifier may have: for each tensor of the checkpoint, and besides."""
+"""Largest number of modules of a classifier: the first for each tensor of the checkpoint, plus the second."""
 
 WITHOUT_EFFECT = (
     "architectures", "transformers_version", "dtype", "torch_dtype", "name_or_path", "use_cache",
     "id2label", "label2id", "num_labels", "problem_type", "finetuning_task", "task_specific_params", "gradient_checkpointing",
     "initializer_range", "initializer_factor", "initializer_cutoff_factor", "is_local",
 )  # fmt: skip
-"""Keys that say who wrote a configuration, or what the recipe and the adapter decide. They change no answer."""
+"""Keys that change no logit: who wrote a configuration, and what the recipe and the adapter decide."""
 
 
 def read(path: Path, name: str) -> dict[str, Any]:
-    """The configuration in a directory called `name`, without what only says where it came from.
+    """The configuration in a directory called `name`, without the keys that only say where it came from.
 
-    Raises BaseModelError for one that cannot be read, names other weights or code, or counts more of something than a base has.
+    Raises BaseModelError if it cannot be read, and as `require_plain`.
     """
     advice = "; a base needs its configuration, save it again with transformers' save_pretrained"
     where = Path(name) / CONFIG
@@ -71,7 +71,7 @@ def read(path: Path, name: str) -> dict[str, Any]:
 
 
 def require_plain(config: Mapping[str, Any], where: str) -> None:
-    """Raises BaseModelError for a configuration that names other weights or code, or counts more of something than a base has."""
+    """Raises BaseModelError for a configuration that names other weights or code, or has a count above `MOST_COUNTED`."""
     for key, value in items(config):
         if key in ELSEWHERE and value:
             raise BaseModelError(f"{where}: {key} names other weights, another form of them, or code: save the base without it")
@@ -81,7 +81,7 @@ def require_plain(config: Mapping[str, Any], where: str) -> None:
 
 
 def names_files(config: Mapping[str, Any]) -> list[str]:
-    """The keys of a tokenizer's configuration that say what the tokenizer is made of, instead of the files beside it."""
+    """The keys of a tokenizer's configuration that name other files than those beside it."""
     inputs = ("init_inputs", "tokenizer_object", "vocab", "merges")
     return [key for key, value in config.items() if value and (key.endswith(("_file", "_files")) or key in inputs)]
 
@@ -89,7 +89,7 @@ def names_files(config: Mapping[str, Any]) -> list[str]:
 def read_tokenizer(path: Path, name: str) -> dict[str, Any]:
     """The tokenizer's configuration in a base's directory called `name`, without code and paths of where it was saved.
 
-    Raises BaseModelError for one that cannot be read, or that has the tokenizer made of other files.
+    Raises BaseModelError if it cannot be read, or names other files.
     """
     where = Path(name) / TOKENIZER_CONFIG
     config = read_json(path / TOKENIZER_CONFIG, where, failure=BaseModelError)
@@ -107,9 +107,9 @@ def without_prefix_space(content: Any) -> Any:
 
 
 def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The keys that two configurations of one checkpoint differ in, with (old, new) values: none, if the answers are the same.
+    """The keys that change logits and differ between two configurations of one checkpoint, with (old, new) values.
 
-    A key that is missing has its architecture's default. Imports transformers only where the two say different things.
+    A missing key has its architecture's default. Imports transformers only if the configurations differ as they are written.
     """
     now, before = _effective(new), _effective(old)
     if now != before:
@@ -146,7 +146,7 @@ def require_fit(folder: Path, tensors: Iterable[tuple[int, ...]]) -> None:
 
 @contextlib.contextmanager
 def _at_most(modules: int) -> Iterator[None]:
-    """Raises BaseModelError once more modules are made inside: each takes memory even where its weights take none."""
+    """Raises BaseModelError if more modules are made inside: each takes memory, even without its weights."""
     from torch.nn.modules.module import register_module_module_registration_hook
 
     left = itertools.count(modules, -1)
@@ -178,7 +178,7 @@ def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _effective(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a configuration decides the answers: dropout is off when an adapter answers."""
+    """The keys of a configuration that decide logits. Dropout does not: it is off when an adapter answers."""
     aside = {key for key in config if key in WITHOUT_EFFECT or is_dropout(key) or "layerdrop" in key}
     return {key: value for key, value in _public(config).items() if key not in aside}
 

@@ -1,4 +1,4 @@
-"""The adapter on disk, loaded and proved: files, base, tokenizer, and the answers of all together.
+"""Loads an adapter's directory and verifies it: files, base, tokenizer, and the logits of all together.
 
 An adapter is a directory in PEFT's own layout plus `lorasent.json`, its manifest. Only safetensors and JSON are read.
 """
@@ -40,13 +40,13 @@ PROBE_TOLERANCE = 1e-4
 """Tolerated difference of logits. Machines and thread counts move them by about 1e-5 in float32, a fault by 1e-2 and more."""
 
 REPETITION = re.compile(r"[*+{]|(?<![*+}?(])\?")
-"""A repetition in a pattern."""
+"""A repetition in a regular expression."""
 
 MOST_REPETITIONS = 5
-"""Largest number of repetitions in a pattern that is searched for."""
+"""Largest number of repetitions in a pattern of PEFT's configuration."""
 
 ENDLESS = re.compile(r"\)[*+{]")
-"""A repetition of a group, which may itself hold one: searching for it may take exponential time."""
+"""A repetition of a group. The group may hold a repetition too, and matching may then take exponential time."""
 
 
 class UnverifiedAdapterWarning(UserWarning):
@@ -69,7 +69,7 @@ class Adapter:
 
 
 def load(path: str | Path | Snapshot) -> Adapter:
-    """Loads an adapter and proves it: files and base by hash, the tokenizer by behaviour, all together by the probe logits.
+    """Loads an adapter and verifies it: files and base by hash, the tokenizer by behaviour, all together by the probe logits.
 
     An adapter without a manifest, which plain PEFT wrote, is loaded with UnverifiedAdapterWarning. Raises AdapterError if the
     directory is no adapter or not what its manifest says, BaseModelError if the base cannot be had.
@@ -99,7 +99,7 @@ def _load(snapshot: Snapshot) -> Adapter:
     if pinned.config and (changed := configuration.differences(base.config, pinned.config)):
         raise AdapterError(
             f"{where}: its base {shown(base.name)} has another configuration than when the adapter was trained: "
-            f"{configuration.summary(changed)}; set the base's config.json right"
+            f"{configuration.summary(changed)}; restore the base's config.json"
         )
     adapter = assemble(snapshot, base, recipe.base, recipe.encoding, manifest)
     if adapter.encoder.fingerprint != manifest.tokenizer_sha256:
@@ -125,7 +125,7 @@ def _load_bare(snapshot: Snapshot) -> Adapter:
     warnings.warn(
         shown(
             f"{path}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified; "
-            f"taken are {plain.taken}",
+            f"lorasent uses {plain.taken}",
             MESSAGE,
         ),
         UnverifiedAdapterWarning,

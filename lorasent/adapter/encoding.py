@@ -107,7 +107,7 @@ class Encoder:
             raise BaseModelError(f"the tokenizer cannot read a text: {error}") from None
 
     def save(self, path: Path) -> None:
-        """Writes the tokenizer's files, with truncation and padding off: whoever loads them decides."""
+        """Writes the tokenizer's files, with truncation and padding off: the code that loads them sets both."""
         self.tokenizer.backend_tokenizer.no_truncation()
         self.tokenizer.backend_tokenizer.no_padding()
         self.tokenizer.save_pretrained(path)
@@ -125,9 +125,9 @@ class Encoder:
 
     @property
     def parts(self) -> dict[str, str]:
-        """The sha256 of each part of the tokenizer as it was built. It sees what the fingerprint's few texts do not show.
+        """The sha256 of each part of the tokenizer as it was built. They show differences that the fingerprint's few texts miss.
 
-        Truncation and padding are left out: they are this object's.
+        Truncation and padding are left out: this object sets them.
         """
         kind, tokenizer = type(self.tokenizer), self.tokenizer
         ways = [name for name in ("__call__", "_encode_plus") if getattr(kind, name) is not getattr(TokenizersBackend, name)]

@@ -1,6 +1,6 @@
 """The manifest of an adapter, lorasent.json: what the adapter was made from, and the sha256 of every file beside it.
 
-Reading it and holding the files to it needs no model and does not import torch.
+Neither reading it nor verifying the files needs a model, or imports torch.
 """
 
 import functools
@@ -41,7 +41,7 @@ class PinnedBase(_Frozen):
 
 
 class Probes(_Frozen):
-    """Texts that are answered whenever the adapter is loaded, and the logits that training left: bounded, so that loading is."""
+    """Texts that are answered at every load, and their logits after training. Both are bounded, and so is the time of a load."""
 
     texts: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(min_length=1, max_length=50)]
     logits: list[list[float]]
@@ -63,11 +63,11 @@ class Parameters(_Frozen):
 
 
 class Manifest(_Frozen):
-    """What a manifest must hold for its adapter to be loaded. `content` is the whole of it, of which hashes are computed."""
+    """The keys of a manifest that loading needs. `content` is the whole JSON object, which is hashed."""
 
     schema_version: Literal[1]
     tables: Annotated[dict[str, Any], Field(alias="recipe")]
-    """The recipe as it was written, which nobody validated; see `recipe`."""
+    """The recipe as it was written, not validated; see `recipe`."""
     base: PinnedBase
     labels: Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=2, max_length=10_000)]
     tokenizer_sha256: str
@@ -93,7 +93,7 @@ class Manifest(_Frozen):
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """The JSON object as it was read, keys included that nothing here reads."""
+        """The JSON object as it was read, with keys that this class does not have."""
         return self._content
 
     @functools.cached_property
@@ -108,7 +108,7 @@ class Manifest(_Frozen):
 
 
 class CompleteManifest(Manifest):
-    """A manifest with what the gate needs besides, all of which training writes."""
+    """A manifest with the further keys that the gate needs. Training writes all of them."""
 
     recipe_sha256: str
     parameters: Parameters
@@ -118,7 +118,7 @@ class CompleteManifest(Manifest):
 
 
 def parse(form: type[Form], content: Mapping[str, Any], where: str | Path) -> Form:
-    """A JSON object as a model of pydantic's. Raises AdapterError, which names `where` and the key that is not as it must be."""
+    """A JSON object as a model of pydantic's. Raises AdapterError, which names `where` and the invalid key."""
     try:
         return form.model_validate(content)
     except ValidationError as error:
@@ -128,16 +128,16 @@ def parse(form: type[Form], content: Mapping[str, Any], where: str | Path) -> Fo
 
 
 def read(path: Path | Snapshot) -> Manifest:
-    """The manifest of an adapter's directory. Raises AdapterError, which names the key that is not as it must be."""
+    """The manifest of an adapter's directory. Raises AdapterError, which names the invalid key."""
     snapshot = of(path)
     snapshot.require(MANIFEST)
     return Manifest.parse(snapshot.json(MANIFEST), snapshot.path / MANIFEST)
 
 
 def verify(path: Path | Snapshot) -> Manifest:
-    """The manifest of an adapter's directory, whose files are held to it without loading the model.
+    """The manifest of an adapter's directory, after comparing the files with it.
 
-    Raises AdapterError, which names the file that is missing, added, or not what was written.
+    Raises AdapterError, which names the file that is missing, added or changed.
     """
     snapshot = of(path)
     manifest = read(snapshot)
@@ -157,7 +157,7 @@ def verify(path: Path | Snapshot) -> Manifest:
 
 
 def identity(path: Path | Snapshot) -> str:
-    """The sha256 of everything that an adapter's answers follow from: its files as they are, and what its manifest says."""
+    """The sha256 of everything that determines an adapter's answers: its files, and its manifest's content."""
     snapshot = of(path)
     content = read(snapshot).content
     hashed = {key: content[key] for key in ("recipe", "base", "labels")}

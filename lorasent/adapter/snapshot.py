@@ -32,7 +32,7 @@ DATA_FILES = (".json", ".safetensors", ".txt", ".model", ".jinja")
 """Suffixes of an adapter's files."""
 
 BESIDE = (CARD, "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "__MACOSX", "Thumbs.db", "desktop.ini")
-"""Files that people, hubs and desktops put beside an adapter, and that are passed over, as are names that begin with a dot."""
+"""Files that people, hubs and desktops put beside an adapter. They are ignored, and so are names that begin with a dot."""
 
 TRACKED = ".dvc"
 """Suffix of the files that DVC puts beside those that it keeps."""
@@ -94,7 +94,7 @@ class Snapshot:
         return {name: digest for name, digest in self.hashes.items() if name != MANIFEST}
 
     def require_read(self, name: str, cause: str = "") -> None:
-        """Raises AdapterError if a file is there and was not read."""
+        """Raises AdapterError if a file exists and was refused."""
         if name in self.refused:
             raise AdapterError(f"{self.path / name}: {self.refused[name]}", cause)
 

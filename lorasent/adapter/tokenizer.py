@@ -1,6 +1,6 @@
-"""A directory's tokenizer, opened: of a tokenizer's own files and no others, and within bounds.
+"""Opens a directory's tokenizer, from a tokenizer's own files alone and within bounds.
 
-Somebody else wrote the files. A few kilobytes in them may make a text a million times as long, or take ages to read.
+Somebody else wrote the files. A few kilobytes in them may lengthen a text a million times, or take very long to read.
 """
 
 import base64
@@ -29,13 +29,13 @@ MOST_SPECIAL = 1000
 """Largest number of tokens that a post-processor may add to a text."""
 
 MOST_ADDED = 50_000
-"""Largest number of tokens beside the vocabulary. Each takes as long to read as a hundred in it; real ones have some thousand."""
+"""Largest number of tokens beside the vocabulary. Each takes as long to read as a hundred in it."""
 
 MOST_CHARACTERS = 256
-"""Characters of the largest word that WordPiece cuts, in cubic time, and of what stands for an unknown word or a part of one."""
+"""Largest number of characters of a word that WordPiece splits (in cubic time), of the unknown token, and of a piece's affixes."""
 
 MOST_IDS = 1 << 24
-"""Largest token id. Whoever writes a vocabulary out counts up to the last."""
+"""Largest token id. Code that writes a vocabulary counts up to the last id."""
 
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -92,7 +92,7 @@ def _at_most(most: int, count: int, message: str, where: str = "") -> None:
 
 
 def _longest(key: str, value: Any) -> int:
-    """The number of characters by which a normalizer's entry may replace one, or that it puts before a text."""
+    """The number of characters that a normalizer's entry may put in place of one, or before a text."""
     if key == "precompiled_charsmap" and value:  # the size of a table, the table, and what it leads to
         content = base64.b64decode(value)
         return max(map(len, content[4 + int.from_bytes(content[:4], "little") :].decode(errors="replace").split("\0")))
@@ -100,7 +100,7 @@ def _longest(key: str, value: Any) -> int:
 
 
 def _copy(path: Path, folder: Path) -> None:
-    """Copies a tokenizer's files. Raises LorasentError for one that cannot be read, names others, or is beyond bounds."""
+    """Copies a tokenizer's files. Raises LorasentError for a file that cannot be read, names other files, or exceeds a bound."""
     for name, written in tokenizer_files(path).items():
         (folder / name).write_bytes(written)
     if (folder / TOKENIZER_CONFIG).is_file():
@@ -115,7 +115,7 @@ def _copy(path: Path, folder: Path) -> None:
         _at_most(MOST_STEPS, sum(key == "type" for key, _ in items(steps)), "goes through a text in N steps", f"{where}: ")
         vocabulary = content.get("model", {}).get("vocab")
         if isinstance(vocabulary, dict) and not all(isinstance(id_, int) and id_ < MOST_IDS for id_ in vocabulary.values()):
-            raise BaseModelError(f"{where}: its vocabulary numbers tokens beyond {MOST_IDS:,}")
+            raise BaseModelError(f"{where}: its vocabulary has a token id above {MOST_IDS:,}")
     if os.path.lexists(path / CONFIG):
         config = read_json(path / CONFIG, limit=MOST_BYTES)
         (folder / CONFIG).write_text(json.dumps({key: config[key] for key in CLASS_KEYS if key in config}))

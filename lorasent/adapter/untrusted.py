@@ -1,4 +1,4 @@
-"""Files that somebody else wrote: how much of each is read, JSON within bounds, and pointers that lie in the place of files."""
+"""Files that somebody else wrote: largest sizes, JSON within bounds, and pointers of Git LFS and git-annex."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ MOST_VALUES = 2_000_000
 """Largest number of values in a JSON file. A vocabulary has a million; each takes up to thirty times its bytes in memory."""
 
 DEEPEST = 100
-"""Largest depth of objects and lists in JSON. What compares or writes them recurses as deep."""
+"""Largest depth of objects and lists in JSON. Code that compares or writes JSON recurses as deep."""
 
 
 class Pointer(NamedTuple):
@@ -34,11 +34,11 @@ POINTERS = {
     b"version https://git-lfs.github.com/spec/": Pointer("Git LFS", "lfs-pointer", "git lfs pull"),
     b"/annex/objects/": Pointer("git-annex", "annex-pointer", "git annex get"),
 }
-"""By how the note begins."""
+"""Pointers by the first bytes of the note."""
 
 
 def pointer(start: bytes) -> Pointer | None:
-    """The pointer that a file with this beginning is, if it is one."""
+    """The pointer whose note begins a file; None if the file is no pointer."""
     return next((found for begin, found in POINTERS.items() if start.startswith(begin)), None)
 
 
@@ -75,8 +75,8 @@ def read_json(
 
 
 def _parse(written: bytes) -> Any:
-    """The JSON in a file. Raises ValueError or RecursionError for what is none, or is beyond bounds."""
-    if written.count(b",") > MOST_VALUES:  # before anything is made of it
+    """The JSON in a file. Raises ValueError or RecursionError if it is invalid or exceeds a bound."""
+    if written.count(b",") > MOST_VALUES:  # before it is parsed
         raise ValueError(f"more than {MOST_VALUES:,} values")
     content = json.loads(decode(written), object_pairs_hook=_object)
     json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # NaN and half characters could not be hashed
@@ -90,11 +90,11 @@ def _parse(written: bytes) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Readers do not agree on which of two equal keys counts: ValueError."""
+    """A JSON object. Raises ValueError for a key that occurs twice: parsers do not agree on which value counts."""
     content = dict(pairs)
     if len(content) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {shown(twice)} stands twice in an object")
+        raise ValueError(f"the key {shown(twice)} occurs twice in an object")
     return content
 
 

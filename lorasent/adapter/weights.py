@@ -1,4 +1,4 @@
-"""The header of safetensors files that somebody else wrote: held to bounds before anything is allocated by what it says."""
+"""The header of safetensors files that somebody else wrote, checked against bounds before memory is allocated by it."""
 
 from math import prod
 from pathlib import Path
@@ -18,7 +18,7 @@ MOST_NUMBERS = 1 << 40
 """Largest number of elements of a tensor, dimensions of size 0 aside. NumPy and torch refuse larger shapes, each in its own way."""
 
 ALWAYS = 64 << 20
-"""Bytes that an adapter's weights may have, however small its base is."""
+"""Size in bytes that an adapter's weights may have, however small its base is."""
 
 Header = dict[str, tuple[tuple[int, ...], str]]
 """Shape and type ("F32") of tensors by name."""

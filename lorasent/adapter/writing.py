@@ -1,6 +1,6 @@
-"""The adapter written to disk: PEFT's own files, the tokenizer's, a model card, and the manifest.
+"""Writes an adapter's directory: PEFT's own files, the tokenizer's, a model card, and the manifest.
 
-The directory is written beside its place and renamed into it: a directory of that name is whole, or it is not there.
+The directory is written beside its place and renamed, so that it is whole or does not exist.
 """
 
 import os

@@ -10,7 +10,7 @@ training   train, augment
 doctor     doctor
 options    arguments and options that several commands have, and their checks
 messages   messages on standard error
-ending     exit codes, signals, output that is written completely
+ending     exit codes (a verdict's are in gate.verdict), signals, output that is written completely
 """
 
 import sys

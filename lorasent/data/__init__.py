@@ -1,7 +1,7 @@
 """Labelled reviews, from the top down.
 
 slices       reviews -> row numbers by value of a column
-reviews      source -> labelled reviews
+reviews      source -> labelled reviews; repeated texts
 sources      source -> columns: one row for each kind of source
 folders      a folder with a file for each split, or with a folder of texts for each label
 huggingface  data sets of the library `datasets`: on the hub, in its cache, or saved in a folder

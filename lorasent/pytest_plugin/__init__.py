@@ -1,6 +1,6 @@
 """The pytest plugin, from the top down.
 
-gate     a policy is a file of tests
-goldens  recorded results that must come out again
+gate     `pytest gate.toml`: each check of a policy is a test
+goldens  recorded results that tests must reproduce
 options  options that are added only where they are used and nobody else has them
 """

@@ -1,4 +1,4 @@
-"""The pytest plugin for goldens, recorded results that must come out again. The gate is in lorasent.pytest_plugin.gate.
+"""The pytest plugin for goldens: recorded results that tests must reproduce.
 
     @pytest.mark.golden("predictions/samples")
     def test_it_answers_as_recorded(golden):

@@ -4,7 +4,7 @@ train        the public function: checks that a run can start, trains, writes th
 progress     what a terminal shows of a run
 loop         Hugging Face's Trainer with our batches, our evaluation and our checkpoints
 checkpoints  the folder of a run's checkpoints: which are whole, which are kept
-batches      which reviews stand in one batch
+batches      which reviews share a batch
 averaging    the moving average of the trained weights
-run          what a run is: its input, its epoch table, when it ends, its result, and who listens to it
+run          a run's input and result: epoch table, early stopping, the best epoch, listeners
 """

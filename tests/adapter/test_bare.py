@@ -94,7 +94,7 @@ def train(
 def answers(out, invariant=False):
     """The logits that lorasent gives, with its warning."""
     torch.manual_seed(2)
-    with pytest.warns(UnverifiedAdapterWarning, match=r"cannot be verified; taken are"):
+    with pytest.warns(UnverifiedAdapterWarning, match=r"cannot be verified; lorasent uses"):
         return load(out, invariant=invariant).logits(TEXTS)
 
 
@@ -104,7 +104,7 @@ def agree_or_refuse(architecture, out, expected, lost):
         with pytest.raises(AdapterError, match=re.escape(f"holds {', '.join(lost[:3])}")):
             load(out)
     elif architecture in PADDING_MATTERS:
-        with pytest.raises(AdapterError, match=r"answers otherwise in a padded batch"):
+        with pytest.raises(AdapterError, match=r"gives other answers in a padded batch"):
             load(out)
     else:
         assert np.ptp(expected, axis=0).max() > 1e-5  # answers that do not differ would prove nothing
@@ -328,7 +328,7 @@ def test_labels_get_their_names_from_a_configuration(plain, base_says, beside_sa
     if beside_says:
         shutil.copy(base / "config.json", out)
         edit_json(out / "config.json", id2label=beside_says)
-    with pytest.warns(UnverifiedAdapterWarning, match=rf"taken are labels {', '.join(labels)} \({told}\)"):
+    with pytest.warns(UnverifiedAdapterWarning, match=rf"lorasent uses labels {', '.join(labels)} \({told}\)"):
         assert load(out).labels == labels
 
 
@@ -388,6 +388,6 @@ def test_an_input_that_is_not_passed_on_is_refused(plain, monkeypatch):
 
     monkeypatch.setattr("lorasent.adapter.tokenizer.AutoTokenizer.from_pretrained", segmented)
     with pytest.raises(
-        AdapterError, match=r"BertForSequenceClassification answers otherwise without the tokenizer's further inputs"
+        AdapterError, match=r"BertForSequenceClassification gives other answers without the tokenizer's further inputs"
     ):
         load(plain[1])

@@ -30,7 +30,7 @@ def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter)
     (copied / "training_args.bin").write_bytes(b"a pickle that trainers leave beside their weights; nobody reads it")
     message = (
         f"{copied}: no lorasent.json: files, base weights, tokenizer, truncation side, labels and answers cannot be verified; "
-        "taken are labels LABEL_0, LABEL_1 (no configuration names them), the tokenizer of the adapter, "
+        "lorasent uses labels LABEL_0, LABEL_1 (no configuration names them), the tokenizer of the adapter, "
         "texts cut on the left to 64 tokens, one label a text"
     )
     with pytest.warns(UnverifiedAdapterWarning, match=exactly(message)):

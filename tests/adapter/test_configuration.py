@@ -20,7 +20,7 @@ BILLION = 10**9
 
 HOSTILE = {
     "type": ("bert", {"model_type": "nothing"}, "cannot be loaded as a classifier: .*model type `nothing`"),
-    "another-type": ("bert", {"model_type": "llama"}, "its checkpoint holds nothing of a llama"),
+    "another-type": ("bert", {"model_type": "llama"}, "its checkpoint has no tensor of its model_type, llama"),
     "heads-text": ("bert", {"num_attention_heads": "four"}, "expected int, got str"),
     "no-heads": ("bert", {"num_attention_heads": 0}, "integer modulo by zero"),
     "no-width": ("bert", {"hidden_size": 0}, "cannot be loaded as a classifier"),

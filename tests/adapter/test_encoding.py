@@ -220,7 +220,7 @@ def numbered(content):
 
 SPECIAL = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}] * 100
 HOSTILE = {
-    "ids": (numbered, "its vocabulary numbers tokens beyond 16,777,216"),
+    "ids": (numbered, "its vocabulary has a token id above 16,777,216"),
     "specials": (
         replaced(
             post_processor={
