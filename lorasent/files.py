@@ -88,7 +88,7 @@ _rooms: dict[int, Path] = {}
 def open_regular(path: Path, limit: int) -> BufferedReader:
     """Opens a regular file of at most `limit` bytes. Raises OSError for anything else: a FIFO would hang, a device never ends.
 
-    A large file with holes is refused too: terabytes of them take no space on the disk, and hours to read.
+    A large file with holes is refused too: terabytes of holes take no space on the disk, and hours to read.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     status, reason = os.fstat(descriptor), ""
@@ -159,7 +159,7 @@ def write_bytes(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The descriptor of the open file that a path names, None of other paths. Opening it by its name would truncate it."""
+    """The descriptor of the open file that a path names, None for other paths. Opening it by its name would truncate it."""
     match = OPEN_FILE.fullmatch(STREAMS.get(str(path), str(path)))
     return int(match[1]) if match else None
 

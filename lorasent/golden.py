@@ -1,8 +1,8 @@
 """A golden: a recorded result that tests must reproduce.
 
-It holds who made it, how far each column may move and why, and the libraries and the machine of its recording. Numbers, and lists
-of numbers, may move by the tolerance of their column; everything else must be equal. `MANIFEST.json` lists every file of a folder
-of goldens with its sha256, so that no change, addition or removal goes unseen.
+It holds its producer, the tolerance of each column with its reason, and the libraries and the machine of its recording. Numbers,
+and lists of numbers, may differ by the tolerance of their column; everything else must be equal. `MANIFEST.json` lists every file
+of a folder of goldens with its sha256, so that every change, addition or removal is seen.
 """
 
 import json
@@ -82,7 +82,7 @@ def make(
     why: str,
     seed: int | None = None,
 ) -> Golden:
-    """A golden of `rows`, with the current libraries and machine. Raises GoldenError for content that nothing can meet."""
+    """A golden of `rows`, with the current libraries and machine. Raises GoldenError for content that no result can equal."""
     content = {"about": about, "producer": dict(producer), "seed": seed, "tolerance": dict(tolerance), "why": why}
     origin = {"libraries": machine.libraries(), "machine": machine.features()}
     try:
@@ -150,7 +150,7 @@ def goldens(folder: Path) -> list[str]:
 
 
 def write_manifest(folder: Path) -> bool:
-    """Writes MANIFEST.json if it does not agree with the folder, and returns whether it did not. Git is told to keep line endings.
+    """Writes MANIFEST.json if it does not agree with the folder, and returns whether it wrote it. Git is told to keep line endings.
 
     Raises GoldenError where the file is no manifest of goldens.
     """
@@ -218,7 +218,7 @@ def _compare_cells(row: int, column: str, recorded: Any, found: Any, allowed: fl
 
 
 def _numbers(cell: Any) -> list[int | float] | None:
-    """The numbers of a cell, or None if it holds none. They are not made floats: large whole numbers would become equal."""
+    """The numbers of a cell, or None if it holds none. They are not converted to float: large integers would become equal."""
     cells = cell if isinstance(cell, list) else [cell]
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in cells):
         return None

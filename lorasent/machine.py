@@ -1,7 +1,7 @@
-"""What ran: versions of the libraries, the processor's features, and settings of this process. Nothing else asks the processor.
+"""Versions of the libraries, features of the processor, and glibc's malloc. No other module queries the processor.
 
-Environment variables take features away: oneDNN's and torch's own limits, which stand for another machine's processor, and
-LORASENT_ONEDNN. LORASENT_MALLOC keeps lorasent from tuning the C library's memory allocation.
+Environment variables turn features off: those of oneDNN and torch, which imitate another processor, and LORASENT_ONEDNN.
+LORASENT_MALLOC keeps lorasent from tuning malloc.
 """
 
 import ctypes
@@ -44,7 +44,7 @@ def libraries() -> dict[str, str]:
 
 @functools.cache
 def _versions() -> tuple[tuple[str, str], ...]:
-    """Read once in a process: each version is a file to parse, and every question to the cache names them."""
+    """The versions, read once in a process: each is a file to parse, and every question to the cache contains them."""
     return tuple((name, metadata.version(name)) for name in LIBRARIES)
 
 
@@ -60,7 +60,7 @@ def features() -> dict[str, str | int]:
 
 
 def onednn() -> bool:
-    """Whether oneDNN may be used; whether torch has it is not asked here."""
+    """Whether oneDNN may be used, by the environment variable alone."""
     return os.environ.get(ONEDNN_VARIABLE) != "0"
 
 

@@ -1,7 +1,7 @@
 """Metrics of logits against labels. NumPy only; scikit-learn is the reference in the tests.
 
-`N` is the number of reviews, `L` the number of labels. Logits have shape (N, L), labels (N,) with ids 0 .. L-1. Arguments that no
-metric is defined for raise MetricError.
+`N` is the number of reviews, `L` the number of labels. Logits have shape (N, L), labels (N,) with ids 0 .. L-1. Arguments for
+which no metric is defined raise MetricError.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class Figures:
     recall: float
     f1: float
     average: str
-    """The label that precision, recall and F1 are of, the last of two; or "macro", their mean over more than two labels."""
+    """The label of precision, recall and F1: the last of two, or "macro" for the mean over more than two labels."""
     mcc: float
     log_loss: float
     """Mean negative log-likelihood, nats."""
@@ -59,8 +59,8 @@ class Bin(NamedTuple):
 def decide(predictions: ArrayLike) -> Ints:
     """Predictions -> label ids, (N,).
 
-    Predictions (N,) or (N, 1) are rounded, a half to the even neighbour (0.5 to 0). Of predictions (N, L) the largest column is
-    taken, the first of equals. Raises MetricError for NaN, for no predictions and for more than two dimensions.
+    Predictions (N,) or (N, 1) are rounded, a half to the even neighbour (0.5 to 0). Predictions (N, L) give the largest column,
+    the first of equals. Raises MetricError for NaN, for no predictions and for more than two dimensions.
     """
     array = _array(predictions, "predictions", np.float64)
     if array.ndim not in (1, 2) or array.size == 0:

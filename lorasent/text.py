@@ -1,4 +1,4 @@
-"""Text that somebody else wrote: decoded, and shown so that terminals and workflow logs obey nothing in it.
+"""Text that somebody else wrote: decoded, and shown without anything that controls a terminal or a workflow log.
 
 A candidate's names, labels and values are printed to terminals, workflow logs, JUnit files and pages. All go through `shown`.
 """
@@ -19,10 +19,10 @@ _COMMAND = re.compile(r"(?<!\w):(?=:)|#(?=#\[)")
 
 
 def shown(value: Any, limit: int = SHOWN) -> str:
-    """A value in one line of at most `limit` characters, with nothing in it that a terminal or a workflow log obeys.
+    """A value in one line of at most `limit` characters, without anything that controls a terminal or a workflow log.
 
     Characters that do not print (line ends, escapes, bidirectional marks, lone surrogates) are escaped as Python escapes them. A
-    long text loses its middle. Of an object, a list or bytes only the size is shown: they may hold a secret.
+    long text loses its middle. Objects, lists and bytes are shown by their size: they may hold a secret.
     """
     if isinstance(value, str | Path | BaseException):
         text = str(value)

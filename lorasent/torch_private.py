@@ -1,7 +1,7 @@
 """Private names of torch that lorasent uses. No other module uses one.
 
 A name is looked up when it is first needed, never at import. Where this torch lacks it, one warning names it, the function here
-returns None, False or nothing, and the caller computes in the way that needs no private name.
+returns None, False or nothing, and the caller computes without it.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """Whether augmentation preserves labels: an adapter answers labelled reviews before and after, and its new errors are counted.
 
-The adapter replaces a human reader, whom typing errors would confuse less: a way on which it loses accuracy may be right all the
-same. The table is plain text of one format call a row: rich would need a console to turn its table into text.
+The adapter replaces a human reader, whom typing errors would confuse less: a way that costs accuracy may still keep labels. The
+table is plain text of one format call a row: rich would need a console to turn its table into text.
 """
 
 from dataclasses import dataclass

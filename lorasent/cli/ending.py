@@ -96,7 +96,7 @@ def write_json_lines(objects: Iterable[Any]) -> None:
 
 
 def json_line(content: Any) -> str:
-    """A line of JSON. Characters that a terminal or a workflow log obeys are escaped as JSON allows, so the content is the same."""
+    """A line of JSON. Characters that control a terminal or a workflow log are escaped as in JSON, so the content is the same."""
     text = json.dumps(content, ensure_ascii=False).replace("##[", "#\\u0023[")
     return (text if text.isprintable() else "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)) + "\n"
 

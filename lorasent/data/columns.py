@@ -1,6 +1,6 @@
-"""Blocks of columns: what every source is read as, with class labels as names.
+"""Blocks of columns, the form in which every source is read.
 
-The numbers of class labels stand for names, and data sets number the same labels differently: the names are read.
+Class labels are read as names, because data sets number the same labels differently.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ def with_names(block: Columns, classes: Classes) -> Columns:
 
 
 def blocks_of_rows(rows: Iterable[Mapping[str, Any]], where: object, classes: Classes) -> Iterator[Columns]:
-    """Rows -> blocks of columns; a key that a row lacks is None there, a key that a whole block lacks is no column of it."""
+    """Rows -> blocks of columns. A key that a row lacks is None in it; a block has no column for a key that all its rows lack."""
     rows, seen = iter(rows), dict[str, None]()
     while block := list(islice(rows, ROWS_PER_BLOCK)):
         names = dict.fromkeys(name for row in block for name in row)
@@ -80,7 +80,7 @@ def name_of(value: Any, names: Sequence[str]) -> Any:
 def of_features(features: Mapping[str, Any]) -> Classes:
     """The class labels among features as `datasets` writes them as JSON, those inside lists included.
 
-    Names that are numbers other than the positions (stars from 1 to 5) become "class NUMBER": they are no ids.
+    Names that are numbers other than the positions (stars from 1 to 5) become "class NUMBER", because they are not ids.
     """
     classes = {}
     for column, feature in features.items():
@@ -97,15 +97,15 @@ def of_features(features: Mapping[str, Any]) -> Classes:
 def of_card(folder: Path) -> Classes:
     """The class labels in the data set's card (README.md, as on the hub) of a folder or of the folder above it.
 
-    A card may describe several configurations. The configuration with the folder's name counts; without one, numbers that
-    have different names have none.
+    A card may describe several configurations. The one with the folder's name counts. If there is none, a column whose
+    names differ between configurations has no names.
     """
     for home in (folder, folder.parent):
         if (home / "README.md").is_file() and (home / "README.md").read_bytes().startswith(b"---"):  # how a card begins
             from datasets.info import DatasetInfosDict
 
             cards: dict[str, Any] = {}
-            with contextlib.suppress(Exception):  # any project has a README.md, and most are no card
+            with contextlib.suppress(Exception):  # most projects have a README.md that is not a card
                 cards = DatasetInfosDict.from_directory(str(home))
             configurations = [cards[folder.name]] if folder.name in cards else cards.values()
             classes = [of_features(card.features.to_dict()) for card in configurations if card.features]

@@ -18,7 +18,7 @@ Rows = Iterator[tuple[int, dict[str, Any]]]
 """Rows, each with the line (from 1) on which it begins; in a JSON array, with its position (from 1)."""
 
 PARQUET_BUFFER = 1 << 20
-"""Bytes read at a time, so that neither the file nor a row group, which may be all of it, is held in memory."""
+"""Bytes read at a time, so that memory holds neither the file nor a row group, which may be the whole file."""
 
 
 def read(path: str, split: str | None, choice: Choice, classes: Classes | None = None) -> Iterator[Columns]:
@@ -47,7 +47,7 @@ def format_of(path: Path) -> str:
 
 
 def lines_of(path: Path) -> list[int] | None:
-    """The line (from 1) on which each row begins; None of a file that is not JSONL, CSV or TSV."""
+    """The line (from 1) on which each row begins; None for other files than JSONL, CSV and TSV."""
     if not path.is_file() or format_of(path) not in (".jsonl", ".csv", ".tsv"):
         return None
     with columns.reading(path):
@@ -114,7 +114,7 @@ def _object(row: Any, where: str) -> dict[str, Any]:
 
 
 def _csv(file: IO[str], path: Path, delimiters: str) -> Rows:
-    """Fields are separated by the first of `delimiters` that the header has."""
+    """The rows of a CSV file. The delimiter is the first of `delimiters` that the header has."""
     csv.field_size_limit(2**31 - 1)
     above, header = next(((number, line) for number, line in enumerate(file) if line.strip("\r\n")), (0, ""))
     delimiter = next((sign for sign in delimiters if sign in header), delimiters[0])

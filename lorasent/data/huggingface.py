@@ -91,7 +91,7 @@ def _cached(name: str, split: str | None) -> Any:
             *_, config_id, version, hash_ = next(iter(held.values())).parts
             return Cache(repo_id=repository, dataset_name=last, config_name=config_id, version=version, hash=hash_).as_dataset()
         reason = f"nothing of it in {config.HF_DATASETS_CACHE}"
-    except Exception as error:  # a damaged cache raises whatever the library does
+    except Exception as error:  # the library raises anything for a damaged cache
         held, reason = {}, first_line(error)
     if held:
         raise DataError(f"{source}: has several configurations; name one, as in {name}/{next(iter(held))}:{split or 'SPLIT'}")

@@ -16,7 +16,7 @@ POLES = ("negative", "positive")
 """The labels of the embedded reviews and cases, in lower case."""
 
 SHORTEST = 3
-"""Letters that the beginning of a label needs to stand for the label."""
+"""Fewest letters of a label's beginning that mean the label."""
 
 
 def names_of(labels: Any) -> tuple[str, ...]:
@@ -33,8 +33,8 @@ def names_of(labels: Any) -> tuple[str, ...]:
 def label_id(name: str, labels: Sequence[str]) -> int | None:
     """The id of the one label that a name means, in any case; None if it means no label, or several.
 
-    A name means a label that is equal to it; else one that is negative, or positive, as the name is ("neg" is negative); else
-    one that begins with it.
+    A name means the label that is equal to it; else the label of the same pole ("neg" means negative); else the label that begins
+    with it.
     """
     known, name = [folded(label) for label in labels], folded(name)
     for matches in (

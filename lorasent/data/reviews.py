@@ -130,7 +130,7 @@ def read(
 def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *, skip_empty: bool = False) -> Iterator[str]:
     """Reads the reviews of a source that need not be labelled, a block at a time: the source may be larger than memory.
 
-    Raises DataError: for the source or its columns at once, for a row when it is read. `skip_empty` is as in `read`.
+    Raises DataError: at once for the source or its columns, later for a row when it is read. `skip_empty` is as in `read`.
     """
     source = _name_of(source)
     (text,), blocks = blocks_of(source, lambda names: [_find(names, text_column, TEXT_COLUMNS, source, "text")])
@@ -163,7 +163,7 @@ def distinct(reviews: Reviews) -> tuple[Reviews, int, int]:
 
 
 def normal(text: str) -> str:
-    """A text without case and spacing; texts that are equal so count as repeats."""
+    """A text without case and spacing, by which repeated texts are found."""
     return " ".join(text.casefold().split())
 
 

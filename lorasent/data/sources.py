@@ -20,7 +20,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def columns_of(source: str) -> Columns:
-    """The columns of a source, at least one row each; a key that a row lacks is None there. Raises DataError as `blocks_of`."""
+    """The columns of a source, at least one row each; a key that a row lacks is None in it. Raises DataError as `blocks_of`."""
     blocks = list(blocks_of(source)[1])
     names = dict.fromkeys(name for block in blocks for name in block)
     return {name: [value for block in blocks for value in values(block, name)] for name in names}
@@ -39,7 +39,7 @@ def blocks_of(source: str, choice: Choice = None) -> tuple[list[str], Iterator[C
 
 
 def lines_of(source: str) -> list[int] | None:
-    """The line (from 1) on which each row begins in a file of rows in lines (JSONL, CSV, TSV); None of any other source."""
+    """The line (from 1) on which each row begins in a file of rows in lines (JSONL, CSV, TSV); None for any other source."""
     path, split = _parse(source)
     files = [Path(path)] if split is None else folders.files_of(Path(path), split)
     return None if is_embedded(source) or len(files) != 1 else formats.lines_of(files[0])
@@ -64,7 +64,7 @@ def _blocks(source: str, choice: Choice) -> Iterator[Columns]:
 
 def _parse(source: str) -> tuple[str, str | None]:
     """The path or name in a source, and the split behind its last colon; a path that exists has no split."""
-    with contextlib.suppress(OSError):  # of a name that is too long
+    with contextlib.suppress(OSError):  # a name that is too long
         if Path(source).exists():
             return source, None
     path, colon, split = source.rpartition(":")
@@ -86,4 +86,4 @@ SOURCES: Sequence[tuple[Callable[[str], bool], Callable[[str, str | None, Choice
     (lambda path: Path(path).is_dir(), folders.read),
     (lambda path: not formats.format_of(Path(path)) and not path.startswith(("/", ".")), huggingface.read_hub),
 )
-"""Kinds of sources: whether a path or name is of the kind, and its reader (path, split, choice); the first that matches reads."""
+"""Kinds of sources: a test of the path or name, and the reader (path, split, choice). The first kind whose test holds reads."""

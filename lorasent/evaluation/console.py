@@ -20,7 +20,7 @@ from lorasent.metrics import Bin, Figures, Ints
 from lorasent.text import shown
 
 WIDTH = 100
-"""Columns of the output: at most so many on a terminal, exactly so many elsewhere."""
+"""Columns of the output: the most on a terminal, the exact number elsewhere."""
 
 TAIL = 180
 """Characters of a review that are shown: its last ones, where the verdict is and what the model reads."""
@@ -44,7 +44,7 @@ _SPACE, _LONG_WORD = re.compile(r"\s+"), 24
 """The space between two words, and the length in characters from which a word may be cut."""
 
 _COMMAND = re.compile(r":(?=:)|#(?=#?\[)")
-"""The beginning of a workflow log's command."""
+"""The beginning of a command in a GitHub workflow log."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def render(evaluation: Evaluation, console: Console) -> None:
 
 
 def known_reviews_warning(mistakes: Mistakes) -> str:
-    """The warning for label errors that are looked for among reviews of the adapter's own training."""
+    """The warning if label errors are searched for among the adapter's own training reviews."""
     return (
         f"Warning: the adapter's manifest names these as its {_name(mistakes.trained_on)} reviews. "
         "An adapter rarely doubts labels that it was trained on: use other reviews to look for label errors."
@@ -184,7 +184,7 @@ def _name(value: object) -> str:
 
 
 def _printable(review: str) -> str:
-    """A review of the same length, without characters that a terminal or a workflow log obeys, wherever its lines are broken."""
+    """A review of the same length, without characters that control a terminal or a workflow log, wherever its lines are broken."""
     return _COMMAND.sub(" ", "".join(char if char.isprintable() else " " for char in review))
 
 

@@ -4,7 +4,7 @@ A review is confidently of a label if that label's probability reaches its thres
 A review that is confidently of another label than its own is suspected: it lies off the diagonal of the confident joint. A model
 that prefers one label has a higher threshold for it. The probabilities must come from reviews that the model was not trained on.
 
-By hand, because cleanlab would bring pandas and scikit-learn for these three functions; it is the reference in the tests.
+cleanlab would add pandas and scikit-learn for these three functions; it is the reference in the tests.
 """
 
 import numpy as np

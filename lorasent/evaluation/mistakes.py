@@ -1,4 +1,4 @@
-"""What an adapter gets wrong: by slice, with what confidence, because of which words, and which labels may be wrong themselves.
+"""What an adapter gets wrong: by slice, with what confidence, because of which words; and which labels may be wrong.
 
 A mistake is a review whose decided label is not its own. Its confidence is the softmax probability of the decided label. Suspected
 label errors use the same probabilities (see `label_errors`); they are evidence only if the adapter was not trained on the reviews.

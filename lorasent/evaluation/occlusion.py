@@ -4,8 +4,8 @@ The margin is the logit of the decided label minus the logit of the true one. A 
 review was truncated, so nothing else changes, and a word that was truncated away has no share. The cost is bounded: in a review of
 more than MAX_WORDS words, whole passages are left out first, then the single words of the passages that carried most.
 
-By hand, because captum's FeatureAblation overwrites tokens in place and takes one review at a time: deleting tokens with it takes a
-wrapper as long as `explain`, for figures that agree to 1e-6.
+captum's FeatureAblation overwrites tokens and takes one review at a time. Deleting tokens with it takes a wrapper as long as
+`explain`, and the figures agree to 1e-6.
 """
 
 import re
@@ -103,7 +103,7 @@ def read(encoder: Encoder, text: str) -> Reading:
 
 
 def _passages(reading: Reading) -> list[range]:
-    """Runs of words that end where a sentence does, after MIN_PASSAGE words at the earliest and MAX_PASSAGE words at the latest."""
+    """Runs of MIN_PASSAGE to MAX_PASSAGE words, the last perhaps shorter. A run ends with a sentence where possible."""
     passages, begin, spans = [], 0, [span for span, _ in reading.words]
     for word, (_, end) in enumerate(spans):
         size = word + 1 - begin

@@ -55,7 +55,7 @@ class Data(Table):
     validation: str
     sample: Annotated[int, Field(ge=2)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the sample. It is not training's seed: a retraining with another seed must see the same reviews."""
+    """Seed of the sample. It differs from training's seed, so that retrains with other seeds see the same reviews."""
     text_column: str | None = None
     label_column: str | None = None
     skip_empty: Flag = None
@@ -136,7 +136,7 @@ class Augmentation(Table):
 
     share: Probability = 0.5
     window: Annotated[int, Field(ge=0)] = 0
-    """Words. A review with more keeps its ending: at least this many, from the beginning of a sentence."""
+    """Number of words. A longer review keeps only its ending: at least so many words, from the beginning of a sentence."""
     sentence_dropout: Probability = 0.0
     """Probability that a sentence is dropped, if it has no opinion and is not part of the ending."""
     synonyms: Probability = 0.0

@@ -1,4 +1,4 @@
-"""Answers on disk. Each lies in the cache folder under the hash of its question: everything that the answer follows from.
+"""Answers on disk, each under the hash of its question: everything that determines the answer.
 
 A file of answers is a safetensors file: arrays, and metadata that hold texts or JSON. Reading one does not import torch.
 """

@@ -1,8 +1,8 @@
 """A subject's answers to texts: logits and lengths.
 
-A live subject is an adapter's directory: it answers any texts, out of the cache where it has answered them before. A recorded
-subject is a file that `lorasent record` wrote: it answers the texts that it was recorded on, also where its adapter, its machine or
-its libraries are gone. Cached answers are found without importing torch.
+A live subject is an adapter's directory: it answers any texts, from the cache if it has answered them before. A recorded subject is
+a file that `lorasent record` wrote: it answers the texts that it was recorded on, and needs neither the adapter nor the machine or
+the libraries. Cached answers are found without importing torch.
 """
 
 import contextlib
@@ -82,13 +82,13 @@ class LiveSubject:
 
     @functools.cached_property
     def quick(self) -> "Scorer":
-        """The adapter as its users load it, to measure their time: invariant answers cost rows that hold no token."""
+        """The adapter as users load it, to measure their latency: invariant answers take longer."""
         from lorasent.scoring.scorer import Scorer
 
         return Scorer(self.scorer.model, self.scorer.encoder, self.labels, self.precision)
 
     def answer(self, texts: Sequence[str]) -> Answers:
-        """The answers to `texts`, in their order; out of the cache where it has them."""
+        """The answers to `texts`, in their order; from the cache if they are there."""
         # What "auto" means depends on the machine, and machines may share a cache.
         precision = f"auto: {machine.bf16()}" if self.precision == "auto" else self.precision
         question = {"texts": texts_sha256(texts), "precision": precision, **self._origin}
@@ -102,7 +102,7 @@ class LiveSubject:
         return answers
 
     def remember(self, name: str, compute: Any) -> Any:
-        """The result of `compute` (JSON), a fact about this adapter under these libraries; out of the cache where it has it."""
+        """The result of `compute` (JSON), which depends on this adapter and these libraries; from the cache if it is there."""
         question = {"fact": name, **self._origin}
         if cached := cache.find(question):
             with contextlib.suppress(KeyError, ValueError):
@@ -113,7 +113,7 @@ class LiveSubject:
 
     @property
     def _origin(self) -> dict[str, Any]:
-        """What an answer depends on beside the question. The base's weights are pinned, its other files may be edited."""
+        """What an answer depends on beside the question, with the base's files: the manifest pins only the base's weights."""
         pinned, edited = self.manifest.base, {}
         with contextlib.suppress(BaseModelError), hub.offline():  # a missing base is an error where it is needed
             base = find(pinned.name, pinned.revision, pinned.sha256, self.path.absolute().parent)

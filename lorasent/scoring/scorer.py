@@ -36,7 +36,7 @@ TOKENS_PER_BATCH = 4096
 """Largest size of a padded batch, in tokens with padding, unless it is one review."""
 
 UNIFORM_BATCH_TOKENS = 1024
-"""Size of a batch, in tokens with padding, from which it takes no review that is shorter than 7/8 of its longest."""
+"""Size of a batch, in tokens with padding, from which it accepts no review shorter than 7/8 of its longest."""
 
 TEXTS_PER_CHUNK = 2048
 """Number of texts that are planned at once: memory does not grow with the number of reviews."""
@@ -56,7 +56,7 @@ class Scorer:
 
     `precision` is the encoder's; logits are float32. With `invariant`, on the CPU, the logits of a review do not depend, bit for
     bit, on the reviews beside or before it; architectures that `unpadded` does not know then score one review at a time. Without
-    it, small numbers of reviews are scored sooner.
+    it, few reviews are scored faster.
     """
 
     def __init__(

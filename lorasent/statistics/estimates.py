@@ -4,7 +4,7 @@
 one: the value is above it); `p_below(margin)`, the p value of "at least the margin"; and `interval(level)`, which inverts both:
 each end is a one-sided bound at (1 + level) / 2, so level 0.9 gives both one-sided 95 % bounds. Damage is the incumbent's metric
 less the candidate's, as a share (0.02 is two points). `tests/studies/simulate.py` enumerates and simulates the error rates; `power`
-has the power. Arguments that no data can give raise ValueError.
+has the power. Impossible arguments raise ValueError.
 """
 
 import math

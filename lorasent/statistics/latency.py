@@ -1,6 +1,6 @@
 """The ratio of two running times, measured in turns, so that other work on the machine slows both.
 
-Such a ratio holds on a busy machine, where a time alone does not; it does not hold for other machines.
+A ratio is reproducible on a busy machine, where a time is not; it is not transferable to other machines.
 """
 
 import gc
@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 ROUNDS = (20, 40, 80, 160)
-"""Numbers of rounds after which the interval is looked at."""
+"""Numbers of rounds after which the interval is computed."""
 
 INTERVAL_LEVEL = 0.998
-"""Level of the ratio's interval: high, because it is looked at several times."""
+"""Level of the ratio's interval: high, because it is computed several times."""
 
 Clock = Callable[[], float]
 
@@ -51,7 +51,7 @@ def ratio(first: Timed, second: Timed, limit: float, looks: Sequence[int] = ROUN
     """The time of `first` over the time of `second`.
 
     Both run once to warm up. In each round both run, one directly after the other, and take turns in going first. Rounds are added
-    until the interval does not hold `limit`; it is looked at after each number of rounds in `looks`.
+    until the interval does not contain `limit`; it is computed after each number of rounds in `looks`.
     """
     pair = (first, second)
     for work in pair:

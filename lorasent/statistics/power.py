@@ -1,7 +1,6 @@
 """What a number of examples can show, before or after they are answered: power, minimum detectable effects, sample sizes. No torch.
 
-Damages and margins are shares, as in `estimates`, whose tests these are the power of. Arguments that no data can give raise
-ValueError.
+It is the power of the tests in `estimates`. Damages and margins are shares. Impossible arguments raise ValueError.
 """
 
 import math
@@ -45,8 +44,8 @@ def detectable(n: int, discordance: float, alpha: float = 0.05, power_at_least: 
 def needed(damage: float, discordance: float, margin: float = 0.0, alpha: float = 0.05, power_at_least: float = 0.8) -> int:
     """The number of pairs that shows, with this power, on which side of the margin the true damage lies.
 
-    Power does not grow evenly with n: a few pairs less may have it, and a few more may miss it by a fraction of a point. Raises
-    ValueError where `LARGEST_N` pairs are too few.
+    Power is not monotonic in n: slightly fewer pairs may reach it, and slightly more may miss it by a fraction of a point. Raises
+    ValueError if `LARGEST_N` pairs are too few.
     """
 
     def enough(n: int) -> bool:

@@ -1,6 +1,6 @@
 """Statistics of a baseline bank, retrains that differ in the seed only: the spread of an accuracy, rates over pairs. No torch.
 
-Arguments that no data can give raise ValueError.
+Impossible arguments raise ValueError.
 """
 
 import math
@@ -14,7 +14,7 @@ from lorasent.statistics.estimates import Rate
 
 
 def churn(bank: ArrayLike) -> float:
-    """The standard deviation of accuracy between retrains that the noise of single examples alone gives: a lower bound.
+    """The standard deviation of accuracy between retrains due to the noise of single examples alone: a lower bound.
 
     `bank` (k, N) says which of k retrains has which example right. The square of the result is the mean discordance of two retrains
     over 2 N; at least one discordant example is assumed.

@@ -1,8 +1,8 @@
-"""The exponential moving average of the trained weights, which as a rule is better than the last weights.
+"""The exponential moving average of the trained weights, which is usually better than the last weights.
 
 After step t the average a of the weights w becomes d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)): Polyak and Juditsky
-(1992), started as TensorFlow starts it. `torch.optim.swa_utils.AveragedModel` would save no line: its moving average has a constant
-decay and copies the frozen base too; the device, the swap with the weights and the safetensors file would still be ours.
+(1992), started as TensorFlow starts it. `torch.optim.swa_utils.AveragedModel` would not shorten this: its decay is constant,
+it copies the frozen base too, and it neither swaps the weights nor writes safetensors.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Which reviews stand in one batch: reviews of about one length, so that hardly anything is padded."""
+"""Which reviews share a batch: reviews of about one length, so that there is little padding."""
 
 from collections.abc import Iterator, Sequence
 

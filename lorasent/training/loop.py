@@ -148,7 +148,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             options |= {"loraplus_lr_ratio": ratio, "loraplus_weight_decay": self.args.weight_decay}
             self.optimizer = create_loraplus_optimizer(self.model, kind, **options)
-        optimizer: torch.optim.Optimizer = super().create_optimizer()  # keeps an optimiser that exists
+        optimizer: torch.optim.Optimizer = super().create_optimizer()  # does not replace an existing optimiser
         return optimizer
 
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:

@@ -112,7 +112,7 @@ def _describe(run: Prepared) -> Iterator[str]:
 
 
 def _augmented(run: Prepared) -> Iterator[str]:
-    """How the training reviews are changed, and the shortest of the first that the next epoch changes."""
+    """How the training reviews are changed, with an example: the shortest changed review among the first of the next epoch."""
     settings = run.recipe.augmentation
     if settings is None:
         return
@@ -126,7 +126,7 @@ def _augmented(run: Prepared) -> Iterator[str]:
 
 
 def _stopped(result: Trained, schedule: Training) -> str | None:
-    """After which epoch a run stopped early, and why; None of a run that did not."""
+    """After which epoch a run stopped early, and why; None if it did not."""
     if len(result.epochs) == schedule.epochs:
         return None
     over = f" over {minimum:g}" if (minimum := schedule.early_stopping_min_improvement) else ""

@@ -1,4 +1,4 @@
-"""What a run is: its input, its epoch table, when it ends, its result, and who listens to it."""
+"""A run's input and result: the epoch table, early stopping, the best epoch, and listeners to its events."""
 
 import math
 from collections.abc import Mapping, Sequence

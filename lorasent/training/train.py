@@ -1,7 +1,7 @@
 """recipe -> adapter: the public function `train`.
 
 A run keeps its checkpoints in the folder `OUT.partial` until its adapter is written to OUT. A seed gives the same adapter, bit for
-bit, also in a run that was killed and resumed.
+bit, even if the run was killed and resumed.
 """
 
 import json
@@ -85,7 +85,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
 
 
 def _require_free(out: Path, run_path: Path, *, resume: bool) -> None:
-    """Raises TrainingError if `out` exists, or if the run's folder is not that of an interrupted run exactly when it is resumed."""
+    """Raises TrainingError if `out` exists, if an interrupted run is not resumed, or if there is none to resume."""
     if os.path.lexists(out):
         raise TrainingError(f"{out}: exists already; choose another --out or remove it")
     if not resume and checkpoints.is_interrupted(run_path):
@@ -97,7 +97,7 @@ def _require_free(out: Path, run_path: Path, *, resume: bool) -> None:
 
 
 def _is_foreign(run_path: Path) -> bool:
-    """Whether a path holds something that is no run's. A run that was killed at once leaves nothing, or a part of its claim."""
+    """Whether a path holds something else than a run. A run that was killed at its start leaves nothing, or a part of its claim."""
     if (run_path / CLAIM).is_file() or not os.path.lexists(run_path):
         return False
     return not run_path.is_dir() or any(not path.name.startswith(f".{CLAIM}.") for path in run_path.iterdir())

@@ -43,15 +43,15 @@ TILED_ROWS = 256
 row count."""
 
 SHORT, SHORT_ROWS = 96, 512
-"""Most tokens of a short review, and rows of the matrix that it goes into where answers are invariant: five fit, and one alone is
-answered sooner than in a full matrix."""
+"""Most tokens of a short review, and rows of its matrix if answers are invariant. Five reviews fit, and one takes less time than
+in a full matrix."""
 
 HEAD_ROWS = 16
-"""First tokens in a block of the end of the last layer, and of the head."""
+"""Number of first tokens in a block, in the end of the last layer and in the head."""
 
 
 class Run(NamedTuple):
-    """Reviews of one length that lie one behind the other: the first one's place in the order, and its first row."""
+    """Consecutive reviews of one length: the place of the first in the order, and its first row."""
 
     length: int
     place: int
@@ -76,7 +76,7 @@ class Engine:
     def logits(self, reviews: Sequence[Ids]) -> NDArray[np.float32]:
         """Logits (B, L) of reviews with one `capacity`, which together do not exceed it, or of one longer review.
 
-        To be called under `torch.inference_mode`.
+        Call it under `torch.inference_mode`.
         """
         if len(reviews) == 1 and len(reviews[0]) <= TILED_ROWS and not self.invariant:
             return self._alone(reviews[0])
@@ -116,7 +116,7 @@ class Engine:
         return torch.cat([self.parts.head(layer.rest(*pair).float()) for pair in pairs])[: len(starts)]
 
     def _alone(self, review: Ids) -> NDArray[np.float32]:
-        """Logits (1, L) of one short review. `logits` would spend a ninth of the time on sorting and laying out."""
+        """Logits (1, L) of one short review. `logits` would spend a ninth of the time on sorting and copying."""
         length = len(review)
         _, rows = self._mask(length)
         states = self.parts.embedded([review], rows).to(self.dtype)
@@ -156,14 +156,14 @@ class Engine:
 
 
 def capacity(length: int, *, invariant: bool) -> int:
-    """Tokens that fit into the matrix of a review with `length` tokens. With `invariant` nothing else decides on its shape."""
+    """Tokens that fit into the matrix of a review with `length` tokens. With `invariant` its shape depends on nothing else."""
     return SHORT_ROWS - SPARE if invariant and length <= SHORT else CAPACITY
 
 
 def build(model: nn.Module, *, bf16: bool, invariant: bool) -> Engine | None:
     """An engine with the model's current weights, LoRA merged; None where its architecture, device or CPU has none.
 
-    An invariant engine also needs states whose width is a multiple of 4: with others, a row's place moves bits in the head.
+    An invariant engine also needs states whose width is a multiple of 4: otherwise bits in the head depend on a row's place.
     """
     dtype = torch.bfloat16 if bf16 else torch.float32
     known = parts(model.get_base_model() if isinstance(model, PeftModel) else model)

@@ -77,7 +77,7 @@ class Parts:
     """
 
     def embedded(self, reviews: Sequence[Ids], rows: int) -> torch.Tensor:
-        """The first layer's input (rows, h): the reviews' tokens one behind the other, then rows without meaning."""
+        """The first layer's input (rows, h): the reviews' tokens one behind the other, then unused rows."""
         ids, positions = np.zeros((2, 1, rows), np.int64)
         start = 0
         for review in reviews:

@@ -1,4 +1,4 @@
-"""Linear layers with frozen weights, packed once for oneDNN: without packing, half of a product's time goes into it."""
+"""Linear layers with frozen weights, packed once for oneDNN: packing takes half the time of a product with unpacked weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ WIDTH, BLOCK = 768, 256
 _torch_onednn: Any = torch.backends.mkldnn
 
 if not machine.onednn():
-    _torch_onednn.enabled = False  # torch's own products do without it too, in every process alike: with it their bits differ
+    _torch_onednn.enabled = False  # for torch's own products too, in every process: their bits depend on it
 
 
 def tile() -> int:

@@ -23,7 +23,7 @@ from lorasent.unpadded import products
 from lorasent.unpadded.parts import Layer, Parts, parts
 
 ROWS_STEP = 32
-"""Row counts are rounded up to a multiple of it, because oneDNN compiles a kernel for every new row count."""
+"""Row counts are rounded up to a multiple of this number, because oneDNN compiles a kernel for every new row count."""
 
 USUAL_ROWS = 1024
 """Row count for which weights are packed."""
@@ -52,9 +52,9 @@ class Tuner:
 
 
 def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
-    """A tuner of a model's LoRA matrices and head; None where only the model itself can compute the gradients.
+    """A tuner of a model's LoRA matrices and head; None if only the model itself can compute the gradients.
 
-    That is so for other architectures, devices and LoRA variants, and where embeddings, or whole weights of a layer, are trained.
+    It is None for other architectures, devices and LoRA variants, and if embeddings, or whole weights of a layer, are trained.
     """
     dtype = torch.bfloat16 if bf16 else torch.float32
     source = parts(model.get_base_model())
@@ -170,8 +170,8 @@ class _Product(torch.autograd.Function):
 class _Attention(torch.autograd.Function):
     """Attention within each review: softmax(Q K^T / sqrt(d)) V. The plain backward pass is the fastest on the CPU.
 
-    `queries` (B, h) are those of first tokens; `projected` (rows, 2 h) holds keys and values. With None for `queries` every token
-    has one, and they stand before the keys in `projected`, (rows, 3 h).
+    `queries` (B, h) are those of first tokens; `projected` (rows, 2 h) holds keys and values. If `queries` is None, every token has
+    a query, and `projected` (rows, 3 h) holds queries, keys and values.
     """
 
     @staticmethod
@@ -211,7 +211,7 @@ class _Attention(torch.autograd.Function):
 
 
 class _Grid:
-    """Takes reviews from a matrix (rows, h), one behind the other, to (B x heads, width, h / heads), side by side, and back.
+    """Copies reviews from a matrix (rows, h), one behind the other, to (B x heads, width, h / heads), side by side, and back.
 
     The width is a multiple of 16, so that few shapes occur; padding is zero.
     """
