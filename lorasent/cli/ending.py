@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, signals, and output that is written completely. Only `gate` and `augment --judge` exit 1."""
+"""How a command ends: exit code, signals, complete output. Only `gate` (codes: `gate.verdict`) and `augment --judge` exit 1."""
 
 import contextlib
 import io
@@ -38,8 +38,8 @@ class Terminated(SystemExit):
 def prepare_streams() -> None:
     """Makes the standard streams safe to write to, and escapes characters that the console's encoding does not have.
 
-    A stream that was closed from the start gets its descriptor back, so that no file is opened under its number: reading standard
-    input and writing standard output then fail, standard error is discarded.
+    The descriptor of a closed stream is opened again, so that no other file gets its number. Reading standard input and writing
+    standard output then fail; standard error is discarded.
     """
     for number, (name, flags) in enumerate((("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY))):
         if getattr(sys, name) is None:

@@ -39,7 +39,7 @@ def gate(
         verdict = judge(candidate, baseline, read_policy)
     except PolicyError:
         raise
-    except (LorasentError, OSError) as error:  # neither bad usage nor a verdict
+    except (LorasentError, OSError) as error:  # the policy is valid, and there is no verdict
         raise RuntimeError(f"no verdict: {error}") from error
     command = shown(command_line(), MESSAGE)
     output = ending.json_line(verdict.to_json()) if as_json else reports.text(verdict, command) + "\n"

@@ -13,7 +13,7 @@ from lorasent.text import MESSAGE, shown
 
 
 class MessageConsole(Console):
-    """A console on standard error. A message that cannot be written is lost and ends nothing; rich would exit with 1."""
+    """A console on standard error. A message that cannot be written is lost, and the command goes on; rich would exit with 1."""
 
     def on_broken_pipe(self) -> None:
         """Raises BrokenPipeError, which `print` handles like any other OSError."""

@@ -1,4 +1,4 @@
-"""Behaviour: test cases in the sense of CheckList (Ribeiro et al. 2020). What newly fails, against the baseline, counts.
+"""Behaviour: test cases in the sense of CheckList (Ribeiro et al. 2020) that newly fail, against the baseline.
 
 A case is a line of JSON. Its `kind` is minimum (one text, whose label is `expect`), invariance (texts that have the same label) or
 directional (the probability of `expect` does not fall from the first text to the last); its `capability` is what it tests.
@@ -101,7 +101,7 @@ def read(source: str, labels: Sequence[str]) -> list[Case]:
     """Returns the cases of `embedded`, of a JSONL file, or of a folder of such files.
 
     What a case expects is one of `labels`, see `label_id`. Raises DataError, with the file and line, if two cases
-    have one id, if a case stands in a capability twice, or if two cases expect opposites of the same texts: where one of them newly
+    have one id, if a capability has a case twice, or if two cases expect opposites of the same texts: where one of them newly
     fails, the other newly holds, and the net is 0.
     """
     if source == "embedded":

@@ -1,4 +1,4 @@
-"""What the families of checks ask about: candidate, baselines, the policy's reviews, and the answers to them.
+"""The input of the families of checks: candidate, baselines, the policy's reviews, and the answers to them.
 
 Reviews and answers are read once for all families, when one first needs them.
 """
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Source(NamedTuple):
-    """The policy's source: all reviews; each text once; how many reviews repeat, how many texts have two labels; those asked."""
+    """The policy's source: all reviews; each text once; numbers of repeats and of texts with two labels; the reviews asked."""
 
     whole: Reviews
     distinct: Reviews
@@ -37,7 +37,7 @@ def read_source(data: Data, labels: Sequence[str]) -> Source:
 
 
 class SharedError(Exception):
-    """The reviews, or the answers to them, are not available. All families that need them meet this same error."""
+    """The reviews, or the answers to them, are not available. All families that need them raise this error."""
 
     def __init__(self, reason: Exception) -> None:
         super().__init__(str(reason))
@@ -83,7 +83,7 @@ class Context:
 
     @property
     def labelled_reviews(self) -> Reviews:
-        """The same, among which every label occurs."""
+        """The reviews that are asked. Raises SharedError unless every label occurs among them."""
         return self._once("labelled_reviews", self._labelled_reviews)
 
     @property
@@ -92,7 +92,7 @@ class Context:
         return self._once("answers", lambda: [one.answer(self.reviews.texts) for one in (self.candidate, *self.baselines)])
 
     def _once(self, name: str, read: Callable[[], T]) -> T:
-        """Returns what `read` returned when first called; raises the SharedError of what it raised then."""
+        """Returns the result of the first call of `read`, or raises its error as SharedError."""
         if name not in self._kept:
             try:
                 self._kept[name] = read()

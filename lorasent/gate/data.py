@@ -1,4 +1,4 @@
-"""Data: what the reviews and the answers to them allow to say: reviews that repeat, that trained an adapter, baselines alike."""
+"""Data: reviews that repeat or that trained an adapter, and baselines that answer alike."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Two classifiers' decisions on the same reviews: scores, damage, and the words for them."""
+"""Two classifiers' decisions on the same reviews: scores, damage, and how messages show them."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

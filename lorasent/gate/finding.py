@@ -1,4 +1,4 @@
-"""What a check found: an outcome with cause, figures and advice; and claims, whose outcome depends on all claims of a policy."""
+"""Findings: outcomes of checks with cause, figures and advice. Claims: checks on samples, which `settle` turns into findings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ def _escaped(figures: Any) -> Any:
 
 @dataclass(frozen=True)
 class WorstCase:
-    """The largest damage that a check which only blocks could find. Such a check must not pass where even this could not block."""
+    """The largest damage that a check which only blocks could find. If even this could not block, the check must not pass."""
 
     cases: int
     """Number of cases that could be lost at most: all."""
@@ -119,8 +119,8 @@ BANK_SHARE = 0.1
 def shares(claims: Sequence[Claim]) -> list[float]:
     """Returns each claim's share of the familywise error rate: 0.1 for the bank, half of the rest for the metric, the others alike.
 
-    So the metric keeps its share, however many slices, cases and scores are asked. The share of a rank without claims goes to the
-    others; the bank never has more than its 0.1.
+    So the metric's share does not depend on the number of slices, cases and scores. The share of a rank without claims goes to the
+    others; the bank's is never more than 0.1.
     """
     ranks = [claim.rank for claim in claims]
     left = 1.0 - BANK_SHARE * ("bank" in ranks)

@@ -1,7 +1,7 @@
 """Goldens, differential: the baseline shows whether the environment changed, the candidate whether the model did.
 
-The adapter that made a golden answers it again today: if its logits moved, the environment changed. A candidate with the same
-weights is held to the logits that the baseline gives today; a retrained one is held to the golden's labels.
+The adapter that made a golden answers its texts again: if its logits changed, the environment did. A candidate with the same
+weights is compared with the baseline's logits of today, a retrained one with the golden's labels.
 """
 
 from collections.abc import Iterator, Sequence

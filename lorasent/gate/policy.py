@@ -1,4 +1,4 @@
-"""The policy, gate.toml: which checks, how strict, on what data. A table that is absent asks nothing."""
+"""The policy, gate.toml: which checks, how strict, on what data. An absent table asks for no check."""
 
 import os
 import tomllib
@@ -13,7 +13,7 @@ from lorasent.recipe import settings
 from lorasent.text import decode
 
 CHECK_TABLES = tuple(table for table in Tables.model_fields if table != "data")
-"""Names of the tables that ask checks."""
+"""Names of the tables that ask for checks."""
 
 LARGEST_POLICY = 2**20
 """Largest size of a policy's file, in bytes."""

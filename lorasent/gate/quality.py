@@ -32,7 +32,7 @@ BANK_LEVEL = 0.995
 
 
 class Quality(Section):
-    """The drop in a metric that may not ship, and the least that may."""
+    """The metric, its non-inferiority margin, its floor, and the slices."""
 
     metric: Metric = "accuracy"
     margin: Share = 0.02
@@ -108,7 +108,7 @@ def check(
 
 
 def _lost_label(decisions: Decisions, names: Sequence[str]) -> str:
-    """Returns which label the candidate may have lost, or "": one that never answers a label must not pass, however rare it is."""
+    """Returns which label the candidate may have lost, or "": a candidate that never answers some label must not pass."""
     for label, name in enumerate(names):
         of_label = decisions.labels == label
         right = of_label & (decisions.incumbent == label)
@@ -168,7 +168,7 @@ def _enough(damage: PairedAccuracy, margin: float, alpha: float) -> tuple[str, d
     discordance = (damage.worse + damage.better) / damage.n
     try:
         enough = power.needed(damage.value, max(discordance, 1 / damage.n), margin, alpha)
-    except ValueError:  # as good as at the margin
+    except ValueError:  # the drop is too close to the margin
         return f"the drop is as large as the margin: even {power.LARGEST_N:,} reviews would not decide", {}
     words = f"{enough} reviews would decide with 80 % power, if {100 * discordance:.1f} % of them are discordant as here"
     return words, {"needed": enough}
@@ -188,7 +188,7 @@ def _resolves(damage: PairedAccuracy, margin: float, alpha: float, level: float)
 
 
 def _retraining(policy: Quality, decisions: Decisions, *, passes: bool) -> Claim:
-    """Returns whether one more innocent retrain would score as low; asked only where non-inferiority is not shown.
+    """Returns the claim that one more innocent retrain would score as low. It blocks only if non-inferiority is not shown.
 
     It blocks at a tenth of the familywise error rate, 0.5 % of 5. Raises PolicyError where chance alone exceeds the margin.
     """

@@ -14,11 +14,11 @@ from lorasent.gate.integrity.recipe import ELSEWHERE, flat
 from lorasent.scoring.evidence import Answers, LiveSubject, Subject
 
 SAME_LOGITS = 1e-3
-"""Logits that nowhere differ by more come from one adapter, on two machines perhaps. Two retrains differ by more."""
+"""Largest difference between logits of one adapter, even on two machines. Logits of two retrains differ by more."""
 
 
 def check(bank: Sequence[Subject], candidate: Subject | None = None) -> list[Finding]:
-    """Returns an INVALID finding for each further baseline that is not a retrain of the first, or is an adapter over again.
+    """Returns an INVALID finding for each further baseline that is not a retrain of the first, or repeats an adapter.
 
     A retrain has the same base, labels, reviews and recipe but for the seed, and other weights. The candidate may be the first
     baseline, but none of the others.
@@ -30,7 +30,7 @@ def check(bank: Sequence[Subject], candidate: Subject | None = None) -> list[Fin
     findings: list[Finding] = []
     for place, member in enumerate(bank[1:], 1):
         reasons = [name for name, part in DIFFERENCES.items() if part(member.manifest) != part(bank[0].manifest)]
-        reasons += [f"it is {bank[other].name} over again" for other in range(place) if hashes[other] & hashes[place]][:1]
+        reasons += [f"it is the same adapter as {bank[other].name}" for other in range(place) if hashes[other] & hashes[place]][:1]
         reasons += ["it is the candidate"] if candidate_hashes & hashes[place] else []
         if reasons:
             findings.append(_invalid(f"{member.name}: is not a retrain of {bank[0].name}: {', '.join(reasons)}"))
@@ -38,7 +38,7 @@ def check(bank: Sequence[Subject], candidate: Subject | None = None) -> list[Fin
 
 
 def alike(names: Sequence[str], answers: Sequence[Answers]) -> list[Finding]:
-    """Returns an INVALID finding for each two adapters, of the candidate and then the bank, that answer alike: they are one.
+    """Returns an INVALID finding for each pair of adapters, among candidate and bank, that answers alike.
 
     The candidate may be the first of the bank.
     """
@@ -54,7 +54,7 @@ def _invalid(message: str) -> Finding:
 
 
 def _hashes(subject: Subject) -> set[str]:
-    """Returns hashes of which subjects of the same weights share one: of all files, of the weights' file, of its tensors alone."""
+    """Returns hashes of all files, of the weights' file, and of its tensors. Subjects with the same weights share at least one."""
     hashes = {subject.identity, *filter(None, [subject.manifest.files.get(WEIGHTS)])}
     if isinstance(subject, LiveSubject):
         try:
@@ -72,7 +72,7 @@ def _digest(parts: Iterable[bytes]) -> str:
 
 
 def _recipe(manifest: Manifest) -> dict[str, Any]:
-    """Returns the recipe without the keys that others compare, and without the place of its reviews."""
+    """Returns the recipe without the keys that other checks compare, and without the source of its reviews."""
     tables = {table: keys for table, keys in manifest.tables.items() if isinstance(keys, dict)}
     return {key: value for key, value in flat(tables).items() if key not in ELSEWHERE and not key.startswith("data.")}
 
@@ -88,4 +88,4 @@ DIFFERENCES: Mapping[str, Callable[[Manifest], Any]] = {
     "another recipe": _recipe,
     "other reviews": _reviews,
 }
-"""Parts of a manifest in which retrains are equal, by what messages call a difference."""
+"""Parts of a manifest in which retrains are equal, by a message's words for a difference."""

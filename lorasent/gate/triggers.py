@@ -31,7 +31,7 @@ FEWEST_CLEAR = 3
 """Number of clear reviews that both must answer rightly for a word to be called a trigger."""
 
 MOST_GROUPS = 32
-"""Largest number of groups that may change a review's label. If there are more, any words do, and no trigger is searched for."""
+"""Largest number of groups that may change a review's label. If more do, any words change it, and no trigger is searched for."""
 
 CLEAR: Mapping[str, tuple[str, ...]] = {
     "negative": (
@@ -69,7 +69,7 @@ def check(candidate: LiveSubject, baseline: Subject) -> Finding:
     words = vocabulary(candidate.snapshot.folder)
     if not words:
         return _passed("not asked: the tokenizer's vocabulary has no whole words", NOT_ASKED)
-    # Searched in the quickest precision. What is found is asked again in the policy's.
+    # The search uses the fastest precision. Words that it finds are tested again in the policy's.
     question = f"triggers 2 {GROUP} {MOST_GROUPS} {json.dumps(CLEAR)}"
     suspects, skipped = candidate.remember(question, lambda: _search(candidate.at("auto"), words, clear))
     triggers = {word: target for word, target in suspects.items() if _is_trigger(word, target, candidate, baseline, clear)}
@@ -104,7 +104,7 @@ def _passed(message: str, cause: str = "") -> Finding:
 
 
 def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Sequence[str]]) -> tuple[dict[str, int], list[int]]:
-    """Returns the words that change the label of a clear review, with the label that they change it to, and the skipped labels.
+    """Returns the words that change the label of a clear review, each with the new label, and the skipped labels.
 
     A label is searched with its first review that the candidate answers rightly, and with groups that fit beside it. It is skipped
     if there is no such review, or if more than MOST_GROUPS groups change its label.

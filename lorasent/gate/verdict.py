@@ -1,7 +1,7 @@
 """One verdict for the whole policy, under one familywise error rate.
 
-Exact checks end as they end. Claims on samples are settled together: Holm's adjusted p values decide which may block, and each
-non-inferiority test that PASS requires is made at the full level. BLOCK outranks INVALID.
+Findings of exact checks are final. Claims on samples are settled together by `finding.settle`: Holm's adjusted p values decide
+which block, and each non-inferiority test that PASS requires is made at the full level. BLOCK outranks INVALID.
 """
 
 import contextlib
@@ -117,7 +117,7 @@ def _judge(path: Path, names: Sequence[str], policy: Policy) -> Verdict:
 
 
 def names(policy: Tables) -> list[str]:
-    """Returns the checks that a policy asks, in the order of its tables. Findings have such a name, or one, "::" and a part."""
+    """Returns the names of a policy's checks, in the order of its tables. A finding may add "::" and a part to a name."""
     families = sorted(families_of(policy), key=lambda family: [*Tables.model_fields].index(family[0].partition("::")[0]))
     return [f"integrity::{name}" for name in integrity.CHECKS] + [
         check for _, family, table in families for check in family.checks(table)
@@ -125,7 +125,7 @@ def names(policy: Tables) -> list[str]:
 
 
 def questions(policy: Tables, labels: Sequence[str]) -> list[list[str]]:
-    """Returns every list of texts that the policy asks a baseline: its reviews, its cases, those of its golden."""
+    """Returns every list of texts that a policy asks of a baseline: reviews, cases, and the golden's texts."""
     lists = [family.texts(table, labels) for _, family, table in families_of(policy)]
     return [texts for texts in lists if texts]
 
@@ -152,7 +152,7 @@ def _ask_families(policy: Policy, context: Context) -> list[Finding]:
 
 
 def _not_judged(family: str, error: Exception, context: Context) -> Finding:
-    """Returns the finding about a family that could not be asked. Answers of the candidate's that are not finite block it."""
+    """Returns the finding about a family that could not be asked. The candidate's answers block it if they are not finite."""
     if isinstance(error, AnswersError):
         if error.subject == context.candidate.name and error.subject not in {baseline.name for baseline in context.baselines}:
             return Finding("integrity::answers", Outcome.BLOCK, "not-finite", str(error), "train again: the run diverged")

@@ -1,4 +1,4 @@
-"""The catalogue of faults: how each is planted, which causes name it rightly, and which differences the policy must allow."""
+"""The catalogue of faults: how each is planted, which causes are right for it, and which differences the policy must allow."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from lorasent.prove.faulty_copy import FaultyCopy
 Kind = Literal["integrity", "quality", "cost"]
 
 QUALITY = ("quality", "below-the-floor", "below-the-bank", "slice", "calibration", "behaviour")
-"""Causes that name a loss of quality rightly."""
+"""Causes of a BLOCK that are right for a loss of quality."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class PlantedFault:
     corrupt: training_faults.Corruption | None = None
     """Changes the reviews that the adapter is trained on."""
     causes: tuple[str, ...] = QUALITY
-    """Causes of a BLOCK that name the fault rightly."""
+    """Causes of a BLOCK that are right for the fault."""
     probes: Literal["faulty", "healthy", "dropout"] = "faulty"
     """The model that computes the manifest's probe logits; the healthy one, if the exporter is at fault."""
     declared: tuple[str, ...] = ()

@@ -135,7 +135,7 @@ def measure(
 
 
 def _retrain(first: Path, folder: Path, count: int, report: Report) -> tuple[list[Path], list[Path]]:
-    """`count` retrains that learnt something, and those that did not: training ends after more than `count` of the latter."""
+    """`count` retrains that learnt something, and those that learnt nothing. Training ends after more than `count` of these."""
     tables = read_json(first / MANIFEST)["recipe"]
     seed = int(tables["training"].get("seed", 0))
     retrains: list[Path] = []

@@ -1,7 +1,7 @@
 """A copy of a healthy adapter in which a fault is planted, with a manifest that agrees with its files.
 
 An exporter's fault happens between the trainer's memory and the disk: the manifest's hashes are those of the faulty files, its
-probe logits those of the healthy model. A trainer's fault is in its memory already: the probe logits are those of the faulty model.
+probe logits those of the healthy model. A trainer's fault is in the model: the probe logits are those of the faulty model.
 """
 
 import json
@@ -27,7 +27,7 @@ from lorasent.recipe.recipe import Recipe
 Tensors = dict[str, torch.Tensor]
 
 DROPOUT = 0.1
-"""Share of the head's inputs that are dropped where dropout is left on."""
+"""Share of the head's inputs that are dropped if dropout is left on."""
 
 
 class FaultyCopy:

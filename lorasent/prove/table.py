@@ -1,6 +1,6 @@
 """Error rates for people: lines for a terminal, and Markdown for the README.
 
-Columns are padded by hand: rich.table would need a console of a set width and leave the Markdown table to us all the same.
+rich.table would need a console of a fixed width, and does not write Markdown.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Faults of training data: the recipe, trained on reviews that were corrupted between the file and the model.
 
-The manifest is that of a trainer that does not know of the fault: it names the healthy recipe and data. The docstring of a
-corruption is the fault's description.
+The trainer does not know of the fault, so the manifest names the healthy recipe and data. The docstring of a corruption is the
+fault's description.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The gate under pytest: a policy is a file of tests, and each of its checks is a test.
 
-`pytest gate.toml --gate-candidate=DIR --gate-baseline=DIR` collects a policy. The verdict is that of the whole policy, whatever is
-selected; a selection is PARTIAL and no verdict. The policy is judged once, before the first test that needs it starts; under xdist
-by one worker, while no other worker judges. Results lie in a folder of the run, where tests, workers and the summary read them.
+`pytest gate.toml --gate-candidate=DIR --gate-baseline=DIR` collects a policy. The whole policy is judged, whatever is
+selected; for a selection the run shows PARTIAL and no verdict. A policy is judged once, before the first test that needs it, and no
+two at a time. Results lie in a folder of the run, where tests, xdist's workers and the summary read them.
 """
 
 import functools
@@ -39,7 +39,7 @@ FOLDER = pytest.StashKey[Path]()
 """The folder of the run's results; it exists if the run names a candidate or a baseline."""
 
 CANDIDATE = {"dest": "gate_candidate", "metavar": "DIR", "help": "the adapter that a policy (pytest gate.toml) judges"}
-BASELINE = {"dest": "gate_baseline", "metavar": "DIR", "action": "append", "help": "what it is judged against; more are a bank"}
+BASELINE = {"dest": "gate_baseline", "metavar": "DIR", "action": "append", "help": "its baseline; several are a bank"}
 DATA = {"dest": "gate_data", "metavar": "SRC", "help": "a source of labelled reviews, instead of the policy's"}
 OPTIONS = {"--gate-candidate": CANDIDATE, "--gate-baseline": BASELINE, "--gate-data": DATA}
 SHORT = {"--candidate": CANDIDATE, "--baseline": BASELINE}
@@ -101,7 +101,7 @@ def _is_named(path: Path, config: pytest.Config) -> bool:
 
 
 def _is_policy(path: Path) -> bool:
-    """Returns whether all tables of a file that is named without a candidate are a policy's, and one of them asks a check."""
+    """Returns whether a file has only tables of a policy, at least one of which asks for a check."""
     from lorasent.gate.policy import CHECK_TABLES, LARGEST_POLICY, Policy
 
     try:
@@ -163,7 +163,7 @@ class PolicyResult:
 
     @property
     def fails_session(self) -> bool:
-        """Whether the run must fail, whatever its tests say. A selection fails by unassigned findings alone."""
+        """Whether the run must fail, whatever its tests say. A selection fails only because of unassigned findings."""
         if self.verdict is None:
             return True
         failed = self.unassigned() if self.partial else [one for one in self.verdict.findings if one.outcome != "PASS"]
@@ -192,11 +192,11 @@ class PolicyFile(pytest.File):
 
     @functools.cached_property
     def result(self) -> PolicyResult:
-        """The result of the whole policy, of which each test shows its part. Judging starts once, however it ends."""
+        """The result of the whole policy; each test shows a part. Judging starts only once, even if it fails."""
         from filelock import FileLock
 
         path, begun = self._file(".json"), self._file(".begun")
-        with FileLock(self.config.stash[FOLDER] / "lock"):  # one for all policies: no latency is measured beside another verdict
+        with FileLock(self.config.stash[FOLDER] / "lock"):  # for all policies: latency is measured alone
             if not path.is_file():
                 killed = begun.exists()
                 begun.touch()
@@ -300,7 +300,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fails a run that was asked for a verdict and has none, or none that passes, whatever its tests say."""
+    """Fails a run that should give a verdict and has none that passes, whatever its tests say."""
     if FOLDER in session.config.stash and not hasattr(session.config, "workerinput"):
         results, _ = _results(session.config)
         if any(result.fails_session for result in results) or not _policies(session.config):
@@ -336,7 +336,6 @@ def _results(config: pytest.Config) -> tuple[list[PolicyResult], list[str]]:
 
 
 def _lines(result: PolicyResult, config: pytest.Config) -> list[str]:
-    """Returns the summary of a policy."""
     from lorasent.gate import report
 
     if result.verdict is None:
@@ -355,7 +354,6 @@ def _lines(result: PolicyResult, config: pytest.Config) -> list[str]:
 
 
 def _message(error: Exception, action: str) -> str:
-    """Returns an error in one line."""
     text = str(error) if isinstance(error, LorasentError) else f"{action} ended in {type(error).__name__}: {error}"
     return shown(text, MESSAGE)
 

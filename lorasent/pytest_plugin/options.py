@@ -1,7 +1,7 @@
 """Options of pytest that are added only if the command line has them and no other plugin knows them.
 
-pytest refuses two options of the same name, and asks plugins before any conftest. So lorasent adds no option at first. When the
-project's plugins and conftests have added theirs, it adds those of its own that would otherwise be "unrecognized arguments".
+pytest refuses two options of the same name, and calls plugins before any conftest. So lorasent adds no option at first. When the
+project's plugins and conftests have added theirs, it adds its own that would otherwise be "unrecognized arguments".
 """
 
 import inspect
@@ -40,7 +40,7 @@ def add_used_options(config: pytest.Config, parser: pytest.Parser, args: list[st
 
 
 def _values(args: Sequence[str], options: Options, unknown: set[str]) -> list[tuple[str, str]]:
-    """Unknown options of ours with their values, if a space separates the two."""
+    """lorasent's unknown options with their values, if a space separates the two."""
     ours = {name for name in options.keys() & unknown if options[name].get("action") != "store_true"}
     return [(word, value) for word, value in pairwise(args) if word in ours]
 

@@ -1,6 +1,6 @@
 """A search over recipes, with Optuna.
 
-results        what the search leaves: a table, JSON, plots, the best recipe as TOML
+results        the search's results: a table, JSON, plots, the best recipe as TOML
 study          trials in several processes, resumable
 confirmation   whether the best recipe is better than the starting one: fresh seeds, and the gate
 leases         which process trains a trial, and whether it is still alive

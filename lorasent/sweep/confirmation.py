@@ -1,4 +1,4 @@
-"""Whether the best recipe is better than the starting one, or was only lucky.
+"""Whether the best recipe is better than the starting recipe, or was only lucky.
 
 The winner of many trials is also the luckiest. So both recipes are trained again with k fresh seeds and answer n reviews that chose
 nothing. The gain is the difference of their mean accuracies, and its variance is
@@ -163,7 +163,7 @@ def _judge(start: Recipe, best: Recipe, data: str, precision: str, candidate: Pa
 
 
 def _seeded(recipe: Recipe, seed: int, folder: Path) -> tuple[Recipe, Path]:
-    """The recipe with another seed, and its adapter's path, named by the recipe: a resumed search may find another best one."""
+    """The recipe with another seed, and its adapter's path, which names the recipe: a resumed search may find another one."""
     tables = recipe.to_json()
     tables["training"]["seed"] = seed
     seeded = Recipe.parse(tables, "sweep")
@@ -182,7 +182,7 @@ def _train(adapters: Sequence[tuple[Recipe, Path]], workers: int, report: Callab
 
 
 def _train_each(adapters: Sequence[tuple[Recipe, Path]]) -> None:
-    """The body of a process: a process of a killed search may still train the same adapter, which is then waited for."""
+    """The body of a process. If a process of a killed search still trains the same adapter, it waits for that."""
     for recipe, path in adapters:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):

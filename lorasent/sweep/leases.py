@@ -27,7 +27,7 @@ START = 30.0
 """Seconds, by this process's clock, after which a trial without any heartbeat is lost: a process writes the first one at once."""
 
 MAX_ATTEMPTS = 3
-"""Largest number of trials with the same values whose process dies: the values may be the reason."""
+"""Largest number of attempts with the same values, if their processes die: the values may be the reason."""
 
 FIRST_KEY, ATTEMPT_KEY, HEARTBEAT_KEY = "first", "attempt", "heard"
 """User attributes of a trial: that it is the starting recipe, which attempt it is, and the time of its last heartbeat."""
@@ -71,7 +71,7 @@ def lost(study: optuna.Study, folder: Path) -> list[FrozenTrial]:
 
 
 def give_up(study: optuna.Study, trial: FrozenTrial, first: Mapping[str, Any]) -> None:
-    """Fails a lost trial and queues its values again, at most MAX_ATTEMPTS times; `first`, the starting recipe's, without limit."""
+    """Fails a lost trial and queues its values again, at most MAX_ATTEMPTS times. `first`, the starting recipe's, have no limit."""
     if study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True).state is not TrialState.FAIL:
         return  # it finished in the meantime
     attempt = trial.user_attrs.get(ATTEMPT_KEY, 1)

@@ -9,7 +9,7 @@ from typing import Any
 from lorasent.errors import DivergedError, LorasentError, SweepError
 
 POLL = 0.5
-"""Seconds between two looks at the processes."""
+"""Seconds between two polls of the processes."""
 
 
 def run_parallel(target: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> Iterator[list[int | None]]:

@@ -1,6 +1,6 @@
-"""What a search leaves: a table, JSON, three plots, and the best recipe as a file that `lorasent train` takes.
+"""The results of a search: a table, JSON, three plots, and the best recipe as a file that `lorasent train` takes.
 
-Rows are formatted by hand, because each is printed as soon as its trial is finished, and rich.table needs all rows.
+Each row is printed as soon as its trial is finished; rich.table would need all rows.
 """
 
 import shutil
@@ -85,7 +85,7 @@ def write(study: optuna.Study, recipe: Recipe, out: Path, confirmation: Confirma
 
 
 def _adapter(chosen: Recipe, path: Path) -> Iterator[Path]:
-    """The best trial's adapter, if it was trained here. One of another recipe, left by a killed process, is removed."""
+    """The best trial's adapter, if it was trained here. An adapter of another recipe, left by a killed process, is removed."""
     if not path.exists():
         return
     try:

@@ -69,7 +69,7 @@ def space(recipe: Recipe, over: Collection[str] = NAMES) -> dict[str, BaseDistri
 
 
 def _choices(name: str, value: Any) -> tuple[Any, ...]:
-    """The choices of a name and the recipe's value. An architecture's name of the query projection takes the place of "query"."""
+    """The choices of a name, with the recipe's value. An architecture's name of the query projection replaces "query"."""
     choices = CHOICES[name]
     if value in QUERY_NAMES:
         choices = tuple(value if choice == "query" else choice for choice in choices)

@@ -164,7 +164,7 @@ def _try(search: Search, study: optuna.Study, trial: Trial, recipe: Recipe) -> N
             raise
         _end(study, trial, "impossible")
     except optuna.exceptions.UpdateFinishedTrialError:
-        return  # it was silent so long that another process took it for lost
+        return  # without a heartbeat for so long that another process counted it as lost
     finally:
         _clear(search, trial.number)
         gc.collect()  # Trainer and its callbacks refer to each other: a worker would keep every model that it trained
@@ -172,7 +172,7 @@ def _try(search: Search, study: optuna.Study, trial: Trial, recipe: Recipe) -> N
 
 
 def _end(study: optuna.Study, trial: Trial, reason: str) -> None:
-    with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process took it for lost
+    with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process counted it as lost
         trial.set_user_attr("ended", reason)
     study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
 
@@ -211,7 +211,7 @@ class _Reporter(Listener):
             raise optuna.TrialPruned
 
     def _learns_nothing(self, row: Epoch) -> bool:
-        """Whether the trial has learnt nothing, and the starting recipe had by this epoch; the median may be no better."""
+        """Whether the trial has learnt nothing by this epoch, and the starting recipe has. The median may have learnt nothing."""
         firsts = [trial for trial in self.trial.study.get_trials(deepcopy=False) if leases.FIRST_KEY in trial.user_attrs]
         losses = [loss for trial in firsts for epoch, loss in trial.intermediate_values.items() if epoch <= row.epoch]
         return learnt(min(losses, default=np.inf), self.labels) and not learnt(row.validation_loss, self.labels)

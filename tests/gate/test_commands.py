@@ -330,7 +330,7 @@ def test_the_same_weights_are_no_second_retrain(small_adapter, retrained, anothe
     twin, own = disguised(another, tmp_path / "twin"), disguised(retrained, tmp_path / "own")
     assert [one for one in judge(retrained, [small_adapter, another], Policy()).findings if one.check == "baseline"] == []
     twice, myself = (judge(retrained, [small_adapter, *others], Policy()).findings[0] for others in ([another, twin], [own]))
-    assert twice.message.endswith(f"it is {another} over again")
+    assert twice.message.endswith(f"it is the same adapter as {another}")
     assert myself.message.endswith("it is the candidate")
 
 

@@ -26,7 +26,7 @@ def member(name, seed=0, **keys):
         (member("two", 1, labels=["b", "a"]), "other labels"),
         (member("two", 1, recipe={"lora": {"r": 8}}), "another recipe"),
         (member("two", 1, data={"train": split(sha256="e")}), "other reviews"),
-        (member("one again", 0), "it is one over again"),
+        (member("one again", 0), "it is the same adapter as one"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -1,8 +1,8 @@
-"""The integrity checks: an adapter's directory is sound, and differs from the baseline only as the policy allows.
+"""The integrity checks: an adapter's directory has no faults, and differs from the baseline only as the policy allows.
 
 checks      the registry; runs each check over one side at a time, then over both
 answers     a check: the adapter in memory answers as it did when it was trained
-probes      what it answers to the manifest's probes, measured
+probes      measures the answers to the manifest's probes
 files       a check: the files are those that the manifest lists
 tensors     a check: the tensors are those that configuration and base imply
 values      a check: numbers are finite and have an effect

@@ -1,6 +1,6 @@
 """integrity::answers: the adapter in memory answers the manifest's probes as it did when it was trained.
 
-Asked of directories whose files are sound: the libraries that load them are made for no others.
+Only directories without faults in their files are loaded, because libraries do not expect such faults.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ PREFIXED = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 
 
 def sides(comparison: Comparison) -> Sequence[Side]:
-    """The directories to load; of one adapter on both sides the baseline's, so that the candidate is not accused of its fault."""
+    """The directories to load. If both sides are one adapter, only the baseline's: its faults are not the candidate's."""
     directories = comparison.directories()
     return directories[-1:] if _same(comparison) else directories
 
@@ -41,7 +41,6 @@ def compare(comparison: Comparison) -> Passed:
 
 
 def _same(comparison: Comparison) -> bool:
-    """Whether both sides are one adapter."""
     candidate, baseline = comparison.candidate.subject, comparison.baseline.subject
     return candidate.identity == baseline.identity and candidate.manifest.content == baseline.manifest.content
 

@@ -20,7 +20,7 @@ def sides(comparison: Comparison) -> Sequence[Side]:
 
 
 def inspect(side: Side) -> None:
-    """Raises the fault of a base that is configured otherwise than its manifest says."""
+    """Raises the fault of a base whose configuration is not that of its manifest."""
     pinned = side.manifest.base
     if pinned.config and (changed := configuration.differences(side.base.config, pinned.config)):
         message = f"its base {pinned.name} has another configuration than when the adapter was trained"

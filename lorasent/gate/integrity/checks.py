@@ -1,6 +1,6 @@
 """The registry of the integrity checks: each inspects one side at a time, then compares the candidate with the baseline.
 
-All checks but the last read files and import no torch. Every check ends in a Finding, whatever the candidate's directory holds.
+All checks but the last read files and import no torch. Every check returns a Finding, whatever the candidate's directory holds.
 """
 
 import functools

@@ -19,7 +19,7 @@ BEHAVIOUR = ("strip_accents", "keep_accents", "tokenize_chinese_chars", "do_basi
 
 
 def inspect(side: Side) -> None:
-    """Raises the fault of tokenizer files that say otherwise than the recipe: plain PEFT and transformers read nothing else."""
+    """Raises the fault of tokenizer files that contradict the recipe: plain PEFT and transformers read only the files."""
     tokenizer, config, recipe = side.json(TOKENIZER), side.json(TOKENIZER_CONFIG), side.recipe.encoding
     for key, cause in (("truncation", "truncation-on"), ("padding", "padding-on")):
         if tokenizer.get(key) is not None:

@@ -1,4 +1,4 @@
-"""integrity::parameters: as many numbers are trained as the weights hold, the manifest says, and the policy requires."""
+"""integrity::parameters: the weights hold the number of parameters that the manifest names and the policy requires."""
 
 from decimal import Decimal
 from math import prod
@@ -37,7 +37,6 @@ def compare(comparison: Comparison) -> Passed:
 
 
 def _count(side: Side) -> int:
-    """The number of numbers in the weights."""
     return sum(prod(shape) for shape, _ in side.tensors.values())
 
 
@@ -68,7 +67,7 @@ def _require_fraction(side: Side, count: int, required: float) -> None:
 def _total(side: Side, count: int) -> int:
     """The number of a classifier's parameters, of which `count` are trained. Raises the fault of a manifest that says otherwise.
 
-    Of an architecture that is not known nothing can be counted: it is what the manifest says.
+    For an unknown architecture it is the manifest's number, because it cannot be counted.
     """
     total = side.manifest.parameters.total
     if not side.layout.known:

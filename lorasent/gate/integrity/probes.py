@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from lorasent.adapter.directory import Adapter
 
 FACTORS = (0.0, 0.5, 2.0, 0.25, 4.0)
-"""Factors of LoRA's scaling that are tried: left out, or what a mistaken alpha or rank makes of it. sqrt(r) is rsLoRA's."""
+"""Factors of LoRA's scaling that are tried: 0 without LoRA, the others for a wrong alpha or rank; rsLoRA's sqrt(r) is added."""
 
 LEAST_EFFECT = 1e-6
-"""Largest move of a logit that counts as none: rounding alone moves it so far."""
+"""Largest change of a logit that counts as none: rounding alone causes as much."""
 
 MOST_LABELS = 5
 """Largest number of labels of which every order is tried."""
 
 
 def prove(side: Side) -> dict[str, Any]:
-    """The measurements of `measure`. Raises the fault of an adapter that does not answer as its manifest says.
+    """The measurements of `measure`. Raises the fault of answers that are not the manifest's.
 
-    Nor may its answers depend on the batch, on chance or on merging, and LoRA must change them.
+    Answers that depend on the batch, on chance or on merging, and LoRA without effect, are faults too.
     """
     assert isinstance(side.subject, LiveSubject)
     manifest = side.manifest
@@ -70,7 +70,7 @@ def measure(side: Side) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT's about a faulty directory: other checks report it
-            # directory.load refuses what is to be measured here
+            # directory.load would refuse a faulty adapter
             loaded = directory.assemble(side.snapshot, base, recipe.base, recipe.encoding)
             encoder, model = loaded.encoder, loaded.model
             logits = answer(model, encoder, texts)
@@ -93,7 +93,7 @@ def measure(side: Side) -> dict[str, Any]:
                 reason = "LoRA changes nothing, the answers are those of the base and the head"
                 facts["suspect"] = ("adapter-inert", reason) if inert else _suspect(side, loaded, logits, expected)
             facts["merged"] = _largest(answer(loaded.merge(), encoder, texts) - logits)
-    except Exception as error:  # noqa: BLE001 - whatever the libraries raise over a directory is the directory's fault
+    except Exception as error:  # noqa: BLE001 - any error of the libraries is the directory's fault
         raise side.fault("not-loaded", f"cannot be loaded: {first_line(error)}") from None
     return facts
 
@@ -103,7 +103,7 @@ def _largest(moves: Any) -> float:
 
 
 def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any) -> tuple[str, str]:
-    """The cause of moved answers, and a sentence: what would make them the manifest's again."""
+    """The cause of changed answers, and a sentence: the change that would restore the manifest's."""
     from itertools import permutations
 
     from lorasent.adapter.classifier import answer

@@ -1,4 +1,4 @@
-"""One side of a comparison: each part of the directory is read once, and raises a Fault if it is not as it must be.
+"""One side of a comparison: each part of the directory is read once, and raises a Fault if it is faulty.
 
 A fault of the candidate is BLOCK; one of the baseline is INVALID, and its cause begins with "baseline-". Nothing here imports
 torch, and nothing is read but JSON and the headers and numbers of safetensors files.
@@ -89,7 +89,7 @@ class Side:
         return self._fault(cause, f"{self.name}/{file}: {message}" if file else f"{self.name}: {message}", advice, **figures)
 
     def _fault(self, cause: str, message: str, advice: str = EXPORT, **figures: Any) -> Fault:
-        """The same, of a message that says where the fault is."""
+        """The same, for a message that already says where the fault is."""
         if self.baseline:
             return Fault(f"baseline-{cause}", f"the baseline is faulty: {message}", advice, outcome=Outcome.INVALID, **figures)
         return Fault(cause, message, advice, **figures)

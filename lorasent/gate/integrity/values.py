@@ -13,14 +13,14 @@ LEAST_NUMBERS = 64
 """Size from which a matrix is tested for rounding."""
 
 MOST_NUMBERS = 1 << 22
-"""Numbers of a matrix that are tested for rounding, its first: sorting takes several times their memory."""
+"""Number of a matrix's first elements that are tested for rounding: sorting takes several times their memory."""
 
 LEAST_DISTINCT = 0.6
 """Share of distinct values in a matrix that was not rounded: 16 levels in blocks of 32 or more leave at most half, float32 from
 training at least 0.99."""
 
 ONE_SIZE = 0.9
-"""Smallest over largest absolute value, the smallest tenth aside: 0.99 after one step of Adam, under 0.1 after a training."""
+"""First decile over maximum, from which absolute values count as equal: 0.99 after one step of Adam, under 0.1 after training."""
 
 HALF_BITS = np.uint32(0x1FFF)
 """Bits of a float32 that are zero in every float16 and bfloat16."""
@@ -69,13 +69,13 @@ def _require_effect(side: Side, zero: set[str]) -> None:
 
 
 def _one_step(numbers: NDArray[np.float32]) -> bool:
-    """Whether nine in ten numbers are of one size: B begins at zero, and Adam's first step is the learning rate, either way."""
+    """Whether nine in ten absolute values are about equal: B begins at zero, and Adam's first step is +- the learning rate."""
     low, high = np.quantile(np.abs(numbers), [0.1, 1.0])
     return bool(low > ONE_SIZE * high)
 
 
 def _rounded(numbers: NDArray[np.float32]) -> str | None:
-    """How a matrix shows that it was rounded, or None; zeros, which dead units leave, are set aside."""
+    """The sign that a matrix was rounded, or None. Zeros are ignored, because dead units leave them."""
     nonzero = numbers[numbers != 0]
     if nonzero.size < LEAST_NUMBERS:
         return None
