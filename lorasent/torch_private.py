@@ -22,7 +22,7 @@ def packed_linear() -> tuple[Any, ...] | None:
 
 @functools.cache
 def multiplies_bf16() -> bool:
-    """Whether oneDNN multiplies bf16 matrices on this CPU; False where torch cannot be asked."""
+    """Whether oneDNN multiplies bf16 matrices on this CPU; False if torch cannot tell."""
     found = _find(
         "ops.mkldnn._is_mkldnn_bf16_supported", effect=f"answers in bf16 {_PADDED}, and precision auto is fp32 on the CPU"
     )
@@ -38,7 +38,7 @@ def softmax_backward() -> Callable[..., Any] | None:
 
 @functools.cache
 def bf16_instructions() -> tuple[str, ...]:
-    """Names of the bf16 instructions that torch sees in this CPU; one that torch cannot be asked about is not among them."""
+    """Names of the bf16 instructions that torch sees in this CPU."""
     questions = {"amx_bf16": "cpu._is_amx_tile_supported", "avx512_bf16": "cpu._is_avx512_bf16_supported"}
     found = {name: _find(path, effect=f"{name} is taken to be absent") for name, path in questions.items()}
     return tuple(name for name, functions in found.items() if functions and functions[0]())

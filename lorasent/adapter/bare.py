@@ -79,9 +79,9 @@ class Bare:
 
 
 def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
-    """What an adapter without a manifest is loaded with, by its files, the shapes of its tensors, and its base's files.
+    """Reads a snapshot without a manifest, given the shapes of its tensors, and finds its base.
 
-    Raises AdapterError if they leave open what the trainer computed, BaseModelError if the base cannot be had.
+    Raises AdapterError if they leave open what the trainer computed, BaseModelError if the base is not available.
     """
     adapter, where = snapshot.json(CONFIG), snapshot.path / CONFIG
     _check_peft(adapter, where)

@@ -114,7 +114,6 @@ def tokenizer_files(path: Path) -> dict[str, bytes]:
 
 
 def _named(model: str, revision: str | None, expected: str | None) -> BaseCheckpoint:
-    """The base that a name stands for."""
     if model in ("embedded", EMBEDDED_NAME) and revision is None and (embedded := _embedded_path(model == "embedded")):
         return _checked(EMBEDDED_NAME, embedded, None, expected or EMBEDDED_SHA256)
     if _is_directory(model):

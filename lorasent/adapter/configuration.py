@@ -95,14 +95,14 @@ def read_tokenizer(path: Path, name: str) -> dict[str, Any]:
     config = read_json(path / TOKENIZER_CONFIG, where, failure=BaseModelError)
     if obeyed := [key for key in OBEYED if config.get(key)]:
         raise BaseModelError(
-            f"{where}: {obeyed[0]} makes the tokenizer of something else than tokenizer.json: save it without that key"
+            f"{where}: {obeyed[0]} builds the tokenizer from other files than tokenizer.json: save it without that key"
         )
     left_out = {"auto_map", *names_files(config)}
     return {key: value for key, value in config.items() if key not in left_out}
 
 
 def without_prefix_space(content: Any) -> Any:
-    """A tokenizer's JSON without what encoding.add_prefix_space decides, which is compared by itself. Its vocabulary is kept."""
+    """A tokenizer's JSON without the keys that encoding.add_prefix_space decides. Its vocabulary is kept."""
     return without(content, lambda key: key in PREFIX_SPACE, whole="model")
 
 

@@ -72,7 +72,7 @@ def load(path: str | Path | Snapshot) -> Adapter:
     """Loads an adapter and verifies it: files and base by hash, the tokenizer by behaviour, all together by the probe logits.
 
     An adapter without a manifest, which plain PEFT wrote, is loaded with UnverifiedAdapterWarning. Raises AdapterError if the
-    directory is no adapter or not what its manifest says, BaseModelError if the base cannot be had.
+    directory is not an adapter or differs from its manifest, BaseModelError if the base is not available.
     """
     snapshot = of(path)
     with quiet(), foreign(lambda reason: AdapterError(f"{snapshot.path}: cannot be loaded: {reason}")):
@@ -115,7 +115,6 @@ def _load(snapshot: Snapshot) -> Adapter:
 
 
 def _load_bare(snapshot: Snapshot) -> Adapter:
-    """An adapter without a manifest, as `bare` reads it."""
     path = snapshot.path
     with _readable_weights(snapshot):
         shapes = {name: shape for name, (shape, _) in weights.header(snapshot.folder / WEIGHTS).items()}

@@ -87,7 +87,7 @@ def prove(
     data: options.Data = None,
     retrain: Annotated[int, options.number(min=0, help="Times to retrain the first baseline, with the next seeds.")] = 0,
     per_fault: Annotated[int, options.number(min=1, help="Adapters to plant each fault in.")] = 5,
-    fault: Annotated[list[str] | None, options.name(help="Plant only faults whose names begin so. Repeatable.")] = None,
+    fault: Annotated[list[str] | None, options.name(help="Plant only faults whose names begin with this. Repeatable.")] = None,
     work: Annotated[Path, options.folder(help="Folder of trained and faulty adapters, to continue a run.")] = Path("proof"),
     out: Annotated[Path | None, options.file(help="JSON file to write.")] = None,
     as_json: options.Json = False,

@@ -48,7 +48,7 @@ def check_precision(precision: str) -> None:
 
 
 def require_writable(option: str, path: Path | None, *inputs: str | Path | None) -> None:
-    """Raises LorasentError, before the work begins, unless `path` is None or a file can be written there that is no input."""
+    """Raises LorasentError, before the work begins, unless `path` is None or a writable path that is not an input."""
     if path is None:
         return
     if str(path) == "-":

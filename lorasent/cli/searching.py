@@ -36,7 +36,7 @@ def sweep(
     over: OverOption = None,
     set_: options.Set = None,
     confirm: Annotated[int, options.number(min=0, help="Fresh seeds to compare both recipes with; 0 for none.")] = 3,
-    data: Annotated[str | None, options.source(help="Reviews that confirm, and chose nothing. [default: embedded:test]")] = None,
+    data: Annotated[str | None, options.source(help="Unused reviews to compare both recipes on. [default: embedded:test]")] = None,
     precision: options.Precision = "auto",
     seed: Annotated[int, options.number(min=0, help="Seed of the search, not of the recipe.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a search, or join it.")] = False,

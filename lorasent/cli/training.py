@@ -53,7 +53,7 @@ def augment(
     recipe: options.Recipe = "embedded",
     train_source: options.Train = None,
     set_: options.Set = None,
-    judge: Annotated[Path | None, options.folder(help="Adapter to test with whether labels still hold.")] = None,
+    judge: Annotated[Path | None, options.folder(help="Adapter that tests whether labels still hold.")] = None,
     data: Annotated[str | None, options.source(help="Labelled reviews for that test. [default: the recipe's validation]")] = None,
     margin: Annotated[float | None, options.number(min=0, max=1, help="Largest loss of accuracy, a share. [default: 0.02]")] = None,
 ) -> int:

@@ -65,7 +65,7 @@ def length(block: Columns) -> int:
 
 
 def name_of(value: Any, names: Sequence[str]) -> Any:
-    """The name of a class label; in a list, of each of its values. A name, or a value that is no number, is returned as it is."""
+    """The name of a class label, or of each label in a list. A name, or a value that is not a number, is returned unchanged."""
     if isinstance(value, list):
         return [name_of(element, names) for element in value]
     if isinstance(value, str) and value not in names and value.isascii() and value.isdigit():  # CSV has no numbers

@@ -25,7 +25,7 @@ CONFIDENCE_LEVEL = 0.95
 
 @dataclass(frozen=True)
 class LocatedReview:
-    """A review and where it stands in its source."""
+    """A review and its place in the source."""
 
     row: int
     """In the source, from 1."""

@@ -36,7 +36,7 @@ class Behaviour(Section):
 
     cases: str = "embedded"
     margin: Share = 0.10
-    """The share of a capability's cases, net, that may newly fail."""
+    """Largest net share of a capability's cases that may newly fail."""
     tolerance: Share = 0.10
     """How far the probability of an invariance or directional case may move without failing it."""
     triggers: bool = True

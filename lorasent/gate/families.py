@@ -1,4 +1,4 @@
-"""The families of checks, in the order in which they are asked once a candidate's files are sound.
+"""The families of checks, in their order. They are asked after the integrity checks.
 
 To add a family, write its module with its table of the policy, and add a line to FAMILIES and one to Tables.
 """
@@ -49,7 +49,7 @@ FAMILIES: Mapping[str, Family] = {
 
 
 class Tables(Section):
-    """The tables of a policy that say what is asked. Without its table, a family is not asked."""
+    """The tables of a policy that ask for checks. A family without its table is not asked."""
 
     data: Data | None = None
     integrity: Integrity = Integrity()

@@ -63,7 +63,7 @@ class WorstCase:
     exceeds_margin: bool
     """Whether the damage found is larger than the margin."""
     p_value: Callable[[int], float]
-    """The p value if so many cases were all lost."""
+    """The p value if this number of cases were lost, all of them."""
 
     def shortfall(self, level: float) -> str:
         """Returns why no damage could block at this level, or "" where some could."""

@@ -113,5 +113,4 @@ def _labels(table: Golden, now: NDArray[np.float32], recorded: Sequence[str], la
 
 
 def _weights(subject: Subject) -> str:
-    """Returns the hash of a subject's weights, as its manifest lists it."""
     return subject.manifest.files.get(WEIGHTS, "none")

@@ -15,7 +15,7 @@ LONGEST_PATH = 100_000
 
 
 def text(verdict: Verdict, command: str) -> str:
-    """Returns lines for a terminal. Passing findings that are no headline of their family are counted."""
+    """Returns lines for a terminal. Passing findings are counted, except the headlines of their families."""
     lines = [f"{verdict.outcome}: {shown(verdict.candidate, LONGEST_PATH)} against {_baselines(verdict)}"]
     parts = _parts(verdict)
     for finding in parts["Not passed"]:

@@ -131,7 +131,7 @@ def questions(policy: Tables, labels: Sequence[str]) -> list[list[str]]:
 
 
 def _ask_families(policy: Policy, context: Context) -> list[Finding]:
-    """Returns the findings of all families; one that cannot be asked is INVALID, and the others are asked all the same."""
+    """Returns the findings of all families. If a family cannot be asked, its finding is INVALID, and the others are still asked."""
     findings: list[Finding] = []
     claims: list[Claim] = []
     reported: list[SharedError] = []

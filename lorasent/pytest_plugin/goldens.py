@@ -77,7 +77,6 @@ def is_update(config: pytest.Config) -> bool:
 
 
 def _uses_goldens(config: pytest.Config) -> bool:
-    """Whether the project uses goldens of lorasent."""
     if config.getini(FOLDER) or is_update(config):
         return True
     if not (manifest := folder(config) / "MANIFEST.json").is_file():

@@ -136,7 +136,7 @@ class Augmentation(Table):
 
     share: Probability = 0.5
     window: Annotated[int, Field(ge=0)] = 0
-    """Number of words. A longer review keeps only its ending: at least so many words, from the beginning of a sentence."""
+    """Number of words. A longer review keeps only its ending: at least this many, from the beginning of a sentence."""
     sentence_dropout: Probability = 0.0
     """Probability that a sentence is dropped, if it has no opinion and is not part of the ending."""
     synonyms: Probability = 0.0

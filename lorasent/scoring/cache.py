@@ -28,7 +28,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def place(question: Mapping[str, Any]) -> Path | None:
-    """The path of a question's answer in the cache, whether it is there or not; None where there is no cache folder."""
+    """The path of a question's answer in the cache, whether or not it exists; None without a cache folder."""
     named = os.environ.get(CACHE_VARIABLE, str(Path("~", ".cache", "lorasent")))
     try:
         folder = Path(named).expanduser()
@@ -72,7 +72,7 @@ def read(path: Path) -> tuple[Arrays, dict[str, str]]:
 
 
 def write(path: Path, arrays: Arrays, metadata: Mapping[str, Any]) -> None:
-    """Writes a file of answers, and the folders that it lies in; values of the metadata that are no texts are written as JSON."""
+    """Writes a file of answers, and the folders that it lies in; metadata other than texts are written as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_bytes(path, [save(dict(arrays), _texts(metadata))])
 

@@ -78,8 +78,8 @@ class Scorer:
     def logits(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Logits (N, L) of texts, in their order. Texts are read in chunks, so an iterator may yield any number of them.
 
-        An empty text is scored like any other. Raises DataError for arguments that are no list of texts, and, when its turn comes,
-        for a row (from 1) that is no text.
+        An empty text is scored like any other. Raises DataError for anything but a list of texts, and, when its turn comes, for a
+        row (from 1) that is not a text.
         """
         none = np.zeros((0, len(self.labels)), np.float32)
         return np.concatenate([none, *(self.score(encoded) for _, encoded in self._encoded(texts))])

@@ -40,7 +40,7 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 def run(
     search: Search, workers: int, *, resume: bool, on_trial: Callable[[FrozenTrial, int], None], note: Callable[[str], None]
 ) -> optuna.Study:
-    """The study, after `search.trials` trials are finished. `on_trial` receives each one and the number finished so far.
+    """The study, after `search.trials` trials are finished. `on_trial` receives each trial and the number of finished ones.
 
     Raises SweepError if there is a study already and `resume` is false, if it is of another recipe, other reviews or other names,
     or if the workers fail.

@@ -163,7 +163,6 @@ class _Trainer(Trainer):  # type: ignore[misc]
             self._set_texts(ways.epoch(self.run.train.texts, settings, self.run.recipe.training.seed, self.sampler.epoch))
 
     def _set_texts(self, texts: Sequence[str]) -> None:
-        """Replaces the texts of the training reviews."""
         encoded = self.encoder.encode(texts)
         self.rows[:] = zip(encoded, self.run.train.labels.tolist(), strict=True)
         self.sampler.lengths = np.array([len(ids) for ids in encoded])

@@ -136,7 +136,7 @@ class Engine:
         return -(-rows // self.tile) * self.tile
 
     def _attend(self, projected: Sequence[torch.Tensor], length: int, queries: int, count: int) -> torch.Tensor:
-        """Attention of `count` reviews of `length` tokens each, with so many queries each, (count x queries, h)."""
+        """Attention of `count` reviews of `length` tokens each, with `queries` queries each, (count x queries, h)."""
         mask, read = self._mask(length)
         query, *key_value = projected
         key, value = (_windows(states, count, length, read, self.parts.heads) for states in key_value)

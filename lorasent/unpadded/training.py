@@ -246,7 +246,6 @@ def _probability(drop: nn.Module) -> float:
 
 
 def _dropped(states: torch.Tensor, drop: nn.Module) -> torch.Tensor:
-    """States after dropout by this module."""
     kept = _kept(states, drop)
     return states if kept is None else states * kept
 

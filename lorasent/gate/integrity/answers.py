@@ -10,7 +10,7 @@ from lorasent.gate.integrity.comparison import Comparison, Differences, Passed
 from lorasent.gate.integrity.side import Side
 
 PREFIXED = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
-"""Parts of a tokenizer that follow encoding.add_prefix_space, which is compared by itself, as are these parts in tokenizer.json."""
+"""Parts of a tokenizer that depend on encoding.add_prefix_space. Other checks compare that key, and these parts as saved."""
 
 
 def sides(comparison: Comparison) -> Sequence[Side]:
@@ -58,7 +58,7 @@ def _allowed_parts(comparison: Comparison, now: Mapping[str, str], before: Mappi
     parts = [name for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name)]
     if candidate.recipe.encoding.add_prefix_space != baseline.recipe.encoding.add_prefix_space:
         parts = [name for name in parts if name not in PREFIXED]
-    if not parts or not comparison.same_base:  # another base, which is judged by itself, brings its own
+    if not parts or not comparison.same_base:  # another base has its own tokenizer; other checks compare it
         return {}
     change = {"encoding.tokenizer": ("the baseline's", f"another {', '.join(parts)}")}
     return comparison.allow(change, "tokenizer", "the tokenizer that transformers makes of the files is not the baseline's")

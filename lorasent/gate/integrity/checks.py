@@ -68,7 +68,7 @@ def blocked(path: str | Path, error: BaseException) -> Finding:
 
 
 def not_fetched(check: str, error: NotFetchedError) -> Finding:
-    """The finding, INVALID, about a directory in which pointers stand in place of files."""
+    """The INVALID finding about a directory that holds pointers in place of files."""
     return Finding(check, Outcome.INVALID, error.cause, str(error), error.advice)
 
 

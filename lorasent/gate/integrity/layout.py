@@ -4,7 +4,7 @@
 
 A classifier is the checkpoint's backbone under a prefix ("bert.") and layers around it. Those that the checkpoint lacks are
 trained and saved whole. The prefix and the layers around it are rows of `adapter.architectures`. The rest is an independent check
-of the trainer, on purpose: it reads headers and numbers of tensors, where the trainer builds the model and asks its modules.
+of the trainer, on purpose: it reads headers and numbers of tensors, while the trainer builds the model and inspects its modules.
 """
 
 from collections.abc import Iterable, Mapping
@@ -113,7 +113,7 @@ def layout(base: Path, labels: int, adapter: Mapping[str, tuple[int, ...]]) -> L
 
 
 def _checkpoint(base: Path) -> tuple[Shapes, set[str]]:
-    """The tensors of a base's checkpoint, and the names of those that are no parameters."""
+    """The tensors of a base's checkpoint, and the names of its buffers."""
     shapes: Shapes = {}
     buffers = set[str]()
     for name, (shape, kind) in checkpoint(base).items():

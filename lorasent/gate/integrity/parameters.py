@@ -41,7 +41,7 @@ def _count(side: Side) -> int:
 
 
 def _implied(side: Side) -> int:
-    """The number of numbers that the recipe trains."""
+    """The number of parameters that the recipe trains."""
     lora, of = side.recipe.lora, side.layout
     matrices = of.lora(of.implied(lora.target_modules), lora.r, lora.variants)
     return sum(map(prod, (matrices | of.saved(side.config.modules_to_save or [])).values()))
