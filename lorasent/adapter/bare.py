@@ -81,7 +81,7 @@ class Bare:
 def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
     """Reads a snapshot without a manifest, given the shapes of its tensors, and finds its base.
 
-    Raises AdapterError if they leave open what the trainer computed, BaseModelError if the base is not available.
+    Raises AdapterError if the files leave open what the trainer computed, BaseModelError if the base is not available.
     """
     adapter, where = snapshot.json(CONFIG), snapshot.path / CONFIG
     _check_peft(adapter, where)
