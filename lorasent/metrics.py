@@ -174,7 +174,7 @@ def evaluate(logits: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Figu
 
 
 def _averaged(counts: NDArray[Any]) -> NDArray[np.bool_]:
-    """The labels that precision, recall and F1 are averaged over, (L,): the last of two; of more, those that occur."""
+    """The labels that precision, recall and F1 are averaged over, (L,): the last of two; with more labels, those that occur."""
     return np.arange(2) == 1 if len(counts) == 2 else np.asarray(counts.sum(axis=0) + counts.sum(axis=1) > 0)
 
 

@@ -201,7 +201,7 @@ def inference(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences transformers' reports on loading inside: what they warn of (a new head) is intended."""
+    """Silences transformers' reports on loading: they warn of a new head, which is intended."""
     level, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -233,7 +233,7 @@ def _grow_embeddings(model: PreTrainedModel, size: int) -> None:
 
 
 def _new_modules(model: nn.Module, missing: set[str]) -> list[str]:
-    """The topmost modules all of whose parameters are missing from the checkpoint. Raises BaseModelError for parts of a layer."""
+    """The topmost modules without any parameter in the checkpoint. Raises BaseModelError if only a part of a layer is missing."""
     new: list[str] = []
     for name, module in model.named_modules():
         parameters = [f"{name}.{parameter}" for parameter, _ in module.named_parameters()]

@@ -35,7 +35,7 @@ HOW_COMPUTED = (
     "attn_implementation", "experts_implementation", "chunk_size_feed_forward",
     "return_dict", "torchscript", "output_attentions", "output_hidden_states",
 )  # fmt: skip
-"""Keys, beside those that begin with "_", that say how something is computed and returned, not what. Some name code on the hub."""
+"""Keys that decide how something is computed or returned, not what. So do keys that begin with "_". Some name code on the hub."""
 
 COUNTED = ("layer", "label")
 """Parts of the names of keys whose value is a number of objects that transformers makes when it reads the configuration."""

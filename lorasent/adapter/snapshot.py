@@ -35,7 +35,7 @@ BESIDE = (CARD, "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "__MACOSX", "T
 """Files that people, hubs and desktops put beside an adapter. They are ignored, and so are names that begin with a dot."""
 
 TRACKED = ".dvc"
-"""Suffix of the files that DVC puts beside those that it keeps."""
+"""Suffix of the file that DVC puts beside each file that it tracks."""
 
 MOST_FILES = 200
 """Largest number of files that are read of a directory."""
@@ -169,6 +169,6 @@ def _no_room(folder: str | Path, error: OSError) -> LorasentError:
 
 
 def _homes(path: Path) -> list[Path]:
-    """The folders in which a directory's files may lie: itself, and the blobs to which snapshots in the hub's cache are links."""
+    """The folders in which a directory's files may lie: the directory, and the blobs to which links in the hub's cache point."""
     root = Path(os.path.realpath(path))
     return [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]

@@ -93,7 +93,7 @@ def _at_most(most: int, count: int, message: str, where: str = "") -> None:
 
 def _longest(key: str, value: Any) -> int:
     """The number of characters that a normalizer's entry may put in place of one, or before a text."""
-    if key == "precompiled_charsmap" and value:  # the size of a table, the table, and what it leads to
+    if key == "precompiled_charsmap" and value:  # the size of a table, the table, and the replacements
         content = base64.b64decode(value)
         return max(map(len, content[4 + int.from_bytes(content[:4], "little") :].decode(errors="replace").split("\0")))
     return len(value) if key in ("content", "prepend") and value else 1

@@ -157,7 +157,7 @@ def _reworded(sentence: str, rate: float, random: Generator) -> str:
 
 
 def _fitting(word: str, before: str) -> list[str]:
-    """The synonyms of a word that fit the word before it: after "a" or "an", those that begin with a vowel if the word does."""
+    """The synonyms of a word that fit the word before it: after "a" or "an" both begin with a vowel, or neither."""
     others = SYNONYMS.get(word.lower(), [])
     if before not in ("a", "an"):
         return others

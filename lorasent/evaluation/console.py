@@ -23,7 +23,7 @@ WIDTH = 100
 """Columns of the output: the most on a terminal, the exact number elsewhere."""
 
 TAIL = 180
-"""Characters of a review that are shown: its last ones, where the verdict is and what the model reads."""
+"""Number of a review's last characters that are shown: the verdict is there, and the model reads them."""
 
 MAX_WORDS = 6
 """Largest number of words that are named for a mistake."""

@@ -56,7 +56,7 @@ class Reading(NamedTuple):
     words: list[tuple[Span, NDArray[np.int64]]]
 
     def without(self, words: Sequence[int]) -> Ids:
-        """The token ids, those of some words deleted."""
+        """The token ids without those of some words."""
         return np.delete(self.ids, np.concatenate([np.zeros(0, np.int64), *(self.words[word][1] for word in words)]))
 
 

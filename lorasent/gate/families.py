@@ -25,7 +25,7 @@ class Family(NamedTuple):
     """What a family offers. The first argument of the first three functions is the family's table of the policy."""
 
     ask: Callable[[Any, Context], Iterable[Finding | Claim]]
-    """Returns findings, and claims whose outcome depends on the other claims. Whatever it raises becomes an INVALID finding."""
+    """Returns findings, and claims whose outcome depends on the other claims. Any exception becomes an INVALID finding."""
     checks: Callable[[Any], list[str]] = _nothing
     """Returns the names of the checks; a finding has such a name, or one and "::" and a part."""
     texts: Callable[[Any, Sequence[str]], list[str]] = _nothing

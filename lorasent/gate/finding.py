@@ -105,7 +105,7 @@ class Claim:
     """What would decide it."""
     figures: Mapping[str, Any] = field(default_factory=dict)
     rank: Literal["bank", "first", "rest"] = "rest"
-    """Which share of the error rate it has, see `shares`: the bank's, that of the policy's metric, or one of the others'."""
+    """The claim's share of the error rate, see `shares`: that of the bank, of the policy's metric, or of the other claims."""
     resolves: Callable[[float], tuple[str, Mapping[str, Any]]] | None = None
     """Returns, for the level at which it blocks, what it can detect: words for the end of the message, and figures."""
     worst: WorstCase | None = None
@@ -117,7 +117,7 @@ BANK_SHARE = 0.1
 
 
 def shares(claims: Sequence[Claim]) -> list[float]:
-    """Returns each claim's share of the familywise error rate: 0.1 for the bank, half of the rest for the metric, the others alike.
+    """Returns each claim's share of the familywise error rate: 0.1 for the bank, half of the rest for the metric, then equal parts.
 
     So the metric's share does not depend on the number of slices, cases and scores. The share of a rank without claims goes to the
     others; the bank's is never more than 0.1.

@@ -28,7 +28,7 @@ FEWEST_OF_LABEL = 5
 """Number of reviews of each label that PASS requires."""
 
 BANK_LEVEL = 0.995
-"""Level of the prediction bound: a candidate below what one more retrain would score is not an innocent retrain."""
+"""Level of the lower prediction bound of one more retrain's score. A candidate below it is not an innocent retrain."""
 
 
 class Quality(Section):
@@ -40,7 +40,7 @@ class Quality(Section):
     min: Annotated[float, Field(gt=0, le=1)] | None = None
     """The floor of the metric."""
     slices: tuple[str, ...] = Field(default=(), strict=False)
-    """Columns by whose values the reviews are cut, and "length" (quartiles) and "truncated"."""
+    """Columns to slice the reviews by, and "length" (quartiles) and "truncated"."""
     slice_margin: Share | None = None
     """The margin of a slice; absent: twice the margin, but no more than half way from the margin to 1."""
 

@@ -25,7 +25,7 @@ GROUP = 64
 """Number of words that are tried together. Larger groups need fewer texts, but change more labels by their length alone."""
 
 TURNED, SPARED = 0.8, 0.2
-"""Share of the clear reviews whose label a trigger changes: at least, with the candidate, and at most, with the baseline."""
+"""Share of the clear reviews whose label a trigger changes: the least with the candidate, the most with the baseline."""
 
 FEWEST_CLEAR = 3
 """Number of clear reviews that both must answer rightly for a word to be called a trigger."""

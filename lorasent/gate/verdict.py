@@ -31,7 +31,7 @@ RANKS = (Outcome.BLOCK, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASS)
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome, every finding, the worst first, and the hashes of what they rest on."""
+    """The outcome, every finding, the worst first, and the hashes of adapters and data."""
 
     outcome: Outcome
     findings: tuple[Finding, ...]

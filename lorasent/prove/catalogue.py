@@ -94,7 +94,7 @@ FAULTS = (
 
 
 def select(names: Sequence[str] | None) -> tuple[PlantedFault, ...]:
-    """The faults whose names begin with one of `names`, or all faults. Raises ProveError if no fault's name begins so."""
+    """The faults whose names begin with one of `names`, or all faults. Raises ProveError if there is none."""
     for name in names or ():
         if not any(fault.name.startswith(name) for fault in FAULTS):
             raise ProveError(f"--fault {name}: no such fault; the faults are {', '.join(fault.name for fault in FAULTS)}")

@@ -54,7 +54,7 @@ class FaultyCopy:
         files.write(self.path / name, [files.canonical({**read_json(self.path / name), **keys})])
 
     def set_recipe(self, **keys: Any) -> None:
-        """Sets keys of the recipe, each given as table__key, and what follows from them in the other files."""
+        """Sets keys of the recipe, each given as table__key, and the entries of other files that depend on them."""
         tables = self.recipe.to_json()
         for name, value in keys.items():
             table, _, key = name.partition("__")

@@ -101,7 +101,7 @@ class _Layer:
 
 
 class _Linear:
-    """Linear layers on the same states, their outputs side by side, with the LoRA matrices of those that have some."""
+    """Linear layers on the same states, their outputs side by side, with their LoRA matrices, if any."""
 
     def __init__(self, modules: Sequence[Any], dtype: torch.dtype) -> None:
         self.dtype = dtype

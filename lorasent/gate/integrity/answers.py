@@ -28,7 +28,7 @@ def inspect(side: Side) -> None:
 
 
 def compare(comparison: Comparison) -> Passed:
-    """Raises the fault of answers that moved, or of a tokenizer whose built parts are not the baseline's."""
+    """Raises the fault of changed answers, or of a tokenizer whose parts, once built, are not the baseline's."""
     # The baseline first: if its own answers moved, the libraries or the machine changed, and the candidate is not at fault.
     facts = {side.baseline: probes.prove(side) for side in reversed(sides(comparison))}
     message = "the adapter answers its manifest's probes as recorded: alone, in a batch, twice, merged; LoRA changes the answers"

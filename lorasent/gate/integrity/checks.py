@@ -73,7 +73,7 @@ def not_fetched(check: str, error: NotFetchedError) -> Finding:
 
 
 def finding(name: str, comparison: Comparison) -> Finding:
-    """The finding of one check. Raises only MemoryError and what ends the process."""
+    """The finding of one check. Raises only MemoryError and exceptions that end the process."""
     check_name = f"integrity::{name}"
     try:
         passed = _run(CHECKS[name], comparison)

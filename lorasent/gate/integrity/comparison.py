@@ -41,7 +41,7 @@ class Comparison(NamedTuple):
         return key in self.settings.may_change or key.partition(".")[0] in self.settings.may_change
 
     def allow(self, differences: Differences, cause: str, what: str, entry: str | None = None) -> Differences:
-        """The differences from the baseline, if the policy allows each. Raises the candidate's Fault about those that it does not.
+        """The differences from the baseline, if the policy allows all. Raises the candidate's Fault about any other.
 
         `entry` is what the advice lists for may_change, instead of the keys.
         """

@@ -61,7 +61,7 @@ def prove(side: Side) -> dict[str, Any]:
 
 
 def measure(side: Side) -> dict[str, Any]:
-    """The largest moves of a logit, and what explains them, as JSON. Raises Fault if the adapter cannot be loaded."""
+    """The largest changes of a logit, and their explanation, as JSON. Raises Fault if the adapter cannot be loaded."""
     from lorasent.adapter import directory
     from lorasent.adapter.classifier import answer, forward, inference
 

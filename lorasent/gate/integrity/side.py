@@ -110,7 +110,7 @@ class Side:
 
     @functools.cached_property
     def manifest(self) -> CompleteManifest:
-        """The manifest, with what the gate needs of it."""
+        """The manifest, with the keys that the gate needs."""
         try:
             return CompleteManifest.parse(self.subject.manifest.content, f"{self.name}/{MANIFEST}")
         except AdapterError as error:
