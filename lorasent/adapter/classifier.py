@@ -132,7 +132,7 @@ def require_usable(base: BaseCheckpoint) -> None:
     try:
         with quiet():
             require_fit(base.path, [shape for shape, _ in checkpoint(base.path).values()])
-    except Exception as error:  # noqa: BLE001 - likewise
+    except Exception as error:  # noqa: BLE001 - as above
         raise _unusable(base, error) from None
 
 
@@ -157,7 +157,7 @@ def positions(config: PreTrainedConfig) -> int | None:
 def has_places(model: PreTrainedModel) -> bool:
     """Whether a model has a table of positions, which limits its input. With relative positions it reads texts of any length."""
     tables = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
-    tables += [name for name, _ in model.named_buffers() if not name.endswith("position_ids")]  # GPT-J's holds sines
+    tables += [name for name, _ in model.named_buffers() if not name.endswith("position_ids")]  # GPT-J's is a buffer
     return any("position" in name or name.endswith("wpe") for name in tables)
 
 

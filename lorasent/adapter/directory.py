@@ -150,7 +150,7 @@ def _assemble(
     with foreign(lambda reason: AdapterError(f"{path}: cannot be loaded onto {base.name}: {reason}")):
         tensors = _read_tensors(snapshot, base)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PEFT quotes the keys that it does not know, and somebody else wrote them
+            warnings.simplefilter("ignore")  # PEFT's warning quotes unknown keys, which somebody else wrote
             config = PeftConfig.from_pretrained(snapshot.folder)
         _require_bounded(config, model, path / CONFIG)
         config.base_model_name_or_path = str(base.path)  # where the model was loaded from; the file has the hub's name

@@ -152,7 +152,7 @@ class Snapshot:
             with (self.folder / name).open("wb") as copy:
                 while block and left >= 0:  # the file may grow while it is read
                     digest.update(block)
-                    copy.seek(len(block), os.SEEK_CUR) if not block.strip(b"\0") else copy.write(block)  # a hole stays one
+                    copy.seek(len(block), os.SEEK_CUR) if not block.strip(b"\0") else copy.write(block)  # holes stay
                     left -= len(block)
                     block = source.read(1 << 20)
                 copy.truncate()

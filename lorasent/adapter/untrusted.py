@@ -79,7 +79,7 @@ def _parse(written: bytes) -> Any:
     if written.count(b",") > MOST_VALUES:  # before it is parsed
         raise ValueError(f"more than {MOST_VALUES:,} values")
     content = json.loads(decode(written), object_pairs_hook=_object)
-    json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # NaN and half characters could not be hashed
+    json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # NaN and lone surrogates cannot be hashed
     level, depth = [content], 0
     while level := [part for part in level if isinstance(part, dict | list)]:
         level = [child for part in level for child in _parts(part)]

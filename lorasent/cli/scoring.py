@@ -98,7 +98,7 @@ def _mistakes(
     from lorasent.evaluation import mistakes
     from lorasent.training.progress import bar
 
-    has_manifest = (adapter / manifest.MANIFEST).is_file()  # plain PEFT's has none
+    has_manifest = (adapter / manifest.MANIFEST).is_file()  # an adapter of plain PEFT has none
     trained_on = manifest.read(adapter).trained_on(reviews) if has_manifest else None
     with bar(console) as progress:
         task = progress.add_task("leaving words out", total=None)

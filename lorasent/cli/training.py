@@ -30,7 +30,7 @@ def train(
     named = {"base.model": base, "data.train": train_source, "data.validation": validation, "training.seed": seed}
     values: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     if base is not None:
-        values["base.revision"] = None  # the recipe's revision is of its own base
+        values["base.revision"] = None  # the recipe's revision belongs to the recipe's base
     if skip_empty:
         values["data.skip_empty"] = True
     read_recipe = Recipe.read(recipe, set_ or [], values)

@@ -70,7 +70,7 @@ def name_of(value: Any, names: Sequence[str]) -> Any:
         return [name_of(element, names) for element in value]
     if isinstance(value, str) and value not in names and value.isascii() and value.isdigit():  # CSV has no numbers
         value = int(value[:9])
-    if isinstance(value, float) and value.is_integer():  # a column of integers in which one is missing
+    if isinstance(value, float) and value.is_integer():  # integers of a column with a missing value
         value = int(value)
     if isinstance(value, int):
         return names[value] if value in range(len(names)) else f"class {value}"

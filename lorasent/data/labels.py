@@ -57,7 +57,7 @@ def ids_of(cells: Mapping[int, Any], labels: Sequence[str], where: str) -> NDArr
     known: dict[str, int] = {}
     ids = []
     for row, cell in cells.items():
-        # Every cell as text: a typed file and a CSV file give the same ids.
+        # Cells are compared as text, so that a typed file and a CSV file give the same ids.
         text = folded(str(cell)) if isinstance(cell, str | int | float | Decimal) and not is_missing(cell) else ""
         if text not in known:
             meanings = _meanings(text, labels)

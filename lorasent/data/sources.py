@@ -58,13 +58,13 @@ def _blocks(source: str, choice: Choice) -> Iterator[Columns]:
             raise DataError(f"{path}: no such file or folder")
         yield from read(path, split, choice)
     except OSError as error:
-        reason, *_ = (error.strerror or str(error)).split("\n")  # Arrow's have several lines
+        reason, *_ = (error.strerror or str(error)).split("\n")  # Arrow's reasons have several lines
         raise DataError(f"{source}: cannot be read: {reason}") from None
 
 
 def _parse(source: str) -> tuple[str, str | None]:
     """The path or name in a source, and the split behind its last colon; a path that exists has no split."""
-    with contextlib.suppress(OSError):  # a name that is too long
+    with contextlib.suppress(OSError):  # raised for a name that is too long
         if Path(source).exists():
             return source, None
     path, colon, split = source.rpartition(":")

@@ -33,7 +33,7 @@ class Policy(Tables):
         path = Path(path)
         try:
             tables = tomllib.loads(decode(files.read_bounded(path, LARGEST_POLICY)))
-        except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or nested too deeply
+        except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deeply
             raise PolicyError(f"{path}: not valid TOML: {error}") from None
         except OSError as error:
             raise PolicyError(f"{path}: the policy cannot be read: {error.strerror}") from None

@@ -100,7 +100,7 @@ class FaultyCopy:
         else:
             logits = answer(loaded.model, loaded.encoder, texts)
         counts = count_parameters(loaded.model)
-        trained = sum(tensor.numel() for tensor in load_file(self.path / WEIGHTS).values())  # a loaded adapter has none trainable
+        trained = sum(tensor.numel() for tensor in load_file(self.path / WEIGHTS).values())  # none is trainable once loaded
         entries: dict[str, Any] = {
             "tokenizer_sha256": loaded.encoder.fingerprint,
             "parameters": {"total": counts.total, "trainable": trained, "in_use": counts.in_use},

@@ -51,7 +51,7 @@ def held(trial: Trial, lock: FileLock) -> Iterator[None]:
 
     def beat() -> None:
         while not over.wait(HEARTBEAT):
-            with suppress(optuna.exceptions.OptunaError, SQLAlchemyError):  # a busy database gets the next one
+            with suppress(optuna.exceptions.OptunaError, SQLAlchemyError):  # a busy database misses one heartbeat
                 trial.set_user_attr(HEARTBEAT_KEY, time.time())
 
     thread = threading.Thread(target=beat, daemon=True)

@@ -55,7 +55,7 @@ def _run(target: Callable[..., None], arguments: tuple[Any, ...], count: int, fa
     """The body of one of `count` processes."""
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it, and terminates us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it and terminates this process
     torch.set_num_threads(max(1, torch.get_num_threads() // count))
     try:
         target(*arguments)

@@ -65,7 +65,7 @@ def run(
             on_trial(trial, len(reported))
     if study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
         number = best(study).number
-        _keep(search, study, number, search.folder / str(number))  # its worker may have been killed before it could
+        _keep(search, study, number, search.folder / str(number))  # its worker may have been killed before it kept the adapter
     return study
 
 

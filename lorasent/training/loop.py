@@ -90,7 +90,7 @@ def _arguments(run: Prepared, run_path: Path) -> TrainingArguments:
         remove_unused_columns=False,
         dataloader_pin_memory=device().type == "cuda",
     )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - several would multiply the batch size of the recipe
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - several GPUs would multiply the recipe's batch size
     return arguments
 
 

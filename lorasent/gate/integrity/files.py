@@ -35,7 +35,7 @@ def inspect(side: Side) -> None:
     if changed := [name for name in present if snapshot.hashes[name] != listed[name]]:
         if all(snapshot.is_converted(name, listed[name]) for name in changed):
             fault = side.fault("line-endings", f"{shortened(changed)}: {CONVERTED}", CONVERTED.partition(": ")[2])
-            fault.outcome = Outcome.INVALID  # git converted them
+            fault.outcome = Outcome.INVALID  # git converted their line endings
             raise fault
         message = f"{shortened(changed)}: changed since the adapter was written: the sha256 is not the one in {MANIFEST}"
         raise side.fault("file-changed", message, RETRIEVE)

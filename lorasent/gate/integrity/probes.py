@@ -69,7 +69,7 @@ def measure(side: Side) -> dict[str, Any]:
     texts, expected = side.manifest.probes.texts, np.array(side.manifest.probes.logits)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PEFT's about a faulty directory: other checks report it
+            warnings.simplefilter("ignore")  # PEFT warns about a faulty directory; other checks report it
             # directory.load would refuse a faulty adapter
             loaded = directory.assemble(side.snapshot, base, recipe.base, recipe.encoding)
             encoder, model = loaded.encoder, loaded.model

@@ -80,7 +80,7 @@ def compare(comparison: Comparison) -> Passed:
     for split in ("train", "validation"):
         reviews, reviews_before = (side.manifest.data.get(split) for side in (candidate, baseline))
         if reviews and reviews_before and reviews.sha256 == reviews_before.sha256:
-            changed.pop(f"data.{split}", None)  # the same reviews from elsewhere
+            changed.pop(f"data.{split}", None)  # the same reviews from another source
         elif reviews != reviews_before:
             sources = [
                 f"{shown(part.source)} ({part.reviews} reviews, {part.sha256[:12]})" if part else None
