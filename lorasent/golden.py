@@ -38,7 +38,8 @@ def _comparable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for column, cell in row.items():
             numbers = _numbers(cell)
             if not isinstance(cell, str | bool) and (numbers is None or not all(map(math.isfinite, numbers))):
-                raise ValueError(f"row {position}, {column}: expected a text, a finite number or a list of them, found {cell!r}")
+                message = f"row {position}, {shown(column)}: expected a text, a finite number or a list of them"
+                raise ValueError(f"{message}, found {shown(str(cell))}")
     return rows
 
 

@@ -125,9 +125,9 @@ def lorasent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         monkeypatch.setattr("sys.argv", ["lorasent", *map(str, arguments)])
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capfd.readouterr()
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit, match=r"^\d+$") as left:
             cli.main()
-        return Done(int(left.value.code or 0), *capfd.readouterr())
+        return Done(int(str(left.value)), *capfd.readouterr())
 
     return run
 

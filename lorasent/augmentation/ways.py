@@ -149,8 +149,8 @@ def _reworded(sentence: str, rate: float, random: Generator) -> str:
             break
         word = re.sub("['’]s$", "", match[0])
         name = word[0].isupper() and not word.isupper() and before != ""
-        if not name and (others := _fitting(word, before)) and random.random() < rate:
-            reworded += sentence[end : match.start()] + _cased(others[random.integers(len(others))], word)
+        if not name and (synonyms := _fitting(word, before)) and random.random() < rate:
+            reworded += sentence[end : match.start()] + _cased(synonyms[random.integers(len(synonyms))], word)
             end = match.start() + len(word)
         before = match[0].lower()
     return reworded + sentence[end:]
@@ -158,10 +158,10 @@ def _reworded(sentence: str, rate: float, random: Generator) -> str:
 
 def _fitting(word: str, before: str) -> list[str]:
     """The synonyms of a word that fit the word before it: after "a" or "an" both begin with a vowel, or neither."""
-    others = SYNONYMS.get(word.lower(), [])
+    synonyms = SYNONYMS.get(word.lower(), [])
     if before not in ("a", "an"):
-        return others
-    return [other for other in others if (other[0] in "aeiou") == (word[0].lower() in "aeiou")]
+        return synonyms
+    return [synonym for synonym in synonyms if (synonym[0] in "aeiou") == (word[0].lower() in "aeiou")]
 
 
 def _cased(word: str, like: str) -> str:

@@ -121,10 +121,10 @@ def read(
     label = _find(columns, label_column, LABEL_COLUMNS, source, "label")
     if text == label:
         raise DataError(f"{source}: column {shown(text)} cannot be both text and label; name another with --text-column")
-    texts = dict(_texts(columns[text], f"{source}: column {text}", skip_empty=skip_empty))
-    ids = ids_of({row: columns[label][row - 1] for row in texts}, labels, f"{source}: column {label}")
-    others = {name: [values[row - 1] for row in texts] for name, values in columns.items() if name not in (text, label)}
-    return Reviews(source, list(texts.values()), ids, others, list(texts))
+    texts = dict(_texts(columns[text], f"{source}: column {shown(text)}", skip_empty=skip_empty))
+    ids = ids_of({row: columns[label][row - 1] for row in texts}, labels, f"{source}: column {shown(label)}")
+    extra_columns = {name: [values[row - 1] for row in texts] for name, values in columns.items() if name not in (text, label)}
+    return Reviews(source, list(texts.values()), ids, extra_columns, list(texts))
 
 
 def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *, skip_empty: bool = False) -> Iterator[str]:
@@ -135,12 +135,23 @@ def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *
     source = _name_of(source)
     (text,), blocks = blocks_of(source, lambda names: [_find(names, text_column, TEXT_COLUMNS, source, "text")])
     cells = (value for block in blocks for value in values(block, text))
-    return check_texts(cells, f"{source}: column {text}", skip_empty=skip_empty)
+    return check_texts(cells, f"{source}: column {shown(text)}", skip_empty=skip_empty)
 
 
 def check_texts(values: Iterable[Any], where: str, *, skip_empty: bool = False) -> Iterator[str]:
     """The values, each a text that is not empty and can be encoded as UTF-8. Raises DataError with the row (from 1)."""
     return (text for _, text in _texts(values, where, skip_empty=skip_empty))
+
+
+def require_text(value: object, where: str, row: int) -> str:
+    """The value, if it is a text that can be written as UTF-8. Raises DataError with its row (from 1)."""
+    if not isinstance(value, str):
+        raise DataError(f"{where}, row {row}: expected a text, found {shown(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}, row {row}: expected UTF-8, found {shown(value[error.start])} in it") from None
+    return value
 
 
 def without_overlap(train: Reviews, validation: Reviews) -> Reviews:
@@ -181,13 +192,7 @@ def _texts(values: Iterable[Any], where: str, *, skip_empty: bool) -> Iterator[t
                 raise DataError(f"{where}, row {row}: expected a text, found nothing; leave such rows out with --skip-empty")
             empty.append(row)
             continue
-        if not isinstance(value, str):
-            raise DataError(f"{where}, row {row}: expected a text, found {shown(value)}")
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(f"{where}, row {row}: expected UTF-8, found {value[error.start]!r} in it") from None
-        yield row, value
+        yield row, require_text(value, where, row)
     if empty and len(empty) == row:
         raise DataError(f"{where}: each of {row} rows is empty")
     if empty:

@@ -58,7 +58,7 @@ class Case(BaseModel):
     @classmethod
     def _is_no_other_check(cls, capability: str) -> str:
         if capability in ("all", "triggers"):
-            raise ValueError(f"{capability!r} is the name of another check; choose another name")
+            raise ValueError(f"{shown(capability)} is the name of another check; choose another name")
         return capability
 
     @model_validator(mode="after")

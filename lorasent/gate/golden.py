@@ -46,16 +46,16 @@ def ask(table: Golden, context: Context) -> Iterator[Finding | Claim]:
     The same weights must give the same logits, which is exact. Which labels a retrained model changes depends on the sample.
     """
     recorded = _read(table, context.labels)
-    asked = [row["text"] for row in recorded.rows]
+    recorded_texts = [row["text"] for row in recorded.rows]
     logits = np.array([row["logits"] for row in recorded.rows])
     tolerance, made_by = recorded.tolerance.get("logits", 0.0), recorded.producer.get("adapter_sha256", "")
-    today = context.incumbent.answer(asked).logits if _weights(context.incumbent) == made_by else None
+    today = context.incumbent.answer(recorded_texts).logits if _weights(context.incumbent) == made_by else None
     yield _environment(table, today, logits, tolerance)
-    now = context.candidate.answer(asked).logits
+    now = context.candidate.answer(recorded_texts).logits
     if _weights(context.candidate) == made_by:
         yield _same_weights(now, logits if today is None else today, tolerance)
     else:  # a text counts once, by its first row
-        rows = list({normal(text): row for row, text in reversed(list(enumerate(asked)))}.values())
+        rows = list({normal(text): row for row, text in reversed(list(enumerate(recorded_texts)))}.values())
         yield _labels(table, now[rows], [recorded.rows[row]["label"] for row in rows], context.labels)
 
 

@@ -87,8 +87,8 @@ def layers_permuted(copy: FaultyCopy) -> None:
 
 def pairs_mixed(copy: FaultyCopy) -> None:
     """A and B are of two adapters."""
-    others = load_file(copy.other / WEIGHTS)
-    copy.change_weights(lambda tensors: tensors.update({name: others[name] for name in _lora(tensors, ".lora_A")}))
+    other_adapter = load_file(copy.other / WEIGHTS)
+    copy.change_weights(lambda tensors: tensors.update({name: other_adapter[name] for name in _lora(tensors, ".lora_A")}))
 
 
 def alpha_changed(copy: FaultyCopy) -> None:

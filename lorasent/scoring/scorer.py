@@ -24,6 +24,7 @@ from lorasent.adapter import directory
 from lorasent.adapter.classifier import forward, inference
 from lorasent.adapter.encoding import Encoder, Ids
 from lorasent.adapter.snapshot import Snapshot
+from lorasent.data.reviews import require_text
 from lorasent.errors import AdapterError, DataError, LorasentError
 from lorasent.metrics import probabilities
 from lorasent.text import shown
@@ -222,18 +223,7 @@ def _checked(texts: Iterable[str]) -> Iterator[str]:
     if unordered or not isinstance(texts, Iterable):
         found = "one text" if isinstance(texts, str) else type(texts).__name__
         raise DataError(f"expected a list of texts, found {found}" + ("; give [text]" if isinstance(texts, str) else ""))
-    return map(_text, itertools.count(1), texts)
-
-
-def _text(row: int, text: object) -> str:
-    """The text. Raises DataError, with its row, if it is none or cannot be written as UTF-8."""
-    if not isinstance(text, str):
-        raise DataError(f"texts, row {row}: expected a text, found {shown(text)}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"texts, row {row}: expected UTF-8, found {text[error.start]} in it") from None
-    return text
+    return (require_text(text, "texts", row) for row, text in enumerate(texts, 1))
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

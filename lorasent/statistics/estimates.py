@@ -188,9 +188,9 @@ def metric_damage(table: NDArray[Any], metric: Callable[[NDArray[Any]], float]) 
     size, gold = len(counts), counts.sum(axis=(1, 2))
     each, smooth = PSEUDO_PAIRS * gold / gold.sum() / (2 * (size - 1)), counts.copy()
     for label in range(size):
-        others = np.arange(size) != label
-        smooth[label, label, others] += each[label]
-        smooth[label, others, label] += each[label]
+        wrong = np.arange(size) != label
+        smooth[label, label, wrong] += each[label]
+        smooth[label, wrong, label] += each[label]
     base, step, cells = damage(smooth), 1e-3, np.argwhere(smooth)
     weights, influence = smooth[tuple(cells.T)], np.empty(len(cells))
     for row, cell in enumerate(cells):

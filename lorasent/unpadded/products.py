@@ -63,7 +63,7 @@ def pack(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, activation:
             return product(states, added)
         starts = list(range(BLOCK, len(states), BLOCK))
         blocks = states.tensor_split(starts)
-        others = [None] * len(blocks) if added is None else added.tensor_split(starts)
-        return torch.cat([product(*pair) for pair in zip(blocks, others, strict=True)])
+        addends = [None] * len(blocks) if added is None else added.tensor_split(starts)
+        return torch.cat([product(*pair) for pair in zip(blocks, addends, strict=True)])
 
     return in_blocks if len(weight) == WIDTH else product

@@ -204,10 +204,10 @@ class _Attention(torch.autograd.Function):
         softmax_backward: Any = torch_private.softmax_backward()
         scores = softmax_backward(of_weights, weights, -1, weights.dtype)
         of_query = scores @ (key * scale)
-        others = [scores.transpose(1, 2) @ (query * scale), used.transpose(1, 2) @ gradient]
+        of_key_and_value = [scores.transpose(1, 2) @ (query * scale), used.transpose(1, 2) @ gradient]
         if ctx.query_rows is None:
-            return None, ctx.read.back([of_query, *others], ctx.read_rows), None, None, None
-        return ctx.asking.back([of_query], ctx.query_rows), ctx.read.back(others, ctx.read_rows), None, None, None
+            return None, ctx.read.back([of_query, *of_key_and_value], ctx.read_rows), None, None, None
+        return ctx.asking.back([of_query], ctx.query_rows), ctx.read.back(of_key_and_value, ctx.read_rows), None, None, None
 
 
 class _Grid:

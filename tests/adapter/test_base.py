@@ -104,7 +104,7 @@ def test_a_base_is_loaded_from_a_folder_that_holds_what_was_checked(base, tmp_pa
     for name in ("generation_config.json", "modeling.py", "pytorch_model.bin", "model.safetensors.index.json", "notes.txt"):
         (base / name).write_text("{}")
     edit_json(base / "config.json", _name_or_path="somewhere", attn_implementation="stranger/kernels")
-    edit_json(base / "tokenizer_config.json", special_tokens_map_file="/root/.cache/map.json", tokenizer_file="/elsewhere.json")
+    edit_json(base / "tokenizer_config.json", special_tokens_map_file="/elsewhere/map.json", tokenizer_file="/elsewhere.json")
     found = find(str(base))
     held = {file.name: file.read_bytes() for file in found.path.iterdir()}
     assert held.keys() == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}

@@ -170,7 +170,7 @@ def test_a_wrong_base_hash_is_one_line(lorasent, small_adapter, tmp_path):
         (["ADAPTER", "--input", "missing.csv"], b"", "missing.csv: no such file"),
         (["ADAPTER", "fine", "--output", "no/where/out.jsonl"], b"", "expected a file in a directory that exists"),
         (["ADAPTER", "fine", "--output", "."], b"", "--output .: expected a file in a directory that exists"),
-        (["ADAPTER", "caf\udce9"], b"", "arguments, row 1: expected UTF-8, found '\\udce9' in it"),
+        (["ADAPTER", "caf\udce9"], b"", "arguments, row 1: expected UTF-8, found \\udce9 in it"),
     ],
     ids=[
         "no adapter",

@@ -3,8 +3,6 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-
 from lorasent.adapter.manifest import WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.gate.finding import Outcome
@@ -104,9 +102,12 @@ def old(**parts):
 
 def fault(question, *arguments):
     """What a question raises, as a tuple: cause, message, advice, outcome, figures."""
-    with pytest.raises(Fault) as raised:
+    try:
         question(*arguments)
-    found = raised.value
+    except Fault as error:
+        found = error
+    else:
+        raise AssertionError("no fault was raised")
     assert str(found) == found.message
     return found.cause, found.message, found.advice, found.outcome, found.figures
 

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.side import EXPORT, RETRIEVE, Fault, Side, find_base, shortened
+from lorasent.gate.integrity.side import EXPORT, RETRIEVE, Side, find_base, shortened
 from lorasent.scoring.evidence import LiveSubject
 from tests.gate.integrity.sides import blocks, config, fault, manifest, old, side
 
@@ -75,9 +75,7 @@ def test_a_manifest_that_the_gate_cannot_judge_by_is_a_fault(tmp_path):
     one = bare(tmp_path)
     one.subject.manifest = SimpleNamespace(content={**manifest().content, "parameters": {"total": 0, "trainable": 1}})
     message = "new/lorasent.json: parameters.total: Input should be greater than 0, found 0"
-    with pytest.raises(Fault) as raised:
-        _ = one.manifest
-    assert (raised.value.cause, raised.value.message, raised.value.advice) == ("manifest-broken", message, EXPORT)
+    assert fault(lambda: one.manifest) == blocks("manifest-broken", message)
 
 
 def test_a_manifest_that_is_whole_is_read_once(tmp_path):
@@ -94,9 +92,7 @@ def test_a_configuration_that_is_not_peft_s_is_a_fault(tmp_path):
     (tmp_path / CONFIG).write_text(json.dumps({**content, "r": "2"}))
     one = bare(tmp_path)
     message = f"new/{CONFIG}: r: Input should be a valid integer, found 2"
-    with pytest.raises(Fault) as raised:
-        _ = one.config
-    assert (raised.value.cause, raised.value.message, raised.value.advice) == ("config-broken", message, EXPORT)
+    assert fault(lambda: one.config) == blocks("config-broken", message)
     (tmp_path / CONFIG).write_text(json.dumps(content))
     one = bare(tmp_path)
     assert one.config == config()
