@@ -92,6 +92,12 @@ def small_adapter(tmp_path_factory: pytest.TempPathFactory, small_recipe: Path) 
     return train(Recipe.read(small_recipe), tmp_path_factory.mktemp("adapters") / "small").path
 
 
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of answers that no other test has."""
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Returns the folder of real reviews; skips the test if LORASENT_DATA is not set."""

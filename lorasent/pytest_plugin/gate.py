@@ -9,28 +9,27 @@ import functools
 import hashlib
 import json
 import os
-import shlex
 import shutil
 import tempfile
 import tomllib
 import traceback
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lorasent import files
 from lorasent.errors import LorasentError
 from lorasent.pytest_plugin.options import add_used_options
+from lorasent.pytest_plugin.result import PolicyResult
 from lorasent.text import MESSAGE, shown
 
 if TYPE_CHECKING:
     from lorasent.gate.finding import Finding
-    from lorasent.gate.verdict import Verdict
 
 SHARED = "lorasent_verdicts"
 """Key of xdist's worker input: the folder of the run's results."""
@@ -110,64 +109,6 @@ def _is_policy(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return tables <= Policy.model_fields.keys() and not tables.isdisjoint(CHECK_TABLES)
-
-
-@dataclass(frozen=True)
-class PolicyResult:
-    """The result of a policy: its verdict, or the error that judging ended in."""
-
-    policy: str
-    """Its path, relative to where pytest was called."""
-    checks: tuple[str, ...]
-    partial: bool
-    """Whether checks of it were deselected."""
-    warns_undecided: bool
-    """Whether an INCONCLUSIVE finding is a warning, not a failure."""
-    verdict: "Verdict | None"
-    error: str = ""
-    trace: str = ""
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Returns the result that a process of this run wrote."""
-        from lorasent.gate.verdict import Verdict
-
-        content = json.loads(path.read_text("utf-8"))
-        verdict = content["verdict"] and Verdict.from_json(content["verdict"])
-        return cls(**{**content, "checks": tuple(content["checks"]), "verdict": verdict})
-
-    def of(self, check: str) -> "list[Finding]":
-        """Returns the findings of a check and of its parts."""
-        findings = self.verdict.findings if self.verdict else ()
-        return [finding for finding in findings if f"{finding.check}::".startswith(f"{check}::")]
-
-    def unassigned(self) -> "list[Finding]":
-        """Returns the findings that did not pass and belong to no check. They concern every check."""
-        findings = self.verdict.findings if self.verdict else ()
-        assigned = [finding for check in self.checks for finding in self.of(check)]
-        return [finding for finding in findings if finding.outcome != "PASS" and finding not in assigned]
-
-    def failures(self, check: str) -> "list[Finding]":
-        """Returns why a check did not pass.
-
-        Unassigned findings are a reason for a check without findings, and for each check if all have some.
-        """
-        findings = self.of(check)
-        if failed := [finding for finding in findings if finding.outcome != "PASS"]:
-            return failed
-        return self.unassigned() if not findings or all(map(self.of, self.checks)) else []
-
-    def fails(self, findings: "Sequence[Finding]") -> bool:
-        """Returns whether findings that did not pass are more than a warning."""
-        return any(finding.outcome != "INCONCLUSIVE" or not self.warns_undecided for finding in findings)
-
-    @property
-    def fails_session(self) -> bool:
-        """Whether the run must fail, whatever its tests say. A selection fails only because of unassigned findings."""
-        if self.verdict is None:
-            return True
-        failed = self.unassigned() if self.partial else [one for one in self.verdict.findings if one.outcome != "PASS"]
-        return self.fails(failed)
 
 
 class PolicyFile(pytest.File):
@@ -314,7 +255,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     results, not_judged = _results(config)
     for result in results:
         terminalreporter.section(result.policy)
-        for line in _lines(result, config):
+        for line in result.lines(config.getoption("gate_data", None), trace=config.getoption("fulltrace")):
             terminalreporter.write_line(line)
     for policy in not_judged:
         terminalreporter.section(policy)
@@ -333,24 +274,6 @@ def _results(config: pytest.Config) -> tuple[list[PolicyResult], list[str]]:
     results = {path.stem: PolicyResult.read(path) for path in config.stash[FOLDER].glob("*.json")}
     not_judged = [policy for name, policy in _policies(config).items() if name not in results]
     return sorted(results.values(), key=lambda result: result.policy), sorted(not_judged)
-
-
-def _lines(result: PolicyResult, config: pytest.Config) -> list[str]:
-    from lorasent.gate import report
-
-    if result.verdict is None:
-        trace = result.trace.splitlines() if config.getoption("fulltrace") else []
-        return [*trace, f"no verdict: {result.error}"]
-    if result.partial:
-        unassigned = result.unassigned()
-        partial = "PARTIAL: checks were deselected; a selection is no verdict"
-        return [partial, *(_summary(unassigned).splitlines() if unassigned else [])]
-    verdict, data = result.verdict, config.getoption("gate_data", None)
-    options = [word for path in verdict.baselines for word in ("--baseline", path)]
-    options += ["--policy", result.policy, *(["--data", data] if data is not None else [])]
-    command = shown(shlex.join(["lorasent", "gate", verdict.candidate, *options]), MESSAGE)
-    baselines = tuple(shown(path, MESSAGE) for path in verdict.baselines)
-    return report.text(replace(verdict, candidate=shown(verdict.candidate, MESSAGE), baselines=baselines), command).splitlines()
 
 
 def _message(error: Exception, action: str) -> str:

@@ -19,35 +19,16 @@ from lorasent.scoring.evidence import LiveSubject
 from lorasent.training.train import train
 from tests.support.bases import edit_json
 from tests.support.imports import COMMAND_LINE, HEAVY, imported
+from tests.support.policies import POLICY
 
-POLICY = """
-[data]
-test = "embedded:test"
-sample = 200
-[integrity]
-truncation_side = "left"
-[quality]
-margin = 0.10
-slices = ["length", "tags"]
-[behaviour]
-cases = "embedded"
-[calibration]
-[cost]
-"""
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache of the test's own."""
-    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
 def policy(tmp_path):
     """A policy of every family but goldens."""
-    path = tmp_path / "gate.toml"
-    path.write_text(POLICY)
-    return path
+    (tmp_path / "gate.toml").write_text(POLICY)
+    return tmp_path / "gate.toml"
 
 
 @pytest.fixture(scope="module")

@@ -195,13 +195,9 @@ def test_no_garbage_is_collected_in_what_is_timed(collects):
         (gc.enable if was else gc.disable)()
 
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 TEXTS = [f"a film of {number} words, {'very ' * number}good" for number in range(20)]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache of the test's own."""
-    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
 
 
 def test_operations_are_counted_exactly(small_adapter):

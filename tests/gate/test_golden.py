@@ -192,13 +192,9 @@ def test_labels_block_at_alpha_itself(recorded):
     assert found.outcome is Outcome.BLOCK
 
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 TEXTS = [f"a film of {number} words, {'very ' * number}good" for number in range(20)]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache of the test's own."""
-    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")

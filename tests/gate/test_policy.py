@@ -37,9 +37,9 @@ def test_a_policy_that_cannot_be_used_says_why(tmp_path, text, message):
 
 def test_a_policy_that_cannot_be_read_says_why(tmp_path):
     """A file that is missing, and one that is not UTF-8."""
-    with pytest.raises(PolicyError) as refused:
+    message = f"{tmp_path / 'none.toml'}: the policy cannot be read: No such file or directory"
+    with pytest.raises(PolicyError, match=f"^{re.escape(message)}$"):
         Policy.read(tmp_path / "none.toml")
-    assert str(refused.value) == f"{tmp_path / 'none.toml'}: the policy cannot be read: No such file or directory"
     (tmp_path / "gate.toml").write_bytes(b"\xff")
     with pytest.raises(PolicyError, match=r"gate.toml: not valid TOML: 'utf-8' codec"):
         Policy.read(tmp_path / "gate.toml")

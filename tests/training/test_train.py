@@ -154,10 +154,13 @@ def test_each_epoch_draws_its_own_texts_also_when_resumed(small_recipe, tmp_path
         return draw(texts, settings, seed, number)
 
     monkeypatch.setattr(ways, "epoch", noted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=INTERRUPT):
         train(recipe, tmp_path / "adapter", listener=Interrupt(1))
     train(recipe, tmp_path / "adapter", resume=True)
     assert calls == [(True, 5, number) for number in (0, 1, 1, 2)]
+
+
+INTERRUPT = "after an epoch"
 
 
 class Interrupt(Listener):
@@ -168,7 +171,7 @@ class Interrupt(Listener):
 
     def epoch(self, row):
         if row.epoch > self.after:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(INTERRUPT)
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -190,7 +193,7 @@ def test_a_folder_of_another_program_is_kept(small_recipe, tmp_path, resume):
 def test_an_interrupted_run_is_not_overwritten_and_resumes_only_with_its_recipe_and_data(small_recipe, tmp_path):
     """A new run needs its removal; another recipe or other data are refused, and the message says what changed."""
     out, recipe = tmp_path / "adapter", Recipe.read(small_recipe)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=INTERRUPT):
         train(recipe, out, listener=Interrupt(1))
     with pytest.raises(TrainingError, match=r"adapter.partial: holds an interrupted run; go on with --resume, or remove it"):
         train(recipe, out)
@@ -218,7 +221,7 @@ def test_patience_survives_a_resume(small_recipe, tmp_path, overrides, waited):
     whole = train(recipe, tmp_path / "whole")
     stopped = len(whole.epochs)
     assert stopped == whole.best.epoch + waited < 12
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=INTERRUPT):
         train(recipe, tmp_path / "resumed", listener=Interrupt(stopped - 1))
     resumed = train(recipe, tmp_path / "resumed", resume=True)
     assert resumed.epochs == whole.epochs
@@ -253,7 +256,7 @@ def test_variants_resume_to_the_same_bits(small_recipe, tmp_path, overrides):
     """Each variant, interrupted after an epoch and resumed, gives the adapter of the uninterrupted run, which loads."""
     recipe = Recipe.read(small_recipe, overrides)
     whole = train(recipe, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=INTERRUPT):
         train(recipe, tmp_path / "resumed", listener=Interrupt(1))
     resumed = train(recipe, tmp_path / "resumed", resume=True)
     assert weights(resumed.path) == weights(whole.path)
