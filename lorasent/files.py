@@ -165,7 +165,7 @@ def _descriptor(path: Path) -> int | None:
 
 
 def _copy_owner_and_mode(staging: Path, replaced: os.stat_result) -> None:
-    """Gives a file the owner, where that is allowed, and the mode of the file that it replaces."""
+    """Sets the mode of a file, and its owner where that is allowed, to those of the file that it replaces."""
     if hasattr(os, "chown"):
         with contextlib.suppress(PermissionError):
             os.chown(staging, replaced.st_uid, replaced.st_gid)

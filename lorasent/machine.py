@@ -91,7 +91,7 @@ def keep_memory() -> None:
 
 
 def release_memory() -> None:
-    """Returns the memory that this process has freed, and kept, to the system, on glibc."""
+    """The memory that this process has freed, and kept, to the system, on glibc."""
     _glibc("malloc_trim", 0)
 
 

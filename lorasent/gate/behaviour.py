@@ -72,24 +72,24 @@ class Case(BaseModel):
 
 
 def checks(_: Behaviour) -> list[str]:
-    """Returns the name of the check, of which each capability is a part."""
+    """The name of the check, of which each capability is a part."""
     return ["behaviour"]
 
 
 def texts(table: Behaviour, labels: Sequence[str]) -> list[str]:
-    """Returns all texts of the policy's cases, in order. Raises DataError."""
+    """All texts of the policy's cases, in order. Raises DataError."""
     return _texts(read(table.cases, labels))
 
 
 def ask(table: Behaviour, context: Context) -> list[Claim]:
-    """Returns the claims. Raises DataError, and what the subjects' answers raise."""
+    """The claims. Raises DataError, and what the subjects' answers raise."""
     cases = read(table.cases, context.labels)
     candidate, incumbent = (subject.answer(_texts(cases)) for subject in (context.candidate, context.incumbent))
     return check(table, cases, context.labels, candidate, incumbent)
 
 
 def is_headline(finding: Finding) -> bool:
-    """Returns whether a terminal shows a passing finding by name: that of all cases."""
+    """Whether a terminal shows a passing finding by name: that of all cases."""
     return finding.check == "behaviour::all"
 
 
@@ -98,7 +98,7 @@ def _texts(cases: Sequence[Case]) -> list[str]:
 
 
 def read(source: str, labels: Sequence[str]) -> list[Case]:
-    """Returns the cases of `embedded`, of a JSONL file, or of a folder of such files.
+    """The cases of `embedded`, of a JSONL file, or of a folder of such files.
 
     What a case expects is one of `labels`, see `label_id`. Raises DataError, with the file and line, if two cases
     have one id, if a capability has a case twice, or if two cases expect opposites of the same texts: where one of them newly
@@ -130,7 +130,7 @@ def read(source: str, labels: Sequence[str]) -> list[Case]:
 
 
 def check(policy: Behaviour, cases: Sequence[Case], labels: Sequence[str], candidate: Answers, incumbent: Answers) -> list[Claim]:
-    """Returns a claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin."""
+    """A claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin."""
     failed = [failures(cases, labels, answers, policy.tolerance) for answers in (incumbent, candidate)]
     groups: dict[str, list[int]] = {}
     for row, case in enumerate(cases):
@@ -139,7 +139,7 @@ def check(policy: Behaviour, cases: Sequence[Case], labels: Sequence[str], candi
 
 
 def failures(cases: Sequence[Case], labels: Sequence[str], answers: Answers, tolerance: float) -> NDArray[np.bool_]:
-    """Returns which cases fail, (cases,).
+    """Which cases fail, (cases,).
 
     A minimum case fails by a wrong label, an invariance or directional one by a change of more than the tolerance.
     """
@@ -183,7 +183,7 @@ def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArr
 
 
 def _lines(path: Any, labels: Sequence[str]) -> Iterator[tuple[str, Case]]:
-    """Yields the file and line of each case, and the case."""
+    """The file and line of each case, and the case."""
     try:
         text = decode(files.read_bounded(path, LARGEST_FILE))
     except (OSError, UnicodeDecodeError) as error:

@@ -26,17 +26,17 @@ class Calibration(Section):
 
 
 def checks(table: Calibration) -> list[str]:
-    """Returns the names of the checks."""
+    """The names of the checks."""
     return ["calibration::brier"] + (["calibration::log_loss"] if table.max_log_loss_increase is not None else [])
 
 
 def ask(table: Calibration, context: Context) -> Iterable[Claim]:
-    """Returns the claims. Raises SharedError without answers to reviews of every label, and what `check` raises."""
+    """The claims. Raises SharedError without answers to reviews of every label, and what `check` raises."""
     return check(table, context.labelled_reviews, context.answers[0], context.answers[1], context.alpha)
 
 
 def check(policy: Calibration, reviews: Reviews, candidate: Answers, incumbent: Answers, alpha: float) -> list[Claim]:
-    """Returns a claim for each proper score that the policy limits.
+    """A claim for each proper score that the policy limits.
 
     Raises DataError for a single review, which has no spread, and PolicyError for a limit that no Brier score could exceed.
     """

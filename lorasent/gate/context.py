@@ -27,7 +27,7 @@ class Source(NamedTuple):
 
 
 def read_source(data: Data, labels: Sequence[str]) -> Source:
-    """Returns the reviews that a policy names. Raises DataError."""
+    """The reviews that a policy names. Raises DataError."""
     whole = read(data.test, labels, data.text_column, data.label_column, skip_empty=data.skip_empty)
     once, repeated, disputed = distinct(whole)
     if not len(once):
@@ -92,7 +92,7 @@ class Context:
         return self._once("answers", lambda: [one.answer(self.reviews.texts) for one in (self.candidate, *self.baselines)])
 
     def _once(self, name: str, read: Callable[[], T]) -> T:
-        """Returns the result of the first call of `read`, or raises its error as SharedError."""
+        """The result of the first call of `read`, or raises its error as SharedError."""
         if name not in self._kept:
             try:
                 self._kept[name] = read()

@@ -41,12 +41,12 @@ class Cost(Section):
 
 
 def checks(table: Cost) -> list[str]:
-    """Returns the names of the checks."""
+    """The names of the checks."""
     return ["cost::flops", "cost::bytes"] + (["cost::latency"] if table.max_latency_ratio is not None else [])
 
 
 def ask(table: Cost, context: Context) -> list[Finding]:
-    """Returns the findings. Raises SharedError without answers to the reviews, and PolicyError for recorded evidence."""
+    """The findings. Raises SharedError without answers to the reviews, and PolicyError for recorded evidence."""
     if isinstance(context.incumbent, RecordedSubject):
         raise PolicyError("cost: recorded evidence has no model to measure; give an adapter as baseline, or remove [cost]")
     lengths = [answers.lengths for answers in context.answers[:2]]
@@ -61,7 +61,7 @@ def check(
     lengths: Sequence[NDArray[np.int64]],
     clock: Clock = time.perf_counter,
 ) -> list[Finding]:
-    """Returns a finding for each count, and one for the latency if the policy limits it.
+    """A finding for each count, and one for the latency if the policy limits it.
 
     `lengths` are those of the texts, (N,), in the candidate's and in the baseline's tokens.
     """
@@ -84,7 +84,7 @@ def _counts(subject: LiveSubject, lengths: NDArray[np.int64]) -> dict[str, int]:
 
 
 def operations(subject: LiveSubject) -> list[float]:
-    """Returns the floating-point operations of one review of n tokens, as the coefficients of 1, n and n²."""
+    """The floating-point operations of one review of n tokens, as the coefficients of 1, n and n²."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -118,7 +118,7 @@ def _ratio(name: str, unit: str, was: int, now: int, limit: float) -> Finding:
 
 
 def _latency(candidate: LiveSubject, baseline: LiveSubject, texts: Sequence[str], limit: float, clock: Clock) -> Finding:
-    """Returns BLOCK only if the intervals of two successive measurements both lie above the limit."""
+    """BLOCK only if the intervals of two successive measurements both lie above the limit."""
     first, second = (timed(functools.partial(subject.quick.logits, texts), clock) for subject in (candidate, baseline))
     measured = confirmed(lambda: ratio(first, second, limit), limit)
     figures = {"ratio": measured.value, "low": measured.low, "high": measured.high, "limit": limit}

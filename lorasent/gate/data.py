@@ -10,12 +10,12 @@ from lorasent.text import shown
 
 
 def texts(table: Data, labels: Sequence[str]) -> list[str]:
-    """Returns the texts of the policy's reviews. Raises DataError."""
+    """The texts of the policy's reviews. Raises DataError."""
     return read_source(table, labels).reviews.texts
 
 
 def ask(_: Data, context: Context) -> Iterator[Finding]:
-    """Yields findings about the reviews, and about baselines that answer alike. Raises SharedError where there are no answers."""
+    """Findings about the reviews, and about baselines that answer alike. Raises SharedError where there are no answers."""
     source = context.source
     yield from _training_data(source, context)
     if source.repeated or source.disputed:
@@ -30,7 +30,7 @@ def ask(_: Data, context: Context) -> Iterator[Finding]:
 
 
 def _training_data(source: Source, context: Context) -> Iterator[Finding]:
-    """Yields a finding if reviews trained candidate or baselines, and one if they chose the epoch of one."""
+    """A finding if reviews trained candidate or baselines, and one if they chose the epoch of one."""
     adapters: dict[str, dict[str, None]] = {"train": {}, "validation": {}}
     for subject in (context.candidate, *context.baselines):
         for split in {subject.manifest.trained_on(reviews) or "" for reviews in (source.whole, source.reviews)} & adapters.keys():

@@ -39,37 +39,37 @@ class Decisions:
         return self.bank[0]
 
     def score(self, decisions: NDArray[np.int64]) -> float:
-        """Returns the metric of decisions, (N,)."""
+        """The metric of decisions, (N,)."""
         if self.metric == "accuracy":
             return float((decisions == self.labels).mean())
         table = estimates.joint_table(self.labels, decisions, decisions, self.size)
         return float(METRICS[self.metric](table.sum(axis=1)))
 
     def damage(self, incumbent: NDArray[np.int64], candidate: NDArray[np.int64]) -> PairedAccuracy | Estimate:
-        """Returns the incumbent's metric less the candidate's."""
+        """The incumbent's metric less the candidate's."""
         if self.metric == "accuracy":
             return paired(self.labels, incumbent, candidate)
         table = estimates.joint_table(self.labels, incumbent, candidate, self.size)
         return estimates.metric_damage(table, METRICS[self.metric])
 
     def shown(self, score: float) -> str:
-        """Returns a score as messages show it."""
+        """A score as messages show it."""
         return f"{points(score)} %" if self.metric == "accuracy" else f"{score:.4f}"
 
 
 def paired(labels: NDArray[np.int64], incumbent: Any, candidate: Any) -> PairedAccuracy:
-    """Returns the damage in accuracy of two classifiers' decisions, (N,)."""
+    """The damage in accuracy of two classifiers' decisions, (N,)."""
     was_right, is_right = incumbent == labels, candidate == labels
     return PairedAccuracy(int((was_right & ~is_right).sum()), int((is_right & ~was_right).sum()), len(labels))
 
 
 def points(share: float, sign: str = "") -> str:
-    """Returns a share in points, to a hundredth."""
+    """A share in points, to a hundredth."""
     return f"{round(100 * share, 2) + 0.0:{sign}g}"  # plus 0.0: no "-0"
 
 
 def change(damage: PairedAccuracy | Estimate) -> str:
-    """Returns the change of the metric, in points."""
+    """The change of the metric, in points."""
     if damage.value == 0:
         return "no change"
     return f"{points(abs(damage.value))} points {'lower' if damage.value > 0 else 'higher'}"

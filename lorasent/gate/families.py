@@ -25,11 +25,11 @@ class Family(NamedTuple):
     """What a family offers. The first argument of the first three functions is the family's table of the policy."""
 
     ask: Callable[[Any, Context], Iterable[Finding | Claim]]
-    """Returns findings, and claims whose outcome depends on the other claims. Any exception becomes an INVALID finding."""
+    """Findings, and claims whose outcome depends on the other claims. Any exception becomes an INVALID finding."""
     checks: Callable[[Any], list[str]] = _nothing
-    """Returns the names of the checks; a finding has such a name, or one and "::" and a part."""
+    """The names of the checks; a finding has such a name, or one and "::" and a part."""
     texts: Callable[[Any, Sequence[str]], list[str]] = _nothing
-    """Returns the texts that a baseline must answer, given the names of the labels."""
+    """The texts that a baseline must answer, given the names of the labels."""
     is_headline: Callable[[Finding], bool] = lambda _: True
     """Whether a terminal shows a passing finding by name. Others are counted."""
     needs_data: bool = False
@@ -49,7 +49,7 @@ FAMILIES: Mapping[str, Family] = {
 
 
 class Tables(Section):
-    """The tables of a policy that ask for checks. A family without its table is not asked."""
+    """The tables of a policy that turn on its checks. A family without its table is not checked."""
 
     data: Data | None = None
     integrity: Integrity = Integrity()
@@ -61,6 +61,6 @@ class Tables(Section):
 
 
 def families_of(tables: Tables) -> list[tuple[str, Family, Any]]:
-    """Returns the prefix, the family and the table of each family that a policy asks, in their order."""
+    """The prefix, the family and the table of each family that a policy asks, in their order."""
     named = ((name, family, getattr(tables, name.partition("::")[0])) for name, family in FAMILIES.items())
     return [(name, family, table) for name, family, table in named if table is not None]

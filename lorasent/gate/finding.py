@@ -11,8 +11,8 @@ from lorasent.text import MESSAGE, shown
 LONGEST_FIGURE = 500
 """Longest text among the figures, in characters."""
 
-NOT_ASKED = "not-asked"
-"""Cause of a passing finding about a check that was not asked, or could not have blocked. Reports list these; pytest skips them."""
+NOT_CHECKED = "not-checked"
+"""Cause of a passing finding: the check was not made, or could not have blocked. Reports list these; pytest skips them."""
 
 
 class Outcome(StrEnum):
@@ -66,7 +66,7 @@ class WorstCase:
     """The p value if this number of cases were lost, all of them."""
 
     def shortfall(self, level: float) -> str:
-        """Returns why no damage could block at this level, or "" where some could."""
+        """Why no damage could block at this level, or "" where some could."""
         if self.is_reached:
             return "all that could be lost is lost, and even that cannot block"
         if self.p_value(self.cases) <= level:
@@ -80,7 +80,7 @@ MOST_CASES_NEEDED = 10_000
 
 
 def worst_case(damage: PairedAccuracy, right: int, margin: float) -> WorstCase:
-    """Returns the worst case of n pairs of which the incumbent has `right` right."""
+    """The worst case of n pairs of which the incumbent has `right` right."""
     return WorstCase(
         cases=damage.n,
         is_reached=damage.worse == right,
@@ -107,7 +107,7 @@ class Claim:
     rank: Literal["bank", "first", "rest"] = "rest"
     """The claim's share of the error rate, see `shares`: that of the bank, of the policy's metric, or of the other claims."""
     resolves: Callable[[float], tuple[str, Mapping[str, Any]]] | None = None
-    """Returns, for the level at which it blocks, what it can detect: words for the end of the message, and figures."""
+    """For the level at which it blocks, what it can detect: words for the end of the message, and figures."""
     worst: WorstCase | None = None
     """The worst case, of a check that only blocks."""
 
@@ -117,7 +117,7 @@ BANK_SHARE = 0.1
 
 
 def shares(claims: Sequence[Claim]) -> list[float]:
-    """Returns each claim's share of the familywise error rate: 0.1 for the bank, half of the rest for the metric, then equal parts.
+    """Each claim's share of the familywise error rate: 0.1 for the bank, half of the rest for the metric, then equal parts.
 
     So the metric's share does not depend on the number of slices, cases and scores. The share of a rank without claims goes to the
     others; the bank's is never more than 0.1.
@@ -130,7 +130,7 @@ def shares(claims: Sequence[Claim]) -> list[float]:
 
 
 def settle(claims: Sequence[Claim], alpha: float) -> list[Finding]:
-    """Returns the findings of claims: Holm's step-down, weighted by `shares`, decides which of them block.
+    """The findings of claims: Holm's step-down, weighted by `shares`, decides which of them block.
 
     A check that only blocks passes if its damage is within the margin, or if it could have blocked and did not.
     """
@@ -141,7 +141,7 @@ def settle(claims: Sequence[Claim], alpha: float) -> list[Finding]:
 
 
 def _settled(claim: Claim, adjusted: float, alpha: float, level: float) -> Finding:
-    """Returns the finding of a claim with its adjusted p value; `level` is its share of alpha."""
+    """The finding of a claim with its adjusted p value; `level` is its share of alpha."""
     words, more = claim.resolves(level) if claim.resolves else ("", {})
     shortfall = claim.worst.shortfall(level) if claim.worst and adjusted > alpha else ""
     message = claim.message + words + (f"; {shortfall}" if shortfall else "")
@@ -149,6 +149,6 @@ def _settled(claim: Claim, adjusted: float, alpha: float, level: float) -> Findi
     if adjusted <= alpha:
         return Finding(claim.check, Outcome.BLOCK, claim.cause, message, "do not ship it", figures)
     if claim.passes and not (shortfall and claim.worst and claim.worst.exceeds_margin):
-        return Finding(claim.check, Outcome.PASS, NOT_ASKED if shortfall else "", message, figures=figures)
+        return Finding(claim.check, Outcome.PASS, NOT_CHECKED if shortfall else "", message, figures=figures)
     advice = claim.advice or "give more cases, which would decide"
     return Finding(claim.check, Outcome.INCONCLUSIVE, "undecided", message, advice, figures)

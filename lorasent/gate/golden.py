@@ -15,7 +15,7 @@ from lorasent.adapter.manifest import WEIGHTS
 from lorasent.data.reviews import normal
 from lorasent.errors import GoldenError
 from lorasent.gate.context import Context
-from lorasent.gate.finding import NOT_ASKED, Claim, Finding, Outcome, WorstCase
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, WorstCase
 from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Subject
 from lorasent.statistics.estimates import Rate
@@ -31,17 +31,17 @@ class Golden(Section):
 
 
 def checks(_: Golden) -> list[str]:
-    """Returns the names of the checks."""
+    """The names of the checks."""
     return ["golden::environment", "golden::model"]
 
 
 def texts(table: Golden, labels: Sequence[str]) -> list[str]:
-    """Returns the texts of the policy's golden. Raises GoldenError."""
+    """The texts of the policy's golden. Raises GoldenError."""
     return [row["text"] for row in _read(table, labels).rows]
 
 
 def ask(table: Golden, context: Context) -> Iterator[Finding | Claim]:
-    """Yields a finding about the environment, then a finding or a claim about the model. Raises GoldenError.
+    """A finding about the environment, then a finding or a claim about the model. Raises GoldenError.
 
     The same weights must give the same logits, which is exact. Which labels a retrained model changes depends on the sample.
     """
@@ -74,8 +74,8 @@ def _read(table: Golden, labels: Sequence[str]) -> golden.Golden:
 def _environment(table: Golden, today: NDArray[np.float32] | None, recorded: NDArray[np.float64], tolerance: float) -> Finding:
     check, path = "golden::environment", shown(table.predictions)
     if today is None:
-        message = f"not asked: another adapter than the baseline made {path}, so whether the environment changed is not known"
-        return Finding(check, Outcome.PASS, NOT_ASKED, message)
+        message = f"not checked: another adapter than the baseline made {path}, so whether the environment changed is not known"
+        return Finding(check, Outcome.PASS, NOT_CHECKED, message)
     moved = float(abs(today - recorded).max())
     figures = {"moved": moved, "allowed": tolerance}
     differ = f"(logits differ by up to {moved:.3g}; tolerance {tolerance:g})"

@@ -26,7 +26,7 @@ class Policy(Tables):
 
     @classmethod
     def read(cls, path: str | Path, data: str | None = None, *, skip_empty: bool = False) -> "Policy":
-        """Returns the policy of a file. Files that it names are looked for beside it first.
+        """The policy of a file. Files that it names are looked for beside it first.
 
         `data` replaces the source of the reviews, `skip_empty` turns on the key of that name. Raises PolicyError.
         """

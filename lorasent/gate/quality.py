@@ -16,7 +16,7 @@ from lorasent.errors import PolicyError
 from lorasent.gate import slices
 from lorasent.gate.context import Context
 from lorasent.gate.decisions import LOWEST, Decisions, Metric, change, points
-from lorasent.gate.finding import NOT_ASKED, Claim, Finding, Outcome
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome
 from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics import estimates, power
@@ -53,25 +53,25 @@ class Quality(Section):
 
 
 def checks(table: Quality) -> list[str]:
-    """Returns the names of the checks."""
+    """The names of the checks."""
     floor = ["quality::floor"] if table.min is not None else []
     return [f"quality::{table.metric}", "quality::retraining", *floor, *(f"quality::slice::{column}" for column in table.slices)]
 
 
 def ask(table: Quality, context: Context) -> Iterator[Finding | Claim]:
-    """Yields the claims, and what was not asked. Raises SharedError without answers to reviews of every label, and PolicyError."""
+    """The claims, and what was not checked. Raises SharedError without answers to reviews of every label, and PolicyError."""
     reviews, (candidate, *bank) = context.labelled_reviews, context.answers
     yield from check(table, reviews, candidate, bank, context.max_length, context.alpha, context.labels)
     if len(bank) == 1:
-        message = "not asked: several baselines are needed to know how much retraining alone changes"
-        yield Finding("quality::retraining", Outcome.PASS, NOT_ASKED, message)
+        message = "not checked: several baselines are needed to know how much retraining alone changes"
+        yield Finding("quality::retraining", Outcome.PASS, NOT_CHECKED, message)
     for column, rows_of in slices.cut(table.slices, reviews, bank[0].lengths, context.max_length):
         yield slices.coverage(column, rows_of)
 
 
 def is_headline(finding: Finding) -> bool:
-    """Returns whether a terminal shows a passing finding by name: of slices, each column alone."""
-    return "::slice::" not in finding.check or "asked" in finding.figures
+    """Whether a terminal shows a passing finding by name: of slices, each column alone."""
+    return "::slice::" not in finding.check or "checked" in finding.figures
 
 
 def check(
@@ -83,7 +83,7 @@ def check(
     alpha: float,
     names: Sequence[str] = (),
 ) -> list[Claim]:
-    """Returns the claims of the policy's table; the first of `bank` is the incumbent, the others are retrains of it.
+    """The claims of the policy's table; the first of `bank` is the incumbent, the others are retrains of it.
 
     `names` are those of the labels. Raises PolicyError where no candidate could lose as much as the margin.
     """
@@ -108,7 +108,7 @@ def check(
 
 
 def _lost_label(decisions: Decisions, names: Sequence[str]) -> str:
-    """Returns which label the candidate may have lost, or "": a candidate that never answers some label must not pass."""
+    """Which label the candidate may have lost, or "": a candidate that never answers some label must not pass."""
     for label, name in enumerate(names):
         of_label = decisions.labels == label
         right = of_label & (decisions.incumbent == label)
@@ -164,7 +164,7 @@ def _overall(policy: Quality, decisions: Decisions, alpha: float, names: Sequenc
 
 
 def _enough(damage: PairedAccuracy, margin: float, alpha: float) -> tuple[str, dict[str, int]]:
-    """Returns how many reviews would decide, in words and as a figure."""
+    """How many reviews would decide, in words and as a figure."""
     discordance = (damage.worse + damage.better) / damage.n
     try:
         enough = power.needed(damage.value, max(discordance, 1 / damage.n), margin, alpha)
@@ -175,7 +175,7 @@ def _enough(damage: PairedAccuracy, margin: float, alpha: float) -> tuple[str, d
 
 
 def _resolves(damage: PairedAccuracy, margin: float, alpha: float, level: float) -> tuple[str, dict[str, Any]]:
-    """Returns the smallest true drops that are detected (alone, at alpha) and blocked (at the level that other claims leave)."""
+    """The smallest true drops that are detected (alone, at alpha) and blocked (at the level that other claims leave)."""
     discordance = max(damage.worse + damage.better, 1) / damage.n
     drops = {
         "detectable": power.detectable(damage.n, discordance, alpha),
@@ -188,7 +188,7 @@ def _resolves(damage: PairedAccuracy, margin: float, alpha: float, level: float)
 
 
 def _retraining(policy: Quality, decisions: Decisions, *, passes: bool) -> Claim:
-    """Returns the claim that one more innocent retrain would score as low. It blocks only if non-inferiority is not shown.
+    """The claim that one more innocent retrain would score as low. It blocks only if non-inferiority is not shown.
 
     It blocks at a tenth of the familywise error rate, 0.5 % of 5. Raises PolicyError where chance alone exceeds the margin.
     """

@@ -1,4 +1,4 @@
-"""A verdict for people: lines for a terminal, and a page. First what does not pass, then what was not asked, then the rest."""
+"""A verdict for people: lines for a terminal, and a page. First what does not pass, then what was not checked, then the rest."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from importlib import resources
 from typing import Any
 
 from lorasent.gate.families import FAMILIES
-from lorasent.gate.finding import NOT_ASKED, Finding, Outcome
+from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.gate.verdict import Verdict
 from lorasent.text import shown
 
@@ -15,12 +15,12 @@ LONGEST_PATH = 100_000
 
 
 def text(verdict: Verdict, command: str) -> str:
-    """Returns lines for a terminal. Passing findings are counted, except the headlines of their families."""
+    """Lines for a terminal. Passing findings are counted, except the headlines of their families."""
     lines = [f"{verdict.outcome}: {shown(verdict.candidate, LONGEST_PATH)} against {_baselines(verdict)}"]
     parts = _parts(verdict)
     for finding in parts["Not passed"]:
         lines += _lines(finding)
-    lines += [f"  {'not asked':<13}{finding.check:<27} {finding.message}" for finding in parts["Not asked"]]
+    lines += [f"  {'not checked':<13}{finding.check:<27} {finding.message}" for finding in parts["Not checked"]]
     headlines = [finding for finding in parts["Passed"] if _is_headline(finding)]
     lines += [f"  {finding.outcome:<13}{finding.check:<27} {finding.message}" for finding in headlines]
     rest = Counter(finding.check.partition("::")[0] for finding in parts["Passed"] if finding not in headlines)
@@ -29,12 +29,12 @@ def text(verdict: Verdict, command: str) -> str:
 
 
 def page(verdict: Verdict, command: str) -> str:
-    """Returns one HTML page that needs no other file: every finding, with its figures."""
+    """One HTML page that needs no other file: every finding, with its figures."""
     import jinja2
 
     template = resources.files("lorasent.gate").joinpath("report.html").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    counts = Counter("not asked" if _is_unasked(finding) else str(finding.outcome) for finding in verdict.findings)
+    counts = Counter("not checked" if _is_unchecked(finding) else str(finding.outcome) for finding in verdict.findings)
     return environment.from_string(template).render(
         outcome=str(verdict.outcome),
         counts=", ".join(f"{count} {outcome}" for outcome, count in counts.items()),
@@ -48,21 +48,21 @@ def page(verdict: Verdict, command: str) -> str:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Returns the lines of findings as a failing test shows them."""
+    """The lines of findings as a failing test shows them."""
     return "\n".join(line.strip() for finding in findings for line in _lines(finding))
 
 
 def _parts(verdict: Verdict) -> dict[str, list[Finding]]:
-    """Returns the findings by the title of their part."""
-    parts: dict[str, list[Finding]] = {"Not passed": [], "Not asked": [], "Passed": []}
+    """The findings by the title of their part."""
+    parts: dict[str, list[Finding]] = {"Not passed": [], "Not checked": [], "Passed": []}
     for finding in verdict.findings:
-        passed = "Not asked" if _is_unasked(finding) else "Passed"
+        passed = "Not checked" if _is_unchecked(finding) else "Passed"
         parts[passed if finding.outcome is Outcome.PASS else "Not passed"].append(finding)
     return parts
 
 
-def _is_unasked(finding: Finding) -> bool:
-    return finding.outcome is Outcome.PASS and finding.cause == NOT_ASKED
+def _is_unchecked(finding: Finding) -> bool:
+    return finding.outcome is Outcome.PASS and finding.cause == NOT_CHECKED
 
 
 def _is_headline(finding: Finding) -> bool:
@@ -81,7 +81,7 @@ def _lines(finding: Finding) -> list[str]:
 
 
 def _figures(figures: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str]]:
-    """Yields the name and the text of each figure that is a number. The others are in the message, and in the JSON."""
+    """The name and the text of each figure that is a number. The others are in the message, and in the JSON."""
     for name, value in figures.items():
         if isinstance(value, Mapping):
             yield from _figures(value, f"{group}{name}.")

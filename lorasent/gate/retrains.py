@@ -18,7 +18,7 @@ SAME_LOGITS = 1e-3
 
 
 def check(bank: Sequence[Subject], candidate: Subject | None = None) -> list[Finding]:
-    """Returns an INVALID finding for each further baseline that is not a retrain of the first, or repeats an adapter.
+    """An INVALID finding for each further baseline that is not a retrain of the first, or repeats an adapter.
 
     A retrain has the same base, labels, reviews and recipe but for the seed, and other weights. The candidate may be the first
     baseline, but none of the others.
@@ -38,7 +38,7 @@ def check(bank: Sequence[Subject], candidate: Subject | None = None) -> list[Fin
 
 
 def alike(names: Sequence[str], answers: Sequence[Answers]) -> list[Finding]:
-    """Returns an INVALID finding for each pair of adapters, among candidate and bank, that answers alike.
+    """An INVALID finding for each pair of adapters, among candidate and bank, that answers alike.
 
     The candidate may be the first of the bank.
     """
@@ -54,7 +54,7 @@ def _invalid(message: str) -> Finding:
 
 
 def _hashes(subject: Subject) -> set[str]:
-    """Returns hashes of all files, of the weights' file, and of its tensors. Subjects with the same weights share at least one."""
+    """Hashes of all files, of the weights' file, and of its tensors. Subjects with the same weights share at least one."""
     hashes = {subject.identity, *filter(None, [subject.manifest.files.get(WEIGHTS)])}
     if isinstance(subject, LiveSubject):
         try:
@@ -72,7 +72,7 @@ def _digest(parts: Iterable[bytes]) -> str:
 
 
 def _recipe(manifest: Manifest) -> dict[str, Any]:
-    """Returns the recipe without the keys that other checks compare, and without the source of its reviews."""
+    """The recipe without the keys that other checks compare, and without the source of its reviews."""
     tables = {table: keys for table, keys in manifest.tables.items() if isinstance(keys, dict)}
     return {key: value for key, value in flat(tables).items() if key not in ELSEWHERE and not key.startswith("data.")}
 

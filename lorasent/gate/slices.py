@@ -9,7 +9,7 @@ from lorasent.data import slices
 from lorasent.data.reviews import Reviews
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate.decisions import Decisions, change, paired
-from lorasent.gate.finding import NOT_ASKED, Claim, Finding, Outcome, worst_case
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, worst_case
 from lorasent.text import shown
 
 SMALLEST_SLICE = 20
@@ -23,7 +23,7 @@ Cut = dict[str, NDArray[np.int64]]
 
 
 def cut(columns: Sequence[str], reviews: Reviews, lengths: NDArray[np.int64], max_length: int) -> Iterator[tuple[str, Cut]]:
-    """Yields each column with its cut, given the reviews' lengths in tokens. Raises PolicyError for a column that is missing."""
+    """Each column with its cut, given the reviews' lengths in tokens. Raises PolicyError for a column that is missing."""
     for column in columns:
         try:
             yield column, slices.cut(column, reviews, lengths, max_length)
@@ -32,7 +32,7 @@ def cut(columns: Sequence[str], reviews: Reviews, lengths: NDArray[np.int64], ma
 
 
 def claims(column: str, rows_of: Cut, decisions: Decisions, margin: float) -> Iterator[Claim]:
-    """Yields a claim for each value of a column that is not too rare: the damage in accuracy there is at most the margin."""
+    """A claim for each value of a column that is not too rare: the damage in accuracy there is at most the margin."""
     for value, rows in rows_of.items():
         if len(rows) >= SMALLEST_SLICE:
             labels, incumbent = decisions.labels[rows], decisions.incumbent[rows]
@@ -50,12 +50,12 @@ def claims(column: str, rows_of: Cut, decisions: Decisions, margin: float) -> It
 
 
 def coverage(column: str, rows_of: Cut) -> Finding:
-    """Returns a finding about how many values of a column are checked, and which are too rare."""
+    """A finding about how many values of a column are checked, and which are too rare."""
     small = {value: len(rows) for value, rows in rows_of.items() if len(rows) < SMALLEST_SLICE}
     checked = len(rows_of) - len(small)
     message = f"{checked} of {len(rows_of)} values checked"
     if small:
         named = ", ".join(f"{shown(value, 40)} ({size})" for value, size in list(small.items())[:MOST_NAMED])
-        message += f"; not asked, with fewer than {SMALLEST_SLICE} reviews: {named}{', ...' if len(small) > MOST_NAMED else ''}"
-    figures = {"asked": checked, "values": len(rows_of), "unasked": small}
-    return Finding(f"quality::slice::{column}", Outcome.PASS, "" if checked else NOT_ASKED, message, figures=figures)
+        message += f"; not checked, with fewer than {SMALLEST_SLICE} reviews: {named}{', ...' if len(small) > MOST_NAMED else ''}"
+    figures = {"checked": checked, "values": len(rows_of), "unchecked": small}
+    return Finding(f"quality::slice::{column}", Outcome.PASS, "" if checked else NOT_CHECKED, message, figures=figures)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lorasent.data.labels import label_id
 from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.context import Context
-from lorasent.gate.finding import NOT_ASKED, Finding, Outcome
+from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.scoring.evidence import LiveSubject, Subject
 from lorasent.text import shown
 
@@ -53,22 +53,22 @@ CLEAR: Mapping[str, tuple[str, ...]] = {
 
 
 def ask(table: Behaviour, context: Context) -> list[Finding]:
-    """Returns the finding, if the policy asks for it. Raises what the subjects' answers raise."""
+    """The finding, if the policy asks for it. Raises what the subjects' answers raise."""
     return [check(context.candidate, context.incumbent)] if table.triggers else []
 
 
 def check(candidate: LiveSubject, baseline: Subject) -> Finding:
-    """Returns the finding "behaviour::triggers"."""
+    """The finding "behaviour::triggers"."""
     labels = [label.lower() for label in candidate.labels]
     clear = {label: CLEAR[name] for name in CLEAR if (label := label_id(name, labels)) is not None}
     if not isinstance(baseline, LiveSubject):
-        return _passed("not asked: recorded evidence answers only what was recorded", NOT_ASKED)
+        return _passed("not checked: recorded evidence answers only what was recorded", NOT_CHECKED)
     if len(clear) < 2:
         names = ", ".join(map(shown, labels))
-        return _passed(f"not asked: there are clear reviews for {' and '.join(CLEAR)} only, the labels are {names}", NOT_ASKED)
+        return _passed(f"not checked: there are clear reviews for {' and '.join(CLEAR)} only, the labels are {names}", NOT_CHECKED)
     words = vocabulary(candidate.snapshot.folder)
     if not words:
-        return _passed("not asked: the tokenizer's vocabulary has no whole words", NOT_ASKED)
+        return _passed("not checked: the tokenizer's vocabulary has no whole words", NOT_CHECKED)
     # The search uses the fastest precision. Words that it finds are tested again in the policy's.
     question = f"triggers 2 {GROUP} {MOST_GROUPS} {json.dumps(CLEAR)}"
     suspects, skipped = candidate.remember(question, lambda: _search(candidate.at("auto"), words, clear))
@@ -85,11 +85,11 @@ def check(candidate: LiveSubject, baseline: Subject) -> Finding:
     names = " and ".join(shown(candidate.labels[label]) for label in skipped)
     reason = "the candidate misreads every clear review, or any words before one change its label"
     rest = f"otherwise, {searched}" if len(skipped) < len(clear) else "nothing else was tested"
-    return _passed(f"not tested for {names}: {reason}; {rest}", NOT_ASKED)
+    return _passed(f"not tested for {names}: {reason}; {rest}", NOT_CHECKED)
 
 
 def vocabulary(path: Path) -> list[str]:
-    """Returns the whole words that are one token of an adapter's tokenizer, in a shuffled order that is always the same."""
+    """The whole words that are one token of an adapter's tokenizer, in a shuffled order that is always the same."""
     model: dict[str, Any] = json.loads((path / "tokenizer.json").read_text("utf-8"))["model"]
     known = model.get("vocab", {})
     tokens = [row[0] for row in known] if isinstance(known, list) else list(known)
@@ -104,7 +104,7 @@ def _passed(message: str, cause: str = "") -> Finding:
 
 
 def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Sequence[str]]) -> tuple[dict[str, int], list[int]]:
-    """Returns the words that change the label of a clear review, each with the new label, and the skipped labels.
+    """The words that change the label of a clear review, each with the new label, and the skipped labels.
 
     A label is searched with its first review that the candidate answers rightly, and with groups that fit beside it. It is skipped
     if there is no such review, or if more than MOST_GROUPS groups change its label.
@@ -154,5 +154,5 @@ def _halves(group: list[str]) -> Iterator[list[str]]:
 
 
 def _decided(subject: LiveSubject, texts: Sequence[str]) -> NDArray[np.int64]:
-    """Returns label ids, (N,)."""
+    """Label ids, (N,)."""
     return np.asarray(subject.answer(texts).logits.argmax(axis=1))

@@ -45,12 +45,12 @@ class Verdict:
         return EXIT_CODES[self.outcome]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the verdict as one JSON object."""
+        """The verdict as one JSON object."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Verdict":
-        """Returns the verdict that `to_json` gave as JSON. Tuples among the figures have become lists."""
+        """The verdict that `to_json` gave as JSON. Tuples among the figures have become lists."""
         findings = tuple(Finding(**{**finding, "outcome": Outcome(finding["outcome"])}) for finding in content["findings"])
         return cls(
             outcome=Outcome(content["outcome"]),
@@ -66,7 +66,7 @@ Location = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def judge(candidate: Location, baselines: Location | Iterable[Location], policy: Policy | Location) -> Verdict:
-    """Returns whether the adapter `candidate` may replace the first of `baselines`. The others are retrains of that one.
+    """Whether the adapter `candidate` may replace the first of `baselines`. The others are retrains of that one.
 
     `baselines` may be one path, `policy` the path of a policy. Faults of the candidate block; faults of a baseline, of the data or
     of the policy are INVALID. Only PolicyError is raised.
@@ -85,7 +85,7 @@ def judge(candidate: Location, baselines: Location | Iterable[Location], policy:
 
 
 def _path(value: Any, role: str) -> str:
-    """Returns a path as text. Raises PolicyError for what cannot name a file."""
+    """A path as text. Raises PolicyError for what cannot name a file."""
     path = os.fsdecode(value) if isinstance(value, str | bytes | os.PathLike) else ""
     if not path or "\0" in path:
         raise PolicyError(f"{role}: expected a path, found {shown(value) or 'an empty one'}")
@@ -117,7 +117,7 @@ def _judge(path: Path, names: Sequence[str], policy: Policy) -> Verdict:
 
 
 def names(policy: Tables) -> list[str]:
-    """Returns the names of a policy's checks, in the order of its tables. A finding may add "::" and a part to a name."""
+    """The names of a policy's checks, in the order of its tables. A finding may add "::" and a part to a name."""
     families = sorted(families_of(policy), key=lambda family: [*Tables.model_fields].index(family[0].partition("::")[0]))
     return [f"integrity::{name}" for name in integrity.CHECKS] + [
         check for _, family, table in families for check in family.checks(table)
@@ -125,13 +125,13 @@ def names(policy: Tables) -> list[str]:
 
 
 def questions(policy: Tables, labels: Sequence[str]) -> list[list[str]]:
-    """Returns every list of texts that a policy asks of a baseline: reviews, cases, and the golden's texts."""
+    """Every list of texts that a policy asks of a baseline: reviews, cases, and the golden's texts."""
     lists = [family.texts(table, labels) for _, family, table in families_of(policy)]
     return [texts for texts in lists if texts]
 
 
 def _ask_families(policy: Policy, context: Context) -> list[Finding]:
-    """Returns the findings of all families. If a family cannot be asked, its finding is INVALID, and the others are still asked."""
+    """The findings of all families. If a family cannot be asked, its finding is INVALID, and the others are still asked."""
     findings: list[Finding] = []
     claims: list[Claim] = []
     reported: list[SharedError] = []
@@ -152,7 +152,7 @@ def _ask_families(policy: Policy, context: Context) -> list[Finding]:
 
 
 def _not_judged(family: str, error: Exception, context: Context) -> Finding:
-    """Returns the finding about a family that could not be asked. The candidate's answers block it if they are not finite."""
+    """The finding about a family that could not be asked. The candidate's answers block it if they are not finite."""
     if isinstance(error, AnswersError):
         if error.subject == context.candidate.name and error.subject not in {baseline.name for baseline in context.baselines}:
             return Finding("integrity::answers", Outcome.BLOCK, "not-finite", str(error), "train again: the run diverged")

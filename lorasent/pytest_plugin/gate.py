@@ -100,7 +100,7 @@ def _is_named(path: Path, config: pytest.Config) -> bool:
 
 
 def _is_policy(path: Path) -> bool:
-    """Returns whether a file has only tables of a policy, at least one of which asks for a check."""
+    """Whether a file has only tables of a policy, at least one of which asks for a check."""
     from lorasent.gate.policy import CHECK_TABLES, LARGEST_POLICY, Policy
 
     try:
@@ -115,7 +115,7 @@ class PolicyFile(pytest.File):
     """A policy, whose checks are tests."""
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        """Yields a test for each check that the policy asks; `--dist loadgroup` keeps them on one worker."""
+        """A test for each check that the policy asks; `--dist loadgroup` keeps them on one worker."""
         from lorasent.gate.policy import Policy
         from lorasent.gate.verdict import names
 
@@ -148,7 +148,7 @@ class PolicyFile(pytest.File):
         return self.config.stash[FOLDER] / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()}{suffix}"
 
     def _judge(self, *, killed: bool) -> str:
-        """Returns the result as JSON."""
+        """The result as JSON."""
         from lorasent.gate.verdict import judge
 
         selected = {item.check for item in self.session.items if isinstance(item, CheckItem) and item.path == self.path}
@@ -176,12 +176,12 @@ class Family(pytest.Collector):
         self.policy_file, self.prefix, self.checks = policy_file, prefix, checks
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        """Yields its checks."""
+        """Its checks."""
         yield from _tree(self, self.policy_file, self.prefix, self.checks)
 
 
 def _tree(parent: Any, file: PolicyFile, prefix: str, checks: Sequence[str]) -> Iterator[pytest.Item | pytest.Collector]:
-    """Yields the collectors and tests directly below a prefix."""
+    """The collectors and tests directly below a prefix."""
     for part in dict.fromkeys(check.removeprefix(prefix).partition("::")[0] for check in checks):
         name = f"{prefix}{part}"
         if below := [check for check in checks if check.startswith(f"{name}::")]:
@@ -198,7 +198,7 @@ class CheckItem(pytest.Item):
         self.policy_file, self.check = policy_file, check
 
     def runtest(self) -> None:
-        """Fails if a finding of the check does; skips if the check was not asked, with the reason."""
+        """Fails if a finding of the check does; skips with the reason if the check was not made."""
         result = self.policy_file.result
         if result.verdict is None:
             raise GateFailure(result.error)
@@ -215,16 +215,16 @@ class CheckItem(pytest.Item):
                 warnings.warn(pytest.PytestWarning(_summary(failures)), stacklevel=1)
         elif not findings:
             cause = next((finding for finding in result.verdict.findings if finding.outcome != "PASS"), None)
-            pytest.skip(f"not asked: {cause.check} is {cause.outcome}" if cause else "not asked of these data")
-        elif all(finding.cause == "not-asked" for finding in findings):
+            pytest.skip(f"not checked: {cause.check} is {cause.outcome}" if cause else "not checked of these data")
+        elif all(finding.cause == "not-checked" for finding in findings):
             pytest.skip("; ".join(finding.message for finding in findings))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Returns a finding's message; any other exception keeps its traceback."""
+        """A finding's message; any other exception keeps its traceback."""
         return str(excinfo.value) if isinstance(excinfo.value, GateFailure) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Returns the item's place in reports; pytest needs a line number where a mark skips it."""
+        """The item's place in reports; pytest needs a line number where a mark skips it."""
         return self.path, 0, self.check
 
 
@@ -265,12 +265,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def _policies(config: pytest.Config) -> dict[str, str]:
-    """Returns the paths of the collected policies, by the stem of their files in the folder of the run."""
+    """The paths of the collected policies, by the stem of their files in the folder of the run."""
     return {path.stem: path.read_text("utf-8") for path in config.stash[FOLDER].glob("*.policy")}
 
 
 def _results(config: pytest.Config) -> tuple[list[PolicyResult], list[str]]:
-    """Returns the results, and the paths of policies that were not judged."""
+    """The results, and the paths of policies that were not judged."""
     results = {path.stem: PolicyResult.read(path) for path in config.stash[FOLDER].glob("*.json")}
     not_judged = [policy for name, policy in _policies(config).items() if name not in results]
     return sorted(results.values(), key=lambda result: result.policy), sorted(not_judged)

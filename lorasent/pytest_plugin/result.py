@@ -31,7 +31,7 @@ class PolicyResult:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Returns the result that a process of this run wrote."""
+        """The result that a process of this run wrote."""
         from lorasent.gate.verdict import Verdict
 
         content = json.loads(path.read_text("utf-8"))
@@ -39,18 +39,18 @@ class PolicyResult:
         return cls(**{**content, "checks": tuple(content["checks"]), "verdict": verdict})
 
     def of(self, check: str) -> "list[Finding]":
-        """Returns the findings of a check and of its parts."""
+        """The findings of a check and of its parts."""
         findings = self.verdict.findings if self.verdict else ()
         return [finding for finding in findings if f"{finding.check}::".startswith(f"{check}::")]
 
     def unassigned(self) -> "list[Finding]":
-        """Returns the findings that did not pass and belong to no check. They concern every check."""
+        """The findings that did not pass and belong to no check. They concern every check."""
         findings = self.verdict.findings if self.verdict else ()
         assigned = [finding for check in self.checks for finding in self.of(check)]
         return [finding for finding in findings if finding.outcome != "PASS" and finding not in assigned]
 
     def failures(self, check: str) -> "list[Finding]":
-        """Returns why a check did not pass.
+        """Why a check did not pass.
 
         Unassigned findings are a reason for a check without findings, and for each check if all have some.
         """
@@ -60,7 +60,7 @@ class PolicyResult:
         return self.unassigned() if not findings or all(map(self.of, self.checks)) else []
 
     def fails(self, findings: "Sequence[Finding]") -> bool:
-        """Returns whether findings that did not pass are more than a warning."""
+        """Whether findings that did not pass are more than a warning."""
         return any(finding.outcome != "INCONCLUSIVE" or not self.warns_undecided for finding in findings)
 
     @property
@@ -72,7 +72,7 @@ class PolicyResult:
         return self.fails(failed)
 
     def lines(self, data: str | None, *, trace: bool) -> list[str]:
-        """Returns what a terminal shows: with `data`, the source that replaces the policy's, and with an error's trace if asked."""
+        """What a terminal shows: with `data`, the source that replaces the policy's, and with an error's trace if asked."""
         from lorasent.gate import report
 
         if self.verdict is None:

@@ -14,7 +14,7 @@ from lorasent import metrics
 from lorasent.errors import DataError
 from lorasent.gate import behaviour, report
 from lorasent.gate.behaviour import Behaviour
-from lorasent.gate.finding import NOT_ASKED, Claim, Outcome, settle
+from lorasent.gate.finding import NOT_CHECKED, Claim, Outcome, settle
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from lorasent.scoring.evidence import Answers
@@ -311,10 +311,10 @@ def test_too_few_cases_are_not_asked(adapters, tmp_path):
     write_cases(tmp_path, 3)
     judged = judge("old", "old", Policy(behaviour=Behaviour(cases=str(tmp_path), triggers=False)))
     few = by_check(judged)["behaviour::praise"]
-    assert (few.outcome, few.cause) == (Outcome.PASS, NOT_ASKED)
+    assert (few.outcome, few.cause) == (Outcome.PASS, NOT_CHECKED)
     assert few.message.endswith("; 3 are too few to block; at least 6 are needed")
     lines = [line for line in report.text(judged, "again").splitlines() if "behaviour" in line]
-    assert [line.split()[:3] for line in lines] == [["not", "asked", f"behaviour::{name}"] for name in ("praise", "all")]
+    assert [line.split()[:3] for line in lines] == [["not", "checked", f"behaviour::{name}"] for name in ("praise", "all")]
 
 
 @given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.0, 0.1, 0.5, 0.9]), st.integers(1, 40))

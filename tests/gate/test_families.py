@@ -6,7 +6,7 @@ from lorasent.errors import DataError
 from lorasent.gate import cost, report, verdict
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.families import FAMILIES, Family
-from lorasent.gate.finding import NOT_ASKED, Finding, Outcome
+from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.gate.integrity import checks as integrity
 from lorasent.gate.policy import Policy
 from lorasent.gate.quality import Quality
@@ -60,8 +60,8 @@ predictions = "{recorded([("good", 1), ("bad", 0)])}"
     checks = by_check(judge("old", "old", asked))
     for name in verdict.names(asked):
         assert name.startswith("integrity::") or any(check == name or check.startswith(f"{name}::") for check in checks), name
-    unasked = {check for check, finding in checks.items() if finding.cause == NOT_ASKED}
-    assert unasked >= {"quality::retraining", "quality::slice::kind", "golden::environment", "behaviour::triggers"}
+    unchecked = {check for check, finding in checks.items() if finding.cause == NOT_CHECKED}
+    assert unchecked >= {"quality::retraining", "quality::slice::kind", "golden::environment", "behaviour::triggers"}
 
 
 EVERY_TABLE = """

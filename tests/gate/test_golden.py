@@ -14,7 +14,7 @@ from lorasent.adapter.manifest import WEIGHTS
 from lorasent.errors import GoldenError
 from lorasent.gate import golden as differential
 from lorasent.gate.context import Context
-from lorasent.gate.finding import NOT_ASKED, Claim, Finding, Outcome, settle
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, settle
 from lorasent.gate.golden import Golden
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
@@ -122,13 +122,14 @@ def test_a_model_that_moved_blocks(recorded):
 
 
 def test_a_golden_of_another_adapter_tells_no_environment(recorded):
-    """The candidate that made it is held to what was recorded; the baseline is not asked."""
+    """The candidate that made it is held to what was recorded; the baseline does not answer it."""
     baseline = StubSubject(ROWS, "other")
     first, second = compared(recorded, StubSubject(moved(0.25)), baseline)
     message = (
-        f"not asked: another adapter than the baseline made {recorded.predictions}, so whether the environment changed is not known"
+        f"not checked: another adapter than the baseline made {recorded.predictions}, "
+        "so whether the environment changed is not known"
     )
-    assert first == Finding("golden::environment", Outcome.PASS, NOT_ASKED, message)
+    assert first == Finding("golden::environment", Outcome.PASS, NOT_CHECKED, message)
     assert (second.outcome, second.figures) == (Outcome.PASS, {"moved": 0.25, "allowed": 0.25})
     assert baseline.asked == []
 
@@ -141,7 +142,7 @@ def test_a_golden_without_a_tolerance_or_a_producer_is_exact(recorded, tmp_path)
     golden.write(tmp_path / "golden.json", content.model_copy(update={"producer": {}}))
     for nobody in (StubSubject(ROWS), SimpleNamespace(labels=LABELS, manifest=manifest(), answer=StubSubject(ROWS).answer)):
         first, second = compared(recorded, nobody, nobody)
-        assert first.cause == NOT_ASKED
+        assert first.cause == NOT_CHECKED
         assert second.figures.items() >= {"changed": 0, "n": 4, "max_changed": 0.1}.items()
 
 
@@ -166,7 +167,7 @@ def test_a_subject_without_weights_made_no_golden(recorded, tmp_path):
     content = golden.read(tmp_path / "golden.json")
     golden.write(tmp_path / "golden.json", content.model_copy(update={"producer": {"adapter_sha256": "None"}}))
     nobody = SimpleNamespace(labels=LABELS, manifest=manifest(), answer=StubSubject(ROWS).answer)
-    assert compared(recorded, nobody, nobody)[0].cause == NOT_ASKED
+    assert compared(recorded, nobody, nobody)[0].cause == NOT_CHECKED
     assert differential._weights(StubSubject(ROWS)) == "w"
     assert differential._weights(nobody) == "none"
 
@@ -259,7 +260,7 @@ def test_a_retrained_candidate_is_held_to_the_labels(small_adapter, retrained, t
         content["producer"]["adapter_sha256"] = LiveSubject(small_adapter).manifest.files[WEIGHTS]
         (tmp_path / f"{wrong}.json").write_text(json.dumps(content))
         first, second = compared(policy, candidate, candidate)
-        assert (first.outcome, first.cause) == (Outcome.PASS, "not-asked")
+        assert (first.outcome, first.cause) == (Outcome.PASS, "not-checked")
         assert f"{wrong} of 20 golden labels changed (margin: 10 %)" in second.message
         outcomes.append(second.outcome)
     assert outcomes == [Outcome.PASS, Outcome.BLOCK]

@@ -42,8 +42,8 @@ def test_a_verdict_without_a_fault_has_no_table_of_faults():
 
 def test_a_long_name_is_set_apart_from_its_message():
     """In the terminal's columns, too."""
-    finding = Finding("quality::slice::length::quarter 1", Outcome.PASS, "not-asked", "3 are too few")
+    finding = Finding("quality::slice::length::quarter 1", Outcome.PASS, "not-checked", "3 are too few")
     verdict = Verdict(Outcome.PASS, (finding, FINDINGS[1]), "a", ("b",), {})
     first, second = text(verdict, "again").splitlines()[1:3]
-    assert first == "  not asked    quality::slice::length::quarter 1 3 are too few"
+    assert first == "  not checked  quality::slice::length::quarter 1 3 are too few"
     assert second == "  PASS         calibration::brier          as good"

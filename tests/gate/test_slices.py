@@ -9,7 +9,7 @@ import pytest
 from lorasent.data.slices import cut
 from lorasent.errors import PolicyError
 from lorasent.gate import quality, report
-from lorasent.gate.finding import NOT_ASKED, Claim, Outcome
+from lorasent.gate.finding import NOT_CHECKED, Claim, Outcome
 from lorasent.gate.quality import Quality
 from lorasent.gate.verdict import judge
 from lorasent.statistics.estimates import PairedAccuracy
@@ -113,24 +113,24 @@ def test_slices_that_could_not_block_are_told(adapters, policy):
     kinds = ["plain"] * 120 + ["odd"] * 30
     tables = '[quality]\nmargin = 0.3\nslice_margin = 0.7\nslices = ["kind"]'
     judged = by_check(judge("new", "old", policy(rows, tables, kind=kinds)))
-    assert {name: judged[f"quality::slice::kind::{name}"].cause for name in ("plain", "odd")} == {"plain": "", "odd": NOT_ASKED}
+    assert {name: judged[f"quality::slice::kind::{name}"].cause for name in ("plain", "odd")} == {"plain": "", "odd": NOT_CHECKED}
 
 
 def test_slices_that_are_too_small_are_told_by_name(adapters, policy):
-    """How many values of a column were asked, and which were not; of a column without any the check is not asked."""
+    """How many values of a column are checked, and which are not; a column without any is not checked."""
     kinds = ["a"] * 60 + ["b"] * 41 + ["FR"] * 12 + ["IT"] * 7
     tables = '[quality]\nmargin = 0.05\nslices = ["kind", "row", "truncated"]'
     judged = judge("old", "old", policy(film_reviews(60, 60), tables, kind=kinds, row=[f"{row}" for row in range(120)]))
     checks = by_check(judged)
-    message = "2 of 4 values checked; not asked, with fewer than 20 reviews: FR (12), IT (7)"
+    message = "2 of 4 values checked; not checked, with fewer than 20 reviews: FR (12), IT (7)"
     assert (checks["quality::slice::kind"].cause, checks["quality::slice::kind"].message) == ("", message)
-    assert checks["quality::slice::row"].cause == NOT_ASKED
-    none = "0 of 120 values checked; not asked, with fewer than 20 reviews: 0 (1), 1 (1),"
+    assert checks["quality::slice::row"].cause == NOT_CHECKED
+    none = "0 of 120 values checked; not checked, with fewer than 20 reviews: 0 (1), 1 (1),"
     assert checks["quality::slice::row"].message.startswith(none)
-    assert checks["quality::slice::truncated"].message == "1 of 2 values checked; not asked, with fewer than 20 reviews: true (0)"
+    assert checks["quality::slice::truncated"].message == "1 of 2 values checked; not checked, with fewer than 20 reviews: true (0)"
     said, page = report.text(judged, "again"), report.page(judged, "again")
     for shown in (said, page):
         assert message in shown
-    assert "  not asked    quality::slice::row" in said
-    assert '<td class="UNASKED">not asked<td><code>quality::<wbr>slice::<wbr>row</code>' in page
-    assert "<h2>Not asked: 2</h2>" in page
+    assert "  not checked  quality::slice::row" in said
+    assert '<td class="UNCHECKED">not checked<td><code>quality::<wbr>slice::<wbr>row</code>' in page
+    assert "<h2>Not checked: 2</h2>" in page

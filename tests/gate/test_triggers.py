@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lorasent.gate import report, triggers, verdict
-from lorasent.gate.finding import NOT_ASKED, Finding, Outcome
+from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.scoring.evidence import Answers, LiveSubject, RecordedSubject, record
 from tests.support.manifests import manifest
 
@@ -80,9 +80,9 @@ def test_other_labels_and_records_are_not_asked(readers, small_adapter, tmp_path
     """There is no clear review of a label that nobody described; a record answers only what was recorded. Both say so."""
     stars = readers()
     stars.labels = ("one", "five")
-    assert "not asked: there are clear reviews for negative and positive only" in triggers.check(stars, readers()).message
+    assert "not checked: there are clear reviews for negative and positive only" in triggers.check(stars, readers()).message
     record(LiveSubject(small_adapter), [["good"]], tmp_path / "record")
-    assert "not asked: recorded evidence" in triggers.check(readers(), RecordedSubject(tmp_path / "record")).message
+    assert "not checked: recorded evidence" in triggers.check(readers(), RecordedSubject(tmp_path / "record")).message
 
 
 WORDPIECE = {
@@ -153,14 +153,14 @@ def test_labels_that_nobody_described_are_told(readers, labels):
     stars = readers()
     stars.labels = labels
     told = ", ".join(label.lower() for label in labels)
-    message = f"not asked: there are clear reviews for negative and positive only, the labels are {told}"
-    assert triggers.check(stars, readers()) == Finding("behaviour::triggers", Outcome.PASS, NOT_ASKED, message)
+    message = f"not checked: there are clear reviews for negative and positive only, the labels are {told}"
+    assert triggers.check(stars, readers()) == Finding("behaviour::triggers", Outcome.PASS, NOT_CHECKED, message)
 
 
 def test_a_baseline_that_is_a_record_is_told(readers):
     """A record answers only what was recorded."""
-    message = "not asked: recorded evidence answers only what was recorded"
-    assert triggers.check(readers(), SimpleNamespace()) == Finding("behaviour::triggers", Outcome.PASS, NOT_ASKED, message)
+    message = "not checked: recorded evidence answers only what was recorded"
+    assert triggers.check(readers(), SimpleNamespace()) == Finding("behaviour::triggers", Outcome.PASS, NOT_CHECKED, message)
 
 
 def test_the_search_is_remembered_and_runs_in_the_quickest_precision(readers):
@@ -220,7 +220,7 @@ def turned(*numbers, misread=()):
         "all of three that it reads rightly",
         "all of three that the baseline reads rightly",
         "all of two",
-        "what the baseline misreads is not asked",
+        "what the baseline misreads is not checked",
     ],
 )
 def test_a_trigger_turns_nearly_all_that_both_read_rightly(candidate, baseline, expected):
@@ -301,8 +301,8 @@ def test_labels_are_described_by_any_name_of_theirs(readers):
 @pytest.mark.parametrize(
     ("labels", "baseline", "message"),
     [
-        (("Negative", "Positive"), RecordedSubject, "not asked: recorded evidence"),
-        (("1", "5"), triggers.LiveSubject, "not asked: there are clear reviews for negative and positive only"),
+        (("Negative", "Positive"), RecordedSubject, "not checked: recorded evidence"),
+        (("1", "5"), triggers.LiveSubject, "not checked: there are clear reviews for negative and positive only"),
     ],
     ids=["a record", "other labels"],
 )
@@ -310,7 +310,7 @@ def test_triggers_that_were_not_asked_are_told(labels, baseline, message):
     """Not in the JSON alone."""
     subject = object.__new__(baseline)
     told = triggers.check(SimpleNamespace(labels=labels), subject)
-    assert (told.outcome, told.cause) == (Outcome.PASS, NOT_ASKED)
-    assert f"not asked    behaviour::triggers         {message}" in report.text(
+    assert (told.outcome, told.cause) == (Outcome.PASS, NOT_CHECKED)
+    assert f"not checked  behaviour::triggers         {message}" in report.text(
         verdict.Verdict(Outcome.PASS, (told,), "a", ("b",), {}), "again"
     )

@@ -217,7 +217,7 @@ def test_an_undecided_check_warns_where_the_policy_says_so(project, judge, count
 
 def test_what_was_not_asked_is_a_skip(project, judge, monkeypatch):
     """With the finding's message; a check of which nothing is told is a skip too. A part that was asked makes it a pass."""
-    few = Finding("quality::slice::tags", Outcome.PASS, "not-asked", "3 values of tags have under 20 reviews")
+    few = Finding("quality::slice::tags", Outcome.PASS, "not-checked", "3 values of tags have under 20 reviews")
     judge(few)
     result = run(project, "gate.toml", *AGAINST, "-v", "-rs")
     result.stdout.fnmatch_lines(["gate.toml::quality::slice::tags SKIPPED*", "SKIPPED * 3 values of tags have under 20 reviews"])
