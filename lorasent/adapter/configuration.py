@@ -1,13 +1,12 @@
-"""A base's config.json and tokenizer_config.json: keys that are refused, and the differences of two configurations.
+"""A base's config.json and tokenizer_config.json: what is refused in them, and the differences of two configurations.
 
-Somebody else wrote them. A configuration is refused if it names other weights or code, or sizes that no checkpoint has: these would
-fill the memory before a weight is read.
+Somebody else wrote them: names of other weights or of code are refused, and sizes that would fill the memory before a weight is.
 """
 
 import contextlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,11 @@ from lorasent.text import shown, some
 CONFIG = "config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 
-MOST_BYTES = 1 << 20
-"""Largest size of a base's config.json, in bytes."""
-
 OBEYED = ("fast_tokenizer_files", "init_inputs")
 """Keys of a tokenizer's configuration that decide which files it is made of."""
 
 ELSEWHERE = ("transformers_weights", "auto_map", "quantization_config", "compression_config")
 """Keys of a configuration that name other weights than those in the directory, another form of them, or code."""
-
-PREFIX_SPACE = ("add_prefix_space", "prepend_scheme")
-"""Keys of a tokenizer's JSON that encoding.add_prefix_space decides."""
 
 HOW_COMPUTED = (
     "attn_implementation", "experts_implementation", "chunk_size_feed_forward",
@@ -57,20 +50,15 @@ WITHOUT_EFFECT = (
 """Keys that change no logit: who wrote a configuration, and what the recipe and the adapter decide."""
 
 
-def read(path: Path, name: str) -> dict[str, Any]:
-    """The configuration in a directory called `name`, without the keys that only say where it came from.
-
-    Raises BaseModelError if it cannot be read, and as `require_plain`.
-    """
+def read(path: Path) -> dict[str, Any]:
+    """The configuration in a base's directory, without the keys that only say where it came from. Raises BaseModelError."""
     advice = "; a base needs its configuration, save it again with transformers' save_pretrained"
-    where = Path(name) / CONFIG
-    content = read_json(path / CONFIG, where, limit=MOST_BYTES, failure=BaseModelError, advice=advice)
-    config: dict[str, Any] = _public(content)
-    require_plain(config, str(where))
+    config: dict[str, Any] = _public(read_json(path / CONFIG, failure=BaseModelError, advice=advice))
+    require_plain(config, path / CONFIG)
     return config
 
 
-def require_plain(config: Mapping[str, Any], where: str) -> None:
+def require_plain(config: Mapping[str, Any], where: Path | str) -> None:
     """Raises BaseModelError for a configuration that names other weights or code, or has a count above `MOST_COUNTED`."""
     for key, value in items(config):
         if key in ELSEWHERE and value:
@@ -86,24 +74,19 @@ def names_files(config: Mapping[str, Any]) -> list[str]:
     return [key for key, value in config.items() if value and (key.endswith(("_file", "_files")) or key in inputs)]
 
 
-def read_tokenizer(path: Path, name: str) -> dict[str, Any]:
-    """The tokenizer's configuration in a base's directory called `name`, without code and paths of where it was saved.
-
-    Raises BaseModelError if it cannot be read, or names other files.
-    """
-    where = Path(name) / TOKENIZER_CONFIG
-    config = read_json(path / TOKENIZER_CONFIG, where, failure=BaseModelError)
-    if obeyed := [key for key in OBEYED if config.get(key)]:
-        raise BaseModelError(
-            f"{where}: {obeyed[0]} builds the tokenizer from other files than tokenizer.json: save it without that key"
-        )
+def read_tokenizer(path: Path) -> dict[str, Any]:
+    """The tokenizer's configuration in a base's directory, without code and paths of where it was saved. Raises BaseModelError."""
+    config = read_json(path / TOKENIZER_CONFIG, failure=BaseModelError)
+    for key in filter(config.get, OBEYED):
+        message = f"{key} builds the tokenizer from other files than tokenizer.json: save it without that key"
+        raise BaseModelError(f"{path / TOKENIZER_CONFIG}: {message}")
     left_out = {"auto_map", *names_files(config)}
     return {key: value for key, value in config.items() if key not in left_out}
 
 
 def without_prefix_space(content: Any) -> Any:
     """A tokenizer's JSON without the keys that encoding.add_prefix_space decides. Its vocabulary is kept."""
-    return without(content, lambda key: key in PREFIX_SPACE, whole="model")
+    return without(content, {"add_prefix_space", "prepend_scheme"}.__contains__, whole="model")
 
 
 def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -132,34 +115,23 @@ def require_fit(folder: Path, tensors: Iterable[tuple[int, ...]]) -> None:
     transformers raises for a configuration that describes none.
     """
     import torch
+    from torch.nn.modules.module import register_module_module_registration_hook
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    shapes = list(tensors)
-    held = sum(map(prod, shapes))
+    sizes, made = [prod(shape) for shape in tensors], itertools.count(1)
+    held, modules = sum(sizes), MODULES[0] * len(sizes) + MODULES[1]
+
+    def count_module(*_: Any) -> None:
+        if next(made) > modules:
+            raise BaseModelError(f"{CONFIG} describes more than {modules:,} modules, far more than the checkpoint has tensors")
+
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    with torch.random.fork_rng(devices=[]), torch.device("meta"), _at_most(MODULES[0] * len(shapes) + MODULES[1]):
+    hook = register_module_module_registration_hook(count_module)
+    with hook, torch.random.fork_rng(devices=[]), torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
     count = sum(tensor.numel() for tensor in itertools.chain(model.parameters(), model.buffers()))
     if count > held + SPARE:
         raise BaseModelError(f"{CONFIG} describes {count:,} numbers, the checkpoint holds {held:,}")
-
-
-@contextlib.contextmanager
-def _at_most(modules: int) -> Iterator[None]:
-    """Raises BaseModelError if more modules are made inside: each takes memory, even without its weights."""
-    from torch.nn.modules.module import register_module_module_registration_hook
-
-    left = itertools.count(modules, -1)
-
-    def count(*_: Any) -> None:
-        if next(left) <= 0:
-            raise BaseModelError(f"{CONFIG} describes more than {modules:,} modules, far more than the checkpoint has tensors")
-
-    handle = register_module_module_registration_hook(count)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def is_dropout(key: str) -> bool:

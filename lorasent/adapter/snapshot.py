@@ -1,7 +1,6 @@
-"""A private copy of an adapter's directory: each data file is read once, and hashed as it is copied.
+"""A private copy of an adapter's directory: each data file is hashed as it is copied, and everything else reads the copy.
 
-What is hashed is what is loaded: everything else reads the copy. Somebody else wrote the directory: a FIFO would hang, a device
-never ends, and a link may lead to a secret. So only regular files of bounded size inside the directory are read.
+Somebody else wrote the directory: only regular files of bounded size inside it are read, and no link that may lead to a secret.
 """
 
 import errno
@@ -58,26 +57,22 @@ class Snapshot:
         self.path = Path(path)
         if not os.path.isdir(self.path):  # noqa: PTH112 - Path's raises where a name is too long
             raise AdapterError(f"{self.path}: no such adapter directory", "directory-missing")
-        try:
-            self.folder = Path(tempfile.mkdtemp(dir=private()))
-        except OSError as error:
-            raise _no_room(tempfile.gettempdir(), error) from None
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.hashes: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         self.pointers: dict[str, Pointer] = {}
         try:
             present = sorted(entry.name for entry in self.path.iterdir())
         except OSError as error:
-            raise AdapterError(f"{self.path}: no directory that can be read: {error.strerror}") from None
+            raise AdapterError(f"{self.path}: cannot be read: {error.strerror}") from None
         names = [name for name in present if not name.startswith(".") and not name.endswith(TRACKED) and name not in BESIDE]
-        for count, name in enumerate(names):
-            try:
+        try:
+            self.folder = Path(tempfile.mkdtemp(dir=private()))
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+            for count, name in enumerate(names):
                 self._take(name, count)
-            except (OSError, ValueError) as error:  # ValueError: a name with NUL
-                if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
-                    raise _no_room(self.folder, error) from None
-                self.refused[name] = getattr(error, "strerror", None) or shown(error)
+        except OSError as error:
+            where = f"{tempfile.gettempdir()}: no room for a private copy of the adapter"
+            raise LorasentError(f"{where}: {error.strerror}; set TMPDIR to a folder with room") from None
 
     def __iter__(self) -> Iterator[str]:
         """The names of all files but the manifest, read or refused."""
@@ -101,8 +96,7 @@ class Snapshot:
     def require(self, *names: str) -> None:
         """Raises AdapterError unless these files are there, and NotFetchedError where anything is a pointer."""
         for name, found in self.pointers.items():
-            message = f"{self.path / name}: is a pointer of {found.tool}, not the file itself"
-            raise NotFetchedError(message, found.cause, found.command)
+            raise NotFetchedError(f"{self.path / name}: {found.reason}", found.cause, found.command)
         for name in names:
             self.require_read(name, "file-unreadable")
             if name not in self.hashes and (self.path / f"{name}{TRACKED}").is_file():
@@ -128,12 +122,18 @@ class Snapshot:
         return name.endswith(TEXT_FILES) and is_converted(self.folder / name, digest)
 
     def _take(self, name: str, count: int) -> None:
-        """Copies a file and hashes the copy. Raises OSError, which says why it is not read."""
-        path = self.path / name
+        """Copies a file, or notes in `refused` why not. Raises OSError where that is not the directory's fault."""
         try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise OSError(None, "its name is not UTF-8") from None
+            self._copy(name, count)
+        except OSError as error:
+            if error.errno in MACHINE_ERRORS:
+                raise
+            self.refused[name] = str(error.strerror)
+
+    def _copy(self, name: str, count: int) -> None:
+        path, root = self.path / name, Path(os.path.realpath(self.path))
+        if name.encode(errors="ignore").decode() != name:
+            raise OSError(None, "its name is not UTF-8")
         if path.is_dir() and not path.is_symlink():
             raise OSError(None, "is a folder; an adapter has none")
         if not name.endswith(DATA_FILES):
@@ -141,7 +141,8 @@ class Snapshot:
         if count >= MOST_FILES:
             raise OSError(None, f"is one of more than {MOST_FILES} files")
         target = Path(os.path.realpath(path))
-        if target.parent not in _homes(self.path):
+        blobs = root.parent.parent / "blobs"  # links in the hub's cache point there
+        if target.parent != root and not (target.parent == blobs and root.parent.name == "snapshots"):
             put = next((how for store, how in STORES.items() if store in target.as_posix()), "put the file itself there")
             raise OSError(None, f"is a link out of the directory; {put}")
         digest, left = hashlib.sha256(), most_bytes(name)
@@ -162,13 +163,3 @@ class Snapshot:
 def of(path: "str | Path | Snapshot") -> Snapshot:
     """The snapshot itself, or one of the directory at a path."""
     return path if isinstance(path, Snapshot) else Snapshot(path)
-
-
-def _no_room(folder: str | Path, error: OSError) -> LorasentError:
-    return LorasentError(f"{folder}: no room for a private copy of the adapter: {error.strerror}; set TMPDIR to a folder with room")
-
-
-def _homes(path: Path) -> list[Path]:
-    """The folders in which a directory's files may lie: the directory, and the blobs to which links in the hub's cache point."""
-    root = Path(os.path.realpath(path))
-    return [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]

@@ -1,8 +1,10 @@
-"""Files that somebody else wrote: largest sizes, JSON within bounds, and pointers of Git LFS and git-annex."""
+"""Files that somebody else wrote: opened and read as JSON within bounds. Pointers of Git LFS and git-annex are told apart."""
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +12,10 @@ from lorasent.errors import AdapterError, LorasentError
 from lorasent.files import open_regular
 from lorasent.text import decode, shown
 
-MOST_BYTES = {".safetensors": 2 << 30, "tokenizer.json": 40 << 20, "vocab.json": 40 << 20}
+MOST_BYTES = {
+    ".safetensors": 2 << 30, "tokenizer.json": 40 << 20, "vocab.json": 40 << 20, "model.safetensors.index.json": 40 << 20,
+    "config.json": 1 << 20,
+}  # fmt: skip
 MOST_BYTES_ELSE = 8 << 20
 """Largest size of a file, in bytes, by its name or suffix. JSON takes up to twenty times its size in memory."""
 
@@ -22,17 +27,18 @@ DEEPEST = 100
 
 
 class Pointer(NamedTuple):
-    """A note that a tool leaves in the place of a large file."""
+    """A note that a tool leaves in the place of a large file, and the command that fetches the file."""
 
-    tool: str
+    reason: str
     cause: str
     command: str
-    """What fetches the file."""
 
 
 POINTERS = {
-    b"version https://git-lfs.github.com/spec/": Pointer("Git LFS", "lfs-pointer", "git lfs pull"),
-    b"/annex/objects/": Pointer("git-annex", "annex-pointer", "git annex get"),
+    b"version https://git-lfs.github.com/spec/": Pointer(
+        "is a pointer of Git LFS, not the file itself", "lfs-pointer", "git lfs pull"
+    ),
+    b"/annex/objects/": Pointer("is a pointer of git-annex, not the file itself", "annex-pointer", "git annex get"),
 }
 """Pointers by the first bytes of the note."""
 
@@ -47,30 +53,35 @@ def most_bytes(name: str) -> int:
     return MOST_BYTES.get(name) or MOST_BYTES.get(Path(name).suffix) or MOST_BYTES_ELSE
 
 
-def read_json(
-    path: Path,
-    name: Path | None = None,
-    *,
-    limit: int = MOST_BYTES["tokenizer.json"],
-    failure: type[LorasentError] = AdapterError,
-    advice: str = "",
-) -> dict[str, Any]:
-    """The JSON object in a file of at most `limit` bytes, which messages call `name`.
+@contextlib.contextmanager
+def opened(
+    path: Path, failure: type[LorasentError], *, name: Path | None = None, limit: int = 0, advice: str = ""
+) -> Iterator[BufferedReader]:
+    """Opens a regular file of at most `limit` bytes (by default as its name says), which messages call `name`.
 
-    Raises `failure` if there is none; where the file is missing the message ends with `advice`.
+    Raises `failure` for anything else, for a pointer, and in place of an OSError; the message ends with `advice`.
     """
-    name = name or path
     try:
-        with open_regular(path, limit) as file:
-            content = _parse(file.read())
-    except FileNotFoundError:
-        raise failure(f"{name}: no such file{advice}") from None
+        with open_regular(path, limit or most_bytes(path.name)) as file:
+            if note := pointer(file.peek(max(map(len, POINTERS)))):
+                raise failure(f"{name or path}: {note.reason}: {note.command}")
+            yield file
     except OSError as error:
-        raise failure(f"{name}: cannot be read: {error.strerror}") from None
+        raise failure(f"{name or path}: cannot be read: {error.strerror}{advice}") from None
+
+
+def read_json(
+    path: Path, name: Path | None = None, *, failure: type[LorasentError] = AdapterError, advice: str = ""
+) -> dict[str, Any]:
+    """The JSON object in a file, as `opened`. Raises `failure` if there is none."""
+    with opened(path, failure, name=name, advice=advice) as file:
+        written = file.read()
+    try:
+        content = _parse(written)
     except (ValueError, RecursionError) as error:
-        raise failure(f"{name}: not JSON that can be read: {shown(error, 200)}") from None
+        raise failure(f"{name or path}: not valid JSON: {shown(error, 200)}") from None
     if not isinstance(content, dict):
-        raise failure(f"{name}: expected a JSON object, found {shown(content)}")
+        raise failure(f"{name or path}: expected a JSON object, found {shown(content)}")
     return content
 
 
@@ -93,14 +104,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object. Raises ValueError for a key that occurs twice: parsers do not agree on which value counts."""
     content = dict(pairs)
     if len(content) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {shown(twice)} occurs twice in an object")
     return content
 
 
-def _parts(content: Any) -> Iterator[Any]:
+def _parts(content: Any) -> Iterable[Any]:
     """The values directly inside an object or a list."""
-    return iter(content.values() if isinstance(content, dict) else content if isinstance(content, list) else ())
+    return content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
 
 
 def items(content: Any) -> Iterator[tuple[str, Any]]:

@@ -38,7 +38,7 @@ def header(path: Path) -> Header:
         raise ValueError(shown(error, 300)) from None
     for name, (shape, _) in tensors.items():
         if len(shape) > MOST_DIMENSIONS or prod(max(size, 1) for size in shape) > MOST_NUMBERS:
-            raise ValueError(f"{shown(name)} has shape {shown(str(list(shape)))}, which is no tensor's")
+            raise ValueError(f"{shown(name)} has shape {shown(str(list(shape)))}, more than a tensor may have")
     return tensors
 
 

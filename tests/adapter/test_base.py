@@ -152,7 +152,7 @@ def test_an_adapter_beside_a_base_is_refused(base):
 def test_a_pointer_of_git_lfs_is_refused(base, name):
     """The message names the command that fetches the file."""
     (base / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    with pytest.raises(BaseModelError, match=rf"{base}/{name}: is a pointer of Git LFS in place of the file: run git lfs pull"):
+    with pytest.raises(BaseModelError, match=rf"{base}/{name}: is a pointer of Git LFS, not the file itself: git lfs pull"):
         find(str(base))
 
 

@@ -38,7 +38,7 @@ HOSTILE = {
     "no-pad": ("roberta", {"pad_token_id": None}, "pad_token_id is missing; positions begin after"),
     "activation": ("bert", {"hidden_act": "nope"}, "cannot be loaded as a classifier"),
     "dropout": ("bert", {"hidden_dropout_prob": 7}, "dropout probability has to be between 0 and 1"),
-    "not-json": ("bert", {"layer_norm_eps": float("inf")}, "not JSON that can be read"),
+    "not-json": ("bert", {"layer_norm_eps": float("inf")}, "not valid JSON"),
 }
 
 

@@ -99,7 +99,7 @@ DAMAGES = {
         lambda path: (path / "adapter_model.safetensors").unlink(),
         r"not an adapter: needs adapter_config.json and",
     ),
-    "manifest broken": (lambda path: (path / "lorasent.json").write_text("{"), r"lorasent.json: not JSON"),
+    "manifest broken": (lambda path: (path / "lorasent.json").write_text("{"), r"lorasent.json: not valid JSON"),
     "manifest a list": (lambda path: (path / "lorasent.json").write_text("[]"), r"expected a JSON object, found list"),
     "another schema": (
         lambda path: edit_json(path / "lorasent.json", schema_version=2),

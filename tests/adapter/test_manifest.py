@@ -74,7 +74,7 @@ assert "torch" not in sys.modules
 def test_json_that_could_not_be_hashed_is_refused(tmp_path, content):
     """It is named, before anything is made of it."""
     (tmp_path / "x.json").write_text(content)
-    with pytest.raises(AdapterError, match=r"^.*x\.json: not JSON that can be read: "):
+    with pytest.raises(AdapterError, match=r"^.*x\.json: not valid JSON: "):
         manifest.read_json(tmp_path / "x.json")
 
 

@@ -205,7 +205,7 @@ def test_buffers_are_no_parameters(tmp_path):
 
 BROKEN = {
     "a list": ("[]", r"config\.json: expected a JSON object, found list of length 0$"),
-    "no JSON": ("{", r"config\.json: not JSON that can be read"),
+    "no JSON": ("{", r"config\.json: not valid JSON"),
     "a width in words": ('{"model_type": "gpt2", "n_embd": "wide"}', r"config\.json: its width is wide, expected a number$"),
     "a width below zero": ('{"model_type": "gpt2", "n_embd": -8}', r"config\.json: its width is -8, expected a number$"),
     "nesting without end": ('{"a":' * 400 + "1" + "}" * 400, r"nested deeper than 100"),
