@@ -4,8 +4,7 @@ writing        writes an adapter's directory
 directory      loads an adapter's directory and verifies it
 bare           loads an adapter that plain PEFT wrote, without a manifest
 classifier     base + head + LoRA in memory
-encoding       texts -> token ids: truncation, padding
-tokenizer      a directory's tokenizer, opened within bounds
+encoding       texts -> token ids: a tokenizer opened within bounds, truncation, padding
 base           finds the base and pins it by hash
 configuration  a base's config.json: refused keys, comparison
 manifest       lorasent.json

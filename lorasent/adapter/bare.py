@@ -1,7 +1,6 @@
-"""An adapter without a manifest, loaded so that it computes what its trainer computed.
+"""An adapter without a manifest, with labels, tokenizer, truncation, pad token and embeddings as they were saved.
 
-Labels, tokenizer, truncation, pad token and embeddings are taken as they were saved. An adapter is refused, with the reason, if its
-files leave open what was computed, or if a part of it was only in the trainer's memory.
+It is refused, with the reason, if its files leave open what its trainer computed.
 """
 
 import contextlib
@@ -20,16 +19,15 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from lorasent.adapter.architectures import Shapes
 from lorasent.adapter.base import BaseCheckpoint, find
-from lorasent.adapter.classifier import answer, forward, has_places, inference, positions, quiet, require_usable
+from lorasent.adapter.classifier import answer, forward, has_places, inference, positions, require_usable
 from lorasent.adapter.configuration import CONFIG as BASE_CONFIG
-from lorasent.adapter.configuration import TOKENIZER_CONFIG
-from lorasent.adapter.encoding import Encoder
+from lorasent.adapter.configuration import TOKENIZER_CONFIG, differences
+from lorasent.adapter.encoding import TOKENIZER_FILE, Encoder, open_tokenizer
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
-from lorasent.adapter.tokenizer import TOKENIZER_FILE, open_tokenizer
 from lorasent.adapter.untrusted import read_json
 from lorasent.adapter.weights import PEFT_PREFIX
-from lorasent.errors import AdapterError, BaseModelError, first_line
+from lorasent.errors import AdapterError, foreign
 from lorasent.recipe.recipe import VARIANTS, Base
 from lorasent.text import shown
 
@@ -43,12 +41,6 @@ COMPUTED = {
 
 INITIALISATIONS = (True, False, "gaussian", "orthogonal", "eva", "mica")
 """Values of init_lora_weights that leave the base's weights as they are."""
-
-HARMLESS = {
-    "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache", "id2label", "label2id",
-    "num_labels", "problem_type", "pad_token_id", "vocab_size", "finetuning_task", "return_dict",
-}  # fmt: skip
-"""Keys of a model's configuration that change no logit, or that are checked one by one."""
 
 VOCABULARIES = (
     TOKENIZER_CONFIG, TOKENIZER_FILE, "vocab.json", "vocab.txt", "merges.txt", "spiece.model", "tokenizer.model"
@@ -93,26 +85,24 @@ def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
     base = find(name, adapter.get("revision"))
     require_usable(base)
     config = AutoConfig.from_pretrained(base.path, trust_remote_code=False)
-    of_base = read_json(base.path / BASE_CONFIG)
     beside = snapshot.json(BASE_CONFIG) if BASE_CONFIG in snapshot.hashes else {}
-    _check_configurations(of_base, beside, Path(base.name) / BASE_CONFIG, snapshot.path / BASE_CONFIG)
-    outline = _outline(config, base, 2)
+    _check_configurations(base, beside, snapshot.path / BASE_CONFIG)
+    outline = _outline(config, 2)
     trained = adapter.get("auto_mapping")
     if isinstance(trained, dict) and trained.get("base_model_class") not in (None, type(outline).__name__):
         raise AdapterError(
             f"{where}: was trained as {shown(trained['base_model_class'])}, the base is loaded as {type(outline).__name__}"
         )
-
-    count = _count_labels(outline, _outline(config, base, 3), shapes) or int(config.num_labels)
+    count = _count_labels(outline, _outline(config, 3), shapes) or int(config.num_labels)
     if count < 2:
         raise AdapterError(f"{snapshot.path / WEIGHTS}: its head has one output (a regression); needs two labels or more")
-    settings, origin = _labels(base, count, [(beside, "config.json beside it"), (of_base, "the base's configuration")])
+    settings, origin = _labels(base, count, [(beside, "config.json beside it"), (base.config, "the base's configuration")])
     room = positions(config) if has_places(outline) else None
-    pad_id = {**of_base, **beside}.get("pad_token_id", config.pad_token_id)
+    pad_id = {**base.config, **beside}.get("pad_token_id", config.pad_token_id)
     encoder, owner = _encoder(snapshot, base, config, room, pad_id)
     rows = _check_vocabulary(outline, encoder, shapes, snapshot.path)
     cut = f"cut on the {encoder.tokenizer.truncation_side} to {encoder.max_length} tokens"
-    dtype = str(of_base.get("dtype") or of_base.get("torch_dtype") or "float32").removeprefix("torch.")
+    dtype = str(base.config.get("dtype") or base.config.get("torch_dtype") or "float32").removeprefix("torch.")
     taken = (
         f"labels {', '.join(settings.labels)} ({origin}), the tokenizer of {owner}, "
         f"texts {cut if encoder.max_length < UNLIMITED else 'whole'}, one label a text"
@@ -130,23 +120,20 @@ def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path)
     arguments = inspect.signature(model.get_base_model().forward).parameters
     encoded = encoder.encode(texts)
     rows = sorted(range(len(texts)), key=lambda row: len(encoded[row]))[:: len(texts) - 1]  # the shortest and the longest
-    plain = []
-    try:
-        with inference(model):
-            for text in texts:
-                inputs = encoder.tokenizer(text, truncation=True, return_tensors="pt")
-                plain.append(model(**{key: value for key, value in inputs.items() if key in arguments}).logits.float().numpy())
-            padded = forward(model, encoder.pad([encoded[row] for row in rows]))
+    plain, message = [], f"{where}: {kind} cannot be called with token ids and a mask alone"
+    with foreign(lambda reason: AdapterError(f"{message}: {reason}")), inference(model):
+        for text in texts:
+            inputs = encoder.tokenizer(text, truncation=True, return_tensors="pt")
+            plain.append(model(**{key: value for key, value in inputs.items() if key in arguments}).logits.float().numpy())
+        padded = forward(model, encoder.pad([encoded[row] for row in rows]))
         alone = answer(model, encoder, texts)
-    except (TypeError, ValueError, RuntimeError, IndexError) as error:
-        raise AdapterError(f"{where}: {kind} cannot be called with token ids and a mask alone: {first_line(error)}") from None
     expected = np.concatenate(plain)
     tolerance = max(ROUNDING, TOLERANCE * float(np.ptp(expected, axis=0).max()))
-    for differences, how in (
+    for difference, how in (
         (alone - expected, "without the tokenizer's further inputs"),
         (padded - expected[rows], "in a padded batch"),
     ):
-        moved = float(np.abs(differences).max())
+        moved = float(np.abs(difference).max())
         if not moved <= tolerance:
             raise AdapterError(f"{where}: {kind} gives other answers {how}: logits move by {moved:.3g}, tolerance {tolerance:.3g}")
 
@@ -166,26 +153,24 @@ def _check_peft(adapter: Mapping[str, Any], where: Path) -> None:
         raise AdapterError(f"{where}: needs task_type SEQ_CLS, a sequence classifier, found {shown(task)}")
 
 
-def _check_configurations(base: Mapping[str, Any], beside: Mapping[str, Any], base_path: Path, beside_path: Path) -> None:
-    for config, path in ((base, base_path), (beside, beside_path)):
+def _check_configurations(base: BaseCheckpoint, beside: Mapping[str, Any], where: Path) -> None:
+    of_base = Path(base.name) / BASE_CONFIG
+    for config, path in ((base.config, of_base), (beside, where)):
         if config.get("problem_type") not in (None, "single_label_classification"):
             raise AdapterError(f"{path}: problem_type is {shown(config['problem_type'])}; needs one label a text")
-        if config.get("quantization_config"):
-            raise AdapterError(f"{path}: has a quantization_config; needs a base whose weights are not quantized")
-    for key in sorted((base.keys() & beside.keys()) - HARMLESS):
-        if base[key] != beside[key] and "drop" not in key:
-            raise AdapterError(f"{beside_path}: {key} is {shown(beside[key])}, the base's {base_path} says {shown(base[key])}")
+    if beside.get("quantization_config"):
+        raise AdapterError(f"{where}: has a quantization_config; needs a base whose weights are not quantized")
+    shared = {key: beside[key] for key in (base.config.keys() & beside.keys()) - {"pad_token_id", "vocab_size"}}
+    for key, (old, new) in differences({**base.config, **shared}, base.config).items():
+        raise AdapterError(f"{where}: {shown(key)} is {shown(new)}, the base's {of_base} says {shown(old)}")
 
 
-def _outline(config: PreTrainedConfig, base: BaseCheckpoint, labels: int) -> PreTrainedModel:
+def _outline(config: PreTrainedConfig, labels: int) -> PreTrainedModel:
     """The classifier with this number of labels, without memory for its weights."""
     config = copy.deepcopy(config)
     config.num_labels = labels
-    try:
-        with quiet(), torch.device("meta"):
-            return AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
-    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise BaseModelError(f"{base.name}: cannot be loaded as a classifier: {first_line(error)}") from None
+    with torch.device("meta"):
+        return AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
 
 
 def _count_labels(two: PreTrainedModel, three: PreTrainedModel, shapes: Shapes) -> int | None:
@@ -226,7 +211,8 @@ def _encoder(
     if last is not None and last != tokenizer.model_max_length:
         if last > (room or last):
             raise AdapterError(f"{where / TOKENIZER_FILE}: cuts to {last} tokens, {base.name} holds {room} positions")
-        if last == _truncation_of(base):
+        of_base = read_json(path) if (path := base.path / TOKENIZER_FILE).is_file() else {}
+        if last == (of_base.get("truncation") or {}).get("max_length"):
             raise AdapterError(
                 f"{where / TOKENIZER_FILE}: cuts to {last} tokens, as the base's does, {TOKENIZER_CONFIG} to {limit}: "
                 f"write the length that the adapter was trained with into {TOKENIZER_CONFIG} as model_max_length"
@@ -242,18 +228,12 @@ def _encoder(
     return encoder, "the adapter" if saved else f"the base {base.name}"
 
 
-def _truncation_of(base: BaseCheckpoint) -> int | None:
-    path = base.path / TOKENIZER_FILE
-    truncation = read_json(path).get("truncation") if path.is_file() else None
-    return truncation.get("max_length") if isinstance(truncation, dict) else None
-
-
 def _check_vocabulary(model: PreTrainedModel, encoder: Encoder, shapes: Shapes, where: Path) -> int | None:
     """Number of the adapter's embeddings, None if it has none. Raises AdapterError if a token other than the pad token has none."""
     embeddings = model.get_input_embeddings()
     name = next(name for name, module in model.named_modules() if module is embeddings)
-    saved = [shapes[key] for part in ("", ".base_layer") if (key := f"{PEFT_PREFIX}{name}{part}.weight") in shapes]
-    rows = saved[0][0] if saved and saved[0] else None
+    saved = (shapes.get(f"{PEFT_PREFIX}{name}{part}.weight") for part in ("", ".base_layer"))
+    rows = next((shape[0] for shape in saved if shape), None)
     held = rows or embeddings.num_embeddings
     added = encoder.tokenizer.convert_ids_to_tokens(list(range(held, len(encoder.tokenizer))))
     if rows is None:

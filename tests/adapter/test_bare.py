@@ -386,7 +386,7 @@ def test_an_input_that_is_not_passed_on_is_refused(plain, monkeypatch):
         )
         return tokenizer
 
-    monkeypatch.setattr("lorasent.adapter.tokenizer.AutoTokenizer.from_pretrained", segmented)
+    monkeypatch.setattr("lorasent.adapter.encoding.AutoTokenizer.from_pretrained", segmented)
     with pytest.raises(
         AdapterError, match=r"BertForSequenceClassification gives other answers without the tokenizer's further inputs"
     ):

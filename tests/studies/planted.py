@@ -137,7 +137,7 @@ FAULTS = (
     Fault("LoRA is scaled twice", "adapter/classifier.py", "lora_alpha=lora.alpha,", "lora_alpha=2 * lora.alpha,", GOLDENS),
     Fault(
         "text is not lower-cased",
-        "adapter/tokenizer.py",
+        "adapter/encoding.py",
         "trust_remote_code=False, **options)",
         'trust_remote_code=False, **{"do_lower_case": False, **options})',
         GOLDENS,
