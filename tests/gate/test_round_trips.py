@@ -204,7 +204,7 @@ def test_a_configuration_that_names_no_base_is_told(small_adapter, copied, polic
     config(base_model_name_or_path=name)(copied)
     (found,) = [one for one in judge(copied, [small_adapter], policy).findings if one.outcome is not Outcome.PASS]
     assert (found.check, found.outcome, found.cause) == ("integrity::base", Outcome.BLOCK, "base")
-    assert "names no base: base_model_name_or_path is" in found.message
+    assert f"base_model_name_or_path is {'empty' if name == '' else name} (revision" in found.message
 
 
 def test_goldens_survive_a_checkout_with_cr_lf(tmp_path):

@@ -11,7 +11,6 @@ labels      a check: the labels and their order
 encoding    a check: tokenizer, truncation, padding
 recipe      a check: PEFT's configuration and the recipe
 parameters  a check: how many numbers are trained
-comparison  both sides and the policy's settings
-side        one side of a comparison, each part read once
+comparison  both sides, each part read once, and the policy's settings
 layout      the tensors that a base's checkpoint implies
 """

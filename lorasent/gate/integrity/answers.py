@@ -3,17 +3,16 @@
 Only directories without faults in their files are loaded, because libraries do not expect such faults.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from lorasent.gate.integrity import encoding, files, probes, recipe, tensors
-from lorasent.gate.integrity.comparison import Comparison, Differences, Passed
-from lorasent.gate.integrity.side import Side
+from lorasent.gate.integrity.comparison import Comparison, Differences, Passed, Side
 
 PREFIXED = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 """Parts of a tokenizer that depend on encoding.add_prefix_space. Other checks compare that key, and these parts as saved."""
 
 
-def sides(comparison: Comparison) -> Sequence[Side]:
+def sides(comparison: Comparison) -> list[Side]:
     """The directories to load. If both sides are one adapter, only the baseline's: its faults are not the candidate's."""
     directories = comparison.directories()
     return directories[-1:] if _same(comparison) else directories

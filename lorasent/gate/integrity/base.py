@@ -1,15 +1,12 @@
 """integrity::base: the base is the baseline's, and configured as when the adapter was trained."""
 
-from collections.abc import Sequence
-
 from lorasent.adapter import configuration
 from lorasent.adapter.manifest import CONFIG, MANIFEST
-from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import Side
+from lorasent.gate.integrity.comparison import Comparison, Passed, Side
 from lorasent.text import shown
 
 
-def sides(comparison: Comparison) -> Sequence[Side]:
+def sides(comparison: Comparison) -> list[Side]:
     """The baseline, then the candidate: if somebody edited the base that both share, the candidate is not at fault.
 
     No side if the policy does not allow the candidate's other base: `compare` blocks it, even if no base is available here.
@@ -35,7 +32,11 @@ def compare(comparison: Comparison) -> Passed:
     if not comparison.same_base:
         change = {"base.model": (f"{shown(before.name)} {before.sha256[:12]}", f"{shown(pinned.name)} {pinned.sha256[:12]}")}
         comparison.allow(change, "base", "another base than the baseline's", "base")
-    _require_named(candidate)
+    named = candidate.config.base_model_name_or_path, candidate.config.revision
+    if named != (pinned.name, pinned.revision):
+        name, revision, pinned_name, pinned_revision = map(shown, (*named, pinned.name, pinned.revision))
+        message = f"base_model_name_or_path is {name or 'empty'} (revision {revision}), {MANIFEST} names {pinned_name}"
+        raise candidate.fault("base", f"{message} (revision {pinned_revision}): plain PEFT would not load that base", file=CONFIG)
     message = f"{shown(candidate.base.name)} with sha256 {candidate.base.sha256[:12]}…"
     if not comparison.same_base:
         return Passed(message, change)
@@ -45,16 +46,3 @@ def compare(comparison: Comparison) -> Passed:
     changed = {f"base.{key}": values for key, values in configuration.differences(candidate.base.config, configured).items()}
     what = "the base has the baseline's weights and another configuration"
     return Passed(message, comparison.allow(changed, "base-config", what, "base"))
-
-
-def _require_named(side: Side) -> None:
-    """Raises the fault of a PEFT configuration that names another base than the manifest: plain PEFT would load that one."""
-    pinned, named = side.manifest.base, (side.config.base_model_name_or_path, side.config.revision)
-    if not named[0]:
-        found = "empty" if named[0] == "" else "null"
-        message = f"names no base: base_model_name_or_path is {found}, {MANIFEST} names {shown(pinned.name)}"
-        raise side.fault("base", message, file=CONFIG)
-    if named != (pinned.name, pinned.revision):
-        name, revision, pinned_name, pinned_revision = map(shown, (*named, pinned.name, pinned.revision))
-        message = f"names the base {name} (revision {revision}), {MANIFEST} names {pinned_name} (revision {pinned_revision})"
-        raise side.fault("base", f"{message}: plain PEFT would load another base", file=CONFIG)

@@ -1,55 +1,32 @@
-"""The registry of the integrity checks: each inspects one side at a time, then compares the candidate with the baseline.
+"""The registry of the integrity checks. Every check gives a Finding, whatever the candidate's directory holds.
 
-All checks but the last read files and import no torch. Every check returns a Finding, whatever the candidate's directory holds.
+A check is a module: `inspect` judges one side by itself, then `compare` judges the candidate by the baseline. Both raise the Fault
+that they find. `sides` are the sides to inspect in their order, all directories by default: the fault of the first is reported.
 """
 
 import functools
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
 
 from lorasent.adapter.manifest import MANIFEST
 from lorasent.errors import AdapterError, LorasentError, NotFetchedError, first_line, is_foreign
 from lorasent.gate import sections
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.integrity import answers, base, encoding, files, labels, parameters, recipe, tensors, values
-from lorasent.gate.integrity.comparison import Comparison, Passed, summary
-from lorasent.gate.integrity.side import RETRIEVE, Fault, Side, find_base
+from lorasent.gate.integrity.comparison import RETRIEVE, Comparison, Fault, Passed, Side, find_base, summary
 from lorasent.scoring.evidence import LiveSubject, Subject
 from lorasent.text import shown
 
-
-class Check(NamedTuple):
-    """One integrity check; both functions raise the Fault that they find."""
-
-    inspect: Callable[[Side], None]
-    """Judges one side by itself."""
-    compare: Callable[[Comparison], Passed]
-    """Compares the two sides, after each was inspected."""
-    sides: Callable[[Comparison], Iterable[Side]] = Comparison.directories
-    """The sides to inspect, in order; where both are faulty, the fault of the first is reported."""
-
-
-CHECKS: dict[str, Check] = {
-    "files": Check(files.inspect, files.compare),
-    "tensors": Check(tensors.inspect, tensors.compare),
-    "values": Check(values.inspect, values.compare),
-    "base": Check(base.inspect, base.compare, base.sides),
-    "labels": Check(labels.inspect, labels.compare, labels.sides),
-    "encoding": Check(encoding.inspect, encoding.compare),
-    "recipe": Check(recipe.inspect, recipe.compare),
-    "parameters": Check(parameters.inspect, parameters.compare),
-    "answers": Check(answers.inspect, answers.compare, answers.sides),
-}
-"""The checks by name, in the order in which they run."""
+ORDER = (files, tensors, values, base, labels, encoding, recipe, parameters, answers)
+CHECKS: dict[str, ModuleType] = {check.__name__.rpartition(".")[2]: check for check in ORDER}
+"""The checks by name, in the order in which they run. All but the last read files and import no torch."""
 
 
 def check(candidate: LiveSubject, baseline: Subject, settings: sections.Integrity) -> list[Finding]:
     """One finding for each of CHECKS, in their order."""
     find = functools.cache(find_base)
     sides = Side(candidate, baseline=False, find_base=find), Side(baseline, baseline=True, find_base=find)
-    comparison = Comparison(*sides, settings)
-    return [finding(name, comparison) for name in CHECKS]
+    return [finding(name, Comparison(*sides, settings)) for name in CHECKS]
 
 
 def blocked(path: str | Path, error: BaseException) -> Finding:
@@ -59,12 +36,12 @@ def blocked(path: str | Path, error: BaseException) -> Finding:
     """
     if isinstance(error, NotFetchedError):
         return not_fetched("integrity::files", error)
-    innocent = isinstance(error, LorasentError) and not isinstance(error, AdapterError)
-    other = "file-unreadable" if isinstance(error, OSError) else "manifest-broken"
-    cause = getattr(error, "cause", "") or ("not-opened" if innocent else other)
-    advice = f"give the directory of an adapter that lorasent train wrote, with its {MANIFEST}"
     message = f"{shown(path, 500)}: cannot be opened as an adapter: {shown(error, 1000)}"
-    return Finding("integrity::files", Outcome.INVALID if innocent else Outcome.BLOCK, cause, message, "" if innocent else advice)
+    if isinstance(error, LorasentError) and not isinstance(error, AdapterError):
+        return Finding("integrity::files", Outcome.INVALID, "not-opened", message)
+    cause = getattr(error, "cause", "") or ("file-unreadable" if isinstance(error, OSError) else "manifest-broken")
+    advice = f"give the directory of an adapter that lorasent train wrote, with its {MANIFEST}"
+    return Finding("integrity::files", Outcome.BLOCK, cause, message, advice)
 
 
 def not_fetched(check: str, error: NotFetchedError) -> Finding:
@@ -74,38 +51,28 @@ def not_fetched(check: str, error: NotFetchedError) -> Finding:
 
 def finding(name: str, comparison: Comparison) -> Finding:
     """The finding of one check. Raises only MemoryError and exceptions that end the process."""
-    check_name = f"integrity::{name}"
+    check, baseline, result = f"integrity::{name}", comparison.baseline, run(name, comparison)
+    if not isinstance(result, Passed | Fault):  # the candidate is not at fault if the baseline fails by itself
+        alone = run(name, comparison._replace(candidate=baseline)) if baseline.path is not None else Passed("")
+        side = comparison.candidate if isinstance(alone, Passed) else baseline
+        result = side.fault("broken", f"cannot be checked: {type(result).__name__}: {first_line(result)}", RETRIEVE)
+    if isinstance(result, Fault):
+        return Finding(check, result.outcome, result.cause, result.message, result.advice, result.figures)
+    if not result.declared:
+        return Finding(check, Outcome.PASS, "sound", result.message)
+    message = f"{result.message}; declared and allowed by may_change: {summary(result.declared)}"
+    return Finding(check, Outcome.PASS, "declared", message, figures={"declared": dict(result.declared)})
+
+
+def run(name: str, comparison: Comparison) -> Passed | BaseException:
+    """The result of a check, or what it raised: a Fault, or an error of a library."""
+    check = CHECKS[name]
     try:
-        passed = _run(CHECKS[name], comparison)
-    except Fault as fault:
-        return Finding(check_name, fault.outcome, fault.cause, fault.message, fault.advice, fault.figures)
+        for side in getattr(check, "sides", Comparison.directories)(comparison):
+            check.inspect(side)
+        passed: Passed = check.compare(comparison)
     except BaseException as error:
         if isinstance(error, MemoryError) or not is_foreign(error):
             raise
-        side = comparison.baseline if _fails_alone(CHECKS[name], comparison) else comparison.candidate
-        message = f"cannot be checked: {type(error).__name__}: {first_line(error)}"
-        broken = side.fault("broken", message, RETRIEVE)
-        return Finding(check_name, broken.outcome, broken.cause, broken.message, broken.advice)
-    if not passed.declared:
-        return Finding(check_name, Outcome.PASS, "sound", passed.message)
-    message = f"{passed.message}; declared and allowed by may_change: {summary(passed.declared)}"
-    return Finding(check_name, Outcome.PASS, "declared", message, figures={"declared": dict(passed.declared)})
-
-
-def _run(check: Check, comparison: Comparison) -> Passed:
-    for side in check.sides(comparison):
-        check.inspect(side)
-    return check.compare(comparison)
-
-
-def _fails_alone(check: Check, comparison: Comparison) -> bool:
-    """Whether a check fails on the baseline compared with itself: then the candidate is not at fault."""
-    if comparison.baseline.path is None:
-        return False
-    try:
-        _run(check, comparison._replace(candidate=comparison.baseline))
-    except BaseException as error:
-        if isinstance(error, MemoryError) or not is_foreign(error):
-            raise
-        return True
-    return False
+        return error
+    return passed

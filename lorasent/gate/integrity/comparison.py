@@ -1,16 +1,40 @@
-"""Candidate, baseline and policy together: which differences between the two sides the policy allows."""
+"""A comparison: the two sides, each part of them read once, and the differences between them that the policy allows.
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+A fault of the candidate is BLOCK; one of the baseline is INVALID, and its cause begins with "baseline-". Nothing imports torch.
+"""
 
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import safe_open
+
+from lorasent.adapter.architectures import resolve_targets
+from lorasent.adapter.base import BaseCheckpoint, find
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, CompleteManifest, parse
+from lorasent.adapter.snapshot import Snapshot
+from lorasent.adapter.weights import ALWAYS, bounded, header
+from lorasent.errors import AdapterError, BaseModelError, LorasentError, RecipeError
 from lorasent.gate import sections
-from lorasent.gate.integrity.side import Fault, Side
+from lorasent.gate.finding import Outcome
+from lorasent.gate.integrity.layout import Layout, layout
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring.evidence import LiveSubject, Subject
+from lorasent.text import shown
+
+EXPORT = "export the adapter again with lorasent train, or repair the exporter that wrote it"
+RETRIEVE = "copy the directory again from where it was made"
+ALLOW = "ship the same as the baseline, or list {} in may_change of [integrity]"
+"""Advice about a difference that the policy does not allow."""
 
 Differences = Mapping[str, tuple[Any, Any]]
 """Old and new value by key ("table.key")."""
-
-ALLOW = "ship the same as the baseline, or list {} in may_change of [integrity]"
-"""Advice about a difference that the policy does not allow."""
 
 
 class Passed(NamedTuple):
@@ -18,6 +42,160 @@ class Passed(NamedTuple):
 
     message: str
     declared: Mapping[str, tuple[Any, Any]] = {}
+
+
+class Fault(Exception):  # noqa: N818 - it becomes a Finding, and never reaches a user as an error
+    """Why a check does not pass."""
+
+    def __init__(self, cause: str, message: str, advice: str, *, outcome: Outcome = Outcome.BLOCK, **figures: Any) -> None:
+        super().__init__(message)
+        self.cause, self.message, self.advice, self.outcome, self.figures = cause, message, advice, outcome, figures
+
+
+class LoraSettings(BaseModel):
+    """PEFT's adapter_config.json: the keys that every adapter needs; `model_extra` holds all others."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    peft_type: str
+    task_type: str | None
+    base_model_name_or_path: str | None
+    revision: str | None = None
+    r: Annotated[int, Field(gt=0)]
+    lora_alpha: int | float
+    lora_dropout: int | float
+    target_modules: list[str]
+    modules_to_save: list[str] | None
+    fan_in_fan_out: bool = False
+    inference_mode: bool = True
+
+
+FindBase = Callable[[str, str | None, str, Path | None], BaseCheckpoint | BaseModelError]
+
+
+def find_base(name: str, revision: str | None, sha256: str, beside: Path | None) -> BaseCheckpoint | BaseModelError:
+    """The base that a manifest pins, or why it is not available. `checks` caches this: hashing takes most of a check's time."""
+    try:
+        return find(name, revision, sha256, beside)
+    except BaseModelError as error:
+        return error
+
+
+class Side:
+    """The candidate, or the baseline, which may be recorded evidence without a directory (`path` is None)."""
+
+    def __init__(self, subject: Subject, *, baseline: bool, find_base: FindBase) -> None:
+        self.subject = subject
+        self.baseline = baseline
+        self.path = subject.path if isinstance(subject, LiveSubject) else None
+        self.name = subject.name
+        self._find_base = find_base
+
+    def fault(self, cause: str, what: str | LorasentError, advice: str = EXPORT, *, file: str = "", **figures: Any) -> Fault:
+        """A fault of this side, whose message begins with its name, or the path of its `file`. An error names its place itself."""
+        place = f"{self.name}/{file}" if file else self.name
+        message = f"{place}: {what}" if isinstance(what, str) else str(what)
+        if self.baseline:
+            return Fault(f"baseline-{cause}", f"the baseline is faulty: {message}", advice, outcome=Outcome.INVALID, **figures)
+        return Fault(cause, message, advice, **figures)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The JSON object in one of the directory's files."""
+        try:
+            return self.snapshot.json(name)
+        except AdapterError as error:
+            raise self.fault("json-broken", error, RETRIEVE) from None
+
+    @functools.cached_property
+    def snapshot(self) -> Snapshot:
+        """The directory as it was read. Raises TypeError for a recorded baseline."""
+        if not isinstance(self.subject, LiveSubject):
+            raise TypeError(f"{self.name}: a record has no directory")
+        return self.subject.snapshot
+
+    @functools.cached_property
+    def manifest(self) -> CompleteManifest:
+        """The manifest, with the keys that the gate needs."""
+        try:
+            return CompleteManifest.parse(self.subject.manifest.content, f"{self.name}/{MANIFEST}")
+        except AdapterError as error:
+            raise self.fault("manifest-broken", error) from None
+
+    @functools.cached_property
+    def config(self) -> LoraSettings:
+        """PEFT's configuration."""
+        try:
+            return parse(LoraSettings, self.snapshot.json(CONFIG), f"{self.name}/{CONFIG}")
+        except AdapterError as error:
+            raise self.fault("config-broken", error) from None
+
+    @functools.cached_property
+    def recipe(self) -> Recipe:
+        """The manifest's recipe, unless it was edited after training."""
+        try:
+            recipe = self.manifest.recipe
+        except RecipeError as error:
+            raise self.fault("recipe-broken", error) from None
+        digest = hashlib.sha256(json.dumps(self.manifest.tables, sort_keys=True).encode()).hexdigest()
+        listed = self.manifest.recipe_sha256
+        if digest != listed:
+            message = f"the recipe was edited after training: its sha256 is {digest[:12]}…, recipe_sha256 is {listed[:12]}…"
+            raise self.fault("recipe-edited", message, file=MANIFEST)
+        return recipe
+
+    @functools.cached_property
+    def tensors(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and type of every tensor of the weights, by name."""
+        try:
+            return header(self.snapshot.folder / WEIGHTS)
+        except (ValueError, OSError) as error:
+            message = f"cannot be read as safetensors: {shown(error, 300)}"
+            raise self.fault("weights-broken", message, RETRIEVE, file=WEIGHTS) from None
+
+    def numbers(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Every tensor of the weights with its name, one at a time."""
+        if others := [f"{shown(name)} is {kind}" for name, (_, kind) in self.tensors.items() if kind != "F32"]:
+            raise self.fault("dtype", f"{len(others)} tensors are not float32 (F32): {others[0]}", file=WEIGHTS)
+        weights = self.snapshot.folder / WEIGHTS
+        if weights.stat().st_size > ALWAYS:
+            try:
+                bounded(weights, self.base.path)
+            except ValueError as error:
+                raise self.fault("weights-large", str(error), file=WEIGHTS) from None
+        with safe_open(weights, framework="np") as file:
+            for name in self.tensors:
+                yield name, file.get_tensor(name)
+
+    @functools.cached_property
+    def base(self) -> BaseCheckpoint:
+        """The base that the manifest pins. INVALID, whichever side this is, if it is not available here."""
+        pinned = self.manifest.base
+        beside = self.path.absolute().parent if self.path else None
+        base = self._find_base(pinned.name, pinned.revision, pinned.sha256, beside)
+        if isinstance(base, BaseCheckpoint):
+            return base
+        message = f"{self.name}: its base {shown(pinned.name)} with sha256 {pinned.sha256[:12]}… is not available here: {base}"
+        advice = "make the base available (lorasent doctor shows what is), or correct the manifest"
+        raise Fault("base-unavailable", message, advice, outcome=Outcome.INVALID)
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """The tensors that an adapter of this base must hold."""
+        try:
+            return layout(self.base.path, len(self.manifest.labels), {name: shape for name, (shape, _) in self.tensors.items()})
+        except (OSError, ValueError, AdapterError) as error:
+            message = f"{self.base.path}: the base cannot be read: {shown(error, 500)}"
+            raise Fault("base-broken", message, "fetch the base again", outcome=Outcome.INVALID) from None
+
+    @functools.cached_property
+    def targets(self) -> set[str]:
+        """The linear layers that PEFT's target_modules select."""
+        selected = resolve_targets(self.layout.linear, self.config.target_modules, aliases=False)
+        for target, layers in selected.items():
+            if not layers:
+                message = f"target_modules names {shown(target)}, no linear layer of {shown(self.manifest.base.name)}"
+                raise self.fault("target-modules", message, file=CONFIG)
+        return {layer for layers in selected.values() for layer in layers}
 
 
 class Comparison(NamedTuple):
@@ -41,10 +219,7 @@ class Comparison(NamedTuple):
         return key in self.settings.may_change or key.partition(".")[0] in self.settings.may_change
 
     def allow(self, differences: Differences, cause: str, what: str, entry: str | None = None) -> Differences:
-        """The differences from the baseline, if the policy allows all. Raises the candidate's Fault about any other.
-
-        `entry` is what the advice lists for may_change, instead of the keys.
-        """
+        """The differences, if the policy allows all. Raises the candidate's Fault, which advises to list `entry`, or the keys."""
         refused = {key: change for key, change in differences.items() if not self.allows(key)}
         if refused:
             entries = entry or ", ".join(f'"{key}"' for key in refused)

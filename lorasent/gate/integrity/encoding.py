@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lorasent.adapter.configuration import TOKENIZER_CONFIG, names_files, without_prefix_space
-from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import EXPORT, Side
-from lorasent.text import shown
+from lorasent.gate.integrity.comparison import EXPORT, Comparison, Passed, Side
+from lorasent.text import shown, some
 
 TOKENIZER = "tokenizer.json"
 
@@ -23,8 +22,7 @@ def inspect(side: Side) -> None:
     tokenizer, config, recipe = side.json(TOKENIZER), side.json(TOKENIZER_CONFIG), side.recipe.encoding
     for key, cause in (("truncation", "truncation-on"), ("padding", "padding-on")):
         if tokenizer.get(key) is not None:
-            message = f"was saved with {key} on, must be off: the caller decides"
-            raise side.fault(cause, message, file=TOKENIZER)
+            raise side.fault(cause, f"was saved with {key} on, must be off: the caller decides", file=TOKENIZER)
     if "auto_map" in config:
         message = f"auto_map asks for code to be run: {shown(config['auto_map'])}"
         raise side.fault("code", message, "remove auto_map", file=TOKENIZER_CONFIG)
@@ -35,9 +33,8 @@ def inspect(side: Side) -> None:
         message = f"model_max_length is {shown(limit)}, the recipe says {recipe.max_length}"
         raise side.fault("max-length", message, file=TOKENIZER_CONFIG)
     if keys := names_files(config):
-        advice = f"remove it, or keep the files as tokenizer.json: {EXPORT}"
-        message = f"{', '.join(map(shown, keys[:3]))} would load the tokenizer from other files"
-        raise side.fault("tokenizer-files", message, advice, file=TOKENIZER_CONFIG)
+        message, advice = "would load the tokenizer from other files", f"remove it, or keep the files as tokenizer.json: {EXPORT}"
+        raise side.fault("tokenizer-files", f"{some(keys)} {message}", advice, file=TOKENIZER_CONFIG)
 
 
 def compare(comparison: Comparison) -> Passed:

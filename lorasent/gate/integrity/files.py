@@ -6,8 +6,8 @@ from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.adapter.snapshot import DATA_FILES
 from lorasent.files import CONVERTED
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import EXPORT, RETRIEVE, Side, shortened
+from lorasent.gate.integrity.comparison import EXPORT, RETRIEVE, Comparison, Passed, Side
+from lorasent.text import some
 
 REQUIRED = (WEIGHTS, CONFIG, "tokenizer.json", "tokenizer_config.json")
 """Files without which an adapter cannot be loaded."""
@@ -21,23 +21,22 @@ def inspect(side: Side) -> None:
     listed, snapshot = side.manifest.files, side.snapshot
     present = list(snapshot)
     if pickles := [name for name in present if name.endswith(PICKLES)]:
-        raise side.fault("pickle", f"holds a pickle, which is never loaded: {shortened(pickles)}", "remove it: " + EXPORT)
+        raise side.fault("pickle", f"holds a pickle, which is never loaded: {some(pickles)}", "remove it: " + EXPORT)
     if refused := sorted(snapshot.refused):
-        raise side.fault("file-forbidden", f"{shortened(refused)}: {snapshot.refused[refused[0]]}", "remove it")
+        raise side.fault("file-forbidden", f"{some(refused)}: {snapshot.refused[refused[0]]}", "remove it")
     if strange := sorted(name for name in listed if not name.endswith(DATA_FILES) or Path(name).name != name):
         allowed = f"an adapter has {', '.join(DATA_FILES)}, and no folders"
-        raise side.fault("file-forbidden", f"{MANIFEST} lists {shortened(strange)}: {allowed}")
-    if missing := sorted(name for name in {*REQUIRED, *listed} if name not in snapshot.hashes):
-        message = f"{shortened(missing)} missing: {MANIFEST} lists it, or loading needs it"
-        raise side.fault("file-missing", message, RETRIEVE)
+        raise side.fault("file-forbidden", f"{MANIFEST} lists {some(strange)}: {allowed}")
+    if missing := sorted({*REQUIRED, *listed} - snapshot.hashes.keys()):
+        raise side.fault("file-missing", f"{some(missing)} missing: {MANIFEST} lists it, or loading needs it", RETRIEVE)
     if added := [name for name in present if name not in listed]:
-        raise side.fault("file-added", f"{shortened(added)}: not among the files that {MANIFEST} lists", "remove it")
+        raise side.fault("file-added", f"{some(added)}: not among the files that {MANIFEST} lists", "remove it")
     if changed := [name for name in present if snapshot.hashes[name] != listed[name]]:
         if all(snapshot.is_converted(name, listed[name]) for name in changed):
-            fault = side.fault("line-endings", f"{shortened(changed)}: {CONVERTED}", CONVERTED.partition(": ")[2])
+            fault = side.fault("line-endings", f"{some(changed)}: {CONVERTED}", CONVERTED.partition(": ")[2])
             fault.outcome = Outcome.INVALID  # git converted their line endings
             raise fault
-        message = f"{shortened(changed)}: changed since the adapter was written: the sha256 is not the one in {MANIFEST}"
+        message = f"{some(changed)}: changed since the adapter was written: the sha256 is not the one in {MANIFEST}"
         raise side.fault("file-changed", message, RETRIEVE)
 
 

@@ -2,16 +2,14 @@
 
     h = W0 x + s B A x        W0: (out, in), A: (r, in), B: (out, r); DoRA's magnitudes: (out,)
 
-A classifier is the checkpoint's backbone under a prefix ("bert.") and layers around it. Those that the checkpoint lacks are
-trained and saved whole. The prefix and the layers around it are rows of `adapter.architectures`. The rest is an independent check
-of the trainer, on purpose: it reads headers and numbers of tensors, while the trainer builds the model and inspects its modules.
+A classifier is the checkpoint's backbone under a prefix ("bert.") and layers around it, which are trained and saved whole where the
+checkpoint lacks them. This checks the trainer independently: the trainer builds the model and inspects its modules.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from types import MappingProxyType
 
 from lorasent.adapter.architectures import ARCHITECTURES, BUFFERS, WIDTH_KEYS, Architecture, Shapes, is_embedding, resolve_targets
 from lorasent.adapter.untrusted import read_json
@@ -28,16 +26,16 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 
 @dataclass(frozen=True)
 class Layout:
-    """A classifier: `linear` layers of the base by name, (in, out) each, and the tensors `around` the backbone.
-
-    `new` are those around it that the checkpoint lacks. Without a row for the architecture (not `known`), the tensors around the
-    backbone are those that the adapter itself holds.
-    """
+    """A classifier, as its base implies it."""
 
     linear: Mapping[str, tuple[int, int]]
+    """The base's linear layers by name, (in, out) each."""
     around: Shapes
+    """The tensors around the backbone."""
     new: frozenset[str]
+    """The tensors around the backbone that the checkpoint lacks."""
     known: bool
+    """Whether the architecture has a row. Without one, the tensors around the backbone are those that the adapter itself holds."""
     transposed: bool
     backbone: int = 0
     """Number of the backbone's parameters, buffers not counted."""
@@ -53,15 +51,13 @@ class Layout:
         wanted = [*modules_to_save, *ALWAYS_SAVED]
         return {name: shape for name, shape in self.around.items() if name in self.new or is_inside(name, wanted)}
 
-    def total(self, adapter: int, vocabulary: int = 0) -> int:
-        """The number of parameters of a classifier whose adapter has `adapter`. PEFT keeps a frozen copy of what it saves whole.
-
-        Each word of the `vocabulary` beyond the embeddings, as GPT-2's pad token, adds a row to them.
-        """
+    def total(self, adapter: int, vocabulary: int) -> int:
+        """The number of parameters, of which the adapter has `adapter`. PEFT keeps a frozen copy of what it saves whole."""
+        # Each word of the vocabulary beyond the embeddings, as GPT-2's pad token, adds a row to them.
         rows, width = self.embedding
         return self.backbone + sum(map(prod, self.around.values())) + adapter + max(vocabulary - rows, 0) * width
 
-    def lora(self, modules: Iterable[str], rank: int, variants: Mapping[str, object] = MappingProxyType({})) -> Shapes:
+    def lora(self, modules: Iterable[str], rank: int, variants: Mapping[str, object]) -> Shapes:
         """The tensors that LoRA, or the variants that are on, adds to linear layers, by name in the classifier."""
         tensors: Shapes = {}
         for name in modules:
@@ -81,8 +77,7 @@ def layout(base: Path, labels: int, adapter: Mapping[str, tuple[int, ...]]) -> L
 
     `adapter` holds the tensors of one of its adapters: all that is known of an architecture without a row.
     """
-    config = read_json(base / "config.json")
-    checkpoint, buffers = _checkpoint(base)
+    config, header = read_json(base / "config.json"), checkpoint(base)
     width = next((config[key] for key in WIDTH_KEYS if config.get(key)), 0)
     if not isinstance(width, int) or width < 0:
         raise AdapterError(f"{base / 'config.json'}: its width is {shown(width)}, expected a number")
@@ -93,34 +88,28 @@ def layout(base: Path, labels: int, adapter: Mapping[str, tuple[int, ...]]) -> L
         lora = [name.removeprefix(PEFT_PREFIX) for name in adapter if ".lora_" in name]
         prefix = lora[0].partition(".")[0] if lora else ""
         around = {name.removeprefix(PEFT_PREFIX): shape for name, shape in adapter.items() if ".lora_" not in name}
-    whole = any(name.startswith(f"{prefix}.") for name in checkpoint)  # saved with a head, or as a backbone alone
-    names = {name: name if whole or name in around else f"{prefix}.{name}" for name in checkpoint}
-    tensors = {names[name]: shape for name, shape in checkpoint.items()}
+    whole = any(name.startswith(f"{prefix}.") for name in header)  # saved with a head, or as a backbone alone
+    names = {name: name if whole or name in around else f"{prefix}.{name}" for name in header}
+    tensors = {names[name]: shape for name, (shape, _) in header.items()}
+    buffers = {names[name] for name, (shape, kind) in header.items() if _is_buffer(name, shape, kind)}
     new = frozenset(name for name, shape in around.items() if tensors.get(name) != shape)
-    heads = tuple(name for name in around if is_inside(name, ALWAYS_SAVED))
+    heads = {name for name in around if is_inside(name, ALWAYS_SAVED)}
     # A pooler that is not among the tensors around a known backbone is in the checkpoint, but not in the classifier.
     pooler = f"{prefix}.pooler." if known else "\0"
     backbone = {name for name in tensors if name not in around and name.startswith(f"{prefix}.") and not name.startswith(pooler)}
+    frozen = backbone | (around.keys() - new - heads)
     linear = {}
     for name, shape in tensors.items():
         module, _, leaf = name.rpartition(".")
-        is_layer = leaf == "weight" and len(shape) == 2 and not is_embedding(module) and (name in around or name in backbone)
-        if is_layer and name not in new and name not in heads:
+        if name in frozen and leaf == "weight" and len(shape) == 2 and not is_embedding(module):
             linear[module] = (shape[0], shape[1]) if row.transposed else (shape[1], shape[0])
-    count = sum(prod(tensors[name]) for name in backbone - {names[buffer] for buffer in buffers})
+    count = sum(prod(tensors[name]) for name in backbone - buffers)
     words = next((shape for shape in tensors.values() if len(shape) == 2 and shape[0] == config.get("vocab_size")), (0, 0))
     return Layout(linear, around, new, known, row.transposed, count, (words[0], words[1]))
 
 
-def _checkpoint(base: Path) -> tuple[Shapes, set[str]]:
-    """The tensors of a base's checkpoint, and the names of its buffers."""
-    shapes: Shapes = {}
-    buffers = set[str]()
-    for name, (shape, kind) in checkpoint(base).items():
-        shapes[name] = shape
-        if kind not in FLOATS or not 0 < len(shape) < 4 or name.endswith(BUFFERS):
-            buffers.add(name)
-    return shapes, buffers
+def _is_buffer(name: str, shape: tuple[int, ...], kind: str) -> bool:
+    return kind not in FLOATS or not 0 < len(shape) < 4 or name.endswith(BUFFERS)
 
 
 def is_inside(tensor: str, modules: Iterable[str]) -> bool:

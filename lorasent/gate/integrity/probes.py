@@ -1,7 +1,4 @@
-"""The adapter in memory answers the manifest's probes: alone, in a batch, twice, merged, and without LoRA.
-
-The measurements are cached with the subject: only the first verdict on an adapter imports torch.
-"""
+"""The answers to the manifest's probes, measured and judged. They are cached: only an adapter's first verdict imports torch."""
 
 import hashlib
 import json
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lorasent.errors import first_line
-from lorasent.gate.integrity.side import EXPORT, Side
+from lorasent.gate.integrity.comparison import EXPORT, Side
 from lorasent.scoring.evidence import LiveSubject
 
 if TYPE_CHECKING:
@@ -28,10 +25,7 @@ MOST_LABELS = 5
 
 
 def prove(side: Side) -> dict[str, Any]:
-    """The measurements of `measure`. Raises the fault of answers that are not the manifest's.
-
-    Answers that depend on the batch, on chance or on merging, and LoRA without effect, are faults too.
-    """
+    """The measurements. Raises the fault of answers that moved, depend on batch, chance or merging, or do not depend on LoRA."""
     assert isinstance(side.subject, LiveSubject)
     manifest = side.manifest
     # The subject's identity leaves out the manifest's probes.
@@ -130,16 +124,9 @@ def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any) -> tuple
 
 def _scaled(loaded: "Adapter", texts: list[str], factor: float) -> Any:
     """The answers with LoRA's scaling multiplied by a factor."""
-    from peft.tuners.lora import LoraLayer
+    from peft.helpers import rescale_adapter_scale
 
     from lorasent.adapter.classifier import answer
 
-    layers = [module for module in loaded.model.modules() if isinstance(module, LoraLayer)]
-    original = [dict(layer.scaling) for layer in layers]
-    try:
-        for layer in layers:
-            layer.scaling.update({name: scale * factor for name, scale in layer.scaling.items()})
+    with rescale_adapter_scale(loaded.model, factor):
         return answer(loaded.model, loaded.encoder, texts)
-    finally:
-        for layer, scaling in zip(layers, original, strict=True):
-            layer.scaling.update(scaling)

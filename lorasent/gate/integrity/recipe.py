@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lorasent.adapter.manifest import CONFIG
+from lorasent.adapter.manifest import CONFIG, Split
 from lorasent.gate import sections
-from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import Side, shortened
+from lorasent.gate.integrity.comparison import Comparison, Passed, Side
 from lorasent.recipe.recipe import VARIANTS
-from lorasent.text import shown
+from lorasent.text import shown, some
 
 ELSEWHERE = ("base.model", *sections.FREE_KEYS)
 """Keys of a recipe that other checks compare, and the seed, in which retrains differ."""
@@ -43,14 +42,13 @@ def inspect(side: Side) -> None:
         if found != required and (cause != "fan-in-fan-out" or side.layout.known):
             raise side.fault(cause, f"{key} is {shown(found)}, recipe and base require {required}", file=CONFIG)
     selected, implied = side.targets, side.layout.implied(lora.target_modules)
-    if side.layout.known and selected != implied:
-        wanted_layers = f"the recipe's {shortened(lora.target_modules)} selects {len(implied)}"
-        different = shown(min(selected ^ implied))
-        message = f"target_modules select {len(selected)} layers, {wanted_layers}; they differ in {different}"
-        raise side.fault("target-modules", message, file=CONFIG)
-    leaves = {name.rpartition(".")[2] for name in implied}
-    if strange := sorted(name for name in selected if name.rpartition(".")[2] not in leaves):
-        message = f"target_modules select {shown(strange[0])}, which the recipe does not name"
+    different = selected ^ implied
+    if not side.layout.known:  # then the names of layers are all that the recipe implies
+        leaves = {name.rpartition(".")[2] for name in implied}
+        different = {name for name in selected if name.rpartition(".")[2] not in leaves}
+    if different:
+        wanted_layers = f"the recipe's {some(lora.target_modules)} selects {len(implied)}"
+        message = f"target_modules select {len(selected)} layers, {wanted_layers}; they differ in {shown(min(different))}"
         raise side.fault("target-modules", message, file=CONFIG)
 
 
@@ -62,7 +60,7 @@ def require_plain(side: Side) -> None:
     if config.task_type != "SEQ_CLS":
         raise side.fault("task-type", f"task_type is {shown(config.task_type)}, must be SEQ_CLS", file=CONFIG)
     variants = {option: True for option, on in side.recipe.lora.variants.items() if on}
-    options = dict.fromkeys(variants) | config.options
+    options = dict.fromkeys(variants) | (config.model_extra or {})
     required = {"bias": "none", "init_lora_weights": True, **variants}
     for key in sorted(options.keys() - INERT):
         if options[key] != required[key] if key in required else options[key]:
@@ -82,11 +80,7 @@ def compare(comparison: Comparison) -> Passed:
         if reviews and reviews_before and reviews.sha256 == reviews_before.sha256:
             changed.pop(f"data.{split}", None)  # the same reviews from another source
         elif reviews != reviews_before:
-            sources = [
-                f"{shown(part.source)} ({part.reviews} reviews, {part.sha256[:12]})" if part else None
-                for part in (reviews_before, reviews)
-            ]
-            changed[f"data.{split}"] = (sources[0], sources[1])
+            changed[f"data.{split}"] = (_source(reviews_before), _source(reviews))
     cause = "data" if all(key.startswith("data.") for key in changed) else "recipe"
     comparison.allow(changed, cause, "the recipe differs from the baseline's")
     return Passed("configured as its recipe says" if changed else "the baseline's recipe, but for the seed", changed)
@@ -95,6 +89,10 @@ def compare(comparison: Comparison) -> Passed:
 def flat(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """A recipe's tables as one, by "table.key"."""
     return {f"{table}.{key}": value for table, keys in tables.items() for key, value in keys.items()}
+
+
+def _source(reviews: Split | None) -> str | None:
+    return f"{shown(reviews.source)} ({reviews.reviews} reviews, {reviews.sha256[:12]})" if reviews else None
 
 
 def _brief(value: Any) -> Any:

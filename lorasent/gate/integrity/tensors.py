@@ -2,9 +2,8 @@
 
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
 from lorasent.adapter.weights import PEFT_PREFIX
-from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import Side, shortened
-from lorasent.text import shown
+from lorasent.gate.integrity.comparison import Comparison, Passed, Side
+from lorasent.text import shown, some
 
 
 def inspect(side: Side) -> None:
@@ -12,22 +11,20 @@ def inspect(side: Side) -> None:
     config, tensors, labels = side.config, side.tensors, len(side.manifest.labels)
     modules_to_save = config.modules_to_save or []
     if unsaved := side.layout.unsaved(modules_to_save):
-        message = f"modules_to_save leaves out {shortened(unsaved)}, which the base lacks: random at every load"
+        message = f"modules_to_save leaves out {some(unsaved)}, which the base lacks: random at every load"
         raise side.fault("head-missing", message, file=CONFIG)
     saved = side.layout.saved(modules_to_save)
     if not any(shape[:1] == (labels,) for name, shape in saved.items() if name.endswith("weight")):
         message = f"holds no classification head of {labels} outputs, one for each label"
         raise side.fault("head-missing", message, file=WEIGHTS)
-    lora = side.layout.lora(side.targets, config.r, config.options)
+    lora = side.layout.lora(side.targets, config.r, config.model_extra or {})
     expected = {f"{PEFT_PREFIX}{name}": shape for name, shape in (lora | saved).items()}
     if missing := sorted(expected.keys() - tensors.keys()):
         heads = [name for name in missing if ".lora_" not in name]
-        names = shortened(heads or missing)
-        message = f"lacks {len(missing)} of {len(expected)} tensors: {names}; they would be random or zero"
+        message = f"lacks {len(missing)} of {len(expected)} tensors: {some(heads or missing)}; they would be random or zero"
         raise side.fault("head-missing" if heads else "tensor-missing", message, file=WEIGHTS)
     if extra := sorted(tensors.keys() - expected.keys()):
-        message = f"holds {shortened(extra)}, which {CONFIG} and the base do not imply"
-        raise side.fault("tensor-unexpected", message, file=WEIGHTS)
+        raise side.fault("tensor-unexpected", f"holds {some(extra)}, which {CONFIG} and the base do not imply", file=WEIGHTS)
     for name, (shape, kind) in tensors.items():
         if shape != expected[name]:
             message = f"{shown(name)} has shape {shown(str(shape))}, r = {config.r} and the base imply {expected[name]}"

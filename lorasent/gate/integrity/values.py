@@ -5,9 +5,8 @@ from numpy.typing import NDArray
 
 from lorasent.adapter.manifest import WEIGHTS
 from lorasent.adapter.weights import PEFT_PREFIX
-from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import EXPORT, Side
-from lorasent.text import shown
+from lorasent.gate.integrity.comparison import EXPORT, Comparison, Passed, Side
+from lorasent.text import shown, some
 
 LEAST_NUMBERS = 64
 """Size from which a matrix is tested for rounding."""
@@ -16,8 +15,7 @@ MOST_NUMBERS = 1 << 22
 """Number of a matrix's first elements that are tested for rounding: sorting takes several times their memory."""
 
 LEAST_DISTINCT = 0.6
-"""Share of distinct values in a matrix that was not rounded: 16 levels in blocks of 32 or more leave at most half, float32 from
-training at least 0.99."""
+"""Least share of distinct values in a matrix that was not rounded: 4 bits leave at most half, training in float32 at least 0.99."""
 
 ONE_SIZE = 0.9
 """First decile over maximum, from which absolute values count as equal: 0.99 after one step of Adam, under 0.1 after training."""
@@ -48,24 +46,23 @@ def inspect(side: Side) -> None:
 
 def compare(comparison: Comparison) -> Passed:
     """Passes, and says whether the weights are the baseline's."""
-    candidate, baseline = (side.manifest.files.get(WEIGHTS) for side in (comparison.candidate, comparison.baseline))
-    if candidate == baseline:
+    candidate, baseline, _ = comparison
+    if candidate.manifest.files.get(WEIGHTS) == baseline.manifest.files.get(WEIGHTS):
         return Passed("the same weights as the baseline's")
     return Passed("every number is finite and in full precision, every layer has an effect")
 
 
 def _require_effect(side: Side, zero: set[str]) -> None:
     """Raises the fault of a head or LoRA layers that change nothing; `zero` are the matrices that are all zero."""
-    layers = {name.partition(".lora_")[0] for name in side.tensors if ".lora_" in name}
-    without = sorted({name.partition(".lora_")[0] for name in zero if ".lora_" in name})
+    layers, without = ({name.partition(".lora_")[0] for name in names if ".lora_" in name} for names in (side.tensors, zero))
     if heads := sorted(name for name in zero if ".lora_" not in name):
         raise side.fault("head-zero", f"{shown(heads[0])} is all zero: every text gets the same answer", file=WEIGHTS)
-    if without and len(without) == len(layers):
+    if without and without == layers:
         raise side.fault("adapter-zero", f"LoRA is zero in all {len(layers)} layers: the base is unchanged", file=WEIGHTS)
     if without:
-        names = ", ".join(shown(name.removeprefix(PEFT_PREFIX)) for name in without[:3])
+        names = some([name.removeprefix(PEFT_PREFIX) for name in sorted(without)])
         message = f"LoRA is zero in {len(without)} of {len(layers)} layers: {names}"
-        raise side.fault("layer-zero", message, file=WEIGHTS, layers=without)
+        raise side.fault("layer-zero", message, file=WEIGHTS, layers=sorted(without))
 
 
 def _one_step(numbers: NDArray[np.float32]) -> bool:

@@ -8,9 +8,8 @@ from lorasent.adapter.snapshot import Snapshot
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity import checks
 from lorasent.gate.integrity.checks import CHECKS
-from lorasent.gate.integrity.comparison import Comparison
+from lorasent.gate.integrity.comparison import EXPORT, Comparison, Fault, LoraSettings, Side, find_base
 from lorasent.gate.integrity.layout import Layout
-from lorasent.gate.integrity.side import EXPORT, Fault, LoraSettings, Side, find_base
 from lorasent.gate.sections import Integrity
 from tests.support.bases import linear
 from tests.support.manifests import manifest as complete
@@ -127,7 +126,10 @@ def other_base(**changes):
 
 def run(name, candidate, baseline, settings=None):
     """What a check says of two sides: the reason to pass, or the Fault that it raises."""
-    return checks._run(CHECKS[name], Comparison(candidate, baseline, settings or Integrity()))
+    result = checks.run(name, Comparison(candidate, baseline, settings or Integrity()))
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def compare(name, candidate, baseline, settings=None):

@@ -73,10 +73,10 @@ def test_another_base_must_be_allowed():
         assert passed == Passed("films/base with sha256 bbbbbbbbbbbb…", change)
 
 
-@pytest.mark.parametrize(("name", "revision"), [("films/other", "main"), ("films/base", None)])
+@pytest.mark.parametrize(("name", "revision"), [("films/other", "main"), ("films/base", None), (None, "main"), ("", "main")])
 def test_plain_peft_must_load_the_same_base(name, revision):
     """By name and revision."""
     one = side(config=config(base_model_name_or_path=name, revision=revision))
-    names = f"new/{CONFIG}: names the base {name} (revision {revision}), {MANIFEST} names films/base (revision main)"
-    message = f"{names}: plain PEFT would load another base"
+    named = f"base_model_name_or_path is {'empty' if name == '' else name} (revision {revision})"
+    message = f"new/{CONFIG}: {named}, {MANIFEST} names films/base (revision main): plain PEFT would not load that base"
     assert fault(run, "base", one, old()) == blocks("base", message)

@@ -8,17 +8,21 @@ from lorasent.adapter.manifest import MANIFEST
 from lorasent.errors import AdapterError, BaseModelError, LorasentError, NotFetchedError
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.integrity import checks
-from lorasent.gate.integrity.checks import CHECKS, Check
-from lorasent.gate.integrity.comparison import Comparison, Passed
-from lorasent.gate.integrity.side import RETRIEVE, Fault
+from lorasent.gate.integrity.checks import CHECKS
+from lorasent.gate.integrity.comparison import RETRIEVE, Comparison, Fault, Passed
 from lorasent.gate.sections import Integrity
 from tests.gate.integrity.sides import manifest, old, side
+
+
+def made(compare, inspect=lambda _: None, **sides):
+    """A check, as a module would be one."""
+    return SimpleNamespace(inspect=inspect, compare=compare, **sides)
 
 
 @pytest.fixture
 def plant(monkeypatch):
     """Puts a comparison in the place of integrity::files, whose sides are then not inspected."""
-    return lambda compare: monkeypatch.setitem(CHECKS, "files", Check(lambda _: None, compare))
+    return lambda compare: monkeypatch.setitem(CHECKS, "files", made(compare))
 
 
 def raising(error):
@@ -97,7 +101,7 @@ def test_each_check_is_given_both_sides_and_the_policy(monkeypatch):
     """In the registry's order; a base that was found serves both sides."""
     given = []
     for name in CHECKS:
-        monkeypatch.setitem(CHECKS, name, Check(lambda _: None, lambda sides: given.append(sides) or Passed("well")))
+        monkeypatch.setitem(CHECKS, name, made(lambda sides: given.append(sides) or Passed("well")))
     candidate, baseline, settings = SimpleNamespace(name="new"), SimpleNamespace(name="old"), Integrity()
     findings = checks.check(candidate, baseline, settings)
     assert findings == [Finding(f"integrity::{name}", Outcome.PASS, "sound", "well") for name in CHECKS]
@@ -116,16 +120,17 @@ def test_the_names_of_the_checks_are_stable():
 def test_each_check_inspects_both_directories(name):
     """The candidate first, but for the base, which both may share; a record has only the manifest that labels are read of."""
     baseline, record = old(subject=SimpleNamespace(identity="another")), old(record=True)
-    order = [each.name for each in CHECKS[name].sides(Comparison(side(), baseline, Integrity()))]
+    sides = getattr(CHECKS[name], "sides", Comparison.directories)
+    order = [each.name for each in sides(Comparison(side(), baseline, Integrity()))]
     assert order == (["old", "new"] if name == "base" else ["new", "old"])
-    inspected = [each.name for each in CHECKS[name].sides(Comparison(side(), record, Integrity()))]
+    inspected = [each.name for each in sides(Comparison(side(), record, Integrity()))]
     assert inspected == (["new", "old"] if name == "labels" else ["new"])
 
 
 def test_each_side_is_inspected_before_the_sides_are_compared(monkeypatch):
     """In the order that the check gives."""
     calls = []
-    check = Check(lambda each: calls.append(each.name), lambda _: calls.append("both") or Passed("well"))
+    check = made(lambda _: calls.append("both") or Passed("well"), lambda each: calls.append(each.name))
     monkeypatch.setitem(CHECKS, "files", check)
     found(old())
     assert calls == ["new", "old", "both"]
@@ -164,9 +169,10 @@ def test_a_base_is_looked_for_once(monkeypatch):
         calls.append(key)
         raise BaseModelError("not here")
 
-    monkeypatch.setattr("lorasent.gate.integrity.side.find", missing)
+    monkeypatch.setattr("lorasent.gate.integrity.comparison.find", missing)
     for name in CHECKS:
-        monkeypatch.setitem(CHECKS, name, Check(lambda one: one.base, lambda _: None, lambda both: [both.baseline, both.candidate]))
+        check = made(lambda _: None, lambda one: one.base, sides=lambda both: [both.baseline, both.candidate])
+        monkeypatch.setitem(CHECKS, name, check)
     one = SimpleNamespace(name="new", manifest=manifest())
     findings = checks.check(one, SimpleNamespace(name="old", manifest=manifest()), Integrity())
     assert {(found.outcome, found.cause) for found in findings} == {(Outcome.INVALID, "base-unavailable")}

@@ -11,8 +11,7 @@ from safetensors.torch import load_file
 from lorasent.errors import AdapterError
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.checks import CHECKS, blocked, finding
-from lorasent.gate.integrity.comparison import Comparison
-from lorasent.gate.integrity.side import Side, find_base
+from lorasent.gate.integrity.comparison import Comparison, Side, find_base
 from lorasent.gate.sections import Integrity
 from lorasent.scoring.evidence import LiveSubject
 from tests.gate.integrity.adapters import (

@@ -6,7 +6,7 @@ from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.files import sha256
 from lorasent.gate.integrity import files
-from lorasent.gate.integrity.side import EXPORT, RETRIEVE
+from lorasent.gate.integrity.comparison import EXPORT, RETRIEVE
 from tests.gate.integrity.sides import TOKENIZER, TOKENS, blocks, fault, manifest, old, run, side
 
 

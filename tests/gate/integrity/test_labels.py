@@ -4,8 +4,7 @@ import pytest
 
 from lorasent.adapter.manifest import MANIFEST
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.comparison import Passed
-from lorasent.gate.integrity.side import EXPORT
+from lorasent.gate.integrity.comparison import EXPORT, Passed
 from tests.gate.integrity.sides import blocks, fault, manifest, old, recipe, run, side
 
 

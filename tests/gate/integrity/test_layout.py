@@ -35,7 +35,7 @@ def test_what_is_saved_whole_is_new_or_named():
 
 def test_lora_is_two_matrices_beside_each_layer():
     """A is (r, in), B is (out, r)."""
-    assert BASE.lora(["bert.0.query", "bert.1.query"], 2) == {
+    assert BASE.lora(["bert.0.query", "bert.1.query"], 2, {}) == {
         "bert.0.query.lora_A.weight": (2, 8),
         "bert.0.query.lora_B.weight": (4, 2),
         "bert.1.query.lora_A.weight": (2, 8),

@@ -5,8 +5,7 @@ import pytest
 from lorasent.adapter.manifest import MANIFEST
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity import parameters
-from lorasent.gate.integrity.comparison import Passed
-from lorasent.gate.integrity.side import EXPORT, Fault
+from lorasent.gate.integrity.comparison import EXPORT, Fault, Passed
 from lorasent.gate.sections import Integrity
 from tests.gate.integrity.sides import HEAD, WHERE, blocks, config, fault, layout, manifest, old, recipe, run, side
 

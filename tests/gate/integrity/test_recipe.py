@@ -86,7 +86,7 @@ def test_layers_of_an_unknown_architecture_are_of_the_recipes_names():
     """Which of them is not known, and neither is how they are stored."""
     of = layout(known=False, linear={QUERY: (4, 4), "bert.1.query": (4, 4), KEY: (4, 4), "bert.1.key": (4, 4)})
     recipe_check.inspect(side(layout=of, config=config(fan_in_fan_out=True)))
-    message = f"new/{CONFIG}: target_modules select {KEY}, which the recipe does not name"
+    message = f"new/{CONFIG}: target_modules select 3 layers, the recipe's query selects 2; they differ in {KEY}"
     assert fault(recipe_check.inspect, side(layout=of, targets={QUERY, KEY, "bert.1.key"})) == blocks("target-modules", message)
 
 

@@ -5,8 +5,7 @@ import pytest
 
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
 from lorasent.gate.integrity import values
-from lorasent.gate.integrity.comparison import Passed
-from lorasent.gate.integrity.side import EXPORT
+from lorasent.gate.integrity.comparison import EXPORT, Passed
 from tests.gate.integrity.sides import (
     KEY,
     PREFIX,
@@ -127,7 +126,7 @@ def test_the_first_layers_of_zeros_are_named():
     names = [f"{PREFIX}bert.{number}.query" for number in range(6)]
     weights = {f"{name}.lora_B.weight": ZERO if number != 2 else RANDOM for number, name in enumerate(names)}
     one = side(tensors=dict.fromkeys(weights, ((8, 16), "F32")), numbers=lambda: reversed(weights.items()))
-    message = f"{WHERE}LoRA is zero in 5 of 6 layers: bert.0.query, bert.1.query, bert.3.query"
+    message = f"{WHERE}LoRA is zero in 5 of 6 layers: bert.0.query, bert.1.query, bert.3.query and 2 more"
     dead = [name for name in names if ".2." not in name]
     assert fault(values.inspect, one) == blocks("layer-zero", message, layers=dead)
 
