@@ -55,7 +55,7 @@ def sweep(
 
     data = confirmation.source(start, data, confirm)
     search = Search(
-        recipe=start.to_json(),
+        recipe=start,
         out=out,
         storage=storage or default_storage(out),
         trials=trials,

@@ -5,6 +5,6 @@ study          trials in several processes, resumable
 confirmation   whether the best recipe is better than the starting one: fresh seeds, and the gate
 leases         which process trains a trial, and whether it is still alive
 search         what is searched, and where the study and its files are kept
-space          the ranges of the search
 processes      processes that train in parallel
+space          the ranges of the search
 """

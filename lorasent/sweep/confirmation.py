@@ -75,13 +75,13 @@ class Confirmation:
 
 def source(recipe: Recipe, data: str | None, seeds: int) -> str | None:
     """The source of the reviews that confirm, or None without seeds. Raises SweepError if it cannot confirm anything."""
+    if not seeds:
+        return None
     if data is None and recipe.data.validation == "embedded:validation":
         data = "embedded:test"
-    if seeds == 1 or (seeds and data is None):
+    if data is None or seeds == 1:
         needed = "two seeds at least, or 0" if seeds == 1 else "--data with reviews that chose nothing, or --confirm 0"
         raise SweepError(f"sweep: confirming the best recipe needs {needed}")
-    if not seeds or data is None:
-        return None
     unseen(recipe, data)
     _seeded(recipe, recipe.training.seed + seeds, Path())  # raises if the last seed is too large
     return data
@@ -174,11 +174,11 @@ def _train(adapters: Sequence[tuple[Recipe, Path]], workers: int, report: Callab
     """Trains the adapters in `workers` processes. Raises SweepError if one of them ends without its adapters."""
     for _, path in adapters:
         report(f"training {path}")
-    for codes in run_parallel(_train_each, [(adapters[number::workers],) for number in range(min(workers, len(adapters)))]):
-        if None not in codes and (missing := [path for _, path in adapters if not path.exists()]):
-            raise SweepError(
-                f"{missing[0]}: the process that trained it ended (exit codes {', '.join(map(str, codes))}); continue with --resume"
-            )
+    codes = run_parallel(_train_each, [(adapters[number::workers],) for number in range(min(workers, len(adapters)))])
+    if missing := [path for _, path in adapters if not path.exists()]:
+        raise SweepError(
+            f"{missing[0]}: the process that trained it ended (exit codes {', '.join(map(str, codes))}); continue with --resume"
+        )
 
 
 def _train_each(adapters: Sequence[tuple[Recipe, Path]]) -> None:

@@ -36,33 +36,26 @@ _first_seen: dict[tuple[int, datetime | None], float] = {}
 """When this process first saw each trial without a heartbeat."""
 
 
-def acquire(trial: Trial, folder: Path) -> FileLock:
-    """The acquired lock of a trial that this process is about to train; writes the first heartbeat."""
-    lock = FileLock(_path(folder, trial.number))
-    lock.acquire()
-    trial.set_user_attr(HEARTBEAT_KEY, time.time())
-    return lock
-
-
 @contextmanager
-def held(trial: Trial, lock: FileLock) -> Iterator[None]:
-    """Writes heartbeats while the trial is trained, and releases its lock at the end."""
-    over = threading.Event()
+def held(trial: Trial, folder: Path) -> Iterator[None]:
+    """Holds the lock of a trial that this process trains, and writes heartbeats, the first one at once."""
+    path, over = _path(folder, trial), threading.Event()
 
     def beat() -> None:
         while not over.wait(HEARTBEAT):
             with suppress(optuna.exceptions.OptunaError, SQLAlchemyError):  # a busy database misses one heartbeat
                 trial.set_user_attr(HEARTBEAT_KEY, time.time())
 
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-        Path(lock.lock_file).unlink(missing_ok=True)  # after an error the file stays without a holder: the trial is lost
-    finally:
-        over.set()
-        thread.join()
-        lock.release()
+    with FileLock(path):
+        trial.set_user_attr(HEARTBEAT_KEY, time.time())
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+            path.unlink(missing_ok=True)  # after an error the file stays without a holder: the trial is lost
+        finally:
+            over.set()
+            thread.join()
 
 
 def lost(study: optuna.Study, folder: Path) -> list[FrozenTrial]:
@@ -82,18 +75,18 @@ def give_up(study: optuna.Study, trial: FrozenTrial, first: Mapping[str, Any]) -
 
 
 def _is_lost(trial: FrozenTrial, folder: Path) -> bool:
-    path = _path(folder, trial.number)
+    path = _path(folder, trial)
     if path.exists():
         try:
             with FileLock(path, timeout=0):
                 path.unlink(missing_ok=True)
-                return True
         except Timeout:
             return False
+        return True
     if HEARTBEAT_KEY in trial.user_attrs:
         return time.time() - float(trial.user_attrs[HEARTBEAT_KEY]) > EXPIRY
     return time.monotonic() - _first_seen.setdefault((trial.number, trial.datetime_start), time.monotonic()) > START
 
 
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"{number}.lock"
+def _path(folder: Path, trial: Trial | FrozenTrial) -> Path:
+    return folder / f"{trial.number}.lock"

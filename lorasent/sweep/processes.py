@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from multiprocessing import get_all_start_methods, get_context
 from typing import Any
 
@@ -12,34 +13,28 @@ POLL = 0.5
 """Seconds between two polls of the processes."""
 
 
-def run_parallel(target: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> Iterator[list[int | None]]:
-    """Calls `target` with each of the arguments, in a process for each, until all have ended or the caller leaves.
+def run_parallel(
+    target: Callable[..., None], arguments: Sequence[tuple[Any, ...]], poll: Callable[[], None] = lambda: None
+) -> list[int]:
+    """Calls `target` with each of the arguments, in a process for each, and `poll` every POLL seconds; the exit codes.
 
-    Yields the exit codes (None: still running) every POLL seconds, and once when all have ended. Then raises SweepError with the
-    first LorasentError that one of them raised.
+    Raises SweepError with the first LorasentError that a process raised, when all have ended.
     """
     multiprocessing = context()
     failures = multiprocessing.SimpleQueue()
     processes = [multiprocessing.Process(target=_run, args=(target, each, len(arguments), failures)) for each in arguments]
-    try:
+    with ExitStack() as stack:
         for process in processes:
             process.start()
-        while True:
-            codes = [process.exitcode for process in processes]
-            if None not in codes and not failures.empty():
-                message, resumable = failures.get()
-                raise SweepError(f"{message}; finished trainings are kept" + (": continue with --resume" if resumable else ""))
-            yield codes
-            if None not in codes:
-                return
+            stack.callback(process.join)
+            stack.callback(process.terminate)
+        while any(process.exitcode is None for process in processes):
+            poll()
             time.sleep(POLL)
-    finally:
-        for process in processes:
-            if process.is_alive():
-                process.terminate()
-        for process in processes:
-            if process.pid is not None:
-                process.join()
+    if not failures.empty():
+        message, resumable = failures.get()
+        raise SweepError(f"{message}; finished trainings are kept" + (": continue with --resume" if resumable else ""))
+    return [process.exitcode for process in processes]
 
 
 def context() -> Any:

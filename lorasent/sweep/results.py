@@ -20,7 +20,7 @@ from lorasent.recipe.recipe import Recipe
 from lorasent.sweep.confirmation import Confirmation
 from lorasent.sweep.leases import HEARTBEAT_KEY
 from lorasent.sweep.space import recipe_at
-from lorasent.sweep.study import BEST, PURPOSE_KEY, best
+from lorasent.sweep.study import BEST, PURPOSE_KEY, best, ranked
 
 RECIPE, RESULTS = "best.toml", "sweep.json"
 """Files of the best recipe and of all results, in the search's folder."""
@@ -42,9 +42,8 @@ def row(trial: FrozenTrial) -> str:
 
 def table(study: optuna.Study) -> Iterator[str]:
     """The finished trials, the best first and the pruned ones last."""
-    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     yield f"trial  {'validation':<44}{'time':>8}  recipe"
-    yield from map(row, sorted(complete, key=lambda trial: (trial.value, trial.number)))
+    yield from map(row, ranked(study))
     yield from map(row, study.get_trials(deepcopy=False, states=[TrialState.PRUNED]))
 
 
@@ -119,7 +118,7 @@ def _draw(study: optuna.Study, out: Path) -> Iterator[Path]:
     from optuna.importance import PedAnovaImportanceEvaluator
     from optuna.visualization import matplotlib as plots
 
-    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    complete = ranked(study)
     drawings: dict[str, Callable[[], Any]] = {
         "history": lambda: plots.plot_optimization_history(study, target_name="validation loss")
     }

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import optuna
 from filelock import FileLock
+from optuna.distributions import BaseDistribution
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lorasent.adapter.manifest import read_json
 from lorasent.errors import SweepError, first_line
+from lorasent.recipe.recipe import Recipe
+from lorasent.sweep import space
 
 DATABASE = "study.db"
 """The default database, in the search's folder."""
@@ -30,7 +33,7 @@ STARTUP_TRIALS = 5
 class Search:
     """What is searched, and where; every process gets a copy."""
 
-    recipe: dict[str, Any]
+    recipe: Recipe
     out: Path
     storage: str
     trials: int
@@ -52,6 +55,16 @@ class Search:
         study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(seed[0]))
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
         return study
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The ranges of the names that are searched. Raises SweepError for an unknown name."""
+        return space.space(self.recipe, self.over)
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The point of the first trial: the recipe."""
+        return {name: value for name, value in space.start(self.recipe).items() if name in self.over}
 
     @property
     def is_local(self) -> bool:

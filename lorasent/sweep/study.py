@@ -7,24 +7,20 @@ killed continues. The values of a trial whose process died are tried again. The 
 import gc
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from multiprocessing import parent_process
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
-from filelock import FileLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lorasent import files, machine
 from lorasent.errors import DivergedError, RecipeError, SweepError
-from lorasent.recipe.recipe import Recipe
 from lorasent.sweep import leases
 from lorasent.sweep.processes import POLL, run_parallel
 from lorasent.sweep.search import OWNER, Search
-from lorasent.sweep.space import recipe_at, space, start
+from lorasent.sweep.space import recipe_at
 from lorasent.training.run import Epoch, Listener, Prepared, learnt, read_splits
 from lorasent.training.train import train
 
@@ -36,6 +32,13 @@ PURPOSE_KEY = "made_for"
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
+ENDINGS: Mapping[type[Exception], str] = {
+    optuna.TrialPruned: "pruned",
+    DivergedError: "diverged",
+    RecipeError: "impossible",  # the space contains recipes that this base does not allow
+}
+"""Words for the exceptions that end a trial without a loss."""
+
 
 def run(
     search: Search, workers: int, *, resume: bool, on_trial: Callable[[FrozenTrial, int], None], note: Callable[[str], None]
@@ -45,45 +48,59 @@ def run(
     Raises SweepError if there is a study already and `resume` is false, if it is of another recipe, other reviews or other names,
     or if the workers fail.
     """
-    study, first = _open(search, resume=resume)
+    study = _open(search, resume=resume)
     reported = {trial.number for trial in study.get_trials(deepcopy=False, states=FINISHED)}
-    waiting = False
-    while len(reported) < search.trials:
+
+    def report() -> None:
+        for trial in study.get_trials(deepcopy=False, states=FINISHED):
+            if trial.number not in reported:
+                reported.add(trial.number)
+                on_trial(trial, len(reported))
+
+    is_waiting = False
+    while (count := len(reported)) < search.trials:
         with search.lock:
             for trial in leases.lost(study, search.folder):
-                leases.give_up(study, trial, first)
+                leases.give_up(study, trial, search.first)
                 _clear(search, trial.number)
-        if enough := _enough(search, study):
-            if not waiting:
-                note("Waiting for trials that run elsewhere.")
+        codes: list[int] = []
+        if not _enough(search, study):
+            is_waiting = False
+            codes = run_parallel(_worker, [(search, number) for number in range(workers)], report)
+        elif is_waiting:
             time.sleep(POLL)
         else:
-            for trial in _work(search, study, workers, reported):
-                on_trial(trial, len(reported))
-        waiting = enough
-        for trial in _unreported(study, reported):
-            on_trial(trial, len(reported))
-    if study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
-        number = best(study).number
-        _keep(search, study, number, search.folder / str(number))  # its worker may have been killed before it kept the adapter
+            is_waiting = True
+            note("Waiting for trials that run elsewhere.")
+        report()
+        if any(codes) and len(reported) == count:
+            raise SweepError(
+                f"the workers ended without a finished trial (exit codes {', '.join(map(str, codes))}); continue with --resume"
+            )
+    _keep_best(search, study)  # its worker may have been killed before it kept the adapter
     return study
 
 
-def best(study: optuna.Study) -> FrozenTrial:
-    """The complete trial with the lowest validation loss, the earliest of equals. Raises SweepError if none is complete."""
+def ranked(study: optuna.Study) -> list[FrozenTrial]:
+    """The complete trials, the lowest validation loss first, the earliest of equals first."""
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    if not complete:
-        raise SweepError("no trial was completed: all diverged; start from a recipe with a smaller training.learning_rate")
-    return min(complete, key=lambda trial: (trial.value, trial.number))
+    return sorted(complete, key=lambda trial: (trial.value, trial.number))
 
 
-def _open(search: Search, *, resume: bool) -> tuple[optuna.Study, dict[str, Any]]:
-    """The study, checked to be of this search, and the point of the starting recipe, which is queued in a new study."""
-    recipe = Recipe.parse(search.recipe, "sweep")
-    data = [split.fingerprint for split in read_splits(recipe)[:2]]
-    distributions = space(recipe, search.over)
-    first = {name: value for name, value in start(recipe).items() if name in distributions}
-    purpose = {"recipe": search.recipe, "data": data, "over": list(distributions)}
+def best(study: optuna.Study) -> FrozenTrial:
+    """The first of the ranked trials. Raises SweepError if none is complete."""
+    for trial in ranked(study):
+        return trial
+    raise SweepError("no trial was completed: all diverged; start from a recipe with a smaller training.learning_rate")
+
+
+def _open(search: Search, *, resume: bool) -> optuna.Study:
+    """The study, checked to be of this search. In a new study the starting recipe is queued."""
+    purpose = {
+        "recipe": search.recipe.to_json(),
+        "data": [split.fingerprint for split in read_splits(search.recipe)[:2]],
+        "over": list(search.distributions),
+    }
     search.folder.mkdir(parents=True, exist_ok=True)
     owner = search.owner()
     study = search.open()
@@ -91,21 +108,13 @@ def _open(search: Search, *, resume: bool) -> tuple[optuna.Study, dict[str, Any]
     existing = study.user_attrs.get(PURPOSE_KEY)
     choose = f"choose another {'--out' if search.is_local else '--study'}"
     if existing is None:
-        study.enqueue_trial(first, user_attrs={leases.FIRST_KEY: True}, skip_if_exists=True)
+        study.enqueue_trial(search.first, user_attrs={leases.FIRST_KEY: True}, skip_if_exists=True)
         study.set_user_attr(PURPOSE_KEY, purpose)
     elif not resume:
         raise SweepError(f"{search.place}: holds the study {search.name} already; continue it with --resume, or {choose}")
     elif changed := [key for key, value in purpose.items() if existing.get(key) != value]:
         raise SweepError(f"{search.place}: the study {search.name} was made with another {' and '.join(changed)}; {choose}")
-    return study, first
-
-
-def _unreported(study: optuna.Study, reported: set[int]) -> Iterator[FrozenTrial]:
-    """The finished trials that are not in `reported`, and adds them there."""
-    for trial in study.get_trials(deepcopy=False, states=FINISHED):
-        if trial.number not in reported:
-            reported.add(trial.number)
-            yield trial
+    return study
 
 
 def _enough(search: Search, study: optuna.Study) -> bool:
@@ -113,80 +122,50 @@ def _enough(search: Search, study: optuna.Study) -> bool:
     return len(study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING))) >= search.trials
 
 
-def _work(search: Search, study: optuna.Study, workers: int, reported: set[int]) -> Iterator[FrozenTrial]:
-    """The trials that the workers finish, until all workers have ended."""
-    before = len(reported)
-    for codes in run_parallel(_worker, [(search, number) for number in range(workers)]):
-        yield from _unreported(study, reported)
-        if None not in codes and any(codes) and len(reported) == before:
-            raise SweepError(
-                f"the workers ended without a finished trial (exit codes {', '.join(map(str, codes))}); continue with --resume"
-            )
-
-
 def _worker(search: Search, number: int) -> None:
-    """The body of a worker process: asks for trials and trains them until there are enough."""
-    recipe = Recipe.parse(search.recipe, "sweep")
-    study, distributions = search.open(number + 1), space(recipe, search.over)
-    while (leased := _next(search, study, distributions)) is not None:
-        trial, lock = leased
-        with leases.held(trial, lock):
-            _try(search, study, trial, recipe)
+    """Trains trials until enough are finished or running, or until the parent process has ended: the body of a process."""
+    study, parent = search.open(number + 1), parent_process()
+    while parent is None or parent.is_alive():
+        with ExitStack() as lease:
+            with search.lock:
+                if _enough(search, study):
+                    return
+                trial = study.ask(search.distributions)
+                lease.enter_context(leases.held(trial, search.folder))
+            _try(search, study, trial)
 
 
-def _next(search: Search, study: optuna.Study, distributions: dict[str, Any]) -> tuple[Trial, FileLock] | None:
-    """A leased trial, or None if enough are finished or running, or if the parent process has ended."""
-    parent = parent_process()
-    if parent is not None and not parent.is_alive():
-        return None
-    with search.lock:
-        if _enough(search, study):
-            return None
-        trial = study.ask(distributions)
-        return trial, leases.acquire(trial, search.folder)
-
-
-def _try(search: Search, study: optuna.Study, trial: Trial, recipe: Recipe) -> None:
+def _try(search: Search, study: optuna.Study, trial: Trial) -> None:
     """Trains a trial's recipe; its adapter is kept if it is the best so far."""
     path = search.folder / str(trial.number)
     try:
-        trained = train(recipe_at(recipe, trial.params), path, listener=_Reporter(trial))
-        for key, value in (("accuracy", trained.best.accuracy), ("epoch", trained.best.epoch), ("epochs", len(trained.epochs))):
-            trial.set_user_attr(key, value)
-        if study.tell(trial, trained.best.validation_loss, skip_if_finished=True).state is TrialState.COMPLETE:
-            _keep(search, study, trial.number, path)
-    except optuna.TrialPruned:
-        _end(study, trial, "pruned")
-    except DivergedError:
-        _end(study, trial, "diverged")
-    except RecipeError:  # the space contains recipes that this base does not allow
-        if trial.user_attrs.get(leases.FIRST_KEY):
-            raise
-        _end(study, trial, "impossible")
-    except optuna.exceptions.UpdateFinishedTrialError:
-        return  # without a heartbeat for so long that another process counted it as lost
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process heard no heartbeat and took the trial for lost
+            try:
+                trained = train(recipe_at(search.recipe, trial.params), path, listener=_Reporter(trial))
+            except tuple(ENDINGS) as error:
+                if isinstance(error, RecipeError) and leases.FIRST_KEY in trial.user_attrs:
+                    raise
+                trial.set_user_attr("ended", ENDINGS[type(error)])
+                study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+                return
+            for key, value in (("accuracy", trained.best.accuracy), ("epoch", trained.best.epoch), ("epochs", len(trained.epochs))):
+                trial.set_user_attr(key, value)
+            study.tell(trial, trained.best.validation_loss, skip_if_finished=True)
+            _keep_best(search, study)
     finally:
         _clear(search, trial.number)
         gc.collect()  # Trainer and its callbacks refer to each other: a worker would keep every model that it trained
         machine.release_memory()
 
 
-def _end(study: optuna.Study, trial: Trial, reason: str) -> None:
-    with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process counted it as lost
-        trial.set_user_attr("ended", reason)
-    study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-
-
-def _keep(search: Search, study: optuna.Study, number: int, path: Path) -> None:
-    """Moves the adapter at `path` to BEST, if its trial is the best."""
-    kept, former = search.out / BEST, search.folder / BEST
+def _keep_best(search: Search, study: optuna.Study) -> None:
+    """Moves the adapter of the best trial to BEST, if it is still where it was trained."""
     with search.lock:
-        if best(study).number == number and path.exists():
-            shutil.rmtree(former, ignore_errors=True)
-            if kept.exists():
-                kept.rename(former)
-            path.rename(kept)
-            shutil.rmtree(former, ignore_errors=True)
+        for trial in ranked(study)[:1]:
+            trained, kept = search.folder / str(trial.number), search.out / BEST
+            if trained.exists():
+                shutil.rmtree(kept, ignore_errors=True)
+                trained.rename(kept)
 
 
 def _clear(search: Search, number: int) -> None:

@@ -11,7 +11,7 @@ EMBEDDED = Recipe.read("embedded")
 def search_over(recipe, folder, name, *, trials=1, storage=None, study_name=STUDY):
     """A search for some trials over one name, in a folder."""
     return Search(
-        recipe=recipe.to_json(),
+        recipe=recipe,
         out=folder,
         storage=storage or default_storage(folder),
         trials=trials,
@@ -23,9 +23,9 @@ def search_over(recipe, folder, name, *, trials=1, storage=None, study_name=STUD
 
 def begin(search):
     """The study of a search that another process has begun."""
-    begun, recipe = search.open(), Recipe.parse(search.recipe, "test")
-    data = [split.fingerprint for split in read_splits(recipe)[:2]]
-    begun.set_user_attr(study.PURPOSE_KEY, {"recipe": search.recipe, "data": data, "over": list(search.over)})
+    begun = search.open()
+    data = [split.fingerprint for split in read_splits(search.recipe)[:2]]
+    begun.set_user_attr(study.PURPOSE_KEY, {"recipe": search.recipe.to_json(), "data": data, "over": list(search.over)})
     return begun
 
 

@@ -66,13 +66,13 @@ def test_a_held_trial_writes_heartbeats(tmp_path, monkeypatch):
     monkeypatch.setattr(leases, "HEARTBEAT", 0.01)
     optuna_study = optuna.create_study()
     trial = optuna_study.ask()
-    with leases.held(trial, leases.acquire(trial, tmp_path)):
+    with leases.held(trial, tmp_path):
         first = optuna_study.trials[0].user_attrs[leases.HEARTBEAT_KEY]
         while optuna_study.trials[0].user_attrs[leases.HEARTBEAT_KEY] == first:
             time.sleep(0.01)
         assert leases.lost(optuna_study, tmp_path) == []
     assert not list(tmp_path.iterdir())
-    with pytest.raises(SweepError, match="full"), leases.held(trial, leases.acquire(trial, tmp_path)):
+    with pytest.raises(SweepError, match="full"), leases.held(trial, tmp_path):
         raise SweepError("full")
     assert len(leases.lost(optuna_study, tmp_path)) == 1
 

@@ -14,4 +14,4 @@ def diverge():
 def test_a_diverged_training_is_not_advised_to_continue():
     """It would diverge again with the same seed."""
     with pytest.raises(SweepError, match=r"^training loss is nan after 3 steps; finished trainings are kept$"):
-        list(processes.run_parallel(diverge, [()]))
+        processes.run_parallel(diverge, [()])

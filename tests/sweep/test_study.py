@@ -65,7 +65,7 @@ def attempts(small_recipe, tmp_path, monkeypatch):
 
     def attempt(train):
         monkeypatch.setattr(study, "train", train)
-        study._try(search, optuna_study, optuna_study.ask(space.space(recipe, ["lora.r"])), recipe)
+        study._try(search, optuna_study, optuna_study.ask(space.space(recipe, ["lora.r"])))
 
     return optuna_study, attempt
 
@@ -156,7 +156,7 @@ def test_a_pruned_or_diverged_trial_is_finished_and_leaves_no_file(small_recipe,
         raise optuna.TrialPruned if ended == "pruned" else DivergedError("training loss is nan")
 
     monkeypatch.setattr(study._Reporter, "epoch", end)
-    study._try(search, optuna_study, optuna_study.ask(space.space(recipe, ["lora.r"])), recipe)
+    study._try(search, optuna_study, optuna_study.ask(space.space(recipe, ["lora.r"])))
     (trial,) = optuna_study.get_trials()
     assert (trial.state, trial.user_attrs["ended"]) == (TrialState.PRUNED, ended)
     assert f"{ended} after epoch" in results.row(trial)
