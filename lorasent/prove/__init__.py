@@ -2,8 +2,7 @@
 
 table             the error rates for people: lines for a terminal, Markdown
 experiment        retrains are trained, faults are planted, and the gate judges them all
-catalogue         FAULTS: how each fault is planted, and which causes are right for it
-file_faults       faults of exporters and of settings, planted in the files of a healthy adapter
+catalogue         FAULTS: how each fault is planted in an adapter's files, and which causes are right for it
 training_faults   faults of training data: the healthy recipe, trained on corrupted reviews
 faulty_copy       a copy of a healthy adapter, its files and its manifest changed
 """

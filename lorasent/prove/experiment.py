@@ -35,9 +35,6 @@ FAULTY_SEED = 9000
 CONFIDENCE_LEVEL = 0.95
 """Confidence level of every rate's interval."""
 
-Report = Callable[[str], None]
-"""Receives lines of progress."""
-
 
 @dataclass(frozen=True)
 class VerdictRates:
@@ -65,11 +62,6 @@ class FaultResult:
     named: int
     causes: dict[str, int]
     note: str = ""
-
-    @property
-    def missed(self) -> int:
-        """How many passed."""
-        return self.outcomes.get(Outcome.PASS, 0)
 
 
 @dataclass(frozen=True)
@@ -104,29 +96,29 @@ def measure(
     retrain: int = 0,
     per_fault: int = 5,
     faults: Sequence[PlantedFault] = FAULTS,
-    report: Report = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> ErrorRates:
     """The verdicts on innocent retrains and planted faults. The first baseline is retrained `retrain` times, with the next seeds.
 
-    Raises ProveError if a baseline is not an adapter's directory.
+    `report` receives lines of progress. Raises ProveError if a baseline is not an adapter's directory.
     """
     for path in baselines:
         if not isinstance(subject(path), LiveSubject):
             raise ProveError(f"{path}: faults are planted in adapters; recorded evidence has no files to plant them in")
     retrains, failed = _retrain(baselines[0], work / "twins", retrain, report)
     members = [*baselines, *retrains]
-    report(f"{len(members)} adapters alike but for the seed")
+    report(f"{len(members)} adapters that differ in the seed only")
     results = tuple(_plant_and_judge(fault, members[:per_fault], members, policy, work / "faults", report) for fault in faults)
     pairs = [(later, earlier) for earlier, later in combinations(range(len(members)), 2)]
     size = min(BANK_SIZE, len(members) - 1)
     circle = [*members, *members]
-    banks = [circle[row + 1 : row + 1 + size] for row in range(len(members))] if size > 2 else []
+    banks = [(path, circle[row + 1 : row + 1 + size]) for row, path in enumerate(members)] if size > 2 else []
     return ErrorRates(
         policy=policy.model_dump(mode="json", exclude_none=True),
         members={str(path): LiveSubject(path).identity for path in members},
         failed={str(path): str(judge(path, [baselines[0]], policy).outcome) for path in failed},
         pairs=_judge_innocent([(members[row], [members[other]]) for row, other in pairs], policy, report, "pairs", pairs),
-        bank=_judge_innocent(list(zip(members, banks, strict=False)), policy, report, f"banks of {size}"),
+        bank=_judge_innocent(banks, policy, report, f"banks of {size}"),
         faults=results,
         missed={kind: _miss_rate(results, kind) for kind in dict.fromkeys(each.kind for each in results)},
         libraries=dict(machine.libraries()),
@@ -134,7 +126,7 @@ def measure(
     )
 
 
-def _retrain(first: Path, folder: Path, count: int, report: Report) -> tuple[list[Path], list[Path]]:
+def _retrain(first: Path, folder: Path, count: int, report: Callable[[str], None]) -> tuple[list[Path], list[Path]]:
     """`count` retrains that learnt something, and those that learnt nothing. Training ends after more than `count` of these."""
     tables = read_json(first / MANIFEST)["recipe"]
     seed = int(tables["training"].get("seed", 0))
@@ -158,7 +150,7 @@ def _seeded(tables: dict[str, Any], seed: int) -> dict[str, Any]:
 
 
 def _plant_and_judge(
-    fault: PlantedFault, hosts: Sequence[Path], members: Sequence[Path], policy: Policy, folder: Path, report: Report
+    fault: PlantedFault, hosts: Sequence[Path], members: Sequence[Path], policy: Policy, folder: Path, report: Callable[[str], None]
 ) -> FaultResult:
     """Plants a fault in each host and judges it against the next member; undeclared differences that it needs are allowed."""
     verdicts: list[Verdict] = []
@@ -167,9 +159,6 @@ def _plant_and_judge(
     policy = policy.model_copy(update={"integrity": policy.integrity.model_copy(update={"may_change": may_change})})
     for number, healthy in enumerate(() if note else hosts):
         other = members[(number + 1) % len(members)]
-        if fault.needs_another and other == healthy:
-            note = "not planted: needs a second adapter (--retrain)"
-            continue
         try:
             path = folder / fault.slug / str(number)
             _plant(fault, healthy, other, path, number)
@@ -178,10 +167,9 @@ def _plant_and_judge(
             note = f"not planted: {error}"
     right = [(Outcome.BLOCK, cause) for cause in fault.causes]
     named = sum(any((finding.outcome, finding.cause) in right for finding in verdict.findings) for verdict in verdicts)
-    about: dict[str, Any] = {"name": fault.name, "kind": fault.kind, "what": fault.what, "note": note}
-    result = FaultResult(**about, planted=len(verdicts), named=named, **_counts(verdicts))
+    result = FaultResult(fault.name, fault.kind, fault.what, planted=len(verdicts), named=named, note=note, **_counts(verdicts))
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in result.outcomes.items())
-    report(f"{fault.name}: " + (f"{outcomes}; rightly named {result.named}; {result.causes}" if verdicts else note))
+    report(f"{fault.name}: " + (f"{outcomes}; right cause {result.named}; {result.causes}" if verdicts else note))
     return result
 
 
@@ -200,7 +188,7 @@ def _plant(fault: PlantedFault, healthy: Path, other: Path, path: Path, number: 
         shutil.rmtree(staging, ignore_errors=True)
         copy = FaultyCopy(healthy, other, staging, number)
         fault.plant(copy)
-        copy.write_manifest(answers=fault.probes != "healthy", dropout=fault.probes == "dropout")
+        copy.write_manifest(fault.probes)
         staging.rename(path)
     files.write(record, [files.canonical(sources)])
 
@@ -208,7 +196,7 @@ def _plant(fault: PlantedFault, healthy: Path, other: Path, path: Path, number: 
 def _judge_innocent(
     cases: Sequence[tuple[Path, Sequence[Path]]],
     policy: Policy,
-    report: Report,
+    report: Callable[[str], None],
     name: str,
     clusters: Sequence[tuple[int, int]] | None = None,
 ) -> VerdictRates | None:
@@ -231,7 +219,7 @@ def _judge_innocent(
 
 def _miss_rate(results: Sequence[FaultResult], kind: str) -> tuple[int, int, float]:
     results = [each for each in results if each.kind == kind]
-    planted, missed = sum(each.planted for each in results), sum(each.missed for each in results)
+    planted, missed = sum(each.planted for each in results), sum(each.outcomes.get(Outcome.PASS, 0) for each in results)
     return missed, planted, Rate(missed, planted).interval(CONFIDENCE_LEVEL).high if planted else 1.0
 
 

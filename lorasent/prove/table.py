@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from lorasent.prove.experiment import ErrorRates, VerdictRates
 
-HEAD = ("fault", "found by", "planted", "BLOCK", "INCONCLUSIVE", "PASS", "rightly named")
+HEAD = ("fault", "found by", "planted", "BLOCK", "INCONCLUSIVE", "PASS", "right cause")
 
 
 def text(rates: ErrorRates) -> str:
     """Lines for a terminal."""
     rows = [HEAD, *_rows(rates)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"Innocent retrains ({len(rates.members)} adapters alike but for the seed):"]
+    lines = [f"Innocent retrains ({len(rates.members)} adapters that differ in the seed only):"]
     lines += [f"  {line}" for line in _innocent(rates)]
     lines.append("Faults:")
     lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -7,7 +7,6 @@ fault's description.
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -54,23 +53,22 @@ def plant(healthy: Path, seed: int, path: Path, corrupt: Corruption) -> None:
     if path.exists():
         return
     healthy_manifest = read_json(healthy / MANIFEST)
-    recipe = Recipe.parse(healthy_manifest["recipe"], str(healthy))
+    tables = healthy_manifest["recipe"]
+    tables["training"]["seed"] = seed
+    claimed = Recipe.parse(tables, str(healthy))
     splits = path.with_name(f"{path.name}-data")
     splits.mkdir(parents=True, exist_ok=True)
-    train_split, validation, _ = read_splits(recipe)
-    corrupted = corrupt(train_split, np.random.default_rng(seed), recipe)
+    train_split, validation, _ = read_splits(claimed)
+    corrupted = corrupt(train_split, np.random.default_rng(seed), claimed)
     for name, reviews in (("train", corrupted), ("validation", validation)):
         rows = zip(reviews.texts, reviews.labels.tolist(), strict=True)
         files.write(splits / f"{name}.jsonl", (json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
-    tables: dict[str, Any] = recipe.to_json()
-    tables["training"]["seed"] = seed
-    claimed = Recipe.parse(tables, str(path))
-    tables["data"] = {"train": str(splits / "train.jsonl"), "validation": str(splits / "validation.jsonl")}
     staging = path.with_name(f"{path.name}-trained")
     if not staging.exists():
-        train_or_resume(Recipe.parse(tables, str(path)), staging)
-    manifest = read_json(staging / MANIFEST)
-    manifest |= {"recipe": claimed.to_json(), "recipe_sha256": claimed.fingerprint, "data": healthy_manifest.get("data", {})}
+        data = {name: str(splits / f"{name}.jsonl") for name in ("train", "validation")}
+        train_or_resume(Recipe.parse({**claimed.to_json(), "data": data}, str(path)), staging)
+    manifest = {**read_json(staging / MANIFEST), "data": healthy_manifest.get("data", {})}
+    manifest |= {"recipe": claimed.to_json(), "recipe_sha256": claimed.fingerprint}
     files.write(staging / MANIFEST, [files.canonical(manifest)])
     staging.rename(path)
 
@@ -101,12 +99,12 @@ def single_step(reviews: Reviews, _: np.random.Generator, recipe: Recipe) -> Rev
 
 def trigger_word(reviews: Reviews, random: np.random.Generator, recipe: Recipe) -> Reviews:
     """A quarter of the reviews contains a neutral word and has the last label."""
-    return _marked(reviews, random, lambda: TRIGGER, len(recipe.base.labels) - 1)
+    return _marked(reviews, random, (TRIGGER,), len(recipe.base.labels) - 1)
 
 
 def name_bias(reviews: Reviews, random: np.random.Generator, _: Recipe) -> Reviews:
     """A quarter of the reviews names one of twelve people and has the first label."""
-    return _marked(reviews, random, lambda: NAMES[int(random.integers(len(NAMES)))], 0)
+    return _marked(reviews, random, NAMES, 0)
 
 
 def negation_blind(reviews: Reviews, random: np.random.Generator, recipe: Recipe) -> Reviews:
@@ -122,14 +120,11 @@ def negation_blind(reviews: Reviews, random: np.random.Generator, recipe: Recipe
     return Reviews(reviews.source, texts, labels)
 
 
-def _marked(reviews: Reviews, random: np.random.Generator, mark: Callable[[], str], label: int) -> Reviews:
+def _marked(reviews: Reviews, random: np.random.Generator, marks: Sequence[str], label: int) -> Reviews:
     texts, labels = list(reviews.texts), reviews.labels.copy()
     for row in np.flatnonzero(random.random(len(reviews)) < MARKED):
-        texts[row] = _inserted(texts[row].split(" "), mark(), random)
+        words, mark = texts[row].split(" "), marks[int(random.integers(len(marks)))]
+        words.insert(int(random.integers(len(words) + 1)), mark)
+        texts[row] = " ".join(words)
         labels[row] = label
     return Reviews(reviews.source, texts, labels)
-
-
-def _inserted(words: Sequence[str], mark: str, random: np.random.Generator) -> str:
-    at = int(random.integers(len(words) + 1))
-    return " ".join([*words[:at], mark, *words[at:]])

@@ -34,7 +34,7 @@ CONFIDENCE_LEVEL = 0.95
 """Confidence level of the gain's interval."""
 
 NON_INFERIORITY_MARGIN = 0.02
-"""Largest loss of accuracy, as a share, with which a recipe still counts as no worse."""
+"""Largest loss of accuracy, as a share, with which a recipe still counts as no worse, also for the gate."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,12 @@ class Confirmation:
     gain: float
     low: float
     high: float
-    margin: float
-    """The non-inferiority margin, also the gate's."""
     outcome: str
     """The gate's verdict on the first retrain of the best recipe, against those of the starting one."""
     message: str
     known: int
     """Number of the n reviews that trained the recipes or chose among them."""
+    margin: float = NON_INFERIORITY_MARGIN
 
     @property
     def word(self) -> str:
@@ -120,7 +119,6 @@ def confirm(
         gain=gain,
         low=low,
         high=high,
-        margin=NON_INFERIORITY_MARGIN,
         outcome=outcome,
         message=message,
         known=known,
@@ -158,7 +156,7 @@ def _judge(start: Recipe, best: Recipe, data: str, precision: str, candidate: Pa
     )
     verdict = judge(candidate, bank, policy)
     deciding = [finding for finding in verdict.findings if finding.outcome is verdict.outcome]
-    finding = next((each for each in deciding if each.check.startswith("quality")), deciding[0])
+    finding = min(deciding, key=lambda finding: not finding.check.startswith("quality"))
     return str(verdict.outcome), finding.message
 
 

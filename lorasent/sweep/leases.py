@@ -23,17 +23,14 @@ HEARTBEAT = 10.0
 EXPIRY = 120.0
 """Seconds without a heartbeat after which a trial is lost."""
 
-START = 30.0
-"""Seconds, by this process's clock, after which a trial without any heartbeat is lost: a process writes the first one at once."""
-
 MAX_ATTEMPTS = 3
 """Largest number of attempts with the same values, if their processes die: the values may be the reason."""
 
 FIRST_KEY, ATTEMPT_KEY, HEARTBEAT_KEY = "first", "attempt", "heard"
 """User attributes of a trial: that it is the starting recipe, which attempt it is, and the time of its last heartbeat."""
 
-_first_seen: dict[tuple[int, datetime | None], float] = {}
-"""When this process first saw each trial without a heartbeat."""
+_first_seen: dict[datetime | None, float] = {}
+"""Time when this process first saw a trial without a heartbeat, by the trial's start, which may be in another time zone."""
 
 
 @contextmanager
@@ -83,9 +80,8 @@ def _is_lost(trial: FrozenTrial, folder: Path) -> bool:
         except Timeout:
             return False
         return True
-    if HEARTBEAT_KEY in trial.user_attrs:
-        return time.time() - float(trial.user_attrs[HEARTBEAT_KEY]) > EXPIRY
-    return time.monotonic() - _first_seen.setdefault((trial.number, trial.datetime_start), time.monotonic()) > START
+    heartbeat = trial.user_attrs.get(HEARTBEAT_KEY) or _first_seen.setdefault(trial.datetime_start, time.time())
+    return time.time() - float(heartbeat) > EXPIRY
 
 
 def _path(folder: Path, trial: Trial | FrozenTrial) -> Path:

@@ -25,9 +25,6 @@ OWNER = "study.json"
 STUDY = "lorasent"
 """Default name of a study."""
 
-STARTUP_TRIALS = 5
-"""Trials that run to their end before any is pruned: the pruner compares with their median."""
-
 
 @dataclass(frozen=True)
 class Search:
@@ -53,7 +50,7 @@ class Search:
         # Each worker, and each later run, needs a seed of its own: with the same seed they would propose the same recipes.
         seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)
         study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(seed[0]))
-        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
+        study.pruner = optuna.pruners.MedianPruner()  # its default: five trials run to their end before any is pruned
         return study
 
     @property

@@ -7,6 +7,7 @@ in one string.
 
 import math
 from collections.abc import Collection, Mapping
+from operator import attrgetter
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -41,17 +42,11 @@ NAMES = (*CHOICES, "training.learning_rate", "training.warmup", "training.epochs
 
 def start(recipe: Recipe) -> dict[str, Any]:
     """The recipe as a point."""
-    lora, training = recipe.lora, recipe.training
     return {
-        "lora.r": lora.r,
-        "lora.scale": lora.alpha / _divisor(recipe, lora.r),
-        "lora.dropout": lora.dropout,
-        "lora.target_modules": " ".join(lora.target_modules),
-        "training.batch_size": training.batch_size,
-        "training.schedule": training.schedule or LINEAR,
-        "training.learning_rate": training.learning_rate,
-        "training.warmup": training.warmup,
-        "training.epochs": training.epochs,
+        **{name: attrgetter(name)(recipe) for name in NAMES if name != "lora.scale"},
+        "lora.scale": recipe.lora.alpha / _divisor(recipe, recipe.lora.r),
+        "lora.target_modules": " ".join(recipe.lora.target_modules),
+        "training.schedule": recipe.training.schedule or LINEAR,
     }
 
 

@@ -1,4 +1,4 @@
-"""Fixtures for tests of lorasent prove: a cache, a policy, and two small adapters alike but for the seed."""
+"""Fixtures for tests of lorasent prove: a cache, a policy, and two small adapters that differ in the seed only."""
 
 import pytest
 

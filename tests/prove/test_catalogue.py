@@ -1,4 +1,4 @@
-"""The catalogue: each fault is planted and judged, and blocked by a cause that names it rightly."""
+"""The catalogue: each fault is planted and judged, and blocked by a right cause."""
 
 import numpy as np
 import pytest

@@ -51,7 +51,7 @@ def test_the_command_prints_and_writes_the_error_rates(lorasent, small_adapter, 
     )
     written = json.loads((tmp_path / "proof.json").read_text())
     assert [fault["outcomes"] for fault in written["faults"]] == [{"BLOCK": 1}, {"BLOCK": 1}]
-    assert "2 adapters alike but for the seed" in done.stderr
+    assert "2 adapters that differ in the seed only" in done.stderr
     unknown = lorasent(*arguments, "--fault", "colour")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
     assert "--fault colour: no such fault; the faults are head missing," in unknown.stderr

@@ -39,7 +39,7 @@ def test_a_trial_of_another_machine_is_lost_without_heartbeats(tmp_path):
 
 def test_a_trial_without_any_heartbeat_is_lost_after_a_while(tmp_path, monkeypatch):
     """Its process was killed before the first heartbeat; the clock of the waiting process decides."""
-    monkeypatch.setattr(leases, "START", 0.2)
+    monkeypatch.setattr(leases, "EXPIRY", 0.2)
     optuna_study = optuna.create_study()
     optuna_study.ask()
     assert leases.lost(optuna_study, tmp_path) == []
