@@ -14,7 +14,7 @@ other project the short names stay free: marker and fixture are lorasent_golden,
 
 import os
 import subprocess
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,8 @@ OPTION = {
     "help": "write goldens that are missing or differ, show old and new, and leave the run red",
 }
 
-MARKERS = ("lorasent_golden", "golden")
+NEXT = f"Review the difference, commit it, and run again without {UPDATE}: an update never passes."
+"""What to do after an update."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -89,10 +90,15 @@ def _uses_goldens(config: pytest.Config) -> bool:
 @pytest.fixture
 def lorasent_golden(request: pytest.FixtureRequest) -> "Check":
     """Compares rows with the golden that the test's marker names."""
-    marker = next(filter(None, map(request.node.get_closest_marker, MARKERS)), None)
-    if marker is None or len(marker.args) != 1 or not isinstance(marker.args[0], str):
+    if not (names := _names(request.node)):
         raise pytest.UsageError('the fixture golden needs a marker that names it: @pytest.mark.golden("predictions/samples")')
-    return Check(folder(request.config), marker.args[0], update=is_update(request.config))
+    return Check(folder(request.config), names[0], update=is_update(request.config))
+
+
+def _names(test: pytest.Item) -> list[str]:
+    """The goldens that a test's markers name, the closest marker first."""
+    arguments = [marker.args for marker in test.iter_markers() if marker.name in ("lorasent_golden", "golden")]
+    return [args[0] for args in arguments if len(args) == 1 and isinstance(args[0], str)]
 
 
 class ShortName:
@@ -128,22 +134,16 @@ class Check:
 
         result = goldens.make(rows, about=about, producer=producer, tolerance=tolerance, why=why, seed=seed)
         if not self.path.is_file():
-            if not self.update:
-                pytest.fail(f"{self.name}: missing; if the golden is new, write it with {UPDATE}, review it and commit it", False)
-            goldens.write(self.path, result)
-            pytest.fail(f"{self.name}: written, {len(rows)} rows. {_NEXT}", False)
-        recorded = goldens.read(self.path)
-        if not (differences := goldens.compare(recorded, result)):
+            text = f"{self.name}: missing"
+        elif differences := goldens.compare(recorded := goldens.read(self.path), result):
+            text = goldens.describe(self.name, recorded, differences)
+        else:
             return
-        text = goldens.describe(self.name, recorded, differences)
-        if not self.update:
-            pytest.fail(f"{text}\nIf the change is intended, record it with {UPDATE}", False)
-        goldens.write(self.path, result)
-        pytest.fail(f"{text}\nWritten: the golden is now the new result. {_NEXT}", False)
-
-
-_NEXT = f"Review the difference, commit it, and run again without {UPDATE}: an update never passes."
-"""What to do after an update."""
+        advice = f"If this is intended, record the result with {UPDATE}, review it and commit it"
+        if self.update:
+            goldens.write(self.path, result)
+            advice = f"Written: the golden is now the new result, {len(rows)} rows. {NEXT}"
+        pytest.fail(f"{text}\n{advice}", pytrace=False)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -154,7 +154,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     from lorasent import golden as goldens
 
     try:
-        message = f"{path.name}/{goldens.MANIFEST}: written. {_NEXT}" if goldens.write_manifest(path) else ""
+        message = f"{path.name}/{goldens.MANIFEST}: written. {NEXT}" if goldens.write_manifest(path) else ""
     except GoldenError as error:
         message = str(error)
     if message:
@@ -168,49 +168,34 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     """Adds the test of the whole folder, before tests are deselected."""
     if is_update(config) or not _uses_goldens(config):
         return
-    markers = [marker for item in items for name in MARKERS for marker in item.iter_markers(name)]
-    used = {marker.args[0] for marker in markers if len(marker.args) == 1 and isinstance(marker.args[0], str)}
+    used = {name for item in items for name in _names(item)}
     path = folder(config) / "MANIFEST.json"
-    if not used and not path.is_file():
-        return
-    collector = FolderFile.from_parent(session, path=path)
-    items.append(FolderItem.from_parent(collector, name="folder", used=used if _is_whole(config) else None))
-
-
-class FolderFile(pytest.File):
-    """MANIFEST.json, as the collector of the folder's test."""
-
-    def collect(self) -> Iterator[pytest.Item]:
-        """Nothing: its one test is created when all tests are collected."""
-        return iter(())
-
-
-class FolderFault(Exception):  # noqa: N818 - a test failure, not an error
-    """Differences between the folder and its manifest."""
+    if used or path.is_file():
+        nodeid = f"{os.path.relpath(path, config.rootpath)}::folder"
+        test = FolderItem.from_parent(session, name="folder", path=path, nodeid=nodeid)
+        test.used = used if _is_whole(config) else None
+        items.append(test)
 
 
 class FolderItem(pytest.Item):
     """The test that the folder is as its manifest lists it, and that a test uses each golden; `used` is None if that is unknown."""
 
-    def __init__(self, *, used: set[str] | None, **options: Any) -> None:
-        super().__init__(**options)
-        self.used = used
+    used: set[str] | None
 
     def runtest(self) -> None:
-        """Raises FolderFault with a line for each difference."""
+        """Fails with a line for each difference."""
         from lorasent import golden as goldens
 
         path = self.path.parent
-        faults = goldens.faults(path)
-        if self.used is not None:
-            orphans = [name for name in goldens.goldens(path) if name not in self.used]
-            faults += [f"{path.name}/{shown(name)}.json: an orphan: no test uses it; remove it" for name in orphans]
+        try:
+            faults = goldens.faults(path)
+            if self.used is not None:
+                orphans = [name for name in goldens.goldens(path) if name not in self.used]
+                faults += [f"{path.name}/{shown(name)}.json: an orphan: no test uses it; remove it" for name in orphans]
+        except GoldenError as error:
+            faults = [str(error)]
         if faults:
-            raise FolderFault("\n".join(faults))
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The message of a golden's fault; any other failure keeps its traceback."""
-        return str(excinfo.value) if isinstance(excinfo.value, GoldenError | FolderFault) else super().repr_failure(excinfo, style)
+            pytest.fail("\n".join(faults), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Path, line and name in reports; pytest needs a line for a skipped item."""
@@ -231,18 +216,12 @@ def _refusal(config: pytest.Config) -> str | None:
         return "under CI: a person must review an update"
     if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
         return "under xdist: run without -n"
+    git = ["git", "status", "--porcelain"]
     try:
-        status = subprocess.run(
-            ["git", "status", "--porcelain"],  # noqa: S607 - the user's git
-            cwd=config.rootpath,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
+        changes = subprocess.check_output(  # noqa: S603 - a fixed command
+            git, cwd=config.rootpath, stderr=subprocess.PIPE, text=True, errors="replace"
         )
-    except OSError as error:
-        return f"without git ({error.strerror}): an update must be the only change, and git must show it"
-    if status.returncode != 0:
-        reason = shown(" ".join(status.stderr.split()), 500)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = error.strerror if isinstance(error, OSError) else shown(" ".join(error.stderr.split()), 500)
         return f"where git shows no difference ({reason}): an update must be the only change, and git must show it"
-    return "on a tree with changes: commit them first, so that the update is the only change" if status.stdout.strip() else None
+    return "on a tree with changes: commit them first, so that the update is the only change" if changes.strip() else None

@@ -26,16 +26,18 @@ def add_used_options(config: pytest.Config, parser: pytest.Parser, args: list[st
     """
     namespace = config.known_args_namespace
     paths = namespace.file_or_dir
-    values = [value for _, value in _values(args, options, _unknown(parser, args))]
-    namespace.file_or_dir = [path for path in paths if path not in values]
+    namespace.file_or_dir = _without(paths, _values(args, options, _unknown(parser, args)))
     result = yield
     unknown = _unknown(parser, args)
     for name, attributes in options.items():
         if name in unknown or (namespace.help and _is_free(parser, name)):
             parser.getgroup("lorasent").addoption(name, **attributes)
-    if pairs := _values(args, options, unknown):
-        values = [value for _, value in pairs]
-        _refuse_another_project(config, [path for path in paths if path not in values], pairs)
+    pairs = _values(args, options, unknown)
+    if pairs and config.inipath and config.inipath != _settings(config, _without(paths, pairs)):
+        raise pytest.UsageError(
+            f"pytest took the value of {pairs[0][0]} for a test path, and {shown(config.inipath)} for this project's settings: "
+            f"write {shown(' '.join(map('='.join, pairs)), 1000)}"
+        )
     return result
 
 
@@ -43,6 +45,10 @@ def _values(args: Sequence[str], options: Options, unknown: set[str]) -> list[tu
     """lorasent's unknown options with their values, if a space separates the two."""
     ours = {name for name in options.keys() & unknown if options[name].get("action") != "store_true"}
     return [(word, value) for word, value in pairwise(args) if word in ours]
+
+
+def _without(paths: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[str]:
+    return [path for path in paths if path not in dict(pairs).values()]
 
 
 def _unknown(parser: pytest.Parser, args: Sequence[str]) -> set[str]:
@@ -55,15 +61,6 @@ def _is_free(parser: pytest.Parser, name: str) -> bool:
         return name in _unknown(parser, [name])
     except pytest.UsageError:  # another plugin has it, and it needs a value
         return False
-
-
-def _refuse_another_project(config: pytest.Config, paths: Sequence[str], pairs: Sequence[tuple[str, str]]) -> None:
-    """Raises UsageError if the settings differ from those that pytest finds by `paths` alone."""
-    if config.inipath and config.inipath != _settings(config, paths):
-        raise pytest.UsageError(
-            f"pytest took the value of {pairs[0][0]} for a test path, and {shown(config.inipath)} for this project's settings: "
-            f"write {shown(' '.join(map('='.join, pairs)), 1000)}"
-        )
 
 
 def _settings(config: pytest.Config, paths: Sequence[str]) -> Path | None:

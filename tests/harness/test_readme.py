@@ -45,7 +45,7 @@ def test_its_python_runs():
         exec(block, names)  # noqa: S102 - our own README
     assert len(names["predictions"]) == 2
     golden = {update: Check(Path("golden"), "predictions/mine", update=update) for update in (True, False)}
-    with pytest.raises(pytest.fail.Exception, match=r"golden/predictions/mine.json: written, 2 rows"):
+    with pytest.raises(pytest.fail.Exception, match=r"mine.json: missing\nWritten: the golden is now the new result, 2 rows"):
         names["test_my_adapter_answers_as_recorded"](golden[True])
     names["test_my_adapter_answers_as_recorded"](golden[False])
 
