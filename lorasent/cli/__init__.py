@@ -58,7 +58,10 @@ def _run(arguments: list[str]) -> int:
 
 def _report(error: BaseException) -> int:
     """Prints an error in one line and returns its exit code."""
-    if isinstance(error, BrokenPipeError) or (isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)):
+    cause = error.__context__ if isinstance(error, SystemExit) else error  # typer exits where a pipe is closed
+    if isinstance(cause, OSError) and not cause.filename:
+        ending.discard(sys.stdout)  # it may be standard output that failed
+    if isinstance(cause, BrokenPipeError):
         return ending.CLOSED_PIPE
     if isinstance(error, ending.Terminated):
         return error.code
@@ -66,8 +69,6 @@ def _report(error: BaseException) -> int:
         ending.print_error(str(error))
         return ending.USAGE_ERROR
     if isinstance(error, OSError):
-        if not error.filename:
-            ending.discard(sys.stdout)  # it may be standard output that failed
         ending.print_error(f"{error.filename or 'reading or writing failed'}: {error.strerror or error}")
         return ending.USAGE_ERROR if error.filename else ending.NOT_WRITTEN
     ending.print_error(f"internal error: {type(error).__name__}: {error}; run again with {DEBUG} for a traceback")

@@ -3,7 +3,6 @@
 import itertools
 import logging
 import re
-from typing import Annotated
 
 import typer
 
@@ -16,6 +15,8 @@ from lorasent.cli.searching import sweep
 from lorasent.cli.training import augment, train
 from lorasent.errors import LorasentError
 
+TRACEBACK = f"{DEBUG}, anywhere on the command line, shows the traceback of an error."
+
 CODES = (
     "Exit codes: 0 success (gate: PASS; augment --judge: labels hold), 1 gate: BLOCK, or augment --judge: labels break, and "
     "nothing else, 2 bad usage or input, 3 INCONCLUSIVE or too few reviews, 4 INVALID, 70 internal error, 74 output that could "
@@ -24,23 +25,14 @@ CODES = (
 
 app = typer.Typer(
     help="May this LoRA adapter replace that one? Trains, scores and judges adapted sentiment classifiers.",
-    epilog=CODES,
+    epilog=f"{CODES} {TRACEBACK}",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 for command in (train, augment, predict, evaluate, gate, record, prove, sweep, doctor):
-    app.command(epilog=f"{DEBUG} shows the traceback of an error.")(command)
-
-
-@app.callback()
-def global_options(
-    *,
-    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error. Also allowed after the command.")] = False,
-) -> None:
-    """Options of all commands; `main` has removed this one before typer parses them."""
-    del debug
+    app.command(epilog=TRACEBACK)(command)
 
 
 def run(arguments: list[str]) -> int:

@@ -2,13 +2,13 @@
 
 import contextlib
 import io
-import itertools
 import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 from lorasent.text import MESSAGE, shown
@@ -41,10 +41,10 @@ def prepare_streams() -> None:
     The descriptor of a closed stream is opened again, so that no other file gets its number. Reading standard input and writing
     standard output then fail; standard error is discarded.
     """
-    for number, (name, flags) in enumerate((("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY))):
+    for name, flags, mode in (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
         if getattr(sys, name) is None:
-            _open_null(number, flags)
-            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
+            descriptor = os.open(os.devnull, flags)  # the lowest that is free
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -65,10 +65,8 @@ def signals_as_exceptions() -> Iterator[None]:
 
     in_main = threading.current_thread() is threading.main_thread()  # only this thread may set handlers
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if in_main and hasattr(signal, name)]
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    handlers = {number: it for number, it in handlers.items() if it in (signal.SIG_DFL, signal.default_int_handler)}
-    for number in handlers:
-        signal.signal(number, end)
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    handlers = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) in usual}
     try:
         yield
     finally:
@@ -80,12 +78,8 @@ def signals_as_exceptions() -> Iterator[None]:
 
 def write(parts: Iterable[str]) -> None:
     """Writes to standard output and flushes it. Raises OSError if that fails."""
-    for part in itertools.chain(parts, [None]):
-        try:
-            sys.stdout.flush() if part is None else sys.stdout.write(part)
-        except OSError:
-            discard(sys.stdout)
-            raise
+    sys.stdout.writelines(parts)
+    sys.stdout.flush()
 
 
 def write_json_lines(objects: Iterable[Any]) -> None:
@@ -108,11 +102,11 @@ def finish(code: int, verdict: str = "") -> int:
     """
     try:
         write([verdict])
-    except BrokenPipeError:
-        return code
     except OSError as error:
-        print_error(f"standard output: cannot be written: {error.strerror}")
-        return code or NOT_WRITTEN
+        discard(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            print_error(f"standard output: cannot be written: {error.strerror}")
+            return code or NOT_WRITTEN
     return code
 
 
@@ -134,12 +128,5 @@ def tolerating_lost_messages() -> Iterator[None]:
 
 def discard(stream: TextIO) -> None:
     """Redirects a stream to the null device: the interpreter would fail to flush its buffer at exit, and exit with 120."""
-    with contextlib.suppress(OSError):
-        _open_null(stream.fileno(), os.O_WRONLY)
-
-
-def _open_null(number: int, flags: int) -> None:
-    opened = os.open(os.devnull, flags)
-    if opened != number:
-        os.dup2(opened, number)
-        os.close(opened)
+    with contextlib.suppress(OSError), Path(os.devnull).open("wb") as null:
+        os.dup2(null.fileno(), stream.fileno())

@@ -45,9 +45,9 @@ def predict(
     rows = map(vars, options.load_scorer(adapter, precision, base).stream(reviews))
     if output is None:
         ending.write_json_lines(rows)
-        return
-    files.write(output, map(ending.json_line, rows))
-    report_written(output)
+    else:
+        files.write(output, map(ending.json_line, rows))
+        report_written(output)
 
 
 def evaluate(

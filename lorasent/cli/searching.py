@@ -40,7 +40,7 @@ def sweep(
     precision: options.Precision = "auto",
     seed: Annotated[int, options.number(min=0, help="Seed of the search, not of the recipe.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a search, or join it.")] = False,
-) -> int:
+) -> None:
     """Search for a better recipe, and test whether it is better."""
     from lorasent.recipe.recipe import Recipe
 
@@ -66,17 +66,17 @@ def sweep(
     arguments: dict[str, Any] = {"seeds": confirm, "workers": workers, "precision": precision, "report": console.print}
     compare = functools.partial(confirmation.confirm, data=data, folder=out / "confirmation", **arguments) if data else None
     try:
-        return _search(search, start, compare, workers=workers, resume=resume)
+        _search(search, start, compare, workers=workers, resume=resume)
     except KeyboardInterrupt:
         command = command_line(resume=resume, secret=search.storage, replacement=without_password(search.storage))
         console.print(f"Interrupted. Running trials are lost; continue with: {command}")
-        return ending.INTERRUPTED
+        raise
 
 
 def _search(
     search: "Search", start: "Recipe", compare: "Callable[[Recipe, Recipe], Confirmation] | None", *, workers: int, resume: bool
-) -> int:
-    """Searches, compares the best recipe with the starting one, writes and prints the results; the exit code."""
+) -> None:
+    """Searches, compares the best recipe with the starting one, writes and prints the results."""
     from lorasent.sweep import results, space, study
     from lorasent.training.progress import bar
 
@@ -100,4 +100,3 @@ def _search(
         report_written(path)
     if confirmed is None or confirmed.word != "worse":
         console.print(f"Next:\n  lorasent train {search.out / results.RECIPE}")
-    return 0

@@ -23,7 +23,7 @@ def train(
     set_: options.Set = None,
     skip_empty: options.SkipEmpty = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
-) -> int:
+) -> None:
     """Train an adapter from a recipe."""
     from lorasent.recipe.recipe import Recipe
 
@@ -45,8 +45,7 @@ def train(
         begun = out.with_name(out.name + ".partial").exists()
         advice = f" Continue after the last complete epoch with: {command_line(resume=resume)}" if begun else ""
         console.print(f"Interrupted.{advice}")
-        return ending.INTERRUPTED
-    return 0
+        raise
 
 
 def augment(

@@ -48,7 +48,8 @@ def _values(args: Sequence[str], options: Options, unknown: set[str]) -> list[tu
 
 
 def _without(paths: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[str]:
-    return [path for path in paths if path not in dict(pairs).values()]
+    values = {value for _, value in pairs}
+    return [path for path in paths if path not in values]
 
 
 def _unknown(parser: pytest.Parser, args: Sequence[str]) -> set[str]:
