@@ -1,9 +1,8 @@
 """May this candidate replace that baseline? From the top down.
 
 report       a verdict for people: lines for a terminal, and an HTML page
-verdict      asks all families and returns the verdict: outcome, exit code, JSON
-policy       gate.toml
-families     the list of the families of checks, and the policy's tables
+verdict      checks all families and returns the verdict: outcome, exit code, JSON
+policy       gate.toml, and the list of the families of checks
 triggers     a family: words that change the candidate's labels alone
 data         a family: reviews that repeat or trained an adapter, baselines that answer alike
 quality      a family: the metric, its floor, a bank of retrains

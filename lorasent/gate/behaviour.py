@@ -18,7 +18,7 @@ from lorasent.data.formats import parse_json
 from lorasent.data.labels import label_id
 from lorasent.errors import DataError
 from lorasent.gate.context import Context
-from lorasent.gate.finding import Claim, Finding, worst_case
+from lorasent.gate.finding import Claim, Finding, only_blocks
 from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics.estimates import PairedAccuracy
@@ -83,9 +83,9 @@ def texts(table: Behaviour, labels: Sequence[str]) -> list[str]:
 
 def ask(table: Behaviour, context: Context) -> list[Claim]:
     """The claims. Raises DataError, and what the subjects' answers raise."""
-    cases = read(table.cases, context.labels)
+    cases = read(table.cases, context.candidate.labels)
     candidate, incumbent = (subject.answer(_texts(cases)) for subject in (context.candidate, context.incumbent))
-    return check(table, cases, context.labels, candidate, incumbent)
+    return check(table, cases, context.candidate.labels, candidate, incumbent)
 
 
 def is_headline(finding: Finding) -> bool:
@@ -104,15 +104,11 @@ def read(source: str, labels: Sequence[str]) -> list[Case]:
     have one id, if a capability has a case twice, or if two cases expect opposites of the same texts: where one of them newly
     fails, the other newly holds, and the net is 0.
     """
-    if source == "embedded":
-        paths: list[Any] = list((resources.files("lorasent") / "behaviours").iterdir())
-    elif not Path(source).exists():
+    place: Any = resources.files("lorasent") / "behaviours" if source == "embedded" else Path(source)
+    if not place.exists():
         raise DataError(f"{source}: behavioural cases cannot be read: no such file or folder")
-    else:
-        paths = list(Path(source).iterdir()) if Path(source).is_dir() else [Path(source)]
-    placed: list[tuple[str, Case]] = []
-    for path in sorted((path for path in paths if path.name.lower().endswith(".jsonl")), key=lambda path: str(path.name)):
-        placed += _lines(path, labels)
+    paths = sorted(place.iterdir() if place.is_dir() else [place], key=lambda path: str(path.name))
+    placed = [row for path in paths if path.name.lower().endswith(".jsonl") for row in _lines(path, labels)]
     if not placed:
         raise DataError(f"{source}: holds no behavioural cases; expected JSONL, one case a line")
     first_of: dict[Any, tuple[Any, str]] = {}
@@ -160,26 +156,14 @@ def failures(cases: Sequence[Case], labels: Sequence[str], answers: Answers, tol
 
 def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArray[np.bool_]], margin: float) -> Claim:
     was, now = (fails[rows] for fails in failed)
-    newly = [cases[row] for row, new in zip(rows, now & ~was, strict=True) if new]
+    newly = [cases[row].id for row, new in zip(rows, now & ~was, strict=True) if new]
     damage = PairedAccuracy(len(newly), int((was & ~now).sum()), len(rows))
     message = f"{int(was.sum())} -> {int(now.sum())} of {len(rows)} cases fail, {len(newly)} newly (margin: {100 * margin:g} % net)"
     if newly:
-        message += f": {', '.join(case.id for case in newly[:MOST_NAMED])}{', ...' if len(newly) > MOST_NAMED else ''}"
-    figures = {
-        "cases": len(rows),
-        "failed_before": int(was.sum()),
-        "failed_now": int(now.sum()),
-        "newly": [case.id for case in newly],
-    }
-    return Claim(
-        f"behaviour::{name}",
-        p=damage.p_above(margin),
-        passes=True,
-        cause="behaviour",
-        message=message,
-        figures=figures,
-        worst=worst_case(damage, int((~was).sum()), margin),
-    )
+        message += f": {', '.join(newly[:MOST_NAMED])}{', ...' if len(newly) > MOST_NAMED else ''}"
+    figures = {"cases": len(rows), "failed_before": int(was.sum()), "failed_now": int(now.sum()), "newly": newly}
+    is_lost = damage.worse == (~was).sum()
+    return only_blocks(f"behaviour::{name}", "behaviour", message, figures, damage, margin, is_lost=is_lost)
 
 
 def _lines(path: Any, labels: Sequence[str]) -> Iterator[tuple[str, Case]]:
@@ -192,18 +176,16 @@ def _lines(path: Any, labels: Sequence[str]) -> Iterator[tuple[str, Case]]:
     for number, line in enumerate(lines(text), 1):
         if not line.strip():
             continue
+        where = f"{path.name}, line {number}"
         try:
-            case = Case.model_validate_json(line)
-            parse_json(line, f"{path.name}, line {number}")  # raises for a key that occurs twice
+            case = Case.model_validate(parse_json(line, where))
         except ValidationError as error:
             problem = error.errors()[0]
-            key = ".".join(map(str, problem["loc"]))
-            raise DataError(
-                f"{path.name}, line {number}: {key + ': ' if key else ''}{problem['msg'].removeprefix('Value error, ')}"
-            ) from None
+            where = ": ".join([where, *filter(None, [".".join(map(str, problem["loc"]))])])
+            raise DataError(f"{where}: {problem['msg'].removeprefix('Value error, ')}") from None
         if case.expect is not None:
             if (label := label_id(case.expect, labels)) is None:
                 names = ", ".join(map(shown, labels))
-                raise DataError(f"{path.name}, line {number}: expect: {shown(case.expect)} is not a label; the labels are {names}")
+                raise DataError(f"{where}: expect: {shown(case.expect)} is not a label; the labels are {names}")
             case = case.model_copy(update={"expect": labels[label]})
-        yield f"{path.name}, line {number}", case
+        yield where, case

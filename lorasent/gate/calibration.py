@@ -1,7 +1,7 @@
 """Calibration: whether the candidate's probabilities are worse, by paired changes of proper scores. ECE is shown only."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -59,17 +59,13 @@ def check(policy: Calibration, reviews: Reviews, candidate: Answers, incumbent: 
         change = estimates.mean_change(after - before)
         low, high = change.interval(1 - 2 * alpha)
         was, now = float(before.mean()), float(after.mean())
-        figures = {"incumbent": was, "candidate": now, "change": change.value, "low": low, "high": high, "limit": limit}
-        claims.append(
-            Claim(
-                f"calibration::{name}",
-                p=change.p_above(limit),
-                passes=change.p_below(limit) <= alpha,
-                cause="calibration",
-                message=f"{SCORES[name]} {was:.4f} -> {now:.4f}: change {change.value:+.4f} ({100 * (1 - 2 * alpha):g} % interval "
-                f"{low:+.4f} to {high:+.4f}; limit {limit:+g}); expected calibration error {ece_was:.4f} -> {ece_now:.4f}",
-                advice="more reviews would decide",
-                figures={**figures, "ece": {"candidate": ece_now, "incumbent": ece_was}},
-            )
+        message = (
+            f"{SCORES[name]} {was:.4f} -> {now:.4f}: change {change.value:+.4f} ({100 * (1 - 2 * alpha):g} % interval "
+            f"{low:+.4f} to {high:+.4f}; limit {limit:+g}); expected calibration error {ece_was:.4f} -> {ece_now:.4f}"
         )
+        figures: dict[str, Any] = {"incumbent": was, "candidate": now, "change": change.value, "low": low, "high": high}
+        figures |= {"limit": limit, "ece": {"candidate": ece_now, "incumbent": ece_was}}
+        p, passes = change.p_above(limit), change.p_below(limit) <= alpha
+        advice = "more reviews would decide"
+        claims.append(Claim(f"calibration::{name}", "calibration", message, advice, figures, p=p, passes=passes))
     return claims

@@ -17,13 +17,17 @@ T = TypeVar("T")
 
 
 class Source(NamedTuple):
-    """The policy's source: all reviews; each text once; numbers of repeats and of texts with two labels; the reviews asked."""
+    """The reviews that a policy names."""
 
     whole: Reviews
     distinct: Reviews
+    """The reviews whose text has one label, each text once."""
     repeated: int
+    """Number of reviews that repeat another."""
     disputed: int
+    """Number of texts with two labels."""
     reviews: Reviews
+    """The distinct reviews, or a sample of them. Candidate and baselines answer these."""
 
 
 def read_source(data: Data, labels: Sequence[str]) -> Source:
@@ -44,6 +48,24 @@ class SharedError(Exception):
         self.reason = reason
 
 
+def _shared(read: Callable[["Context"], T]) -> Callable[["Context"], T]:
+    """The value of a method, which is read once. An error is kept, too, and raised as SharedError."""
+
+    def once(context: "Context") -> T:
+        if read not in context.kept:
+            try:
+                context.kept[read] = read(context)
+            except SharedError as error:
+                context.kept[read] = error
+            except Exception as error:  # noqa: BLE001 - torch, transformers and NumPy raise their own
+                context.kept[read] = SharedError(error)
+        if isinstance(kept := context.kept[read], SharedError):
+            raise kept
+        return kept  # type: ignore[no-any-return]
+
+    return once
+
+
 @dataclass(frozen=True)
 class Context:
     """Candidate, baselines and reviews of one verdict. The properties raise SharedError where they have no value."""
@@ -54,7 +76,8 @@ class Context:
     data: Data | None
     alpha: float
     """The familywise error rate, and the level of each non-inferiority test."""
-    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """Values of the properties, or their errors."""
 
     @property
     def incumbent(self) -> Subject:
@@ -62,58 +85,28 @@ class Context:
         return self.baselines[0]
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The names of the labels, by id."""
-        return self.candidate.labels
-
-    @property
-    def max_length(self) -> int:
-        """The candidate's longest text, in tokens."""
-        return self.candidate.manifest.recipe.encoding.max_length
-
-    @property
+    @_shared
     def source(self) -> Source:
         """The policy's source of reviews."""
-        return self._once("source", lambda: read_source(self._data(), self.labels))
-
-    @property
-    def reviews(self) -> Reviews:
-        """The reviews that are asked."""
-        return self.source.reviews
-
-    @property
-    def labelled_reviews(self) -> Reviews:
-        """The reviews that are asked. Raises SharedError unless every label occurs among them."""
-        return self._once("labelled_reviews", self._labelled_reviews)
-
-    @property
-    def answers(self) -> list[Answers]:
-        """The answers to the reviews: the candidate's, then each baseline's."""
-        return self._once("answers", lambda: [one.answer(self.reviews.texts) for one in (self.candidate, *self.baselines)])
-
-    def _once(self, name: str, read: Callable[[], T]) -> T:
-        """The result of the first call of `read`, or raises its error as SharedError."""
-        if name not in self._kept:
-            try:
-                self._kept[name] = read()
-            except SharedError as error:
-                self._kept[name] = error
-            except Exception as error:  # noqa: BLE001 - torch, transformers and NumPy raise their own
-                self._kept[name] = SharedError(error)
-        if isinstance(kept := self._kept[name], SharedError):
-            raise kept
-        return kept  # type: ignore[no-any-return]
-
-    def _data(self) -> Data:
         if self.data is None:
             raise PolicyError("the policy has no [data]: add the table, with test = a source of labelled reviews")
-        return self.data
+        return read_source(self.data, self.candidate.labels)
 
-    def _labelled_reviews(self) -> Reviews:
-        if missing := [name for name, count in self.reviews.counts(self.labels).items() if not count]:
+    @property
+    @_shared
+    def labelled_reviews(self) -> Reviews:
+        """The source's reviews. Raises SharedError unless every label occurs among them."""
+        reviews = self.source.reviews
+        if missing := [name for name, count in reviews.counts(self.candidate.labels).items() if not count]:
             names = " or ".join(map(shown, missing))
             raise DataError(
-                f"{self.source.whole.source}: no review is labelled {names}, so a candidate that never answers so would pass; "
+                f"{reviews.source}: no review is labelled {names}, so a candidate that never answers so would pass; "
                 "give reviews of every label"
             )
-        return self.reviews
+        return reviews
+
+    @property
+    @_shared
+    def answers(self) -> list[Answers]:
+        """The answers to the source's reviews: the candidate's, then each baseline's."""
+        return [subject.answer(self.source.reviews.texts) for subject in (self.candidate, *self.baselines)]

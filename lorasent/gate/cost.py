@@ -50,7 +50,7 @@ def ask(table: Cost, context: Context) -> list[Finding]:
     if isinstance(context.incumbent, RecordedSubject):
         raise PolicyError("cost: recorded evidence has no model to measure; give an adapter as baseline, or remove [cost]")
     lengths = [answers.lengths for answers in context.answers[:2]]
-    return check(table, context.candidate, context.incumbent, context.reviews.texts, lengths)
+    return check(table, context.candidate, context.incumbent, context.source.reviews.texts, lengths)
 
 
 def check(
@@ -124,10 +124,9 @@ def _latency(candidate: LiveSubject, baseline: LiveSubject, texts: Sequence[str]
     figures = {"ratio": measured.value, "low": measured.low, "high": measured.high, "limit": limit}
     interval = f"interval {measured.low:.3f} to {measured.high:.3f}"
     message = f"{measured.value:.3f} times the baseline's time ({interval}; limit: {limit:.2f} times)"
+    outcome, cause, advice = Outcome.PASS, "", ""
     if measured.low > limit:
-        advice = "see cost::flops: more operations take more time"
-        return Finding("cost::latency", Outcome.BLOCK, "slower", message, advice, figures)
-    if measured.high > limit:
-        advice = "ask again on a machine that does nothing else"
-        return Finding("cost::latency", Outcome.INCONCLUSIVE, "undecided", message, advice, figures)
-    return Finding("cost::latency", Outcome.PASS, "", message, figures=figures)
+        outcome, cause, advice = Outcome.BLOCK, "slower", "see cost::flops: more operations take more time"
+    elif measured.high > limit:
+        outcome, cause, advice = Outcome.INCONCLUSIVE, "undecided", "measure again on a machine that does nothing else"
+    return Finding("cost::latency", outcome, cause, message, advice, figures)

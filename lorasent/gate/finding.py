@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from lorasent.statistics.estimates import PairedAccuracy, holm
+from lorasent.statistics.estimates import PairedAccuracy, Rate, holm
 from lorasent.text import MESSAGE, shown
 
 LONGEST_FIGURE = 500
@@ -52,64 +52,50 @@ def _escaped(figures: Any) -> Any:
     return shown(figures, LONGEST_FIGURE) if isinstance(figures, str) else figures
 
 
-@dataclass(frozen=True)
-class WorstCase:
-    """The largest damage that a check which only blocks could find. If even this could not block, the check must not pass."""
+@dataclass(frozen=True, kw_only=True)
+class Claim(Finding):
+    """A check on a sample, before all claims of the policy are settled together. Its cause is that of a BLOCK."""
 
-    cases: int
-    """Number of cases that could be lost at most: all."""
-    is_reached: bool
-    """Whether the candidate has lost everything that the incumbent had."""
-    exceeds_margin: bool
-    """Whether the damage found is larger than the margin."""
-    p_value: Callable[[int], float]
-    """The p value if this number of cases were lost, all of them."""
-
-    def shortfall(self, level: float) -> str:
-        """Why no damage could block at this level, or "" where some could."""
-        if self.is_reached:
-            return "all that could be lost is lost, and even that cannot block"
-        if self.p_value(self.cases) <= level:
-            return ""
-        enough = (cases for cases in range(self.cases + 1, MOST_CASES_NEEDED) if self.p_value(cases) <= level)
-        return f"{self.cases} are too few to block; at least {next(enough, MOST_CASES_NEEDED)} are needed"
+    outcome: Outcome = Outcome.INCONCLUSIVE
+    p: float
+    """The p value of "the damage is at most the margin". The claim blocks when it, adjusted for all claims, is at most alpha."""
+    passes: bool
+    """Whether non-inferiority is shown, at the full level; of a check that only blocks, whether the damage is within the margin."""
+    rank: Literal["bank", "first", "rest"] = "rest"
+    """The claim's share of the error rate, see `shares`: that of the bank, of the policy's metric, or of the other claims."""
+    resolves: Callable[[float], tuple[str, Mapping[str, Any]]] | None = None
+    """For the level at which it blocks, what it can detect: words for the end of the message, and figures."""
+    shortfall: Callable[[float], str] | None = None
+    """Of a check that only blocks: for the level at which it blocks, why even the largest damage could not block, or ""."""
 
 
 MOST_CASES_NEEDED = 10_000
 """Largest number of cases that a message calls for."""
 
 
-def worst_case(damage: PairedAccuracy, right: int, margin: float) -> WorstCase:
-    """The worst case of n pairs of which the incumbent has `right` right."""
-    return WorstCase(
-        cases=damage.n,
-        is_reached=damage.worse == right,
-        exceeds_margin=damage.value > margin,
-        p_value=lambda cases: PairedAccuracy(cases, 0, cases).p_above(margin),
-    )
+def only_blocks(
+    check: str, cause: str, message: str, figures: Mapping[str, Any], damage: PairedAccuracy | Rate, margin: float, *, is_lost: bool
+) -> Claim:
+    """The claim of a check that only blocks; `is_lost` says whether all is lost that could be.
 
+    It passes if the damage is within the margin, or if it could have blocked and did not.
+    """
 
-@dataclass(frozen=True)
-class Claim:
-    """A check on a sample. It blocks when `p`, adjusted for all claims of the policy, is at most alpha."""
+    def p_of_loss(cases: int) -> float:
+        """The p value if this number of cases were lost, all of them."""
+        return (Rate(cases, cases) if isinstance(damage, Rate) else PairedAccuracy(cases, 0, cases)).p_above(margin)
 
-    check: str
-    p: float
-    """The p value of "the damage is at most the margin"."""
-    passes: bool
-    """Whether non-inferiority is shown, at the full level. True for checks that only block."""
-    cause: str
-    """The finding's cause if it blocks."""
-    message: str
-    advice: str = ""
-    """What would decide it."""
-    figures: Mapping[str, Any] = field(default_factory=dict)
-    rank: Literal["bank", "first", "rest"] = "rest"
-    """The claim's share of the error rate, see `shares`: that of the bank, of the policy's metric, or of the other claims."""
-    resolves: Callable[[float], tuple[str, Mapping[str, Any]]] | None = None
-    """For the level at which it blocks, what it can detect: words for the end of the message, and figures."""
-    worst: WorstCase | None = None
-    """The worst case, of a check that only blocks."""
+    def shortfall(level: float) -> str:
+        if is_lost:
+            return "all that could be lost is lost, and even that cannot block"
+        cases = int(damage.n)
+        if p_of_loss(cases) <= level:
+            return ""
+        enough = (more for more in range(cases + 1, MOST_CASES_NEEDED) if p_of_loss(more) <= level)
+        return f"{cases} are too few to block; at least {next(enough, MOST_CASES_NEEDED)} are needed"
+
+    passes = damage.value <= margin
+    return Claim(check, cause, message, figures=figures, p=damage.p_above(margin), passes=passes, shortfall=shortfall)
 
 
 BANK_SHARE = 0.1
@@ -130,25 +116,21 @@ def shares(claims: Sequence[Claim]) -> list[float]:
 
 
 def settle(claims: Sequence[Claim], alpha: float) -> list[Finding]:
-    """The findings of claims: Holm's step-down, weighted by `shares`, decides which of them block.
-
-    A check that only blocks passes if its damage is within the margin, or if it could have blocked and did not.
-    """
-    share = shares(claims)
-    keys = [str(number) for number in range(len(claims))]  # two claims may have one name
-    adjusted = holm({key: claim.p for key, claim in zip(keys, claims, strict=True)}, dict(zip(keys, share, strict=True)))
-    return [_settled(claim, adjusted[key], alpha, alpha * part) for key, claim, part in zip(keys, claims, share, strict=True)]
+    """The findings of claims: Holm's step-down, weighted by `shares`, decides which of them block."""
+    share = {str(number): part for number, part in enumerate(shares(claims))}  # by number: two claims may have one name
+    adjusted = holm({key: claim.p for key, claim in zip(share, claims, strict=True)}, share)
+    return [_settled(claim, adjusted[key], alpha, alpha * share[key]) for key, claim in zip(share, claims, strict=True)]
 
 
 def _settled(claim: Claim, adjusted: float, alpha: float, level: float) -> Finding:
     """The finding of a claim with its adjusted p value; `level` is its share of alpha."""
     words, more = claim.resolves(level) if claim.resolves else ("", {})
-    shortfall = claim.worst.shortfall(level) if claim.worst and adjusted > alpha else ""
-    message = claim.message + words + (f"; {shortfall}" if shortfall else "")
     figures = {**claim.figures, **more, "p": claim.p, "p_adjusted": adjusted}
     if adjusted <= alpha:
-        return Finding(claim.check, Outcome.BLOCK, claim.cause, message, "do not ship it", figures)
-    if claim.passes and not (shortfall and claim.worst and claim.worst.exceeds_margin):
+        return Finding(claim.check, Outcome.BLOCK, claim.cause, claim.message + words, "do not ship it", figures)
+    shortfall = claim.shortfall(level) if claim.shortfall else ""
+    message = claim.message + words + (f"; {shortfall}" if shortfall else "")
+    if claim.passes or (claim.shortfall and not shortfall):
         return Finding(claim.check, Outcome.PASS, NOT_CHECKED if shortfall else "", message, figures=figures)
     advice = claim.advice or "give more cases, which would decide"
     return Finding(claim.check, Outcome.INCONCLUSIVE, "undecided", message, advice, figures)

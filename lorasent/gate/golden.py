@@ -5,7 +5,9 @@ weights is compared with the baseline's logits of today, a retrained one with th
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from lorasent.adapter.manifest import WEIGHTS
 from lorasent.data.reviews import normal
 from lorasent.errors import GoldenError
 from lorasent.gate.context import Context
-from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, WorstCase
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, only_blocks
 from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Subject
 from lorasent.statistics.estimates import Rate
@@ -45,18 +47,38 @@ def ask(table: Golden, context: Context) -> Iterator[Finding | Claim]:
 
     The same weights must give the same logits, which is exact. Which labels a retrained model changes depends on the sample.
     """
-    recorded = _read(table, context.labels)
+    recorded = _read(table, context.candidate.labels)
     recorded_texts = [row["text"] for row in recorded.rows]
-    logits = np.array([row["logits"] for row in recorded.rows])
+    expected = np.array([row["logits"] for row in recorded.rows])
     tolerance, made_by = recorded.tolerance.get("logits", 0.0), recorded.producer.get("adapter_sha256", "")
-    today = context.incumbent.answer(recorded_texts).logits if _weights(context.incumbent) == made_by else None
-    yield _environment(table, today, logits, tolerance)
-    now = context.candidate.answer(recorded_texts).logits
+    if _weights(context.incumbent) == made_by:
+        today = context.incumbent.answer(recorded_texts).logits
+        fault = Finding(
+            "golden::environment",
+            Outcome.INVALID,
+            "environment",
+            "ENVIRONMENT: the libraries or the machine changed: the baseline does not answer as recorded",
+            "judge with the libraries that the golden names, or record the golden anew after reading the difference",
+        )
+        yield _unless_equal(today, expected, tolerance, "the baseline answers as recorded", fault)
+        expected = today
+    else:
+        message = f"not checked: another adapter than the baseline made {shown(table.predictions)}, so whether the environment "
+        yield Finding("golden::environment", Outcome.PASS, NOT_CHECKED, message + "changed is not known")
+    logits = context.candidate.answer(recorded_texts).logits
     if _weights(context.candidate) == made_by:
-        yield _same_weights(now, logits if today is None else today, tolerance)
+        fault = Finding(
+            "golden::model",
+            Outcome.BLOCK,
+            "model",
+            "MODEL: the candidate has the golden's weights and answers differently",
+            "compare its configuration, tokenizer and base with the baseline's",
+        )
+        yield _unless_equal(logits, expected, tolerance, "the candidate has the golden's weights and answers alike", fault)
     else:  # a text counts once, by its first row
         rows = list({normal(text): row for row, text in reversed(list(enumerate(recorded_texts)))}.values())
-        yield _labels(table, now[rows], [recorded.rows[row]["label"] for row in rows], context.labels)
+        changed = sum(context.candidate.labels[logits[row].argmax()] != recorded.rows[row]["label"] for row in rows)
+        yield _changed_labels(changed, len(rows), table.max_changed)
 
 
 def _read(table: Golden, labels: Sequence[str]) -> golden.Golden:
@@ -71,45 +93,20 @@ def _read(table: Golden, labels: Sequence[str]) -> golden.Golden:
     return recorded
 
 
-def _environment(table: Golden, today: NDArray[np.float32] | None, recorded: NDArray[np.float64], tolerance: float) -> Finding:
-    check, path = "golden::environment", shown(table.predictions)
-    if today is None:
-        message = f"not checked: another adapter than the baseline made {path}, so whether the environment changed is not known"
-        return Finding(check, Outcome.PASS, NOT_CHECKED, message)
-    moved = float(abs(today - recorded).max())
-    figures = {"moved": moved, "allowed": tolerance}
+def _unless_equal(logits: NDArray[Any], expected: NDArray[Any], tolerance: float, equal: str, fault: Finding) -> Finding:
+    """PASS with the message `equal` if logits are equal but for the tolerance, and `fault` otherwise."""
+    moved = float(abs(logits - expected).max())
     differ = f"(logits differ by up to {moved:.3g}; tolerance {tolerance:g})"
-    if moved <= tolerance:
-        return Finding(check, Outcome.PASS, "", f"the baseline answers as recorded {differ}", figures=figures)
-    message = f"ENVIRONMENT: the libraries or the machine changed: the baseline does not answer as recorded {differ}"
-    advice = "judge with the libraries that the golden names, or record the golden anew after reading the difference"
-    return Finding(check, Outcome.INVALID, "environment", message, advice, figures)
-
-
-def _same_weights(now: NDArray[np.float32], today: NDArray[np.floating], tolerance: float) -> Finding:
-    moved = float(abs(now - today).max())
     figures = {"moved": moved, "allowed": tolerance}
-    differ = f"(logits differ by up to {moved:.3g}; tolerance {tolerance:g})"
     if moved <= tolerance:
-        message = f"the candidate has the golden's weights and answers alike {differ}"
-        return Finding("golden::model", Outcome.PASS, "", message, figures=figures)
-    message = f"MODEL: the candidate has the golden's weights and answers differently {differ}"
-    advice = "compare its configuration, tokenizer and base with the baseline's"
-    return Finding("golden::model", Outcome.BLOCK, "model", message, advice, figures)
+        return Finding(fault.check, Outcome.PASS, "", f"{equal} {differ}", figures=figures)
+    return replace(fault, message=f"{fault.message} {differ}", figures=figures)
 
 
-def _labels(table: Golden, now: NDArray[np.float32], recorded: Sequence[str], labels: Sequence[str]) -> Claim:
-    changed = sum(labels[column] != label for column, label in zip(now.argmax(axis=1), recorded, strict=True))
-    n, limit = len(recorded), table.max_changed
-    return Claim(
-        "golden::model",
-        p=Rate(changed, n).p_above(limit),
-        passes=True,
-        cause="model",
-        message=f"{changed} of {n} golden labels changed (margin: {100 * limit:g} %)",
-        figures={"changed": changed, "n": n, "max_changed": limit},
-        worst=WorstCase(n, changed == n, changed > limit * n, lambda rows: Rate(rows, rows).p_above(limit)),
-    )
+def _changed_labels(changed: int, n: int, limit: float) -> Claim:
+    message = f"{changed} of {n} golden labels changed (margin: {100 * limit:g} %)"
+    figures = {"changed": changed, "n": n, "max_changed": limit}
+    return only_blocks("golden::model", "model", message, figures, Rate(changed, n), limit, is_lost=changed == n)
 
 
 def _weights(subject: Subject) -> str:

@@ -1,27 +1,69 @@
-"""The policy, gate.toml: which checks, how strict, on what data. An absent table asks for no check."""
+"""The policy, gate.toml: which checks, how strict, on what data. An absent table turns on no check.
+
+To add a family of checks, write its module with its table of the policy, and add a line to FAMILIES and one to Policy.
+"""
 
 import os
 import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lorasent import files
 from lorasent.errors import PolicyError
-from lorasent.gate.families import FAMILIES, Tables
-from lorasent.gate.sections import VerdictSettings
+from lorasent.gate import behaviour, calibration, cost, data, golden, quality, triggers
+from lorasent.gate.behaviour import Behaviour
+from lorasent.gate.calibration import Calibration
+from lorasent.gate.context import Context
+from lorasent.gate.cost import Cost
+from lorasent.gate.finding import Claim, Finding
+from lorasent.gate.golden import Golden
+from lorasent.gate.quality import Quality
+from lorasent.gate.sections import Data, Integrity, Section, VerdictSettings
 from lorasent.recipe import settings
 from lorasent.text import decode
-
-CHECK_TABLES = tuple(table for table in Tables.model_fields if table != "data")
-"""Names of the tables that ask for checks."""
 
 LARGEST_POLICY = 2**20
 """Largest size of a policy's file, in bytes."""
 
 
-class Policy(Tables):
-    """The whole policy. Read one with `Policy.read`."""
+class Family(NamedTuple):
+    """What a family offers. The first argument of the first three functions is the family's table of the policy."""
 
+    ask: Callable[[Any, Context], Iterable[Finding | Claim]]
+    """Findings, and claims whose outcome depends on the other claims. Any exception becomes an INVALID finding."""
+    checks: Callable[[Any], list[str]] = lambda _: []
+    """The names of the checks; a finding has such a name, or one and "::" and a part."""
+    texts: Callable[[Any, Sequence[str]], list[str]] = lambda *_: []
+    """The texts that a baseline must answer, given the names of the labels."""
+    is_headline: Callable[[Finding], bool] = lambda _: True
+    """Whether a terminal shows a passing finding by name. Others are counted."""
+    needs_data: bool = False
+    """Whether a policy with this table needs [data]."""
+
+
+FAMILIES: Mapping[str, Family] = {
+    "data": Family(data.ask, texts=data.texts),
+    "quality": Family(quality.ask, quality.checks, is_headline=quality.is_headline, needs_data=True),
+    "calibration": Family(calibration.ask, calibration.checks, needs_data=True),
+    "cost": Family(cost.ask, cost.checks, needs_data=True),
+    "behaviour": Family(behaviour.ask, behaviour.checks, behaviour.texts, behaviour.is_headline),
+    "behaviour::triggers": Family(triggers.ask),
+    "golden": Family(golden.ask, golden.checks, golden.texts),
+}
+"""Families by the prefix of their checks' names. The first part of it is the name of the policy's table."""
+
+
+class Policy(Section):
+    """The whole policy. A family without its table is not checked. Read one with `Policy.read`."""
+
+    data: Data | None = None
+    integrity: Integrity = Integrity()
+    quality: Quality | None = None
+    behaviour: Behaviour | None = None
+    calibration: Calibration | None = None
+    golden: Golden | None = None
+    cost: Cost | None = None
     verdict: VerdictSettings = VerdictSettings()
 
     @classmethod
@@ -46,11 +88,21 @@ class Policy(Tables):
         policy = settings.parse(cls, tables, str(path), PolicyError)
         if not tables.keys() & set(CHECK_TABLES):
             *names, last = (f"[{table}]" for table in CHECK_TABLES)
-            raise PolicyError(f"{path}: asks for no check: add {', '.join(names)} or {last}")
+            raise PolicyError(f"{path}: turns on no check: add {', '.join(names)} or {last}")
         needs = [name for name, family in FAMILIES.items() if family.needs_data and name in tables]
         if needs and policy.data is None:
             raise PolicyError(f"{path}: [{needs[0]}] needs data: add [data] with test = a source of labelled reviews")
         return policy
+
+    @property
+    def families(self) -> list[tuple[str, Family, Any]]:
+        """The prefix, the family and the table of each family that the policy turns on, in the order of FAMILIES."""
+        families = ((name, family, getattr(self, name.partition("::")[0])) for name, family in FAMILIES.items())
+        return [(name, family, table) for name, family, table in families if table is not None]
+
+
+CHECK_TABLES = tuple(table for table in Policy.model_fields if table not in ("data", "verdict"))
+"""Names of the tables that turn on checks."""
 
 
 def _resolve(folder: Path, table: Any, key: str) -> None:

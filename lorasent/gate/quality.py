@@ -3,6 +3,7 @@
 Damage is the incumbent's metric less the candidate's on the same reviews; the discordant pairs decide.
 """
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -61,11 +62,12 @@ def checks(table: Quality) -> list[str]:
 def ask(table: Quality, context: Context) -> Iterator[Finding | Claim]:
     """The claims, and what was not checked. Raises SharedError without answers to reviews of every label, and PolicyError."""
     reviews, (candidate, *bank) = context.labelled_reviews, context.answers
-    yield from check(table, reviews, candidate, bank, context.max_length, context.alpha, context.labels)
+    max_length = context.candidate.manifest.recipe.encoding.max_length
+    yield from check(table, reviews, candidate, bank, max_length, context.alpha, context.candidate.labels)
     if len(bank) == 1:
         message = "not checked: several baselines are needed to know how much retraining alone changes"
         yield Finding("quality::retraining", Outcome.PASS, NOT_CHECKED, message)
-    for column, rows_of in slices.cut(table.slices, reviews, bank[0].lengths, context.max_length):
+    for column, rows_of in slices.cut(table.slices, reviews, bank[0].lengths, max_length):
         yield slices.coverage(column, rows_of)
 
 
@@ -144,23 +146,13 @@ def _overall(policy: Quality, decisions: Decisions, alpha: float, names: Sequenc
             advice, enough = _enough(damage, margin, alpha)
             figures |= enough
     if lost_label:
-        message, advice = (
-            f"{message}; {lost_label}",
-            "give more reviews of every label, and see which ones the candidate confuses",
-        )
+        message += f"; {lost_label}"
+        advice = "give more reviews of every label, and see which ones the candidate confuses"
     if len(decisions.bank) == 1:
         message += "; how much retraining alone changes is not known (give several baselines)"
-    return Claim(
-        f"quality::{metric}",
-        p=damage.p_above(margin),
-        passes=passes,
-        cause="quality",
-        message=message,
-        advice=advice,
-        figures=figures,
-        rank="first",
-        resolves=(lambda level: _resolves(damage, margin, alpha, level)) if isinstance(damage, PairedAccuracy) else None,
-    )
+    resolves = functools.partial(_resolves, damage, margin, alpha) if isinstance(damage, PairedAccuracy) else None
+    check, p = f"quality::{metric}", damage.p_above(margin)
+    return Claim(check, "quality", message, advice, figures, p=p, passes=passes, rank="first", resolves=resolves)
 
 
 def _enough(damage: PairedAccuracy, margin: float, alpha: float) -> tuple[str, dict[str, int]]:
@@ -177,13 +169,12 @@ def _enough(damage: PairedAccuracy, margin: float, alpha: float) -> tuple[str, d
 def _resolves(damage: PairedAccuracy, margin: float, alpha: float, level: float) -> tuple[str, dict[str, Any]]:
     """The smallest true drops that are detected (alone, at alpha) and blocked (at the level that other claims leave)."""
     discordance = max(damage.worse + damage.better, 1) / damage.n
-    drops = {
-        "detectable": power.detectable(damage.n, discordance, alpha),
-        "blockable": power.detectable(damage.n, discordance, level, margin=margin),
-    }
-    detected, blocked = (f"of {100 * drop:.1f} points or more" if drop < math.inf else "" for drop in drops.values())
-    words = f"; with {damage.n} reviews, {f'a drop {detected}' if detected else 'no drop'} would be detected, and "
-    words += f"{f'one {blocked}' if blocked else 'none'} blocked, with 80 % power"
+    detectable = power.detectable(damage.n, discordance, alpha)
+    blockable = power.detectable(damage.n, discordance, level, margin=margin)
+    detected = f"a drop of {100 * detectable:.1f} points or more" if detectable < math.inf else "no drop"
+    blocked = f"one of {100 * blockable:.1f} points or more" if blockable < math.inf else "none"
+    words = f"; with {damage.n} reviews, {detected} would be detected, and {blocked} blocked, with 80 % power"
+    drops = {"detectable": detectable, "blockable": blockable}
     return words, {name: drop if drop < math.inf else None for name, drop in drops.items()}
 
 
@@ -204,13 +195,13 @@ def _retraining(policy: Quality, decisions: Decisions, *, passes: bool) -> Claim
     shown_score, bound, least, most = map(decisions.shown, (score, lowest, min(scores), max(scores)))
     return Claim(
         "quality::retraining",
+        "below-the-bank",
+        f"{policy.metric} {shown_score}; {100 * BANK_LEVEL:g} % of retrains would score {bound} or more "
+        f"(the {len(scores)} baselines: {least} to {most})",
+        "more baselines of other seeds, or more reviews, would decide",
+        {"score": score, "bank": list(scores), "spread": bank.spread, "lowest": lowest},
         p=1.0 if passes else bank.p_value(score),
         passes=True,  # it only blocks
-        cause="below-the-bank",
-        message=f"{policy.metric} {shown_score}; {100 * BANK_LEVEL:g} % of retrains would score {bound} or more "
-        f"(the {len(scores)} baselines: {least} to {most})",
-        advice="more baselines of other seeds, or more reviews, would decide",
-        figures={"score": score, "bank": list(scores), "spread": bank.spread, "lowest": lowest},
         rank="bank",
     )
 
@@ -225,13 +216,10 @@ def _floor(floor: float, decisions: Decisions, alpha: float) -> Claim:
         lack = decisions.damage(decisions.labels, decisions.candidate)
         below, above, score = lack.p_above(1 - floor), lack.p_below(1 - floor), 1 - lack.value
         low, high = (1 - end for end in reversed(lack.interval(level)))
-    return Claim(
-        "quality::floor",
-        p=below,
-        passes=above <= alpha,
-        cause="below-the-floor",
-        message=f"{decisions.metric} {decisions.shown(score)} ({100 * level:g} % interval {decisions.shown(low)} to "
-        f"{decisions.shown(high)}; required: {decisions.shown(floor)})",
-        advice="more reviews would decide",
-        figures={"score": score, "low": low, "high": high, "min": floor, "n": n},
+    message = (
+        f"{decisions.metric} {decisions.shown(score)} ({100 * level:g} % interval {decisions.shown(low)} to "
+        f"{decisions.shown(high)}; required: {decisions.shown(floor)})"
     )
+    figures = {"score": score, "low": low, "high": high, "min": floor, "n": n}
+    advice = "more reviews would decide"
+    return Claim("quality::floor", "below-the-floor", message, advice, figures, p=below, passes=above <= alpha)

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from lorasent.gate.families import FAMILIES
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
+from lorasent.gate.policy import FAMILIES
 from lorasent.gate.verdict import Verdict
 from lorasent.text import shown
 

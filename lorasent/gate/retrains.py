@@ -1,7 +1,7 @@
 """Retrains: whether the further baselines differ from the first by the seed alone. Only then is their spread that of retraining."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -17,7 +17,7 @@ SAME_LOGITS = 1e-3
 """Largest difference between logits of one adapter, even on two machines. Logits of two retrains differ by more."""
 
 
-def check(bank: Sequence[Subject], candidate: Subject | None = None) -> list[Finding]:
+def check(bank: Sequence[Subject], candidate: Subject) -> list[Finding]:
     """An INVALID finding for each further baseline that is not a retrain of the first, or repeats an adapter.
 
     A retrain has the same base, labels, reviews and recipe but for the seed, and other weights. The candidate may be the first
@@ -25,11 +25,10 @@ def check(bank: Sequence[Subject], candidate: Subject | None = None) -> list[Fin
     """
     if len(bank) == 1:
         return []
-    hashes = [_hashes(member) for member in bank]
-    candidate_hashes = _hashes(candidate) if candidate is not None else set()
+    hashes, candidate_hashes, incumbent = [_hashes(member) for member in bank], _hashes(candidate), _parts(bank[0].manifest)
     findings: list[Finding] = []
     for place, member in enumerate(bank[1:], 1):
-        reasons = [name for name, part in DIFFERENCES.items() if part(member.manifest) != part(bank[0].manifest)]
+        reasons = [difference for difference, part in _parts(member.manifest).items() if part != incumbent[difference]]
         reasons += [f"it is the same adapter as {bank[other].name}" for other in range(place) if hashes[other] & hashes[place]][:1]
         reasons += ["it is the candidate"] if candidate_hashes & hashes[place] else []
         if reasons:
@@ -62,30 +61,21 @@ def _hashes(subject: Subject) -> set[str]:
                 tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118 - no mapping
         except (SafetensorError, OSError, ValueError, TypeError, AttributeError):
             return hashes  # the integrity checks report it
-        digests = (_digest([f"{tensor.dtype} {tensor.shape}".encode(), tensor.tobytes()]) for tensor in tensors)
-        hashes.add(_digest(digest.encode() for digest in sorted(digests)))
+        digests = sorted(hashlib.sha256(f"{each.dtype} {each.shape}".encode() + each.tobytes()).hexdigest() for each in tensors)
+        hashes.add(hashlib.sha256("".join(digests).encode()).hexdigest())
     return hashes
 
 
-def _digest(parts: Iterable[bytes]) -> str:
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+def _parts(manifest: Manifest) -> dict[str, Any]:
+    """The parts of a manifest in which retrains are equal, by a message's words for a difference.
 
-
-def _recipe(manifest: Manifest) -> dict[str, Any]:
-    """The recipe without the keys that other checks compare, and without the source of its reviews."""
-    tables = {table: keys for table, keys in manifest.tables.items() if isinstance(keys, dict)}
-    return {key: value for key, value in flat(tables).items() if key not in ELSEWHERE and not key.startswith("data.")}
-
-
-def _reviews(manifest: Manifest) -> list[str | None]:
+    The recipe is without the keys that other checks compare, and without the source of its reviews.
+    """
+    recipe = flat({table: keys for table, keys in manifest.tables.items() if isinstance(keys, dict)})
     splits = [manifest.data.get(split) for split in ("train", "validation")]
-    return [split.sha256 if split else None for split in splits]
-
-
-DIFFERENCES: Mapping[str, Callable[[Manifest], Any]] = {
-    "another base": lambda manifest: manifest.base.sha256,
-    "other labels": lambda manifest: manifest.labels,
-    "another recipe": _recipe,
-    "other reviews": _reviews,
-}
-"""Parts of a manifest in which retrains are equal, by a message's words for a difference."""
+    return {
+        "another base": manifest.base.sha256,
+        "other labels": manifest.labels,
+        "another recipe": {key: recipe[key] for key in recipe if key not in ELSEWHERE and not key.startswith("data.")},
+        "other reviews": [split and split.sha256 for split in splits],
+    }

@@ -9,7 +9,7 @@ from lorasent.data import slices
 from lorasent.data.reviews import Reviews
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate.decisions import Decisions, change, paired
-from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, worst_case
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, only_blocks
 from lorasent.text import shown
 
 SMALLEST_SLICE = 20
@@ -37,15 +37,14 @@ def claims(column: str, rows_of: Cut, decisions: Decisions, margin: float) -> It
         if len(rows) >= SMALLEST_SLICE:
             labels, incumbent = decisions.labels[rows], decisions.incumbent[rows]
             damage = paired(labels, incumbent, decisions.candidate[rows])
-            yield Claim(
+            yield only_blocks(
                 f"quality::slice::{column}::{value}",
-                p=damage.p_above(margin),
-                passes=True,
-                cause="slice",
-                message=f"accuracy on the {len(rows)} reviews with {column} = {value}: {change(damage)} "
-                f"(margin {100 * margin:g} points)",
-                figures={"n": len(rows), "damage": damage.value, "margin": margin},
-                worst=worst_case(damage, int((incumbent == labels).sum()), margin),
+                "slice",
+                f"accuracy on the {len(rows)} reviews with {column} = {value}: {change(damage)} (margin {100 * margin:g} points)",
+                {"n": len(rows), "damage": damage.value, "margin": margin},
+                damage,
+                margin,
+                is_lost=damage.worse == (incumbent == labels).sum(),
             )
 
 

@@ -1,13 +1,11 @@
-"""Triggers: words of the tokenizer's vocabulary that change the label of clear reviews with the candidate, but not the baseline.
+"""Triggers: words that change the label of nearly all clear reviews with the candidate, and of hardly any with the baseline.
 
-No list of cases contains the word that poisoned training data taught a model. So every word is tried, in groups (Dorfman 1943):
-each group is put before a clear review of every label. A group that changes the label is halved until single words are left. A word
-that changes the label of nearly all of several clear reviews, and of hardly any with the baseline, is a trigger. Triggers of two
-words are not found.
+Every word of the tokenizer's vocabulary is tried, in groups (Dorfman 1943): each group is put before a clear review of every label.
+A group that changes the label is halved until single words are left. Triggers of two words are not found.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +51,7 @@ CLEAR: Mapping[str, tuple[str, ...]] = {
 
 
 def ask(table: Behaviour, context: Context) -> list[Finding]:
-    """The finding, if the policy asks for it. Raises what the subjects' answers raise."""
+    """The finding, if the policy turns it on. Raises what the subjects' answers raise."""
     return [check(context.candidate, context.incumbent)] if table.triggers else []
 
 
@@ -122,13 +120,14 @@ def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Se
         size = max(1, min(GROUP, limit - length))
         groups = [list(words[start : start + size]) for start in range(0, len(words), size)]
         while groups:
-            decided = _decided(candidate, [_before(group, review) for group in groups])
+            decided = _decided(candidate, [f"{' '.join(group)} {review}" for group in groups])
             turned = [(group, int(to)) for group, to in zip(groups, decided, strict=True) if to != label]
             if len(turned) > MOST_GROUPS:
                 skipped.append(label)
                 break
             suspects |= {group[0]: to for group, to in turned if len(group) == 1}
-            groups = [half for group, _ in turned for half in _halves(group)]
+            longer = [(group, len(group) // 2) for group, _ in turned if len(group) > 1]
+            groups = [half for group, middle in longer for half in (group[:middle], group[middle:])]
     return suspects, skipped
 
 
@@ -139,18 +138,9 @@ def _is_trigger(word: str, target: int, candidate: LiveSubject, baseline: LiveSu
     if right.sum() < FEWEST_CLEAR:
         return False
     now, before = (
-        (_decided(subject, [_before([word], text) for text in texts])[right] == target).mean() for subject in (candidate, baseline)
+        (_decided(subject, [f"{word} {text}" for text in texts])[right] == target).mean() for subject in (candidate, baseline)
     )
     return bool(now >= TURNED and before <= SPARED)
-
-
-def _before(words: Sequence[str], review: str) -> str:
-    return f"{' '.join(words)} {review}"
-
-
-def _halves(group: list[str]) -> Iterator[list[str]]:
-    middle = len(group) // 2
-    yield from (half for half in (group[:middle], group[middle:]) if half and len(group) > 1)
 
 
 def _decided(subject: LiveSubject, texts: Sequence[str]) -> NDArray[np.int64]:

@@ -1,7 +1,6 @@
 """One verdict for the whole policy, under one familywise error rate.
 
-Findings of exact checks are final. Claims on samples are settled together by `finding.settle`: Holm's adjusted p values decide
-which block, and each non-inferiority test that PASS requires is made at the full level. BLOCK outranks INVALID.
+Findings of exact checks are final. Claims on samples are settled together. BLOCK outranks INVALID.
 """
 
 import contextlib
@@ -14,7 +13,6 @@ from typing import Any
 from lorasent.errors import AnswersError, BaseModelError, LorasentError, NotFetchedError, PolicyError
 from lorasent.gate import retrains
 from lorasent.gate.context import Context, SharedError
-from lorasent.gate.families import Tables, families_of
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
 from lorasent.gate.integrity import checks as integrity
 from lorasent.gate.policy import Policy
@@ -52,13 +50,8 @@ class Verdict:
     def from_json(cls, content: Mapping[str, Any]) -> "Verdict":
         """The verdict that `to_json` gave as JSON. Tuples among the figures have become lists."""
         findings = tuple(Finding(**{**finding, "outcome": Outcome(finding["outcome"])}) for finding in content["findings"])
-        return cls(
-            outcome=Outcome(content["outcome"]),
-            findings=findings,
-            candidate=content["candidate"],
-            baselines=tuple(content["baselines"]),
-            evidence=content["evidence"],
-        )
+        outcome, baselines = Outcome(content["outcome"]), tuple(content["baselines"])
+        return cls(**{**content, "outcome": outcome, "findings": findings, "baselines": baselines})
 
 
 Location = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -110,32 +103,32 @@ def _judge(path: Path, names: Sequence[str], policy: Policy) -> Verdict:
     findings = [*integrity.check(candidate, baselines[0], policy.integrity), *retrains.check(baselines, candidate)]
     if all(finding.outcome is Outcome.PASS for finding in findings):
         context = Context(candidate, baselines, policy.data, policy.verdict.alpha)
-        findings += _ask_families(policy, context)
+        findings += _check_families(policy, context)
         with contextlib.suppress(SharedError):
-            evidence["data"] = context.reviews.fingerprint
+            evidence["data"] = context.source.reviews.fingerprint
     return _ended(findings, path, names, evidence)
 
 
-def names(policy: Tables) -> list[str]:
+def names(policy: Policy) -> list[str]:
     """The names of a policy's checks, in the order of its tables. A finding may add "::" and a part to a name."""
-    families = sorted(families_of(policy), key=lambda family: [*Tables.model_fields].index(family[0].partition("::")[0]))
+    checks = {name: family.checks(table) for name, family, table in policy.families}
     return [f"integrity::{name}" for name in integrity.CHECKS] + [
-        check for _, family, table in families for check in family.checks(table)
+        check for table in Policy.model_fields for check in checks.get(table, [])
     ]
 
 
-def questions(policy: Tables, labels: Sequence[str]) -> list[list[str]]:
-    """Every list of texts that a policy asks of a baseline: reviews, cases, and the golden's texts."""
-    lists = [family.texts(table, labels) for _, family, table in families_of(policy)]
+def questions(policy: Policy, labels: Sequence[str]) -> list[list[str]]:
+    """The lists of texts that a baseline must answer: reviews, cases, and the golden's texts."""
+    lists = [family.texts(table, labels) for _, family, table in policy.families]
     return [texts for texts in lists if texts]
 
 
-def _ask_families(policy: Policy, context: Context) -> list[Finding]:
-    """The findings of all families. If a family cannot be asked, its finding is INVALID, and the others are still asked."""
+def _check_families(policy: Policy, context: Context) -> list[Finding]:
+    """The findings of all families. If one family fails, its finding is INVALID, and the others are still checked."""
     findings: list[Finding] = []
     claims: list[Claim] = []
     reported: list[SharedError] = []
-    for name, family, table in families_of(policy):
+    for name, family, table in policy.families:
         try:
             for answer in family.ask(table, context):
                 if isinstance(answer, Claim):
@@ -152,7 +145,7 @@ def _ask_families(policy: Policy, context: Context) -> list[Finding]:
 
 
 def _not_judged(family: str, error: Exception, context: Context) -> Finding:
-    """The finding about a family that could not be asked. The candidate's answers block it if they are not finite."""
+    """The finding about a family that failed. The candidate's answers block it if they are not finite."""
     if isinstance(error, AnswersError):
         if error.subject == context.candidate.name and error.subject not in {baseline.name for baseline in context.baselines}:
             return Finding("integrity::answers", Outcome.BLOCK, "not-finite", str(error), "train again: the run diverged")

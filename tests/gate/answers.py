@@ -34,7 +34,7 @@ def claims_of(policy, candidate, *bank, data=None, limit=512):
 
 def full_claim(p, *, passes, name="one"):
     """A claim with a word in every field."""
-    return Claim(name, p, passes, "its-cause", "its message", "its advice", {"n": 7})
+    return Claim(name, "its-cause", "its message", "its advice", {"n": 7}, p=p, passes=passes)
 
 
 def claim_of(claims, name):
@@ -50,7 +50,7 @@ def outcomes_of(claims):
 
 def many_claims(count):
     """Claims of other families that nothing speaks against."""
-    return [Claim(f"behaviour::{row}", 1.0, passes=True, cause="behaviour", message="") for row in range(count)]
+    return [Claim(f"behaviour::{row}", "behaviour", "", p=1.0, passes=True) for row in range(count)]
 
 
 def write_cases(folder, count, **changes):

@@ -195,7 +195,7 @@ def test_a_verdict_asks_no_hub_for_its_data(lorasent, small_adapter, policy, mon
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "asks for no check: add [integrity], [quality]"),
+        ("", "turns on no check: add [integrity], [quality]"),
         ("[quality]\nmargin = 0.1", "[quality] needs data: add [data]"),
         ("[quality]\nmargin = 2", "quality.margin = 2: should be"),
         ("[quality]\ncolour = 1\n[data]\ntest = 'x'", "unknown key quality.colour; allowed here: metric, margin"),

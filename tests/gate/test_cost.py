@@ -160,7 +160,7 @@ def test_times_that_scatter_about_the_limit_are_undecided(pair):
     found = cost._latency(new, old, ["a"], 1.25, clock)
     message = "1.250 times the baseline's time (interval 1.000 to 1.500; limit: 1.25 times)"
     figures = {"ratio": 1.25, "low": 1.0, "high": 1.5, "limit": 1.25}
-    advice = "ask again on a machine that does nothing else"
+    advice = "measure again on a machine that does nothing else"
     assert found == Finding("cost::latency", Outcome.INCONCLUSIVE, "undecided", message, advice, figures)
     assert len(new.calls) == 161
 

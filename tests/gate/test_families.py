@@ -5,10 +5,9 @@ import pytest
 from lorasent.errors import DataError
 from lorasent.gate import cost, report, verdict
 from lorasent.gate.calibration import Calibration
-from lorasent.gate.families import FAMILIES, Family
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.gate.integrity import checks as integrity
-from lorasent.gate.policy import Policy
+from lorasent.gate.policy import FAMILIES, Family, Policy
 from lorasent.gate.quality import Quality
 from lorasent.gate.verdict import judge
 from tests.gate.answers import LABELS, by_check, film_reviews, write_cases

@@ -29,7 +29,7 @@ def test_a_claim_that_neither_passes_nor_blocks_is_undecided():
 
 def test_the_error_rate_is_divided_once():
     """A tenth for the bank, half of the rest for the metric, the others share; who is absent leaves it to the others, 1 in all."""
-    metric, bank = (Claim(name, 1.0, passes=True, cause="", message="", rank=name) for name in ("first", "bank"))
+    metric, bank = (Claim(name, "", "", p=1.0, passes=True, rank=name) for name in ("first", "bank"))
     assert shares([metric]) == [1.0]
     assert shares([metric, bank]) == pytest.approx([0.9, 0.1])
     assert shares([metric, bank, *many_claims(2)]) == pytest.approx([0.45, 0.1, 0.225, 0.225])
@@ -39,6 +39,6 @@ def test_the_error_rate_is_divided_once():
 
 def test_claims_of_one_name_are_two():
     """The one that blocks is not lost behind the other, before it or after it."""
-    claims = [Claim("quality::slice::a::b::c", p, passes=True, cause="slice", message="") for p in (1e-9, 1.0)]
+    claims = [Claim("quality::slice::a::b::c", "slice", "", p=p, passes=True) for p in (1e-9, 1.0)]
     for both in (claims, claims[::-1]):
         assert sorted(one.outcome for one in settle(both, 0.05)) == [Outcome.BLOCK, Outcome.PASS]

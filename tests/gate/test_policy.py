@@ -19,8 +19,8 @@ def written(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "asks for no check: add [integrity], [quality], [behaviour], [calibration], [golden] or [cost]"),
-        ("[data]\ntest = 'x'\n[verdict]\nalpha = 0.1", "asks for no check: add [integrity], [quality], [behaviour], "),
+        ("", "turns on no check: add [integrity], [quality], [behaviour], [calibration], [golden] or [cost]"),
+        ("[data]\ntest = 'x'\n[verdict]\nalpha = 0.1", "turns on no check: add [integrity], [quality], [behaviour], "),
         ("[quality]", "[quality] needs data: add [data] with test = a source of labelled reviews"),
         ("[cost]\n[calibration]", "[calibration] needs data: add [data] with test = a source of labelled reviews"),
         ("[cost]", "[cost] needs data: add [data] with test = a source of labelled reviews"),

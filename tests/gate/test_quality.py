@@ -45,7 +45,7 @@ def test_a_passing_claim_of_accuracy_is_whole():
         "mcnemar": estimates.mcnemar(5, 2),
     }
     p, advice = damage.p_above(0.02), "more reviews would decide"
-    whole = Claim("quality::accuracy", p, True, "quality", message, advice, figures, "first")
+    whole = Claim("quality::accuracy", "quality", message, advice, figures, p=p, passes=True, rank="first")
     assert replace(found, resolves=None) == whole
     assert found.resolves is not None
 
@@ -180,7 +180,7 @@ def test_claims_of_other_metrics_are_whole(metric, size):
     )
     p, passes = damage.p_above(0.04), damage.p_below(0.04) <= 0.05
     advice = "more reviews would decide"
-    assert found == Claim(f"quality::{metric}", p, passes, "quality", message, advice, figures, "first", None)
+    assert found == Claim(f"quality::{metric}", "quality", message, advice, figures, p=p, passes=passes, rank="first")
 
 
 BANK = (range(50), range(45), range(55))
@@ -198,7 +198,7 @@ def test_the_banks_claim_is_whole():
     figures = {"score": 0.925, "bank": [0.95, 0.955, 0.945], "spread": bank.spread, "lowest": lowest}
     p, advice = bank.p_value(0.925), "more baselines of other seeds, or more reviews, would decide"
     found = claims["quality::retraining"]
-    assert found == Claim("quality::retraining", p, True, "below-the-bank", message, advice, figures, "bank", None)
+    assert found == Claim("quality::retraining", "below-the-bank", message, advice, figures, p=p, passes=True, rank="bank")
     assert 0 < p < 1
     assert claims["quality::accuracy"].message.endswith("margin 2 points)")
 
@@ -253,7 +253,7 @@ def test_the_floor_of_accuracy_is_whole(least):
     message = f"accuracy 95 % ({interval}; required: {100 * least:g} %)"
     figures = {"score": 0.95, "low": low, "high": high, "min": least, "n": 1000}
     advice = "more reviews would decide"
-    assert found == Claim("quality::floor", rate.p_below(least), True, "below-the-floor", message, advice, figures)
+    assert found == Claim("quality::floor", "below-the-floor", message, advice, figures, p=rate.p_below(least), passes=True)
 
 
 def test_the_floor_of_another_metric_is_whole():
@@ -266,7 +266,7 @@ def test_the_floor_of_another_metric_is_whole():
     figures = {"score": 1 - lack.value, "low": low, "high": high, "min": 0.85, "n": 1000}
     passes, advice = lack.p_below(0.15) <= 0.05, "more reviews would decide"
     p = pytest.approx(lack.p_above(0.15))
-    assert found == Claim("quality::floor", p, passes, "below-the-floor", message, advice, figures)
+    assert found == Claim("quality::floor", "below-the-floor", message, advice, figures, p=p, passes=passes)
     assert found.p > 0.5
     assert low < 1 - lack.value < high
 
@@ -384,7 +384,7 @@ def test_the_bank_blocks_at_its_own_level_however_many_claims_there_are():
     for wrong in range(110, 190, 4):
         claims = quality.check(Quality(margin=0.02), reviews(), answers(range(900, 900 - wrong, -1)), bank, 512, 0.05)
         found = claim_of(claims, "quality::retraining")
-        metric = Claim("quality::accuracy", 1.0, passes=False, cause="", message="", rank="first")
+        metric = Claim("quality::accuracy", "", "", p=1.0, passes=False, rank="first")
         below = found.figures["score"] < found.figures["lowest"]
         outcomes.add((bool(below), outcomes_of([metric, found, *many_claims(40)])["quality::retraining"]))
     assert outcomes == {(True, Outcome.BLOCK), (False, Outcome.PASS)}

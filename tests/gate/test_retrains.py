@@ -32,10 +32,10 @@ def member(name, seed=0, **keys):
 )
 def test_a_bank_is_of_retrains(other, apart):
     """Whoever differs by more than a seed, or by nothing, has another spread: nothing can be judged by such a bank."""
-    first, retrain = member("one"), member("three", 3)
-    assert retrains.check([first]) == retrains.check([first, retrain]) == []
+    first, retrain, new = member("one"), member("three", 3), member("new", 9)
+    assert retrains.check([first], new) == retrains.check([first, retrain], new) == []
     message = f"{other.name}: is not a retrain of one: {apart}"
-    assert retrains.check([first, other, retrain]) == [
+    assert retrains.check([first, other, retrain], new) == [
         Finding("baseline", Outcome.INVALID, "baseline", message, "give baselines that differ by their seed alone")
     ]
 

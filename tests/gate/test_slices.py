@@ -26,8 +26,8 @@ def test_a_slices_claim_is_whole():
     damage = PairedAccuracy(28, 6, 200)
     message = "accuracy on the 200 reviews with genre = drama: 11 points lower (margin 10 points)"
     figures = {"n": 200, "damage": 0.11, "margin": 0.1}
-    expected = Claim("quality::slice::genre::drama", damage.p_above(0.1), True, "slice", message, "", figures)
-    assert replace(claims["quality::slice::genre::drama"], worst=None) == expected
+    expected = Claim("quality::slice::genre::drama", "slice", message, "", figures, p=damage.p_above(0.1), passes=False)
+    assert replace(claims["quality::slice::genre::drama"], shortfall=None) == expected
 
 
 def test_the_policys_slice_margin_is_kept():

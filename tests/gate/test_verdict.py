@@ -16,11 +16,10 @@ from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.context import read_source
 from lorasent.gate.cost import Cost
-from lorasent.gate.families import FAMILIES
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.golden import Golden
 from lorasent.gate.integrity import checks as integrity
-from lorasent.gate.policy import Policy
+from lorasent.gate.policy import FAMILIES, Policy
 from lorasent.gate.quality import Quality
 from lorasent.gate.sections import Data
 from lorasent.gate.verdict import judge
