@@ -104,10 +104,10 @@ def read(source: str, labels: Sequence[str]) -> list[Case]:
     have one id, if a capability has a case twice, or if two cases expect opposites of the same texts: where one of them newly
     fails, the other newly holds, and the net is 0.
     """
-    place: Any = resources.files("lorasent") / "behaviours" if source == "embedded" else Path(source)
-    if not place.exists():
+    origin: Any = resources.files("lorasent") / "behaviours" if source == "embedded" else Path(source)
+    if not origin.exists():
         raise DataError(f"{source}: behavioural cases cannot be read: no such file or folder")
-    paths = sorted(place.iterdir() if place.is_dir() else [place], key=lambda path: str(path.name))
+    paths = sorted(origin.iterdir() if origin.is_dir() else [origin], key=lambda path: str(path.name))
     placed = [row for path in paths if path.name.lower().endswith(".jsonl") for row in _lines(path, labels)]
     if not placed:
         raise DataError(f"{source}: holds no behavioural cases; expected JSONL, one case a line")
