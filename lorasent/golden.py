@@ -1,8 +1,6 @@
-"""A golden: a recorded result that tests must reproduce.
+"""A golden: a recorded result that tests must reproduce. Numbers may differ by the tolerance of their column, and nothing else may.
 
-It holds its producer, the tolerance of each column with its reason, and the libraries and the machine of its recording. Numbers,
-and lists of numbers, may differ by the tolerance of their column; everything else must be equal. `MANIFEST.json` lists every file
-of a folder of goldens with its sha256, so that every change, addition or removal is seen.
+`MANIFEST.json` lists every file of a folder of goldens with its sha256, so that every change, addition or removal is seen.
 """
 
 import json
@@ -44,7 +42,7 @@ def _comparable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Golden(BaseModel):
-    """The recorded result, as its file holds it. Where differences are shown, a row is named by its first column."""
+    """The recorded result with its origin, as its file holds it. Messages name a row by its first column."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,20 +72,14 @@ class Difference:
     allowed: float | None = None
 
 
-def make(
-    rows: Sequence[Row],
-    *,
-    about: str,
-    producer: Mapping[str, str],
-    tolerance: Mapping[str, float],
-    why: str,
-    seed: int | None = None,
-) -> Golden:
-    """A golden of `rows`, with the current libraries and machine. Raises GoldenError for content that no result can equal."""
-    content = {"about": about, "producer": dict(producer), "seed": seed, "tolerance": dict(tolerance), "why": why}
+def make(rows: Sequence[Row], **description: Any) -> Golden:
+    """A golden of `rows` with the current libraries and machine; `description` holds the other fields, `seed` may be left out.
+
+    Raises GoldenError for content that no result can equal.
+    """
     origin = {"libraries": machine.libraries(), "machine": machine.features()}
     try:
-        return Golden.model_validate({**content, **origin, "rows": [dict(row) for row in rows]})
+        return Golden.model_validate({"seed": None, **description, **origin, "rows": rows})
     except ValidationError as error:
         raise GoldenError(f"cannot be a golden: {_first(error)}") from None
 
@@ -96,8 +88,6 @@ def read(path: Path) -> Golden:
     """Reads a golden. Raises GoldenError if the file is missing or not one."""
     try:
         return Golden.model_validate_json(files.read_bounded(path, MAX_BYTES))
-    except FileNotFoundError:
-        raise GoldenError(f"{path}: missing: no such golden") from None
     except OSError as error:
         raise GoldenError(f"{path}: cannot be read as a golden: {error.strerror}") from None
     except ValidationError as error:
@@ -156,13 +146,12 @@ def write_manifest(folder: Path) -> bool:
     Raises GoldenError where the file is no manifest of goldens.
     """
     path, hashes = folder / MANIFEST, _hashes(folder)
-    listed = read_manifest(folder) if path.exists() else None
+    agrees = path.exists() and read_manifest(folder) == hashes and is_manifest(path)
     if not (folder / files.ATTRIBUTES).exists():
         files.write(folder / files.ATTRIBUTES, [files.AS_WRITTEN])
-    if listed == hashes and is_manifest(path):
-        return False
-    files.write(path, [manifest(hashes)])
-    return True
+    if not agrees:
+        files.write(path, [manifest(hashes)])
+    return not agrees
 
 
 def manifest(hashes: Mapping[str, str]) -> str:
@@ -190,15 +179,13 @@ def read_manifest(folder: Path) -> dict[str, str]:
 def faults(folder: Path) -> list[str]:
     """The disagreements between MANIFEST.json and the folder, a line each."""
     listed, there = read_manifest(folder), _hashes(folder)
-    return [
-        *(f"{folder.name}/{shown(name)}: missing, {MANIFEST} lists it" for name in sorted(listed.keys() - there.keys())),
-        *(f"{folder.name}/{shown(name)}: {MANIFEST} does not list it" for name in sorted(there.keys() - listed.keys())),
-        *(
-            f"{folder.name}/{shown(name)}: {_unlike(folder / name, listed[name])}"
-            for name in sorted(there.keys() & listed.keys())
-            if there[name] != listed[name]
-        ),
-    ]
+    reasons = dict.fromkeys(sorted(listed.keys() - there.keys()), f"missing, {MANIFEST} lists it")
+    reasons |= dict.fromkeys(sorted(there.keys() - listed.keys()), f"{MANIFEST} does not list it")
+    for name in sorted(there.keys() & listed.keys()):
+        if there[name] != listed[name]:
+            converted = files.is_converted(folder / name, listed[name])
+            reasons[name] = files.CONVERTED if converted else f"not the file that {MANIFEST} lists (another sha256)"
+    return [f"{folder.name}/{shown(name)}: {reason}" for name, reason in reasons.items()]
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -242,11 +229,6 @@ def _shown(value: Any) -> str:
 def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
     return f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg'].removeprefix('Value error, ')}"
-
-
-def _unlike(path: Path, digest: str) -> str:
-    """How a file differs from the one that the manifest lists."""
-    return files.CONVERTED if files.is_converted(path, digest) else f"not the file that {MANIFEST} lists (another sha256)"
 
 
 def _hashes(folder: Path) -> dict[str, str]:

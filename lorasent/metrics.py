@@ -1,7 +1,6 @@
-"""Metrics of logits against labels. NumPy only; scikit-learn is the reference in the tests.
+"""Metrics of logits (N, L) of N reviews against labels (N,), which are ids 0 .. L - 1. scikit-learn is the reference in the tests.
 
-`N` is the number of reviews, `L` the number of labels. Logits have shape (N, L), labels (N,) with ids 0 .. L-1. Arguments for
-which no metric is defined raise MetricError.
+Arguments for which no metric is defined raise MetricError.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,18 +59,14 @@ def decide(predictions: ArrayLike) -> Ints:
     """Predictions -> label ids, (N,).
 
     Predictions (N,) or (N, 1) are rounded, a half to the even neighbour (0.5 to 0). Predictions (N, L) give the largest column,
-    the first of equals. Raises MetricError for NaN, for no predictions and for more than two dimensions.
+    the first of equals; they may be infinite.
     """
     array = _array(predictions, "predictions", np.float64)
     if array.ndim not in (1, 2) or array.size == 0:
         raise MetricError(f"predictions must have shape (N,), (N, 1) or (N, L) with N > 0, found {array.shape}")
-    if np.isnan(array).any():
-        raise MetricError(f"predictions hold NaN, first in row {int(np.argwhere(np.isnan(array))[0][0])}")
-    if array.ndim == 2 and array.shape[1] > 1:
-        return np.asarray(array.argmax(axis=1), np.int64)
-    if np.isinf(array).any():
-        raise MetricError(f"predictions hold infinity, first in row {int(np.argwhere(np.isinf(array))[0][0])}")
-    return np.round(array.ravel()).astype(np.int64)
+    compared = array.ndim == 2 and array.shape[1] > 1
+    _require_all(~np.isnan(array) if compared else np.isfinite(array), array, "predictions")
+    return array.argmax(axis=1).astype(np.int64) if compared else np.round(array.ravel()).astype(np.int64)
 
 
 def accuracy(predictions: ArrayLike, labels: ArrayLike) -> float:
@@ -197,13 +192,17 @@ def _array(values: ArrayLike, what: str, kind: type | None = None) -> NDArray[An
         raise MetricError(f"{what} must be an array of numbers: {error}") from None
 
 
+def _require_all(valid: NDArray[np.bool_], array: Floats, what: str) -> None:
+    if not valid.all():
+        row = int(np.argwhere(~valid)[0][0])
+        raise MetricError(f"{what} hold NaN or infinity in row {row}: {array[row].tolist()}")
+
+
 def _logits(logits: ArrayLike) -> Floats:
     array = _array(logits, "logits", np.float64)
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] < 2:
         raise MetricError(f"logits must have shape (N, L) with N > 0 and L > 1, found {array.shape}")
-    if not np.isfinite(array).all():
-        row = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise MetricError(f"logits must be finite, found {array[row].tolist()} in row {row}")
+    _require_all(np.isfinite(array), array, "logits")
     return array
 
 

@@ -224,7 +224,7 @@ def test_a_tolerance_is_at_least_0_and_finite():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"^.*g\.json: missing: no such golden$"),
+        (None, r"^.*g\.json: cannot be read as a golden: No such file or directory$"),
         (b"{", r"^.*g\.json: not a golden: file: Invalid JSON"),
         (b'{"kind": "golden"}', r"^.*g\.json: not a golden: about: Field required$"),
         (b"\xff", r"^.*g\.json: not a golden: file: Invalid JSON"),

@@ -117,11 +117,11 @@ def test_undefined_metrics_are_zero(labels, decided):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: metrics.decide([0, np.nan]), "predictions hold NaN, first in row 1"),
-        (lambda: metrics.decide([[0, 1], [0, np.nan]]), "predictions hold NaN, first in row 1"),
-        (lambda: metrics.decide([0.5, None]), "predictions hold NaN, first in row 1"),
-        (lambda: metrics.decide([0, np.inf]), "predictions hold infinity, first in row 1"),
-        (lambda: metrics.decide([[0], [-np.inf]]), "predictions hold infinity, first in row 1"),
+        (lambda: metrics.decide([0, np.nan]), "predictions hold NaN or infinity in row 1: nan"),
+        (lambda: metrics.decide([[0, 1], [0, np.nan]]), "predictions hold NaN or infinity in row 1: [0.0, nan]"),
+        (lambda: metrics.decide([0.5, None]), "predictions hold NaN or infinity in row 1: nan"),
+        (lambda: metrics.decide([0, np.inf]), "predictions hold NaN or infinity in row 1: inf"),
+        (lambda: metrics.decide([[0], [-np.inf]]), "predictions hold NaN or infinity in row 1: [-inf]"),
         (lambda: metrics.decide([]), "predictions must have shape (N,), (N, 1) or (N, L) with N > 0, found (0,)"),
         (lambda: metrics.decide(1.0), "predictions must have shape (N,), (N, 1) or (N, L) with N > 0, found ()"),
         (
@@ -151,7 +151,7 @@ def test_undefined_metrics_are_zero(labels, decided):
         (lambda: metrics.confusion([0, 2], [0, 1], 2), "unknown label ids [2.0]: allowed are 0 to 1"),
         (lambda: metrics.confusion([0, 1], [0, 2], 2), "unknown label ids [2.0]: allowed are 0 to 1"),
         (lambda: metrics.confusion([[0], [1]], [0, 1], 2), "2 predictions need labels of shape (2,), found (2, 1)"),
-        (lambda: metrics.probabilities([[0, 1], [np.inf, 0]]), "logits must be finite, found [inf, 0.0] in row 1"),
+        (lambda: metrics.probabilities([[0, 1], [np.inf, 0]]), "logits hold NaN or infinity in row 1: [inf, 0.0]"),
         (lambda: metrics.probabilities([0, 1]), "logits must have shape (N, L) with N > 0 and L > 1, found (2,)"),
         (lambda: metrics.probabilities([[0], [1]]), "logits must have shape (N, L) with N > 0 and L > 1, found (2, 1)"),
         (lambda: metrics.probabilities(np.zeros((0, 2))), "logits must have shape (N, L) with N > 0 and L > 1, found (0, 2)"),

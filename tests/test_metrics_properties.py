@@ -246,7 +246,7 @@ def test_the_first_row_that_is_not_finite_is_named(case, value, data):
     logits, labels = case[0].copy(), case[1]
     row, column = (data.draw(st.integers(0, size - 1)) for size in logits.shape)
     logits[row:, column] = value
-    found = re.escape(f"logits must be finite, found {logits[row].tolist()} in row {row}")
+    found = re.escape(f"logits hold NaN or infinity in row {row}: {logits[row].tolist()}")
     for figure in (lambda: metrics.evaluate(logits, labels, NAMES[logits.shape[1]]), lambda: metrics.probabilities(logits)):
         with pytest.raises(MetricError, match=f"^{found}$"):
             figure()

@@ -119,7 +119,7 @@ UNASKABLE = {
         b"caf\xe9",
         "x.jsonl: behavioural cases cannot be read: expected UTF-8",
     ),
-    "no golden": ('[golden]\npredictions = "none.json"', None, "none.json: missing: no such golden"),
+    "no golden": ('[golden]\npredictions = "none.json"', None, "none.json: cannot be read as a golden: No such file or directory"),
     "a golden of junk": ('[golden]\npredictions = "x.jsonl"', "{", "x.jsonl: not a golden: file: Invalid JSON"),
     "a folder for a golden": ('[golden]\npredictions = "."', None, ".: cannot be read as a golden: Is a directory"),
     **{

@@ -291,7 +291,7 @@ def test_every_familys_findings_are_kept(integrity_stub, films, monkeypatch):
 def test_a_golden_that_is_missing_is_invalid(integrity_stub):
     """Named by its family."""
     found = verdict.judge("new", ["old"], Policy(golden=Golden(predictions="/none.json"))).findings[0]
-    message, advice = "/none.json: missing: no such golden", "correct the data or the policy"
+    message, advice = "/none.json: cannot be read as a golden: No such file or directory", "correct the data or the policy"
     assert found == Finding("golden", Outcome.INVALID, "not-judged", message, advice)
 
 
