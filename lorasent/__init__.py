@@ -37,15 +37,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lorasent.data.reviews import Reviews, read
-    from lorasent.errors import LorasentError
-    from lorasent.gate.policy import Policy
-    from lorasent.gate.verdict import Verdict, judge
-    from lorasent.metrics import Figures, evaluate
-    from lorasent.recipe.recipe import Recipe
-    from lorasent.scoring.scorer import Prediction, Scorer, load
-    from lorasent.training.run import Trained
-    from lorasent.training.train import train
+    from lorasent.data.reviews import Reviews as Reviews
+    from lorasent.data.reviews import read as read
+    from lorasent.errors import LorasentError as LorasentError
+    from lorasent.gate.policy import Policy as Policy
+    from lorasent.gate.verdict import Verdict as Verdict
+    from lorasent.gate.verdict import judge as judge
+    from lorasent.metrics import Figures as Figures
+    from lorasent.metrics import evaluate as evaluate
+    from lorasent.recipe.recipe import Recipe as Recipe
+    from lorasent.scoring.scorer import Prediction as Prediction
+    from lorasent.scoring.scorer import Scorer as Scorer
+    from lorasent.scoring.scorer import load as load
+    from lorasent.training.run import Trained as Trained
+    from lorasent.training.train import train as train
 
 _HOME = {
     "Figures": "metrics",
@@ -64,22 +69,7 @@ _HOME = {
     "train": "training.train",
 }
 
-__all__ = [
-    "Figures",
-    "LorasentError",
-    "Policy",
-    "Prediction",
-    "Recipe",
-    "Reviews",
-    "Scorer",
-    "Trained",
-    "Verdict",
-    "evaluate",
-    "judge",
-    "load",
-    "read",
-    "train",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,21 +1,4 @@
-"""Every error that a user can cause, as one tree.
-
-LorasentError            says what happened, where, and what to do; the command line prints it and exits 2
-├── RecipeError          a recipe or an override that cannot be used
-├── BaseModelError       a base model that is missing, unsafe, or not the one that was pinned
-├── DataError            a source that cannot be read as labelled reviews
-├── MetricError          logits and labels that no figure can be computed from
-├── AdapterError         an adapter directory that is missing, incomplete, or not what its manifest says
-│   └── NotFetchedError  an adapter directory that holds pointers of Git LFS or git-annex in the place of files
-├── TrainingError        a run that cannot start, go on, or be resumed
-│   └── DivergedError    a run whose loss is not finite any more
-├── GoldenError          a golden that is missing, malformed, or not what its manifest lists
-├── EvidenceError        recorded evidence that cannot be read, or does not answer what is asked
-│   └── AnswersError     logits that are not finite
-├── PolicyError          a policy that cannot be used
-├── ProveError           error rates that cannot be measured on these adapters
-└── SweepError           a search that cannot start or go on
-"""
+"""Every error that a user can cause: the command line prints a LorasentError and exits 2."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -101,23 +84,18 @@ class SweepError(LorasentError):
 
 @contextlib.contextmanager
 def foreign(failure: Callable[[str], Exception]) -> Iterator[None]:
-    """Turns any exception of a library inside into the error that `failure` makes of its first line.
-
-    LorasentError, MemoryError, and exceptions that end the process pass unchanged.
-    """
+    """Turns any exception of a library inside into the error that `failure` makes of its first line; see `is_foreign`."""
     try:
         yield
-    except (LorasentError, MemoryError):
-        raise
     except BaseException as error:
-        if not is_foreign(error):
+        if isinstance(error, LorasentError) or not is_foreign(error):
             raise
         raise failure(first_line(error)) from error
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Whether an exception is a library's: an Exception, or a panic of Rust, which is a BaseException."""
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+    """Whether an exception may be a library's: an Exception, or a panic of Rust. MemoryError and what ends the process are not."""
+    return (isinstance(error, Exception) and not isinstance(error, MemoryError)) or type(error).__name__ == "PanicException"
 
 
 def first_line(reason: object) -> str:

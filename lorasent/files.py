@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -66,23 +67,22 @@ def private() -> Path:
 
     The removal is registered before the directory is made: a signal may arrive at any point. Raises OSError.
     """
-    process = os.getpid()
-    room = _rooms.get(process)
-    if room is None or not room.is_dir():
-        room = _rooms[process] = Path(tempfile.gettempdir(), f"lorasent-{secrets.token_hex(8)}")
-        atexit.register(_remove, room, process)
-        room.mkdir(mode=0o700)
+    room = _room(os.getpid())
+    room.mkdir(mode=0o700, exist_ok=True)
     return room
 
 
-def _remove(room: Path, process: int) -> None:
-    """Removes a process's directory when that process ends, and not when its forked child does."""
-    if os.getpid() == process:
-        shutil.rmtree(room, ignore_errors=True)
+@functools.cache
+def _room(process: int) -> Path:
+    """The private directory of a process: a forked child makes its own, and does not remove its parent's."""
+    room = Path(tempfile.gettempdir(), f"lorasent-{secrets.token_hex(8)}")
 
+    @atexit.register
+    def remove() -> None:
+        if os.getpid() == process:
+            shutil.rmtree(room, ignore_errors=True)
 
-_rooms: dict[int, Path] = {}
-"""The private directory by process: a forked child makes its own."""
+    return room
 
 
 def open_regular(path: Path, limit: int) -> BufferedReader:
@@ -152,7 +152,10 @@ def write_bytes(path: Path, parts: Iterable[bytes]) -> None:
         with staging.open("wb") as file:
             file.writelines(parts)
         with contextlib.suppress(FileNotFoundError):
-            _copy_owner_and_mode(staging, path.stat())
+            replaced = path.stat()
+            with contextlib.suppress(PermissionError):
+                os.chown(staging, replaced.st_uid, replaced.st_gid)
+            staging.chmod(stat.S_IMODE(replaced.st_mode))
         staging.replace(path)
     finally:
         staging.unlink(missing_ok=True)
@@ -162,11 +165,3 @@ def _descriptor(path: Path) -> int | None:
     """The descriptor of the open file that a path names, None for other paths. Opening it by its name would truncate it."""
     match = OPEN_FILE.fullmatch(STREAMS.get(str(path), str(path)))
     return int(match[1]) if match else None
-
-
-def _copy_owner_and_mode(staging: Path, replaced: os.stat_result) -> None:
-    """Sets the mode of a file, and its owner where that is allowed, to those of the file that it replaces."""
-    if hasattr(os, "chown"):
-        with contextlib.suppress(PermissionError):
-            os.chown(staging, replaced.st_uid, replaced.st_gid)
-    staging.chmod(stat.S_IMODE(replaced.st_mode))

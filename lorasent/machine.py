@@ -1,7 +1,6 @@
 """Versions of the libraries, features of the processor, and glibc's malloc. No other module queries the processor.
 
-Environment variables turn features off: those of oneDNN and torch, which imitate another processor, and LORASENT_ONEDNN.
-LORASENT_MALLOC keeps lorasent from tuning malloc.
+The environment variables of oneDNN and torch, which imitate another processor, are respected.
 """
 
 import ctypes
@@ -10,13 +9,13 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 from lorasent import torch_private
 
 _PROCESSOR = Path("/proc/cpuinfo")
-
 _BF16 = re.compile(r"\b(?:amx_bf16|avx512_bf16)\b")
 
 _LIMITS = {
@@ -28,24 +27,16 @@ _LIMITS = {
 ONEDNN_VARIABLE = "LORASENT_ONEDNN"
 """Environment variable; 0: neither lorasent nor torch uses oneDNN, as in a torch that was built without it."""
 
-MALLOC_VARIABLE = "LORASENT_MALLOC"
-"""Environment variable; 0: `keep_memory` leaves the C library's memory allocation as it is."""
-
 _MALLOC_OPTIONS = {-3: 32 << 20, -1: 1 << 30, -2: 64 << 20}
 """Bytes by option of glibc's mallopt: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD."""
 
 LIBRARIES = ("lorasent", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 
 
-def libraries() -> dict[str, str]:
-    """Versions of the libraries that a result depends on, by name."""
-    return dict(_versions())
-
-
 @functools.cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    """The versions, read once in a process: each is a file to parse, and every question to the cache contains them."""
-    return tuple((name, metadata.version(name)) for name in LIBRARIES)
+def libraries() -> Mapping[str, str]:
+    """Versions of the libraries that a result depends on, by name: read once in a process, since each is a file to parse."""
+    return {name: metadata.version(name) for name in LIBRARIES}
 
 
 def features() -> dict[str, str | int]:
@@ -85,13 +76,13 @@ def keep_memory() -> None:
 
     By default glibc returns large blocks to the system at once; page faults then cost a matrix product more time than arithmetic.
     """
-    if os.environ.get(MALLOC_VARIABLE) != "0":
+    if os.environ.get("LORASENT_MALLOC") != "0":
         for option, value in _MALLOC_OPTIONS.items():
             _glibc("mallopt", option, value)
 
 
 def release_memory() -> None:
-    """The memory that this process has freed, and kept, to the system, on glibc."""
+    """Gives the memory that this process has freed, and kept, back to the system, on glibc."""
     _glibc("malloc_trim", 0)
 
 

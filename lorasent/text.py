@@ -24,15 +24,14 @@ def shown(value: Any, limit: int = SHOWN) -> str:
     Characters that do not print (line ends, escapes, bidirectional marks, lone surrogates) are escaped as Python escapes them. A
     long text loses its middle. Objects, lists and bytes are shown by their size: they may hold a secret.
     """
-    if isinstance(value, str | Path | BaseException):
-        text = str(value)
-    elif isinstance(value, bool | int | float) or value is None:
-        text = repr(value) if not isinstance(value, int) or abs(value) < 10**limit else f"an integer of {value.bit_length()} bits"
-    else:
-        kind = type(value).__name__[:SHOWN]
-        if not hasattr(value, "__len__"):
-            return kind
-        return f"an object of {len(value)} keys" if isinstance(value, Mapping) else f"{kind} of length {len(value)}"
+    if isinstance(value, int) and abs(value) >= 10**limit:
+        value = f"an integer of {value.bit_length()} bits"
+    elif isinstance(value, Mapping):
+        value = f"an object of {len(value)} keys"
+    elif not isinstance(value, str | Path | BaseException | int | float | None):
+        kind = type(value).__name__
+        value = f"{kind} of length {len(value)}" if hasattr(value, "__len__") else kind
+    text = str(value)
     if len(text) > limit:  # before escaping too, which would be slow for megabytes
         text = _shortened(text, limit)
     text = _COMMAND.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

@@ -23,9 +23,8 @@ def packed_linear() -> tuple[Any, ...] | None:
 @functools.cache
 def multiplies_bf16() -> bool:
     """Whether oneDNN multiplies bf16 matrices on this CPU; False if torch cannot tell."""
-    found = _find(
-        "ops.mkldnn._is_mkldnn_bf16_supported", effect=f"answers in bf16 {_PADDED}, and precision auto is fp32 on the CPU"
-    )
+    effect = f"answers in bf16 {_PADDED}, and precision auto is fp32 on the CPU"
+    found = _find("ops.mkldnn._is_mkldnn_bf16_supported", effect=effect)
     return found is not None and bool(found[0]())
 
 
@@ -36,25 +35,22 @@ def softmax_backward() -> Callable[..., Any] | None:
     return None if found is None else found[0]
 
 
-@functools.cache
 def bf16_instructions() -> tuple[str, ...]:
     """Names of the bf16 instructions that torch sees in this CPU."""
-    questions = {"amx_bf16": "cpu._is_amx_tile_supported", "avx512_bf16": "cpu._is_avx512_bf16_supported"}
-    found = {name: _find(path, effect=f"{name} is taken to be absent") for name, path in questions.items()}
+    probes = {"amx_bf16": "cpu._is_amx_tile_supported", "avx512_bf16": "cpu._is_avx512_bf16_supported"}
+    found = {name: _find(path, effect=f"{name} is taken to be absent") for name, path in probes.items()}
     return tuple(name for name, functions in found.items() if functions and functions[0]())
 
 
 def _find(*paths: str, effect: str) -> tuple[Any, ...] | None:
-    """The attributes of torch with these dotted names; None, and one warning, where torch lacks any of them."""
+    """The attributes of torch with these dotted names; None, and one warning, where torch lacks one of them."""
     import torch
 
-    found, missing = [], []
+    found = []
     for path in paths:
         try:
             found.append(operator.attrgetter(path)(torch))
         except AttributeError:
-            missing.append(f"torch.{path}")
-    if not missing:
-        return tuple(found)
-    warnings.warn(f"torch {torch.__version__} has no {' and no '.join(missing)}: {effect}", stacklevel=3)
-    return None
+            warnings.warn(f"torch {torch.__version__} has no torch.{path}: {effect}", stacklevel=3)
+            return None
+    return tuple(found)

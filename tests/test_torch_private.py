@@ -47,8 +47,7 @@ import lorasent.training.loop
 @pytest.fixture(autouse=True)
 def _looked_up_anew():
     """Each test looks names up for itself, and leaves nothing of what it found."""
-    cached = [torch_private.packed_linear, torch_private.multiplies_bf16, torch_private.softmax_backward]
-    cached += [torch_private.bf16_instructions, machine._processor]
+    cached = [torch_private.packed_linear, torch_private.multiplies_bf16, torch_private.softmax_backward, machine._processor]
     for function in cached:
         function.cache_clear()
     yield

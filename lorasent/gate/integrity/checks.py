@@ -72,7 +72,7 @@ def run(name: str, comparison: Comparison) -> Passed | BaseException:
             check.inspect(side)
         passed: Passed = check.compare(comparison)
     except BaseException as error:
-        if isinstance(error, MemoryError) or not is_foreign(error):
+        if not is_foreign(error):
             raise
         return error
     return passed
