@@ -118,11 +118,10 @@ def resolve_targets(layers: Iterable[str], wanted: Iterable[str], *, aliases: bo
     """
     layers = list(layers)
     leaves = {layer.rpartition(".")[2] for layer in layers}
+    query = next((name for name in QUERY_NAMES if aliases and name in leaves), "query")
     meant: dict[str, list[str]] = {}
     for name in wanted:
-        if aliases and name == "all-linear":
-            meant[name] = layers
-            continue
-        leaf = next((query for query in QUERY_NAMES if query in leaves), name) if aliases and name == "query" else name
-        meant[name] = [layer for layer in layers if layer == leaf or layer.endswith(f".{leaf}")]
+        leaf = query if name == "query" else name
+        is_all = aliases and name == "all-linear"
+        meant[name] = [layer for layer in layers if is_all or f".{layer}".endswith(f".{leaf}")]
     return meant

@@ -11,8 +11,7 @@ matrices. PEFT by itself saves only `classifier` and `score`.
 import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,24 +32,13 @@ from lorasent.recipe.recipe import Base, Lora
 from lorasent.text import shown
 
 
-@dataclass(frozen=True)
-class ParameterCount:
+class ParameterCount(NamedTuple):
     """Numbers of parameters as the reference notebook counts them: everything in PEFT's model, with its frozen copy of the head."""
 
     total: int
     trainable: int
     in_use: int
     """Parameters that the forward pass uses: all but the frozen copies."""
-
-    @property
-    def frozen(self) -> int:
-        """Parameters that are not trained."""
-        return self.total - self.trainable
-
-    @property
-    def fraction(self) -> float:
-        """Trainable over total."""
-        return self.trainable / self.total
 
 
 def build(base: BaseCheckpoint, settings: Base, lora: Lora, encoder: Encoder) -> PeftModel:
@@ -86,24 +74,21 @@ def load_base(base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int 
     `rows` is the number of embeddings if it is not the base's. Raises BaseModelError.
     """
     require_usable(base)
-    try:
-        with quiet():
-            overrides = {} if settings.dropout is None else _dropouts(base, settings.dropout)
-            model, report = AutoModelForSequenceClassification.from_pretrained(
-                base.path,
-                num_labels=len(settings.labels),
-                id2label=dict(enumerate(settings.labels)),
-                label2id={label: position for position, label in enumerate(settings.labels)},
-                problem_type="single_label_classification",
-                ignore_mismatched_sizes=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                output_loading_info=True,
-                **overrides,
-            )
-    except Exception as error:  # noqa: BLE001 - somebody else's configuration makes transformers and torch raise anything
-        raise _unusable(base, error) from None
+    with loading(base):
+        overrides = {} if settings.dropout is None else _dropouts(base, settings.dropout)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            base.path,
+            num_labels=len(settings.labels),
+            id2label=dict(enumerate(settings.labels)),
+            label2id={label: position for position, label in enumerate(settings.labels)},
+            problem_type="single_label_classification",
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **overrides,
+        )
     if odd := [key for key, *_, shape in report["mismatched_keys"] if tuple(shape)[:1] != (len(settings.labels),)]:
         raise BaseModelError(f"{base.name}: its config.json gives {odd[0]} another shape than it has in the checkpoint")
     if has_places(model):
@@ -112,11 +97,12 @@ def load_base(base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int 
     backbone = {name for name, _ in model.named_parameters() if name.startswith(f"{model.base_model_prefix}.")}
     if backbone and missing >= backbone:
         raise BaseModelError(f"{base.name}: its checkpoint has no tensor of its model_type, {model.config.model_type}")
-    if rows is not None:
-        with quiet():
-            model.resize_token_embeddings(rows, mean_resizing=False)
-    if len(encoder.tokenizer) > model.get_input_embeddings().num_embeddings:
-        _grow_embeddings(model, len(encoder.tokenizer))
+    own = model.get_input_embeddings().num_embeddings
+    size = max(own if rows is None else rows, len(encoder.tokenizer))
+    if size != own:
+        with quiet(), torch.no_grad():
+            model.resize_token_embeddings(size, mean_resizing=False)
+            model.get_input_embeddings().weight[own:].zero_()  # of added tokens (the pad token): equal at every load
     model.config.pad_token_id = encoder.pad_id
     return model, missing
 
@@ -129,16 +115,19 @@ def _require_room(base: BaseCheckpoint, model: PreTrainedModel, encoder: Encoder
 
 def require_usable(base: BaseCheckpoint) -> None:
     """Raises BaseModelError unless a base's configuration describes a classifier that fits its checkpoint."""
+    with loading(base):
+        require_fit(base.path, [shape for shape, _ in checkpoint(base.path).values()])
+
+
+@contextlib.contextmanager
+def loading(base: BaseCheckpoint) -> Iterator[None]:
+    """Silences transformers inside, and turns whatever it and torch raise over a base's configuration into BaseModelError."""
     try:
         with quiet():
-            require_fit(base.path, [shape for shape, _ in checkpoint(base.path).values()])
-    except Exception as error:  # noqa: BLE001 - as above
-        raise _unusable(base, error) from None
-
-
-def _unusable(base: BaseCheckpoint, error: Exception) -> BaseModelError:
-    reason = shown(" ".join(str(error).split()) or type(error).__name__, 300).replace(str(base.path), base.name)
-    return BaseModelError(f"{base.name}: cannot be loaded as a classifier: {reason}")
+            yield
+    except Exception as error:  # noqa: BLE001 - somebody else's configuration makes them raise anything
+        reason = shown(" ".join(str(error).split()) or type(error).__name__, 300).replace(str(base.path), base.name)
+        raise BaseModelError(f"{base.name}: cannot be loaded as a classifier: {reason}") from None
 
 
 def positions(config: PreTrainedConfig) -> int | None:
@@ -163,12 +152,11 @@ def has_places(model: PreTrainedModel) -> bool:
 
 def count_parameters(model: nn.Module) -> ParameterCount:
     """The numbers of a model's parameters; a shared one counts once."""
-    copies = {id(p) for name, p in model.named_parameters() if ".original_module." in name}
-    sizes = {id(p): (p.numel(), p.requires_grad) for p in model.parameters()}
+    parameters = dict(model.named_parameters())
     return ParameterCount(
-        total=sum(size for size, _ in sizes.values()),
-        trainable=sum(size for size, trainable in sizes.values() if trainable),
-        in_use=sum(size for key, (size, _) in sizes.items() if key not in copies),
+        total=sum(parameter.numel() for parameter in parameters.values()),
+        trainable=sum(parameter.numel() for parameter in parameters.values() if parameter.requires_grad),
+        in_use=sum(parameter.numel() for name, parameter in parameters.items() if ".original_module." not in name),
     )
 
 
@@ -219,26 +207,15 @@ def quiet() -> Iterator[None]:
 def _dropouts(base: BaseCheckpoint, probability: float) -> dict[str, float]:
     """Every dropout in the base's configuration, set to one probability."""
     config: dict[str, Any] = AutoConfig.from_pretrained(base.path, trust_remote_code=False).to_dict()
-    names = [key for key, value in config.items() if is_dropout(key) and isinstance(value, float | int)]
-    return dict.fromkeys(names, probability)
-
-
-def _grow_embeddings(model: PreTrainedModel, size: int) -> None:
-    """Adds embeddings for added tokens (the pad token). They are zero: equal at every load, and never attended to."""
-    old = model.get_input_embeddings().num_embeddings
-    with quiet():
-        model.resize_token_embeddings(size, mean_resizing=False)
-    with torch.no_grad():
-        model.get_input_embeddings().weight[old:].zero_()
+    return {key: probability for key, value in config.items() if is_dropout(key) and isinstance(value, float | int)}
 
 
 def _new_modules(model: nn.Module, missing: set[str]) -> list[str]:
     """The topmost modules without any parameter in the checkpoint. Raises BaseModelError if only a part of a layer is missing."""
     new: list[str] = []
     for name, module in model.named_modules():
-        parameters = [f"{name}.{parameter}" for parameter, _ in module.named_parameters()]
-        inside = any(name.startswith(f"{parent}.") for parent in new)
-        if name and not inside and parameters and missing.issuperset(parameters):
+        parameters = {f"{name}.{parameter}" for parameter, _ in module.named_parameters()}
+        if name and parameters and parameters <= missing and not any(name.startswith(f"{parent}.") for parent in new):
             new.append(name)
     if stray := [key for key in missing if not any(key.startswith(f"{name}.") for name in new)]:
         raise BaseModelError(f"the base's checkpoint lacks {', '.join(sorted(stray)[:3])}: part of a layer cannot be trained anew")
@@ -252,7 +229,7 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Linear | Conv1D]:
 
 def _targets(model: nn.Module, wanted: Sequence[str], new: Sequence[str]) -> list[str]:
     """Full names of the layers that get LoRA. Modules that are trained whole get none. Raises RecipeError."""
-    layers = [name for name in linear_layers(model) if not any(name == head or name.startswith(f"{head}.") for head in new)]
+    layers = [name for name in linear_layers(model) if not any(f"{name}.".startswith(f"{head}.") for head in new)]
     meant = resolve_targets(layers, wanted)
     for target, names in meant.items():
         if not names and target != "all-linear":

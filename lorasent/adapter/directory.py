@@ -6,9 +6,8 @@ An adapter is a directory in PEFT's own layout plus `lorasent.json`, its manifes
 import re
 import warnings
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +19,10 @@ from lorasent.adapter import bare, configuration, weights
 from lorasent.adapter.base import BaseCheckpoint, find
 from lorasent.adapter.classifier import answer, linear_layers, load_base, quiet
 from lorasent.adapter.encoding import Encoder
-from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest, verify
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, verify
 from lorasent.adapter.snapshot import Snapshot, of
 from lorasent.errors import AdapterError, foreign
-from lorasent.recipe.recipe import Base, Encoding
+from lorasent.recipe.recipe import Base, Recipe
 from lorasent.text import MESSAGE, shown, some
 
 SAMPLE_REVIEWS = ("it was a good movie", "good god,thats the worst film", "better than first film", "not worth the time")
@@ -53,19 +52,12 @@ class UnverifiedAdapterWarning(UserWarning):
     """An adapter without a manifest was loaded."""
 
 
-@dataclass(frozen=True)
-class Adapter:
-    """An adapter in memory: the base with LoRA, its encoder, its labels and its manifest."""
+class Adapter(NamedTuple):
+    """An adapter in memory: the base with LoRA, its encoder and its labels."""
 
     model: PeftModel
     encoder: Encoder
     labels: tuple[str, ...]
-    manifest: Manifest | None
-
-    def merge(self) -> PreTrainedModel:
-        """The base with LoRA added into its weights, W0 + s B A (see `classifier`). `model` cannot be used afterwards."""
-        merged: PreTrainedModel = self.model.merge_and_unload()
-        return merged
 
 
 def load(path: str | Path | Snapshot) -> Adapter:
@@ -92,19 +84,18 @@ def _load(snapshot: Snapshot) -> Adapter:
     manifest = verify(snapshot)
     recipe = manifest.recipe
     if tuple(manifest.labels) != recipe.base.labels:
-        message = f"labels are {some(manifest.labels)}, its recipe trained {some(recipe.base.labels)}"
-        raise AdapterError(f"{where / MANIFEST}: {message}")
-    pinned = manifest.base
+        trained = some(recipe.base.labels)
+        raise AdapterError(f"{where / MANIFEST}: labels are {some(manifest.labels)}, its recipe trained {trained}")
+    pinned, probes = manifest.base, manifest.probes
     base = find(pinned.name, pinned.revision, pinned.sha256, where.absolute().parent)
     if pinned.config and (changed := configuration.differences(base.config, pinned.config)):
         raise AdapterError(
             f"{where}: its base {shown(base.name)} has another configuration than when the adapter was trained: "
             f"{configuration.summary(changed)}; restore the base's config.json"
         )
-    adapter = assemble(snapshot, base, recipe.base, recipe.encoding, manifest)
+    adapter = assemble(snapshot, base, recipe)
     if adapter.encoder.fingerprint != manifest.tokenizer_sha256:
         raise AdapterError(f"{where}: the tokenizer does not encode as it did when the adapter was trained")
-    probes = manifest.probes
     drift = np.abs(answer(adapter.model, adapter.encoder, probes.texts) - np.array(probes.logits)).max(axis=1)
     if not (drift <= PROBE_TOLERANCE).all():
         raise AdapterError(
@@ -119,32 +110,24 @@ def _load_bare(snapshot: Snapshot) -> Adapter:
     with _readable_weights(snapshot):
         shapes = {name: shape for name, (shape, _) in weights.header(snapshot.folder / WEIGHTS).items()}
     plain = bare.read(snapshot, shapes)
-    adapter = _assemble(snapshot, plain.base, plain.settings, plain.encoder, None, plain.rows)
+    adapter = _assemble(snapshot, plain.base, plain.settings, plain.encoder, plain.rows)
     bare.check(adapter.model, adapter.encoder, PROBES, path)
-    warnings.warn(
-        shown(
-            f"{path}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified; "
-            f"lorasent uses {plain.taken}",
-            MESSAGE,
-        ),
-        UnverifiedAdapterWarning,
-        stacklevel=4,
+    message = (
+        f"{path}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified; "
+        f"lorasent uses {plain.taken}"
     )
+    warnings.warn(shown(message, MESSAGE), UnverifiedAdapterWarning, stacklevel=4)
     return adapter
 
 
-def assemble(
-    snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoding: Encoding, manifest: Manifest | None = None
-) -> Adapter:
+def assemble(snapshot: Snapshot, base: BaseCheckpoint, recipe: Recipe) -> Adapter:
     """An adapter's weights and tokenizer on its base, without the proof of `load`. Raises AdapterError if they do not fit."""
     saved = configuration.TOKENIZER_CONFIG in snapshot.hashes
-    encoder = Encoder(snapshot.folder, encoding, snapshot.path) if saved else Encoder(base.path, encoding, base.name)
-    return _assemble(snapshot, base, settings, encoder, manifest)
+    folder, name = (snapshot.folder, snapshot.path) if saved else (base.path, base.name)
+    return _assemble(snapshot, base, recipe.base, Encoder(folder, recipe.encoding, name))
 
 
-def _assemble(
-    snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoder: Encoder, manifest: Manifest | None, rows: int | None = None
-) -> Adapter:
+def _assemble(snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int | None = None) -> Adapter:
     path = snapshot.path
     model, random = load_base(base, settings, encoder, rows)
     with foreign(lambda reason: AdapterError(f"{path}: cannot be loaded onto {base.name}: {reason}")):
@@ -169,7 +152,7 @@ def _assemble(
             )
         set_peft_model_state_dict(adapted, tensors)
     adapted.eval()
-    return Adapter(adapted, encoder, settings.labels, manifest)
+    return Adapter(adapted, encoder, settings.labels)
 
 
 def _readable_weights(snapshot: Snapshot) -> AbstractContextManager[None]:
@@ -182,8 +165,8 @@ def _read_tensors(snapshot: Snapshot, base: BaseCheckpoint) -> dict[str, torch.T
         weights.bounded(snapshot.folder / WEIGHTS, base.path)
         tensors: dict[str, torch.Tensor] = load_file(snapshot.folder / WEIGHTS)
     if odd := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        message = f"{some(odd)}: holds numbers that are not finite; train again, the run diverged"
-        raise AdapterError(f"{snapshot.path / WEIGHTS}: {message}")
+        where = f"{snapshot.path / WEIGHTS}: {some(odd)}"
+        raise AdapterError(f"{where}: holds numbers that are not finite; train again, the run diverged")
     return tensors
 
 
@@ -192,14 +175,13 @@ def _require_bounded(config: Any, model: PreTrainedModel, where: Path) -> None:
 
     PEFT searches for its patterns in the names of modules: nested repetitions, and many side by side, take exponential time.
     """
+    ranks, alphas = config.rank_pattern or {}, config.alpha_pattern or {}
     widest = max((max(layer.weight.shape) for layer in linear_layers(model).values()), default=1)
-    ranks = [config.r, *(config.rank_pattern or {}).values()]
-    if large := [rank for rank in ranks if rank > widest]:
+    if large := [rank for rank in (config.r, *ranks.values()) if rank > widest]:
         raise AdapterError(f"{where}: r is {shown(large[0])}, layers of this base are at most {widest} wide")
     if config.layer_replication:
         raise AdapterError(f"{where}: layer_replication asks for another base than the one that is named")
     modules = (config.target_modules, config.exclude_modules, config.layers_pattern)
-    patterns = [names for names in modules if isinstance(names, str)]
-    for pattern in (*patterns, *(config.rank_pattern or {}), *(config.alpha_pattern or {})):
+    for pattern in (*ranks, *alphas, *(names for names in modules if isinstance(names, str))):
         if len(REPETITION.findall(pattern)) > MOST_REPETITIONS or ENDLESS.search(pattern):
             raise AdapterError(f"{where}: the pattern {shown(pattern)} may take exponential time; name modules instead")

@@ -7,23 +7,22 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from lorasent import files
 from lorasent.adapter.snapshot import CONFIG, MANIFEST, WEIGHTS, Snapshot, of
 from lorasent.adapter.untrusted import read_json
 from lorasent.errors import AdapterError
+from lorasent.recipe import settings
 from lorasent.recipe.recipe import Recipe
 from lorasent.text import shown
 
 if TYPE_CHECKING:
     from lorasent.data.reviews import Reviews
 
-__all__ = ["CONFIG", "MANIFEST", "WEIGHTS", "CompleteManifest", "Manifest", "identity", "parse", "read", "read_json", "verify"]
-
-Form = TypeVar("Form", bound=BaseModel)
+__all__ = ["CONFIG", "MANIFEST", "WEIGHTS", "CompleteManifest", "Manifest", "identity", "read", "read_json", "verify"]
 
 
 class _Frozen(BaseModel):
@@ -87,7 +86,7 @@ class Manifest(_Frozen):
     @classmethod
     def parse(cls, content: Mapping[str, Any], where: str | Path) -> Self:
         """The manifest in a JSON object, which messages call `where`. Raises AdapterError."""
-        manifest = parse(cls, content, where)
+        manifest = settings.parse(cls, content, str(where), AdapterError)
         manifest._content, manifest._where = content, str(where)  # noqa: SLF001 - of its own class
         return manifest
 
@@ -115,16 +114,6 @@ class CompleteManifest(Manifest):
     tokenizer_parts: dict[str, str] | None = None
     """Hashes of the tokenizer's parts as transformers builds it; manifests that an older lorasent wrote have none."""
     libraries: dict[str, str] = {}
-
-
-def parse(form: type[Form], content: Mapping[str, Any], where: str | Path) -> Form:
-    """A JSON object as a model of pydantic's. Raises AdapterError, which names `where` and the invalid key."""
-    try:
-        return form.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(shown, problem["loc"]))
-        raise AdapterError(f"{where}: {key}: {shown(problem['msg'])}, found {shown(problem['input'])}") from None
 
 
 def read(path: Path | Snapshot) -> Manifest:

@@ -41,7 +41,6 @@ def write(
             encoder.save(Path(folder))
             for file in Path(folder).iterdir():
                 shutil.copyfile(file, staging / file.name)
-        parameters = count_parameters(model)
         manifest = {
             "schema_version": 1,
             "recipe": recipe.to_json(),
@@ -50,7 +49,7 @@ def write(
             "labels": list(recipe.base.labels),
             "tokenizer_sha256": encoder.fingerprint,
             "tokenizer_parts": encoder.parts,
-            "parameters": {"total": parameters.total, "trainable": parameters.trainable, "in_use": parameters.in_use},
+            "parameters": count_parameters(model)._asdict(),
             "probes": {"texts": list(PROBES), "logits": answer(model, encoder, PROBES).astype(np.float64).round(6).tolist()},
             "libraries": machine.libraries(),
             **training,

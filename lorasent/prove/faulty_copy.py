@@ -103,7 +103,7 @@ class FaultyCopy:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PEFT warns about faulty directories
-                loaded = directory.assemble(Snapshot(self.path), self.base, self.recipe.base, self.recipe.encoding)
+                loaded = directory.assemble(Snapshot(self.path), self.base, self.recipe)
         except AdapterError:
             return {}
         with torch.random.fork_rng(enabled=dropout):

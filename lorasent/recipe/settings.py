@@ -1,5 +1,6 @@
-"""Settings in TOML tables: every key and value is validated, and errors say what is allowed."""
+"""Settings in TOML or JSON: every key and value is validated, and errors say what is allowed."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,11 +15,11 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-Tables = TypeVar("Tables", bound=Table)
+Tables = TypeVar("Tables", bound=BaseModel)
 
 
-def parse(kind: type[Tables], tables: dict[str, Any], origin: str, failure: type[LorasentError]) -> Tables:
-    """Validates parsed TOML as `kind`. Raises `failure` with the origin, the key, what was found and what is allowed."""
+def parse(kind: type[Tables], tables: Mapping[str, Any], origin: str, failure: type[LorasentError]) -> Tables:
+    """Validates parsed TOML or JSON as `kind`. Raises `failure` with the origin, the key, what was found and what is allowed."""
     try:
         return kind.model_validate(tables)
     except ValidationError as error:
@@ -32,7 +33,7 @@ def table_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _explain(kind: type[BaseModel], problem: Any, origin: str) -> str:
-    path = [str(part) for part in problem["loc"]]
+    path = [shown(part) for part in problem["loc"]]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
         for part in path[:-1]:
@@ -40,7 +41,9 @@ def _explain(kind: type[BaseModel], problem: Any, origin: str) -> str:
         return f"{origin}: unknown key {key}; allowed here: {', '.join(kind.model_fields)}"
     if problem["type"] == "missing":
         return f"{origin}: required key {key} is missing"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    value = problem["input"]
+    message, value = problem["msg"].removeprefix("Value error, "), problem["input"]
+    if not path:
+        return f"{origin}: {message}"
+    _, _, rule = message.partition(" should ")
     quote = "'" if isinstance(value, str) else ""
-    return f"{origin}: {key} = {quote}{shown(value)}{quote}: should be {message}"
+    return f"{origin}: {key} = {quote}{shown(value)}{quote}: should {rule or f'be {message}'}"

@@ -101,11 +101,9 @@ def _describe(run: Prepared) -> Iterator[str]:
         f"{cut} cut to {recipe.encoding.max_length} on the {recipe.encoding.truncation_side}"
     )
     yield from _augmented(run)
-    yield (
-        f"Parameters: {parameters.total:,} in all, {parameters.trainable:,} trainable ({parameters.fraction:.4%}), "
-        f"{parameters.frozen:,} frozen"
-    )
-    if parameters.in_use < parameters.total:
+    total, trainable = parameters.total, parameters.trainable
+    yield f"Parameters: {total:,} in all, {trainable:,} trainable ({trainable / total:.4%}), {total - trainable:,} frozen"
+    if parameters.in_use < total:
         yield f"  (the head counts twice: PEFT keeps a frozen copy of it; {parameters.in_use:,} are in use)"
     if run.resumed_epochs:
         yield f"Resumed after epoch {run.resumed_epochs}"

@@ -35,7 +35,7 @@ def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter)
     )
     with pytest.warns(UnverifiedAdapterWarning, match=exactly(message)):
         plain = load(copied)
-    assert (plain.labels, plain.manifest) == (("LABEL_0", "LABEL_1"), None)
+    assert plain.labels == ("LABEL_0", "LABEL_1")
     known = load(small_adapter)
     np.testing.assert_allclose(answer(plain.model, plain.encoder, TEXTS), answer(known.model, known.encoder, TEXTS), atol=1e-6)
 

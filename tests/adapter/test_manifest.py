@@ -85,17 +85,29 @@ def test_its_json_is_canonical(small_adapter):
 
 
 BOUNDS = {
-    "a label": ("labels", ["x" * 201, "y"], r"labels\.0: String should have at most 200 characters, found x+…x+$"),
-    "labels": ("labels", [str(number) for number in range(10_001)], r"labels: List should have at most 10000 items"),
-    "a base": ("base", {"name": "x" * 5000, "sha256": "", "revision": None}, r"base\.name: String should have at most 4096"),
+    "a label": ("labels", ["x" * 201, "y"], r"labels\.0 = 'x+…x+': should have at most 200 characters$"),
+    "labels": (
+        "labels",
+        [str(number) for number in range(10_001)],
+        r"labels = list of length 10001: should have at most 10000 items",
+    ),
+    "a base": ("base", {"name": "x" * 5000, "sha256": "", "revision": None}, r"base\.name = 'x+…x+': should have at most 4096"),
     "no base": (
         "base",
         {"name": "", "sha256": "", "revision": None},
-        r"base\.name: String should have at least 1 character",
+        r"base\.name = '': should have at least 1 character",
     ),
-    "probes": ("probes", {"texts": ["x"] * 51, "logits": [[0.0, 0.0]] * 51}, r"probes\.texts: List should have at most 50 items"),
-    "a probe": ("probes", {"texts": ["x" * 10_001], "logits": [[0.0, 0.0]]}, r"probes\.texts\.0: String should have at most 10000"),
-    "data": ("data", {"train": 5}, r"data\.train: Input should be a valid dictionary"),
+    "probes": (
+        "probes",
+        {"texts": ["x"] * 51, "logits": [[0.0, 0.0]] * 51},
+        r"probes\.texts = list of length 51: should have at most 50 items",
+    ),
+    "a probe": (
+        "probes",
+        {"texts": ["x" * 10_001], "logits": [[0.0, 0.0]]},
+        r"probes\.texts\.0 = 'x+…x+': should have at most 10000",
+    ),
+    "data": ("data", {"train": 5}, r"data\.train = 5: should be a valid dictionary"),
 }
 
 
@@ -122,10 +134,10 @@ def test_a_hash_of_converted_line_endings_says_so(copied):
 
 
 MALFORMED = {
-    "files": ([], "files: Input should be a valid dictionary, found list of length 0"),
-    "base": ({"name": "x"}, "base.sha256: Field required, found an object of 1 keys"),
+    "files": ([], "files = list of length 0: should be a valid dictionary"),
+    "base": ({"name": "x"}, "required key base.sha256 is missing"),
     "probes": ({"texts": ["a", "b"], "logits": [[0.1, 0.2]]}, "probes: every text needs a logit for each label"),
-    "labels": (["only" * 40], "labels: List should have at least 2 items after validation, not 1, found list of length 1"),
+    "labels": (["only" * 40], "labels = list of length 1: should have at least 2 items after validation, not 1"),
 }
 
 
@@ -136,8 +148,7 @@ def test_a_malformed_manifest_is_named(copied, key):
     edit_json(copied / "lorasent.json", **{key: value})
     with pytest.raises(AdapterError, match=re.escape(message)) as refused:
         load(copied)
-    if key != "probes":  # found there is the whole manifest
-        assert str(refused.value) == f"{copied / 'lorasent.json'}: {message}"
+    assert str(refused.value).startswith(f"{copied / 'lorasent.json'}: {message}")
 
 
 def test_a_manifest_that_does_not_list_the_weights_proves_nothing(copied):
@@ -210,7 +221,7 @@ def test_an_adapter_can_be_loaded_without_what_only_the_gate_needs(copied, key):
     """The gate names the key; who only loads the adapter does not."""
     edit_json(copied / "lorasent.json", **{key: None})
     read = manifest.read(copied)
-    with pytest.raises(AdapterError, match=rf"^gate: {key}: Input should be a valid "):
+    with pytest.raises(AdapterError, match=rf"^gate: {key} = None: should be a valid "):
         manifest.CompleteManifest.parse(read.content, "gate")
 
 

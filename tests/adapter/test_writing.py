@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 import torch
 
-from lorasent.adapter import writing
+from lorasent.adapter import manifest, writing
 from lorasent.adapter.base import find
 from lorasent.adapter.directory import PROBES, load
 from lorasent.adapter.encoding import Encoder
@@ -146,8 +146,8 @@ def test_nan_is_not_written(bases, tmp_path):
 def test_writing_leaves_all_or_nothing(small_adapter, tmp_path, monkeypatch):
     """A failure half-way leaves no directory of that name and no temporary one; an existing one is not touched."""
     loaded = load(small_adapter)
-    recipe = loaded.manifest.recipe
-    base = find(loaded.manifest.base.name)
+    written = manifest.read(small_adapter)
+    recipe, base = written.recipe, find(written.base.name)
     monkeypatch.setattr(writing, "_card", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError, match=r"division"):
         writing.write(tmp_path / "new", loaded.model, loaded.encoder, base, recipe, {})
@@ -160,7 +160,8 @@ def test_an_adapter_can_have_a_name_that_is_not_utf_8(bases, tmp_path):
     """A .gitattributes is written beside it and is no file of the adapter."""
     path = write_untrained(tmp_path / os.fsdecode(b"caf\xe9"), bases("bert"))
     assert (path / ".gitattributes").read_text("utf-8") == "* -text\n"
-    assert load(path).manifest.files.keys() == {
+    load(path)
+    assert manifest.read(path).files.keys() == {
         "adapter_config.json",
         "adapter_model.safetensors",
         "tokenizer.json",

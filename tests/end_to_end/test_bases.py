@@ -79,7 +79,7 @@ def test_every_base_goes_the_whole_way(lorasent, bases, tmp_path, monkeypatch, b
     np.testing.assert_allclose(rows, ours, rtol=0, atol=1e-5)
 
     loaded = directory.load(first)
-    np.testing.assert_allclose(answer(loaded.merge(), loaded.encoder, TEXTS), ours, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(answer(loaded.model.merge_and_unload(), loaded.encoder, TEXTS), ours, rtol=0, atol=1e-5)
 
     (tmp_path / "gate.toml").write_text(POLICY)
     done = lorasent("gate", second, "--baseline", first, "--policy", tmp_path / "gate.toml")

@@ -17,13 +17,14 @@ from safetensors import safe_open
 
 from lorasent.adapter.architectures import resolve_targets
 from lorasent.adapter.base import BaseCheckpoint, find
-from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, CompleteManifest, parse
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, CompleteManifest
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.adapter.weights import ALWAYS, bounded, header
 from lorasent.errors import AdapterError, BaseModelError, LorasentError, RecipeError
 from lorasent.gate import sections
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.layout import Layout, layout
+from lorasent.recipe import settings
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject, Subject
 from lorasent.text import shown
@@ -125,7 +126,7 @@ class Side:
     def config(self) -> LoraSettings:
         """PEFT's configuration."""
         try:
-            return parse(LoraSettings, self.snapshot.json(CONFIG), f"{self.name}/{CONFIG}")
+            return settings.parse(LoraSettings, self.snapshot.json(CONFIG), f"{self.name}/{CONFIG}", AdapterError)
         except AdapterError as error:
             raise self.fault("config-broken", error) from None
 

@@ -65,7 +65,7 @@ def measure(side: Side) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT warns about a faulty directory; other checks report it
             # directory.load would refuse a faulty adapter
-            loaded = directory.assemble(side.snapshot, base, recipe.base, recipe.encoding)
+            loaded = directory.assemble(side.snapshot, base, recipe)
             encoder, model = loaded.encoder, loaded.model
             logits = answer(model, encoder, texts)
             drift = np.abs(logits - expected).max(axis=1)
@@ -86,7 +86,7 @@ def measure(side: Side) -> dict[str, Any]:
                 inert = facts["lora"] <= LEAST_EFFECT
                 reason = "LoRA changes nothing, the answers are those of the base and the head"
                 facts["suspect"] = ("adapter-inert", reason) if inert else _suspect(side, loaded, logits, expected)
-            facts["merged"] = _largest(answer(loaded.merge(), encoder, texts) - logits)
+            facts["merged"] = _largest(answer(loaded.model.merge_and_unload(), encoder, texts) - logits)
     except Exception as error:  # noqa: BLE001 - any error of the libraries is the directory's fault
         raise side.fault("not-loaded", f"cannot be loaded: {first_line(error)}") from None
     return facts

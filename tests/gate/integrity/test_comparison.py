@@ -66,7 +66,7 @@ def test_a_manifest_that_the_gate_cannot_judge_by_is_a_fault(tmp_path):
     """The key is named by its path, with what is found there."""
     one = bare(tmp_path)
     one.subject.manifest = SimpleNamespace(content={**manifest().content, "parameters": {"total": 0, "trainable": 1}})
-    message = "new/lorasent.json: parameters.total: Input should be greater than 0, found 0"
+    message = "new/lorasent.json: parameters.total = 0: should be greater than 0"
     assert fault(lambda: one.manifest) == blocks("manifest-broken", message)
 
 
@@ -83,7 +83,7 @@ def test_a_configuration_that_is_not_peft_s_is_a_fault(tmp_path):
     content = config().model_dump()
     (tmp_path / CONFIG).write_text(json.dumps({**content, "r": "2"}))
     one = bare(tmp_path)
-    message = f"new/{CONFIG}: r: Input should be a valid integer, found 2"
+    message = f"new/{CONFIG}: r = '2': should be a valid integer"
     assert fault(lambda: one.config) == blocks("config-broken", message)
     (tmp_path / CONFIG).write_text(json.dumps(content))
     one = bare(tmp_path)
