@@ -96,7 +96,7 @@ def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
     count = _count_labels(outline, _outline(config, 3), shapes) or int(config.num_labels)
     if count < 2:
         raise AdapterError(f"{snapshot.path / WEIGHTS}: its head has one output (a regression); needs two labels or more")
-    settings, origin = _labels(base, count, [(beside, "config.json beside it"), (base.config, "the base's configuration")])
+    settings, origin = _labels(base, count, beside)
     room = positions(config) if has_places(outline) else None
     pad_id = {**base.config, **beside}.get("pad_token_id", config.pad_token_id)
     encoder, owner = _encoder(snapshot, base, config, room, pad_id)
@@ -180,16 +180,15 @@ def _count_labels(two: PreTrainedModel, three: PreTrainedModel, shapes: Shapes) 
     return next((shapes[name][0] for name in grown if shapes.get(name)), None)
 
 
-def _labels(base: BaseCheckpoint, count: int, origins: Sequence[tuple[Mapping[str, Any], str]]) -> tuple[Base, str]:
+def _labels(base: BaseCheckpoint, count: int, beside: Mapping[str, Any]) -> tuple[Base, str]:
     """The names that the first configuration gives to exactly this number of labels, and where they come from."""
-    default = tuple(f"LABEL_{position}" for position in range(count))
-    for config, origin in origins:
+    keys = [str(position) for position in range(count)]
+    default = tuple(f"LABEL_{key}" for key in keys)
+    for config, origin in ((beside, "config.json beside it"), (base.config, "the base's configuration")):
         names = config.get("id2label")
-        if isinstance(names, dict) and names.keys() == {str(position) for position in range(count)}:
-            labels = tuple(names[str(position)] for position in range(count))
+        if isinstance(names, dict) and names.keys() == {*keys} and (labels := tuple(names[key] for key in keys)) != default:
             with contextlib.suppress(ValidationError):
-                if labels != default:
-                    return Base(model=base.name, labels=labels), origin
+                return Base(model=base.name, labels=labels), origin
     return Base(model=base.name, labels=default), "no configuration names them"
 
 

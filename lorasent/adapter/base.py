@@ -8,7 +8,6 @@ the tokenizer's files. Code that it brings is never run.
 import contextlib
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -49,9 +48,6 @@ TOKENIZER_FILES = (
 
 _hashes: dict[tuple[int, ...], str] = {}
 """The sha256 of files of weights, by device, inode, size and times."""
-
-_folders: dict[tuple[str, ...], Path] = {}
-"""The private folders of this process by their content. They are removed when it ends."""
 
 
 @dataclass(frozen=True)
@@ -158,24 +154,17 @@ def _checked(name: str, path: Path, revision: str | None, expected: str | None) 
         index = _index(path / INDEX, weights)
         contents[INDEX] = files.canonical({"metadata": {}, "weight_map": index}).encode()
         used = sorted(set(index.values()))
-    hashes = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
-    hashes |= {file: weights[file] for file in used}
+    hashes = {file: weights[file] for file in used} | {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
     content = hashlib.sha256(files.canonical(hashes).encode()).hexdigest()
-    folder = _folder(content, contents, {file: os.path.realpath(path / file) for file in used})
+    links = {file: os.path.realpath(path / file) for file in used}
+    folder = files.private() / hashlib.sha256(repr((content, links)).encode()).hexdigest()  # found again at the next call
+    if not folder.is_dir():
+        folder.mkdir()
+        for file, data in contents.items():
+            (folder / file).write_bytes(data)
+        for file, target in links.items():
+            (folder / file).symlink_to(target)
     return BaseCheckpoint(name=name, path=folder, sha256=sha256, revision=revision, config=config, content=content)
-
-
-def _folder(content: str, contents: Mapping[str, bytes], targets: Mapping[str, str]) -> Path:
-    """A private folder with these files and links to these weights: the same one at every call in a process."""
-    key = (content, *targets.values())
-    folder = _folders.get(key)
-    if folder is None or not folder.is_dir():
-        folder = _folders[key] = Path(tempfile.mkdtemp(dir=files.private()))
-        for name, data in contents.items():
-            (folder / name).write_bytes(data)
-        for name, target in targets.items():
-            (folder / name).symlink_to(target)
-    return folder
 
 
 def _weights(path: Path) -> dict[str, str]:

@@ -18,9 +18,6 @@ from lorasent.text import shown, some
 CONFIG = "config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 
-OBEYED = ("fast_tokenizer_files", "init_inputs")
-"""Keys of a tokenizer's configuration that decide which files it is made of."""
-
 ELSEWHERE = ("transformers_weights", "auto_map", "quantization_config", "compression_config")
 """Keys of a configuration that name other weights than those in the directory, another form of them, or code."""
 
@@ -77,7 +74,7 @@ def names_files(config: Mapping[str, Any]) -> list[str]:
 def read_tokenizer(path: Path) -> dict[str, Any]:
     """The tokenizer's configuration in a base's directory, without code and paths of where it was saved. Raises BaseModelError."""
     config = read_json(path / TOKENIZER_CONFIG, failure=BaseModelError)
-    for key in filter(config.get, OBEYED):
+    for key in filter(config.get, ("fast_tokenizer_files", "init_inputs")):
         message = f"{key} builds the tokenizer from other files than tokenizer.json: save it without that key"
         raise BaseModelError(f"{path / TOKENIZER_CONFIG}: {message}")
     left_out = {"auto_map", *names_files(config)}

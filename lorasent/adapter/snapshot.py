@@ -23,14 +23,12 @@ from lorasent.text import shown
 MANIFEST = "lorasent.json"
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
-CARD = "README.md"
-"""The model card, which people edit."""
 
 TEXT_FILES = (".json", ".txt", ".jinja")
 DATA_FILES = (".json", ".safetensors", ".txt", ".model", ".jinja")
 """Suffixes of an adapter's files."""
 
-BESIDE = (CARD, "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "__MACOSX", "Thumbs.db", "desktop.ini")
+BESIDE = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "__MACOSX", "Thumbs.db", "desktop.ini")
 """Files that people, hubs and desktops put beside an adapter. They are ignored, and so are names that begin with a dot."""
 
 TRACKED = ".dvc"
@@ -49,8 +47,8 @@ MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 class Snapshot:
     """A private copy of an adapter's directory, which is removed with this object. Raises AdapterError if there is no directory.
 
-    `path` is the directory, which messages name; `folder` is the copy; `hashes` are the sha256 of the files in it; `refused` says
-    of each file that was not read why; `pointers` are the files in whose place Git LFS or git-annex left a note.
+    `path` is the directory, which messages name; `folder` is the copy, `hashes` the sha256 of the files in it; `refused` are the
+    reasons by the names of files that were not read; `pointers` are the files in whose place Git LFS or git-annex left a note.
     """
 
     def __init__(self, path: str | Path) -> None:
