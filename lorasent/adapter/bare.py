@@ -71,10 +71,7 @@ class Bare:
 
 
 def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
-    """Reads a snapshot without a manifest, given the shapes of its tensors, and finds its base.
-
-    Raises AdapterError if the files leave open what the trainer computed, BaseModelError if the base is not available.
-    """
+    """What an adapter without a manifest is loaded with, given its tensors' shapes. Raises AdapterError or BaseModelError."""
     adapter, where = snapshot.json(CONFIG), snapshot.path / CONFIG
     _check_peft(adapter, where)
     name = adapter.get("base_model_name_or_path")
@@ -112,10 +109,7 @@ def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
 
 
 def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path) -> None:
-    """Compares the logits with those for the tokenizer's own output, text by text.
-
-    Raises AdapterError if they differ: by padding, or by an output that lorasent does not pass on (XLNet's segments).
-    """
+    """Raises AdapterError if logits move with padding, or without a tokenizer's further outputs (XLNet's segments)."""
     texts, kind = (*texts, SHORT), type(model.get_base_model()).__name__
     arguments = inspect.signature(model.get_base_model().forward).parameters
     encoded = encoder.encode(texts)

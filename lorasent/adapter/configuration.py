@@ -27,11 +27,8 @@ HOW_COMPUTED = (
 )  # fmt: skip
 """Keys that decide how something is computed or returned, not what. So do keys that begin with "_". Some name code on the hub."""
 
-COUNTED = ("layer", "label")
-"""Parts of the names of keys whose value is a number of objects that transformers makes when it reads the configuration."""
-
-MOST_COUNTED = 4096
-"""Largest value of a key that `COUNTED` matches."""
+COUNTED, MOST_COUNTED = ("layer", "label"), 4096
+"""Parts of the names of keys by whose value transformers makes objects when it reads a configuration, and the largest value."""
 
 SPARE = 1 << 26
 """Largest number of parameters by which a classifier may exceed its checkpoint: 256 MiB of float32."""
@@ -60,8 +57,7 @@ def require_plain(config: Mapping[str, Any], where: Path | str) -> None:
     for key, value in items(config):
         if key in ELSEWHERE and value:
             raise BaseModelError(f"{where}: {key} names other weights, another form of them, or code: save the base without it")
-        counts = any(part in key for part in COUNTED) and isinstance(value, int | float)
-        if counts and value > MOST_COUNTED:
+        if any(part in key for part in COUNTED) and isinstance(value, int | float) and value > MOST_COUNTED:
             raise BaseModelError(f"{where}: {shown(key)} is {shown(value)}, expected {MOST_COUNTED:,} at most")
 
 
@@ -106,10 +102,9 @@ def summary(differences: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def require_fit(folder: Path, tensors: Iterable[tuple[int, ...]]) -> None:
-    """Builds the classifier that a configuration describes, without memory for its weights, and counts its numbers.
+    """Raises BaseModelError if a configuration describes a classifier far larger than the tensors of its checkpoint.
 
-    `tensors` are the shapes in the checkpoint. Raises BaseModelError if the classifier is far larger than the checkpoint, and what
-    transformers raises for a configuration that describes none.
+    It is built without memory for its weights. Raises what transformers raises for a configuration that describes none.
     """
     import torch
     from torch.nn.modules.module import register_module_module_registration_hook
@@ -137,7 +132,6 @@ def is_dropout(key: str) -> bool:
 
 
 def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with every default of its architecture."""
     from transformers import CONFIG_MAPPING
 
     require_plain(config, CONFIG)  # one of them may come from a manifest

@@ -86,20 +86,14 @@ class Encoder:
             raise _unusable(name, f"it makes {longest:,} tokens of a text that is cut at {max_length:,}")
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """Token ids of each text, special tokens included, at most `max_length` long, unpadded.
-
-        A text of no tokens, for a tokenizer that adds no special ones, becomes one pad token: every text has an answer.
-        """
+        """Token ids of each text, special tokens included, at most `max_length`, unpadded; a pad token for a text that has none."""
         if not texts:
             return []
         encoded = self._read(list(texts), truncation=True)
         return [np.array(ids or [self.pad_id]) for ids in encoded["input_ids"]]
 
     def locate(self, text: str) -> tuple[Ids, Ids]:
-        """The token ids of a text as `encode` gives them, (T,), and the characters of each, [start, end), (T, 2).
-
-        A special token has none: its start is its end.
-        """
+        """Token ids of a text as `encode` gives them, (T,), and their spans, [start, end), (T, 2): empty for a special token."""
         encoded = self._read(text, truncation=True, return_offsets_mapping=True)
         spans = np.array(encoded["offset_mapping"] or [(0, 0)])
         return np.array(encoded["input_ids"] or [self.pad_id]), spans
@@ -135,20 +129,13 @@ class Encoder:
     @property
     def fingerprint(self) -> str:
         """The sha256 of the tokenizer's behaviour on a few hard texts, whatever its files."""
-        behaviour = {
-            "ids": [ids.tolist() for ids in self.encode(FINGERPRINT_TEXTS)],
-            "special": self.tokenizer.all_special_ids,
-            "size": len(self.tokenizer),
-            "pad": self.pad_id,
-        }
-        return _sha256(behaviour)
+        ids = [ids.tolist() for ids in self.encode(FINGERPRINT_TEXTS)]
+        special, size = self.tokenizer.all_special_ids, len(self.tokenizer)
+        return _sha256({"ids": ids, "special": special, "size": size, "pad": self.pad_id})
 
     @property
     def parts(self) -> dict[str, str]:
-        """The sha256 of each part of the tokenizer as it was built. They show differences that the fingerprint's few texts miss.
-
-        Truncation and padding are left out: this object sets them.
-        """
+        """The sha256 of each part of the tokenizer, truncation and padding aside: more than the fingerprint's few texts show."""
         kind, tokenizer = type(self.tokenizer), self.tokenizer
         ways = [name for name in ("__call__", "_encode_plus") if getattr(kind, name) is not getattr(TokenizersBackend, name)]
         parts = _parts(tokenizer.backend_tokenizer)
@@ -177,7 +164,6 @@ def open_tokenizer(path: Path, name: object, **options: Any) -> Any:
 
 
 def _unusable(name: object, reason: object) -> BaseModelError:
-    """The error for a tokenizer that cannot be loaded, with the first line of the reason."""
     return BaseModelError(f"{shown(name)}: holds no tokenizer that can be loaded: {first_line(reason)}")
 
 
@@ -221,7 +207,6 @@ def _require_usable(tokenizer: Any) -> None:
 
 
 def _require_few(what: str, count: int) -> None:
-    """Raises BaseModelError if there is more of something than a tokenizer may have."""
     if count > MOST[what]:
         raise BaseModelError(f"{count:,} {what}, expected {MOST[what]:,} at most")
 

@@ -57,9 +57,9 @@ def most_bytes(name: str) -> int:
 def opened(
     path: Path, failure: type[LorasentError], *, name: Path | None = None, limit: int = 0, advice: str = ""
 ) -> Iterator[BufferedReader]:
-    """Opens a regular file of at most `limit` bytes (by default as its name says), which messages call `name`.
+    """Opens a regular file of at most `limit` bytes, or as many as its name allows. Raises `failure`, also in place of an OSError.
 
-    Raises `failure` for anything else, for a pointer, and in place of an OSError; the message ends with `advice`.
+    Messages call the file `name`, and end with `advice`.
     """
     try:
         with open_regular(path, limit or most_bytes(path.name)) as file:
