@@ -134,22 +134,17 @@ class RecordedSubject:
             self.manifest = manifest.Manifest.parse(json.loads(metadata["manifest"]), path)
             self.libraries: Mapping[str, str] = dict(json.loads(metadata["libraries"]))
             self.precision: str = metadata["precision"]
-            valid = self._is_valid()
+            valid = (
+                self.manifest.labels == list(self.labels)
+                and len(set(self.labels)) == len(self.labels)
+                and all(isinstance(part, str) for library in self.libraries.items() for part in library)
+            )
         except (KeyError, ValueError, TypeError, RecursionError, AdapterError):
             valid = False
         if not valid:
             raise EvidenceError(f"{path}: not recorded evidence; lorasent record writes it")
         for name in self.tensors:
             self._check(name.partition(".")[0])
-
-    def _is_valid(self) -> bool:
-        """Whether the metadata is of the form that `record` writes."""
-        names = [*self.labels, *self.libraries, *self.libraries.values()]
-        return (
-            all(isinstance(name, str) for name in names)
-            and len(self.labels) == len(set(self.labels)) > 1
-            and self.manifest.labels == list(self.labels)
-        )
 
     def _check(self, key: str) -> None:
         """Raises EvidenceError unless the answers under this hash are finite logits for each label, and lengths."""
@@ -168,11 +163,8 @@ class RecordedSubject:
         """The recorded answers to `texts`. Raises EvidenceError if they were not recorded."""
         key = texts_sha256(texts)
         logits, lengths = (self.tensors.get(f"{key}.{part}") for part in ("logits", "lengths"))
-        if logits is None or lengths is None:
+        if logits is None or lengths is None or len(lengths) != len(texts):
             message = f"holds no answers to these {len(texts)} texts: record it again, on the policy's data (lorasent record)"
-            raise EvidenceError(f"{self.path}: {message}")
-        if len(lengths) != len(texts):
-            message = f"holds {len(lengths)} answers to these {len(texts)} texts: record it again (lorasent record)"
             raise EvidenceError(f"{self.path}: {message}")
         return _named(self, logits, lengths)
 

@@ -1,10 +1,9 @@
-"""Texts to logits: this module plans batches and chooses the precision.
+"""Texts to logits: plans batches and chooses the precision.
 
 On the CPU, reviews of architectures that `unpadded` knows fill matrices of one size, without padding. Other reviews are scored in
-order of length, so that batches have next to no padding. Answers come back in the order of the texts.
+order of length, so that batches have next to no padding.
 """
 
-import contextlib
 import functools
 import itertools
 from collections import defaultdict
@@ -107,7 +106,7 @@ class Scorer:
             return logits
         # Single reviews have neither padding nor neighbours. On a GPU they would take many times as long.
         alone = self.invariant and self.device.type == "cpu"
-        with inference(self.model), _autocast(self.model, self.bf16):
+        with inference(self.model), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             for rows in ([row] for row in range(len(encoded))) if alone else self._batches(encoded):
                 logits[rows] = forward(self.model, self.encoder.pad([encoded[row] for row in rows]))
         return logits
@@ -125,11 +124,12 @@ class Scorer:
 
     def _encoded(self, texts: Iterable[str]) -> Iterator[tuple[list[str], list[Ids]]]:
         """Chunks of texts with their token ids. The next chunk is encoded while this one is scored."""
-        chunks = _chunks(_checked(texts))
+        checked = _checked(texts)
+        chunks = iter(lambda: list(itertools.islice(checked, TEXTS_PER_CHUNK)), [])
         chunk = next(chunks, [])
+        if 0 < len(chunk) < TEXTS_PER_CHUNK:
+            yield chunk, self.encoder.encode(chunk)
         if len(chunk) < TEXTS_PER_CHUNK:
-            if chunk:
-                yield chunk, self.encoder.encode(chunk)
             return
         with ThreadPoolExecutor(1) as beside:
             encoded = beside.submit(self.encoder.encode, chunk)
@@ -213,10 +213,6 @@ def _grouped(lengths: Sequence[int], keys: Sequence[int], plan: Callable[[list[i
             yield [rows[place] for place in batch]
 
 
-def _autocast(model: nn.Module, bf16: bool) -> contextlib.AbstractContextManager[object]:
-    return torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16, enabled=bf16)
-
-
 def _checked(texts: Iterable[str]) -> Iterator[str]:
     """The texts, each checked when its turn comes. Raises DataError for one text or a table in place of a list of texts."""
     unordered = isinstance(texts, str | bytes | Mapping | set | frozenset) or getattr(texts, "ndim", 1) != 1
@@ -224,9 +220,3 @@ def _checked(texts: Iterable[str]) -> Iterator[str]:
         found = "one text" if isinstance(texts, str) else type(texts).__name__
         raise DataError(f"expected a list of texts, found {found}" + ("; give [text]" if isinstance(texts, str) else ""))
     return (require_text(text, "texts", row) for row, text in enumerate(texts, 1))
-
-
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(texts)
-    while chunk := list(itertools.islice(iterator, TEXTS_PER_CHUNK)):
-        yield chunk

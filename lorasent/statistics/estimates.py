@@ -1,10 +1,9 @@
 """Estimates, intervals and p values that compare two classifiers on the same N examples. No torch, and only what scipy.stats lacks.
 
-`PairedAccuracy`, `Rate` and `Estimate` have the same three methods: `p_above(margin)`, the p value of "at most the margin" (a small
-one: the value is above it); `p_below(margin)`, the p value of "at least the margin"; and `interval(level)`, which inverts both:
-each end is a one-sided bound at (1 + level) / 2, so level 0.9 gives both one-sided 95 % bounds. Damage is the incumbent's metric
-less the candidate's, as a share (0.02 is two points). `tests/studies/simulate.py` enumerates and simulates the error rates; `power`
-has the power. Impossible arguments raise ValueError.
+`PairedAccuracy`, `Rate` and `Estimate` have three methods. `p_above(margin)` is the p value of "at most the margin": a small one
+shows that the value is above it. `p_below(margin)` is the p value of "at least the margin". `interval(level)` has all values that
+neither test rejects at (1 - level) / 2: level 0.9 gives both one-sided 95 % bounds. Damage is the incumbent's metric less the
+candidate's, a share. `tests/studies/simulate.py` measures the error rates. Impossible arguments raise ValueError.
 """
 
 import math
@@ -20,11 +19,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 PSEUDO_PAIRS = 4.0
-"""Number of discordant pairs, half each way, added to a variance: with none observed, the upper bound is about 3/n."""
+"""Number of discordant pairs, half of them worse, added to a variance: with none observed, the upper bound is about 3/n."""
 
 
 class Interval(NamedTuple):
-    """All values that the data do not reject at a level."""
+    """The values that the data do not reject."""
 
     low: float
     high: float
@@ -32,15 +31,14 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class PairedAccuracy:
-    """The damage in accuracy on n paired examples: Tango's score (1998), with a continuity correction of half an example.
+    """The damage in accuracy on n paired examples, by Tango's score (1998) with a continuity correction of half an example.
 
-    Without it, the one-sided 5 % test rejects up to 7.3 % where few pairs are discordant.
+    Only the incumbent is right on `worse` examples, only the candidate on `better`. Without the correction, the one-sided 5 % test
+    rejects up to 7.3 % where few pairs are discordant.
     """
 
     worse: int
-    """Number of discordant pairs that the incumbent has right and the candidate wrong."""
     better: int
-    """Number of discordant pairs that the candidate has right and the incumbent wrong."""
     n: int
 
     def __post_init__(self) -> None:
@@ -67,10 +65,9 @@ class PairedAccuracy:
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate of `hits` in n trials, by Clopper & Pearson (1934). Both may be fractional: effective counts.
+    """A rate of `hits` in n trials, by Clopper & Pearson (1934): the interval never covers less than its level.
 
-    The interval is exact: it never covers less than its level. Wilson's interval (1927) covers points less near 0 and 1, where an
-    accuracy floor and an error rate lie. scipy.stats.binomtest takes whole counts only.
+    Both may be fractional, as effective counts are; scipy.stats.binomtest takes whole counts only.
     """
 
     hits: float
@@ -104,8 +101,7 @@ class Rate:
 class Estimate:
     """A value with its standard error, degrees of freedom of Student's t, and skewness a of its sampling distribution.
 
-    Each bound is the wider of Student's and Hall's (1992). Hall's replaces t by t + a t^2/3 + a^2 t^3/27 + a/6, which is monotone
-    in t and inverts in closed form.
+    Each bound is the wider of Student's and Hall's (1992), which replaces t by t + a t^2/3 + a^2 t^3/27 + a/6.
     """
 
     value: float
@@ -139,15 +135,14 @@ def mcnemar(worse: int, better: int) -> float:
     """McNemar's mid-p value of "no damage", one-sided against damage (Fagerland, Lydersen & Laake 2013)."""
     if min(worse, better) < 0:
         raise ValueError(f"counts of discordant pairs are at least 0, found {worse} and {better}")
-    return float(mid_p(np.array(worse), np.array(worse + better)))
+    return float(mid_p(worse, worse + better))
 
 
 def mean_change(differences: ArrayLike) -> Estimate:
-    """The mean of N >= 2 paired differences, (N,), for example of log loss (nats) or Brier scores: skewed, with heavy tails.
+    """The mean of N >= 2 paired differences, (N,), for example of log loss (nats), corrected for skewness (Hall 1992).
 
-    It is corrected for skewness (Hall 1992). Its degrees of freedom are 2 N / (kurtosis - 1), from the variance of the variance;
-    its standard error is raised by the factor 1 + 5 / N, because few examples show too little of the tail. No such method sees
-    faults that are too rare to be among the N.
+    The degrees of freedom are 2 N / (kurtosis - 1), from the variance of the variance. The standard error has a factor 1 + 5 / N:
+    few examples show too little of a heavy tail.
     """
     values = np.asarray(differences, dtype=np.float64)
     n = values.size
@@ -174,9 +169,8 @@ def joint_table(labels: ArrayLike, incumbent: ArrayLike, candidate: ArrayLike, s
 def metric_damage(table: NDArray[Any], metric: Callable[[NDArray[Any]], float]) -> Estimate:
     """The damage in a metric of confusion matrices (L, L), from a `joint_table` (L, L, L).
 
-    The standard error is the delta method's, by the infinitesimal jackknife (Efron 1982), on the table with `PSEUDO_PAIRS` added in
-    proportion to the labels (after Agresti & Min 2005). The degrees of freedom are the rarest label's examples less one: such
-    metrics depend on them most.
+    The standard error is the infinitesimal jackknife's (Efron 1982), on the table with `PSEUDO_PAIRS` added in proportion to the
+    labels (after Agresti & Min 2005). The degrees of freedom are the rarest label's examples less one.
     """
     counts = np.asarray(table, dtype=np.float64)
     if counts.ndim != 3 or len(set(counts.shape)) != 1 or len(counts) < 2 or (counts < 0).any() or not counts.any():
@@ -204,8 +198,8 @@ def metric_damage(table: NDArray[Any], metric: Callable[[NDArray[Any]], float]) 
 def holm(p_values: Mapping[str, float], weights: Mapping[str, float] | None = None) -> dict[str, float]:
     """Adjusted p values by name, in the given order, that control the familywise error rate (Holm 1979, weighted).
 
-    `weights` (default: equal) divide the error rate, whatever their sum; the share of a rejected hypothesis goes to the others, in
-    proportion. Weights must not depend on the p values.
+    `weights` (default: equal) divide the error rate in proportion, also the share of a rejected hypothesis among the others. They
+    must not depend on the p values.
     """
     adjusted, weight, so_far = dict(p_values), weights or dict.fromkeys(p_values, 1.0), 0.0
     names = sorted(p_values, key=lambda name: p_values[name] / weight[name])
@@ -221,7 +215,7 @@ def holm(p_values: Mapping[str, float], weights: Mapping[str, float] | None = No
 def tango(worse: Any, better: Any, n: int, margin: float, correction: float) -> Any:
     """Tango's score of "damage = margin", with `correction` examples added to the numerator. Arrays of counts give arrays.
 
-    The restricted maximum-likelihood estimate of the share of better pairs is the larger root of a quadratic.
+    The restricted maximum-likelihood share of better pairs is the larger root of a quadratic.
     """
     if not -1 <= margin <= 1:
         raise ValueError(f"a margin of accuracy lies in -1 to 1, found {margin}")
@@ -240,7 +234,6 @@ def mid_p(worse: Any, pairs: Any) -> Any:
 
 
 def _upper(worse: int, better: int, n: int, level: float) -> float:
-    """The upper end of the interval of a damage."""
     damage, alpha = PairedAccuracy(worse, better, n), _alpha(level)
     if worse == n:
         return 1.0
@@ -248,7 +241,6 @@ def _upper(worse: int, better: int, n: int, level: float) -> float:
 
 
 def _hall(t: float, a: float) -> float:
-    """Hall's transformation of t, with skewness a."""
     return t + a * t**2 / 3 + a**2 * t**3 / 27 + a / 6
 
 

@@ -1,10 +1,8 @@
-"""The ratio of two running times, measured in turns, so that other work on the machine slows both.
+"""The ratio of two running times, measured in turns, so that other work on the machine slows both."""
 
-A ratio is reproducible on a busy machine, where a time is not; it is not transferable to other machines.
-"""
-
-import gc
+import functools
 import time
+import timeit
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -32,26 +30,14 @@ class Ratio(NamedTuple):
 
 def timed(work: Callable[[], object], clock: Clock = time.perf_counter) -> Timed:
     """A function that does `work` once, without garbage collection, and returns the seconds by `clock`."""
-
-    def once() -> float:
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            started = clock()
-            work()
-            return clock() - started
-        finally:
-            if collects:
-                gc.enable()
-
-    return once
+    return functools.partial(timeit.Timer(work, timer=clock).timeit, 1)
 
 
 def ratio(first: Timed, second: Timed, limit: float, looks: Sequence[int] = ROUNDS) -> Ratio:
-    """The time of `first` over the time of `second`.
+    """The time of `first` over the time of `second`, after both have run once to warm up.
 
-    Both run once to warm up. In each round both run, one directly after the other, and take turns in going first. Rounds are added
-    until the interval does not contain `limit`; it is computed after each number of rounds in `looks`.
+    In each round they take turns in going first. Rounds are added until the interval does not contain `limit`; it is computed after
+    each number of rounds in `looks`.
     """
     pair = (first, second)
     for work in pair:

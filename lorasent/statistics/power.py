@@ -1,6 +1,6 @@
-"""What a number of examples can show, before or after they are answered: power, minimum detectable effects, sample sizes. No torch.
+"""The power of the tests in `estimates`: power, minimum detectable effects, sample sizes. No torch.
 
-It is the power of the tests in `estimates`. Damages and margins are shares. Impossible arguments raise ValueError.
+Damages and margins are shares. Impossible arguments raise ValueError.
 """
 
 import math
@@ -17,10 +17,10 @@ LARGEST_N = 10_000_000
 
 
 def power(n: int, damage: float, discordance: float, margin: float = 0.0, alpha: float = 0.05) -> float:
-    """The probability that n pairs show, one-sided, on which side of the margin the true damage lies; exact to 1e-9.
+    """The probability, exact to 1e-9, that n pairs show one-sided on which side of the margin the true damage is.
 
-    For a damage above the margin it is the probability that `p_above(margin)`, or for margin 0 McNemar's mid-p value, is at most
-    alpha; below it likewise with `p_below`. `discordance` is the expected (worse + better) / n, at least the damage.
+    A damage above the margin is shown where `p_above(margin)`, or for margin 0 McNemar's mid-p value, is at most alpha; one below
+    it, where `p_below` is. `discordance` is the expected (worse + better) / n; at least the damage is used.
     """
     if n < 1 or max(abs(damage), abs(margin)) > 1 or not 0 <= discordance <= 1 or not 0 < alpha < 1 or damage == margin:
         raise ValueError(f"no power is defined for {n=}, {damage=}, {discordance=}, {margin=}, {alpha=}")
@@ -28,24 +28,35 @@ def power(n: int, damage: float, discordance: float, margin: float = 0.0, alpha:
         damage, margin = -damage, -margin  # incumbent and candidate swapped
     both = max(discordance, abs(damage))
     pairs = _likely(n, both)
-    least = _least_worse(lambda worse: _decides(worse, pairs, n, margin, alpha), pairs)
+
+    def decides(worse: Floats) -> NDArray[np.bool_]:
+        if margin == 0:
+            return np.asarray(mid_p(worse, pairs) <= alpha)
+        return np.asarray(tango(worse, pairs - worse, n, margin, -0.5) >= -special.ndtri(alpha))
+
+    least = _least_worse(decides, pairs)
     share = (both + damage) / (2 * both) if both else 0.5
     chances = special.bdtrc(pairs - 1, n, both) - special.bdtrc(pairs, n, both)
     return float(chances @ special.bdtrc(least - 1, pairs.astype(np.int64), min(share, 1.0)))
 
 
 def detectable(n: int, discordance: float, alpha: float = 0.05, power_at_least: float = 0.8, margin: float = 0.0) -> float:
-    """The minimum detectable effect: the smallest damage that n pairs show to exceed the margin with this power; or infinity."""
+    """The minimum detectable effect, to 1e-6: the smallest damage that n pairs show to exceed the margin with this power."""
     if margin >= 1 or power(n, 1.0, discordance, margin, alpha) < power_at_least:
         return math.inf
-    return _bisect(lambda damage: power(n, damage, discordance, margin, alpha) >= power_at_least, margin, 1.0)
+    low, high = margin, 1.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        enough = power(n, middle, discordance, margin, alpha) >= power_at_least
+        low, high = (low, middle) if enough else (middle, high)
+    return high
 
 
 def needed(damage: float, discordance: float, margin: float = 0.0, alpha: float = 0.05, power_at_least: float = 0.8) -> int:
-    """The number of pairs that shows, with this power, on which side of the margin the true damage lies.
+    """The number of pairs that shows, with this power, on which side of the margin the true damage is.
 
-    Power is not monotonic in n: slightly fewer pairs may reach it, and slightly more may miss it by a fraction of a point. Raises
-    ValueError if `LARGEST_N` pairs are too few.
+    Power is not monotonic in n: slightly more pairs may miss it by a fraction of a point. Raises ValueError where `LARGEST_N` pairs
+    are too few.
     """
 
     def enough(n: int) -> bool:
@@ -71,13 +82,6 @@ def _likely(n: int, share: float) -> Floats:
     return np.arange(np.floor(low), np.minimum(np.ceil(high), n) + 1)
 
 
-def _decides(worse: Floats, pairs: Floats, n: int, margin: float, alpha: float) -> NDArray[np.bool_]:
-    """Whether `worse` of the discordant `pairs` show a damage above the margin."""
-    if margin == 0:
-        return np.asarray(mid_p(worse, pairs) <= alpha)
-    return np.asarray(tango(worse, pairs - worse, n, margin, -0.5) >= -special.ndtri(alpha))
-
-
 def _least_worse(decides: Callable[[Floats], NDArray[np.bool_]], pairs: Floats) -> Floats:
     """For each number of discordant pairs, the smallest number of worse ones that decides; pairs + 1 where none does."""
     low, high = np.full(len(pairs), -1.0), pairs + 1
@@ -85,12 +89,4 @@ def _least_worse(decides: Callable[[Floats], NDArray[np.bool_]], pairs: Floats) 
         middle = np.floor((low + high) / 2)
         open_, enough = high - low > 1, decides(np.clip(middle, 0, pairs))
         high, low = np.where(open_ & enough, middle, high), np.where(open_ & ~enough, middle, low)
-    return high
-
-
-def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """The point, to 1e-6 and from above, at which `holds` becomes true; it is false at low and true at high."""
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
     return high

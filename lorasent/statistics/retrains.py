@@ -1,7 +1,4 @@
-"""Statistics of a baseline bank, retrains that differ in the seed only: the spread of an accuracy, rates over pairs. No torch.
-
-Impossible arguments raise ValueError.
-"""
+"""Statistics of retrains that differ in the seed only. No torch. Impossible arguments raise ValueError."""
 
 import math
 from dataclasses import dataclass
@@ -14,10 +11,10 @@ from lorasent.statistics.estimates import Rate
 
 
 def churn(bank: ArrayLike) -> float:
-    """The standard deviation of accuracy between retrains due to the noise of single examples alone: a lower bound.
+    """The standard deviation of accuracy between retrains that the noise of single examples alone gives: a lower bound.
 
-    `bank` (k, N) says which of k retrains has which example right. The square of the result is the mean discordance of two retrains
-    over 2 N; at least one discordant example is assumed.
+    `bank` (k, N) says which of k retrains has which example right. The square is the mean discordance of two retrains over 2 N, of
+    one discordant example at least.
     """
     rights = np.asarray(bank)
     if rights.ndim != 2 or rights.shape[0] < 2 or rights.shape[1] < 1 or not np.isin(rights, (0, 1)).all():
@@ -27,10 +24,10 @@ def churn(bank: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class Retrains:
-    """The scores of k retrains, alike but for the seed, on the same examples; a larger score is better.
+    """The scores of k retrains that differ in the seed only, on the same examples; a larger score is better.
 
-    On given examples, the scores of innocent retrains are draws from one distribution. Its spread includes the noise of single
-    examples, so no sampling error is added. `floor` is a lower bound of the spread (a standard deviation), see `churn`.
+    The scores of innocent retrains are draws from one distribution, whose spread includes the noise of single examples. `floor` is
+    a lower bound of the spread, see `churn`.
     """
 
     scores: tuple[float, ...]
@@ -60,8 +57,8 @@ class Retrains:
 def clustered_rate(events: ArrayLike, clusters: ArrayLike) -> Rate:
     """The rate of events, (P,), that share clusters, (P,) or (P, C) ids: pairs of retrains share seeds (C = 2).
 
-    It is Clopper-Pearson's on the effective number of trials (Korn & Graubard 1998), with the jackknife's variance over clusters
-    (Arvesen 1969). Where all G clusters agree, the trials are the G // C disjoint ones.
+    It has an effective number of trials (Korn & Graubard 1998), by the jackknife's variance over clusters (Arvesen 1969). Where all
+    G clusters agree, the trials are the G // C disjoint ones.
     """
     hit, ids = np.asarray(events, dtype=np.float64), np.asarray(clusters)
     ids = ids[:, None] if ids.ndim == 1 else ids

@@ -1,15 +1,14 @@
 """The training loop: Hugging Face's Trainer with our batches, our evaluation, our checkpoints, and the model at its best epoch.
 
-Each epoch ends with a checkpoint. Everything random in an epoch (batches, dropout, augmented texts) follows from the seed and the
-epoch's number, so a resumed run continues exactly as the interrupted run would have.
+Everything random in an epoch (batches, dropout, augmented texts) follows from the seed and the epoch's number, so a resumed run
+continues exactly as the interrupted run would have.
 """
 
 import contextlib
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +18,6 @@ from peft.helpers import disable_input_dtype_casting
 from peft.optimizers import create_loraplus_optimizer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from lorasent.adapter.classifier import quiet
@@ -29,11 +27,9 @@ from lorasent.augmentation import ways
 from lorasent.errors import DivergedError, MetricError, TrainingError, first_line
 from lorasent.metrics import evaluate
 from lorasent.scoring.scorer import Scorer
-from lorasent.training import checkpoints
 from lorasent.training.averaging import Average
-from lorasent.training.batches import LengthGroupedSampler
-from lorasent.training.checkpoints import AVERAGE
-from lorasent.training.run import Epoch, Listener, Prepared, best_of, ended, epoch_table
+from lorasent.training.batches import epoch_order
+from lorasent.training.run import AVERAGE, COMPLETE, Epoch, Listener, Prepared, best_of, ended, epoch_table
 from lorasent.unpadded import training
 
 ADVICE = "a smaller training.learning_rate usually helps"
@@ -47,31 +43,29 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def fit(
-    run: Prepared, model: PeftModel, encoder: Encoder, run_path: Path, checkpoint: Path | None, listener: Listener
-) -> list[Epoch]:
-    """Trains `model` in place, from a checkpoint if there is one, to its best epoch; returns the epoch table.
+def fit(run: Prepared, model: PeftModel, encoder: Encoder, listener: Listener) -> list[Epoch]:
+    """The epoch table of a run, after training `model` in place to its best epoch.
 
     Raises DivergedError, and TrainingError if a checkpoint cannot be written.
     """
     with quiet():
-        trainer = _Trainer(run, encoder, model, args=_arguments(run, run_path))
+        trainer = _Trainer(run, encoder, model)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_Callback(trainer, listener))
-        epochs = _train(trainer, run_path, checkpoint)
+        epochs = _train(trainer)
     # Trainer wraps the model's forward pass in autocast; from here on it answers in float32.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    best = checkpoints.path_of(run_path, best_of(epochs).epoch * trainer.steps_per_epoch)
+    best = run.checkpoint(best_of(epochs).epoch * run.steps_per_epoch)
     set_peft_model_state_dict(model, load_file(best / WEIGHTS))
     if trainer.average:
         model.load_state_dict(load_file(best / AVERAGE), strict=False)
     return epochs
 
 
-def _arguments(run: Prepared, run_path: Path) -> TrainingArguments:
-    settings = run.recipe.training
+def _arguments(run: Prepared) -> TrainingArguments:
+    settings, on_gpu = run.recipe.training, device().type == "cuda"
     arguments = TrainingArguments(
-        output_dir=str(run_path),
+        output_dir=str(run.folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
@@ -79,39 +73,41 @@ def _arguments(run: Prepared, run_path: Path) -> TrainingArguments:
         warmup_steps=int(settings.warmup * run.steps),
         lr_scheduler_type=SCHEDULES[settings.schedule],
         bf16=run.bf16,
-        use_cpu=device().type == "cpu",
+        use_cpu=not on_gpu,
         seed=settings.seed,
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",
         logging_nan_inf_filter=False,
         disable_tqdm=True,
-        report_to="none",
         remove_unused_columns=False,
-        dataloader_pin_memory=device().type == "cuda",
+        dataloader_pin_memory=on_gpu,
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - several GPUs would multiply the recipe's batch size
     return arguments
 
 
-def _train(trainer: "_Trainer", run_path: Path, checkpoint: Path | None) -> list[Epoch]:
-    """Trains until the run has ended, and returns its epoch table. A run that diverges is removed."""
-    state = json.loads((checkpoint / "trainer_state.json").read_text("utf-8")) if checkpoint else {"log_history": []}
+def _train(trainer: "_Trainer") -> list[Epoch]:
+    """The epoch table, after training until the run has ended. A run that diverges is removed."""
+    run, checkpoint, history = trainer.run, None, []
     try:
-        if trainer.average and checkpoint:
-            trainer.average.values = load_file(checkpoint / AVERAGE)
-        if ended(epochs := epoch_table(state["log_history"]), trainer.run.recipe.training):
-            return epochs
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        return epoch_table(trainer.state.log_history)
+        if run.resumed_steps:
+            checkpoint = run.checkpoint(run.resumed_steps)
+            history = json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))["log_history"]
+            if trainer.average:
+                trainer.average.values = load_file(checkpoint / AVERAGE)
+        if not ended(epoch_table(history), run.recipe.training):
+            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+            history = trainer.state.log_history
+        return epoch_table(history)
     except TrainingError:
-        shutil.rmtree(run_path, ignore_errors=True)
+        shutil.rmtree(run.folder, ignore_errors=True)
         raise
     except (OSError, SafetensorError, RuntimeError) as error:
         # torch.save reports a full disk as a RuntimeError of its archive writer.
         if isinstance(error, RuntimeError) and not re.search("inline_container|iostream|PytorchStreamWriter", str(error)):
             raise
-        raise TrainingError(f"{run_path}: cannot be written: {first_line(error)}; make room and go on with --resume") from None
+        raise TrainingError(f"{run.folder}: cannot be written: {first_line(error)}; make room and continue with --resume") from None
 
 
 class _Trainer(Trainer):  # type: ignore[misc]
@@ -119,7 +115,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
 
     control: TrainerControl
 
-    def __init__(self, run: Prepared, encoder: Encoder, model: PeftModel, **options: Any) -> None:
+    def __init__(self, run: Prepared, encoder: Encoder, model: PeftModel) -> None:
         self.run = run
         self.encoder = encoder
         on_gpu = device().type == "cuda"  # Trainer moves the model there later
@@ -128,20 +124,18 @@ class _Trainer(Trainer):  # type: ignore[misc]
             model.set_attn_implementation("eager")  # on the CPU its backward pass is the fastest
         decay = run.recipe.training.ema_decay
         self.average = None if decay is None else Average(model, decay)
-        self.encoded_validation = encoder.encode(run.validation.texts)
-        self.rows: list[tuple[Ids, int]] = []
-        self.sampler = LengthGroupedSampler([], run.recipe.training.batch_size, run.recipe.training.seed)
-        self._set_texts(run.train.texts)
-        self.steps_per_epoch = run.steps // run.recipe.training.epochs
-
-        def collate(batch: list[tuple[Ids, int]]) -> dict[str, Any]:
-            reviews, labels = [ids for ids, _ in batch], torch.tensor([label for _, label in batch])
-            if self.unpadded is not None:
-                return {"reviews": reviews, "labels": labels}
-            return {**{name: torch.from_numpy(array) for name, array in encoder.pad(reviews).items()}, "labels": labels}
-
+        self.validation = encoder.encode(run.validation.texts)
+        self.encoded = encoder.encode(run.train.texts)
+        self.rows = [*zip(self.encoded, run.train.labels.tolist(), strict=True)]
         # `evaluate` uses a scorer; Trainer requires an evaluation set all the same.
-        super().__init__(model=model, train_dataset=self.rows, eval_dataset=self.rows, data_collator=collate, **options)
+        data = {"train_dataset": self.rows, "eval_dataset": self.rows, "data_collator": self._collate}
+        super().__init__(model=model, args=_arguments(run), **data)
+
+    def _collate(self, batch: list[tuple[Ids, int]]) -> dict[str, Any]:
+        reviews, labels = [ids for ids, _ in batch], torch.tensor([label for _, label in batch])
+        if self.unpadded is not None:
+            return {"reviews": reviews, "labels": labels}
+        return {**{name: torch.from_numpy(array) for name, array in self.encoder.pad(reviews).items()}, "labels": labels}
 
     def create_optimizer(self, *_: Any) -> torch.optim.Optimizer:
         if (ratio := self.run.recipe.lora.lora_plus_ratio) is not None:
@@ -151,21 +145,18 @@ class _Trainer(Trainer):  # type: ignore[misc]
         optimizer: torch.optim.Optimizer = super().create_optimizer()  # does not replace an existing optimiser
         return optimizer
 
-    def _get_train_sampler(self, *_: Any) -> Sampler[int]:
-        return self.sampler
+    def _get_train_sampler(self, *_: Any) -> None:
+        """None: `begin_epoch` draws the order of the rows."""
 
     def begin_epoch(self) -> None:
-        """Seeds the epoch: all that is random in it follows from the seed and its number."""
-        self.sampler.epoch = self.state.global_step // self.steps_per_epoch
-        seed = np.random.SeedSequence([self.run.recipe.training.seed, self.sampler.epoch]).generate_state(1)
-        torch.manual_seed(int(seed[0]))
-        if (settings := self.run.recipe.augmentation) is not None:
-            self._set_texts(ways.epoch(self.run.train.texts, settings, self.run.recipe.training.seed, self.sampler.epoch))
-
-    def _set_texts(self, texts: Sequence[str]) -> None:
-        encoded = self.encoder.encode(texts)
-        self.rows[:] = zip(encoded, self.run.train.labels.tolist(), strict=True)
-        self.sampler.lengths = np.array([len(ids) for ids in encoded])
+        """Seeds the epoch and draws its rows: all that is random in it follows from the seed and its number."""
+        run, epoch = self.run, self.state.global_step // self.run.steps_per_epoch
+        seed, settings = run.recipe.training.seed, run.recipe.augmentation
+        torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+        if settings is not None:
+            self.encoded = self.encoder.encode(ways.epoch(run.train.texts, settings, seed, epoch))
+        order = epoch_order([len(ids) for ids in self.encoded], run.recipe.training.batch_size, seed, epoch)
+        self.rows[:] = [(self.encoded[row], int(run.train.labels[row])) for row in order]
 
     def _load_rng_state(self, *_: Any) -> None:
         """Does nothing: `begin_epoch` seeds each epoch."""
@@ -186,11 +177,11 @@ class _Trainer(Trainer):  # type: ignore[misc]
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        validation, labels = self.run.validation, self.run.recipe.base.labels
+        labels = self.run.recipe.base.labels
         scorer = Scorer(self.model, self.encoder, labels, "bf16" if self.run.bf16 else "fp32")
         try:
             with self.average.in_place() if self.average else contextlib.nullcontext():
-                figures = evaluate(scorer.score(self.encoded_validation), validation.labels, labels)
+                figures = evaluate(scorer.score(self.validation), self.run.validation.labels, labels)
         except MetricError as error:
             raise DivergedError(f"after step {self.state.global_step} of {self.run.steps}: {error}: stopped; {ADVICE}") from None
         metrics = {f"eval_{name}": value for name, value in figures.to_json().items() if name not in ("n", "average")}
@@ -229,18 +220,16 @@ class _Callback(TrainerCallback):  # type: ignore[misc]
             self.trainer.average.step(state.global_step)
         self.listener.step(state.global_step, self.trainer.run.steps)
 
-    def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> Any:
+    def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         epochs = epoch_table(state.log_history)
         self.listener.epoch(epochs[-1])
         if ended(epochs, self.trainer.run.recipe.training):
             control.should_training_stop = True
-        return control
 
-    def on_save(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
-        run_path = Path(args.output_dir)
-        saved = checkpoints.path_of(run_path, state.global_step)
+    def on_save(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
+        run = self.trainer.run
+        saved = run.checkpoint(state.global_step)
         if self.trainer.average:
             save_file(self.trainer.average.values, saved / AVERAGE)
-        (saved / checkpoints.COMPLETE).touch()
-        best = best_of(epoch_table(state.log_history)).epoch * self.trainer.steps_per_epoch
-        checkpoints.prune(run_path, (checkpoints.path_of(run_path, best), saved))
+        (saved / COMPLETE).touch()
+        run.keep_checkpoints((best_of(epoch_table(state.log_history)).epoch * run.steps_per_epoch, state.global_step))

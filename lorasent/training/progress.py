@@ -1,7 +1,4 @@
-"""What a terminal shows of a training run: its input, a progress bar, the epoch table, and the four sample reviews.
-
-The bar is rich's. The epoch table is not: its rows appear as epochs end, and rich prints a table only once it is whole.
-"""
+"""What a terminal shows of a training run: its input, a progress bar, the epoch table, and the four sample reviews."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -24,6 +21,7 @@ ENDING = 110
 """Number of characters of the example's ending that are shown."""
 
 COLUMNS = ("epoch", "train loss", "val loss", "accuracy", "precision", "recall", "f1", "mcc")
+"""Head of the epoch table. Its rows appear as epochs end; rich would print a table only once it is whole."""
 
 
 def bar(console: Console) -> Progress:
@@ -74,7 +72,7 @@ class Printer(Listener):
         if warning := _no_better_than_a_guess(best, self.run.validation.counts(self.run.recipe.base.labels)):
             self.console.print(shown(warning, MESSAGE))
         self._show("Trained, they are", predictions)
-        self.console.print(f"The adapter lies in {result.path}. Next:")
+        self.console.print(f"The adapter is in {result.path}. Next:")
         self.console.print(f'  lorasent predict {result.path} "it was a good movie"')
         if are_poles(self.run.recipe.base.labels):
             self.console.print(f"  lorasent evaluate {result.path} --data embedded:test")

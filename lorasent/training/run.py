@@ -1,7 +1,11 @@
-"""A run's input and result: the epoch table, early stopping, the best epoch, and listeners to its events."""
+"""A run's input, checkpoints and result: the epoch table, early stopping, the best epoch, and listeners to its events.
+
+Trainer writes a checkpoint after each epoch, named by its last step. It is whole once it has the file `COMPLETE`.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +17,25 @@ from lorasent.data.reviews import Reviews, read, without_overlap
 from lorasent.recipe.recipe import Recipe, Training
 from lorasent.scoring.scorer import Prediction
 
+COMPLETE = "complete"
+"""Name of the file that marks a checkpoint as whole; it is written last."""
+
+AVERAGE = "average.safetensors"
+"""Name of the file with the moving average, beside a checkpoint's weights."""
+
 LEARNT = 0.01
 """Nats by which a validation loss must be below the loss of a guess to show that the run has learnt anything."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """A row of the epoch table; the metrics are of the validation reviews.
-
-    Losses are means in nats. The training loss includes label smoothing and dropout; the validation loss is the negative
-    log-likelihood.
-    """
+    """A row of the epoch table; the metrics are of the validation reviews."""
 
     epoch: int
     training_loss: float
+    """Mean in nats, with label smoothing and dropout."""
     validation_loss: float
+    """Mean negative log-likelihood in nats."""
     accuracy: float
     precision: float
     recall: float
@@ -40,6 +48,8 @@ class Prepared:
     """The input of a run."""
 
     out: Path
+    folder: Path
+    """The folder of the run's checkpoints."""
     recipe: Recipe
     base: BaseCheckpoint
     train: Reviews
@@ -50,13 +60,37 @@ class Prepared:
     """Tokens of each training review before truncation."""
     parameters: ParameterCount
     bf16: bool
-    steps: int
-    resumed_epochs: int
+    resumed_steps: int
+    """Steps of the checkpoint from which the run continues; 0 for a new run."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in an epoch: batches, the last of which may be short."""
+        return math.ceil(len(self.train) / self.recipe.training.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all epochs."""
+        return self.steps_per_epoch * self.recipe.training.epochs
+
+    @property
+    def resumed_epochs(self) -> int:
+        """Epochs that were done before the run was interrupted."""
+        return self.resumed_steps // self.steps_per_epoch
+
+    def checkpoint(self, step: int) -> Path:
+        """The checkpoint after this step."""
+        return self.folder / f"checkpoint-{step}"
+
+    def keep_checkpoints(self, steps: Iterable[int]) -> None:
+        """Removes all checkpoints but those after these steps."""
+        for checkpoint in {*self.folder.glob("checkpoint-*")} - {self.checkpoint(step) for step in steps}:
+            shutil.rmtree(checkpoint)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of a run. `epochs` is the epoch table, `best` the row whose weights were kept; `seconds` is its duration."""
+    """The result of a run: its epoch table, the row whose weights were kept, and its duration."""
 
     path: Path
     epochs: list[Epoch]
@@ -83,6 +117,11 @@ class Listener:
         """The adapter is written; the best epoch's model answered the sample reviews."""
 
 
+def checkpoint_steps(folder: Path) -> list[int]:
+    """The steps after which the whole checkpoints in a run's folder were written."""
+    return [int(file.parent.name.rpartition("-")[2]) for file in folder.glob(f"checkpoint-*/{COMPLETE}")]
+
+
 def read_splits(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
     """The train and validation reviews of a recipe, and the number of train reviews removed because validation has them too."""
     data, labels = recipe.data, recipe.base.labels
@@ -101,12 +140,10 @@ def read_splits(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
 def epoch_table(history: Sequence[Mapping[str, Any]]) -> list[Epoch]:
     """The epoch table from Trainer's log, in which an epoch's losses are two entries."""
     losses = [entry["loss"] for entry in history if "loss" in entry]
-    names = ("accuracy", "precision", "recall", "f1", "mcc")
     rows = [entry for entry in history if "eval_loss" in entry]
-    return [
-        Epoch(number, loss, row["eval_loss"], *(row[f"eval_{name}"] for name in names))
-        for number, (loss, row) in enumerate(zip(losses, rows, strict=True), 1)
-    ]
+    names = ("loss", "accuracy", "precision", "recall", "f1", "mcc")
+    pairs = enumerate(zip(losses, rows, strict=True), 1)
+    return [Epoch(number, loss, *(row[f"eval_{name}"] for name in names)) for number, (loss, row) in pairs]
 
 
 def ended(epochs: Sequence[Epoch], schedule: Training) -> bool:

@@ -1,11 +1,6 @@
-"""recipe -> adapter: the public function `train`.
-
-A run keeps its checkpoints in the folder `OUT.partial` until its adapter is written to OUT. A seed gives the same adapter, bit for
-bit, even if the run was killed and resumed.
-"""
+"""recipe -> adapter: the public function `train`. A run keeps its checkpoints in the folder `OUT.partial`."""
 
 import json
-import math
 import os
 import shutil
 import time
@@ -27,36 +22,35 @@ from lorasent.data.reviews import Reviews
 from lorasent.errors import TrainingError
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.scorer import Scorer, uses_bf16
-from lorasent.training import checkpoints
 from lorasent.training.loop import device, fit
-from lorasent.training.run import Epoch, Listener, Prepared, Trained, best_of, read_splits
+from lorasent.training.run import Epoch, Listener, Prepared, Trained, best_of, checkpoint_steps, read_splits
 
 CLAIM = "run.json"
-"""The file in a run's folder that records the run's recipe and data."""
+"""Name of the file in a run's folder that records the run's recipe and data."""
 
 
 def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, listener: Listener | None = None) -> Trained:
     """Trains an adapter by a recipe, a shipped one's name or a TOML file's path; writes it to `out`, which must not exist.
 
-    `resume` continues an interrupted run of the same recipe on the same data after its last whole epoch, and gives the adapter
-    that the uninterrupted run would have given. Raises a LorasentError; an interrupted run stays resumable.
+    A seed gives the same adapter, bit for bit. `resume` continues an interrupted run of the same recipe on the same data after its
+    last whole epoch, to the same adapter. Raises a LorasentError; an interrupted run stays resumable.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
     out, listener = files.path_of(out, "the adapter's directory", TrainingError), listener or Listener()
-    run_path = out.parent / f"{out.name}.partial"  # "." has no name
-    _require_free(out, run_path, resume=resume)
+    folder = out.parent / f"{out.name}.partial"  # "." has no name
+    _require_free(out, folder, resume=resume)
     reviews, validation, removed = read_splits(recipe)
     base = find(recipe.base.model, recipe.base.revision)
     encoder = Encoder(base.path, recipe.encoding, base.name)
     set_seed(recipe.training.seed)
     model = build(base, recipe.base, recipe.lora, encoder)
     if not resume:
-        shutil.rmtree(run_path, ignore_errors=True)  # a run that did not finish its first epoch
-    _claim(run_path, recipe, base, reviews, validation)
-    checkpoint = checkpoints.last(run_path)
-    steps_per_epoch = math.ceil(len(reviews) / recipe.training.batch_size)
+        shutil.rmtree(folder, ignore_errors=True)  # a run that did not finish its first epoch
+    _claim(folder, recipe, base, reviews, validation)
+    steps = checkpoint_steps(folder)
     prepared = Prepared(
         out=out,
+        folder=folder,
         recipe=recipe,
         base=base,
         train=reviews,
@@ -65,45 +59,40 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
         lengths=encoder.lengths(reviews.texts),
         parameters=count_parameters(model),
         bf16=uses_bf16(recipe.training.precision, device()),
-        steps=steps_per_epoch * recipe.training.epochs,
-        resumed_epochs=checkpoints.step_of(checkpoint) // steps_per_epoch if checkpoint else 0,
+        resumed_steps=max(steps, default=0),
     )
+    prepared.keep_checkpoints(steps)  # a kill leaves broken ones
     listener.prepared(prepared)
     listener.untrained(Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
 
     started = time.monotonic()
-    epochs = fit(prepared, model, encoder, run_path, checkpoint, listener)
+    epochs = fit(prepared, model, encoder, listener)
     best = best_of(epochs)
     try:
         writing.write(out, model, encoder, base, recipe, _record(prepared, epochs, best))
     except (OSError, SafetensorError) as error:
-        raise TrainingError(f"{out}: cannot be written: {error}; make room and go on with --resume") from None
-    shutil.rmtree(run_path)
+        raise TrainingError(f"{out}: cannot be written: {error}; make room and continue with --resume") from None
+    shutil.rmtree(folder)
     result = Trained(out, epochs, best, time.monotonic() - started)
     listener.trained(result, Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
     return result
 
 
-def _require_free(out: Path, run_path: Path, *, resume: bool) -> None:
+def _require_free(out: Path, folder: Path, *, resume: bool) -> None:
     """Raises TrainingError if `out` exists, if an interrupted run is not resumed, or if there is none to resume."""
     if os.path.lexists(out):
         raise TrainingError(f"{out}: exists already; choose another --out or remove it")
-    if not resume and checkpoints.is_interrupted(run_path):
-        raise TrainingError(f"{run_path}: holds an interrupted run; go on with --resume, or remove it")
-    if _is_foreign(run_path):
-        raise TrainingError(f"{run_path}: the run needs this folder, and it holds something else; choose another --out")
-    if resume and not run_path.exists():
-        raise TrainingError(f"{run_path}: no interrupted run to resume")
+    if not resume and checkpoint_steps(folder):
+        raise TrainingError(f"{folder}: holds an interrupted run; continue with --resume, or remove it")
+    if os.path.lexists(folder) and not (folder / CLAIM).is_file():
+        # A run that was killed at its start leaves nothing, or a part of its claim.
+        if not folder.is_dir() or any(not path.name.startswith(f".{CLAIM}.") for path in folder.iterdir()):
+            raise TrainingError(f"{folder}: the run needs this folder, and it holds something else; choose another --out")
+    elif resume and not folder.exists():
+        raise TrainingError(f"{folder}: no interrupted run to resume")
 
 
-def _is_foreign(run_path: Path) -> bool:
-    """Whether a path holds something else than a run. A run that was killed at its start leaves nothing, or a part of its claim."""
-    if (run_path / CLAIM).is_file() or not os.path.lexists(run_path):
-        return False
-    return not run_path.is_dir() or any(not path.name.startswith(f".{CLAIM}.") for path in run_path.iterdir())
-
-
-def _claim(run_path: Path, recipe: Recipe, base: BaseCheckpoint, train: Reviews, validation: Reviews) -> None:
+def _claim(folder: Path, recipe: Recipe, base: BaseCheckpoint, train: Reviews, validation: Reviews) -> None:
     """Makes the run's folder. Raises TrainingError if it is the folder of a run with another recipe, base or data."""
     claim = {
         "recipe": recipe.to_json(),
@@ -112,18 +101,18 @@ def _claim(run_path: Path, recipe: Recipe, base: BaseCheckpoint, train: Reviews,
         "validation_sha256": validation.fingerprint,
         "torch": torch.__version__,
     }
-    path = run_path / CLAIM
+    path = folder / CLAIM
     if path.is_file():
         recorded = json.loads(path.read_text("utf-8"))
         if changed := [key for key, value in claim.items() if recorded.get(key) != value]:
-            raise TrainingError(f"{run_path}: was made with another {' and '.join(changed)}; remove it, or resume with the same")
+            raise TrainingError(f"{folder}: was made with another {' and '.join(changed)}; remove it, or resume with the same")
         return
-    run_path.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     files.write(path, [files.canonical(claim)])
 
 
 def _record(run: Prepared, epochs: list[Epoch], best: Epoch) -> Mapping[str, Any]:
-    """The part of the manifest that describes the run."""
+    """The keys of the manifest that describe the run."""
     return {
         "data": {
             name: {"source": reviews.source, "reviews": len(reviews), "sha256": reviews.fingerprint}

@@ -12,9 +12,9 @@ call of attention: its products are MKL's, whose bits depend, on AMD, on the ali
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ from lorasent import machine
 from lorasent.adapter.encoding import Ids
 from lorasent.unpadded import products
 from lorasent.unpadded.parts import Layer, Parts, parts
-from lorasent.unpadded.products import Product
 
 ROWS = 2048
 """Rows of a full matrix: enough for the products' full rate, few enough for the caches."""
@@ -85,15 +84,14 @@ class Engine:
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         needed = max(start + self._tiled(length) for start, length in zip(starts.tolist(), lengths, strict=True))
         rows = self._rows(needed, lengths[-1])
-        groups = [(length, list(same)) for length, same in groupby(range(len(order)), key=lengths.__getitem__)]
-        if self.invariant and self.dtype == torch.float32:
-            groups = [(length, [row]) for length, same in groups for row in same]
-        runs = [Run(length, same[0], len(same), int(starts[same[0]])) for length, same in groups]
+        apart = self.invariant and self.dtype == torch.float32
+        groups = (list(same) for _, same in groupby(range(len(order)), lambda place: (lengths[place], apart and place)))
+        runs = [Run(lengths[places[0]], places[0], len(places), int(starts[places[0]])) for places in groups]
 
         states = self.parts.embedded([reviews[row] for row in order], rows).to(self.dtype)
         for layer in self.layers[:-1]:
             mixed = states.new_zeros(states.shape)
-            projected = layer.query_key_value(states)
+            projected = layer.projections[0](states)
             for length, _, count, start in runs:
                 mixed[start : start + count * length] = self._attend(projected[start:].chunk(3, dim=1), length, length, count)
             states = layer.rest(mixed, states)
@@ -105,11 +103,12 @@ class Engine:
     def _last(self, states: torch.Tensor, runs: list[Run], starts: torch.Tensor) -> torch.Tensor:
         """The last layer and the head, of first tokens only, in blocks of one shape."""
         layer = self.layers[-1]
+        query, key_value = layer.projections
         blocks = -(-len(starts) // HEAD_ROWS)
         first = states[functional.pad(starts, (0, blocks * HEAD_ROWS - len(starts)))]
-        queries = torch.cat([layer.query(block) for block in first.chunk(blocks)])
+        queries = torch.cat([query(block) for block in first.chunk(blocks)])
         mixed = first.new_zeros(first.shape)
-        key, value = layer.key_value(states).chunk(2, dim=1)
+        key, value = key_value(states).chunk(2, dim=1)
         for length, place, count, start in runs:
             mixed[place : place + count] = self._attend((queries[place:], key[start:], value[start:]), length, 1, count)
         pairs = zip(mixed.chunk(blocks), first.chunk(blocks), strict=True)
@@ -121,9 +120,10 @@ class Engine:
         _, rows = self._mask(length)
         states = self.parts.embedded([review], rows).to(self.dtype)
         for layer in self.layers[:-1]:
-            states = layer.rest(self._attend(layer.query_key_value(states).chunk(3, dim=1), length, rows, 1), states)
+            states = layer.rest(self._attend(layer.projections[0](states).chunk(3, dim=1), length, rows, 1), states)
         layer, first = self.layers[-1], states[:1]
-        mixed = self._attend((layer.query(first), *layer.key_value(states).chunk(2, dim=1)), length, 1, 1)
+        query, key_value = layer.projections
+        mixed = self._attend((query(first), *key_value(states).chunk(2, dim=1)), length, 1, 1)
         return self.parts.head(layer.rest(mixed, first).float()).numpy()
 
     def _rows(self, needed: int, longest: int) -> int:
@@ -181,34 +181,16 @@ class _Packed:
     """A layer's products and norms."""
 
     def __init__(self, layer: Layer, dtype: torch.dtype, activation: tuple[str, str], *, last: bool) -> None:
-        if last:
-            self.query = _pack([layer.query], dtype)
-            self.key_value = _pack([layer.key, layer.value], dtype)
-        else:
-            self.query_key_value = _pack([layer.query, layer.key, layer.value], dtype)
-        self.output = _pack([layer.output], dtype)
-        self.inner = _pack([layer.inner], dtype, activation)
-        self.outer = _pack([layer.outer], dtype)
-        self.attended = _norm(layer.attended, dtype)
-        self.answered = _norm(layer.answered, dtype)
+        *self.projections, self.output, self.inner, self.outer = (
+            products.pack(*products.joined(linears, dtype), ROWS, activation if layer.inner in linears else products.NO_ACTIVATION)
+            for linears in layer.linears(last=last)
+        )
+        self.attended, self.answered = (products.frozen_norm(norm, dtype) for norm in (layer.attended, layer.answered))
 
     def rest(self, mixed: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
         """The part of the layer after attention, (rows, h) -> (rows, h)."""
         states = self.attended(self.output(mixed, states))
         return self.answered(self.outer(self.inner(states), states))
-
-
-def _pack(linears: Sequence[Any], dtype: torch.dtype, activation: tuple[str, str] = products.NO_ACTIVATION) -> Product:
-    """The product with the weights of these linear layers, one below the other."""
-    weight, bias = (
-        torch.cat(tensors).detach().to(dtype) for tensors in zip(*((layer.weight, layer.bias) for layer in linears), strict=True)
-    )
-    return products.pack(weight, bias, ROWS, activation)
-
-
-def _norm(norm: nn.LayerNorm, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
-    weight, bias = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype)
-    return lambda states: functional.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
 
 
 def _windows(states: torch.Tensor, count: int, stride: int, length: int, heads: int) -> torch.Tensor:

@@ -5,7 +5,7 @@
 The head reads the first token only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -21,7 +21,6 @@ from lorasent.adapter.encoding import Ids
 
 ACTIVATIONS = {"gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "gelu_pytorch_tanh": ("gelu", "tanh"), "relu": ("relu", "")}
 """Name of an activation in config.json -> oneDNN's name of it and of its algorithm."""
-
 
 LAYER_PATHS = {
     "bert": (
@@ -54,6 +53,11 @@ class Layer:
     drop_weights: nn.Module
     drop_outer: nn.Module
     drop_output: nn.Module = field(default_factory=nn.Identity)
+
+    def linears(self, *, last: bool) -> Iterator[list[nn.Module]]:
+        """The linear layers, those on the same states together. In the last layer only first tokens have queries."""
+        yield from [[self.query], [self.key, self.value]] if last else [[self.query, self.key, self.value]]
+        yield from ([self.output], [self.inner], [self.outer])
 
 
 @dataclass(frozen=True, kw_only=True)

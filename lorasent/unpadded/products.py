@@ -1,9 +1,11 @@
 """Linear layers with frozen weights, packed once for oneDNN: packing takes half the time of a product with unpacked weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn import functional
 
 from lorasent import machine, torch_private
 
@@ -34,11 +36,22 @@ def tile() -> int:
 
 def available(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether this CPU can run packed oneDNN products in `dtype`."""
-    if device.type != "cpu" or not (_torch_onednn.is_available() and _torch_onednn.enabled and machine.onednn()):
-        return False
-    if torch_private.packed_linear() is None:
+    has_onednn = _torch_onednn.is_available() and _torch_onednn.enabled and machine.onednn()
+    if device.type != "cpu" or not has_onednn or torch_private.packed_linear() is None:
         return False
     return dtype == torch.float32 or torch_private.multiplies_bf16()
+
+
+def joined(linears: Sequence[Any], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weights (out, in) and biases (out,) of linear layers on the same states, one below the other."""
+    weight, bias = (torch.cat([getattr(linear, name) for linear in linears]).detach().to(dtype) for name in ("weight", "bias"))
+    return weight, bias
+
+
+def frozen_norm(norm: nn.LayerNorm, dtype: torch.dtype) -> Product:
+    """The norm with its current weights."""
+    weight, bias = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype)
+    return lambda states: functional.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
 
 
 def pack(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, activation: tuple[str, str] = NO_ACTIVATION) -> Product:
@@ -46,10 +59,7 @@ def pack(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, activation:
 
     `activation` is oneDNN's name of an activation and of its algorithm; it is not applied where a tensor is added.
     """
-    functions = torch_private.packed_linear()
-    if functions is None:
-        raise RuntimeError("oneDNN's packed products are not available")
-    reorder, linear, linear_and_add = functions
+    reorder, linear, linear_and_add = torch_private.packed_linear() or ()
     packed = reorder(weight, rows)
     kind, algorithm = activation
 
@@ -61,9 +71,7 @@ def pack(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, activation:
     def in_blocks(states: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         if len(states) not in SLOW_ROWS:
             return product(states, added)
-        starts = list(range(BLOCK, len(states), BLOCK))
-        blocks = states.tensor_split(starts)
-        addends = [None] * len(blocks) if added is None else added.tensor_split(starts)
-        return torch.cat([product(*pair) for pair in zip(blocks, addends, strict=True)])
+        operands = [states] if added is None else [states, added]
+        return torch.cat([product(*blocks) for blocks in zip(*(torch.split(each, BLOCK) for each in operands), strict=True)])
 
     return in_blocks if len(weight) == WIDTH else product

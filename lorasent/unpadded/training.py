@@ -44,10 +44,11 @@ class Tuner:
         with torch.no_grad():
             states = self.parts.embedded(reviews, rows(sum(lengths))).to(self.dtype)
         for layer in self.layers[:-1]:
-            states = layer.rest(_attend(None, layer.query_key_value(states), whole, whole, layer.drop_weights), states)
+            states = layer.rest(_attend(None, layer.projections[0](states), whole, whole, layer.drop_weights), states)
         layer = self.layers[-1]
+        query, key_value = layer.projections
         first = states[[start for start, _ in whole.spans]]
-        mixed = _attend(layer.query(first), layer.key_value(states), first_tokens, whole, layer.drop_weights)
+        mixed = _attend(query(first), key_value(states), first_tokens, whole, layer.drop_weights)
         return self.parts.head(layer.rest(mixed, first).float())
 
 
@@ -78,26 +79,15 @@ class _Layer:
     """A layer's products and norms."""
 
     def __init__(self, layer: Layer, source: Parts, dtype: torch.dtype, *, last: bool) -> None:
-        if last:
-            self.query = _Linear([layer.query], dtype)
-            self.key_value = _Linear([layer.key, layer.value], dtype)
-        else:
-            self.query_key_value = _Linear([layer.query, layer.key, layer.value], dtype)
-        self.output = _Linear([layer.output], dtype)
-        self.inner = _Linear([layer.inner], dtype)
-        self.outer = _Linear([layer.outer], dtype)
-        self.norms = [(norm, norm.weight.to(dtype), norm.bias.to(dtype)) for norm in (layer.attended, layer.answered)]
+        *self.projections, self.output, self.inner, self.outer = (_Linear(each, dtype) for each in layer.linears(last=last))
+        self.attended, self.answered = (products.frozen_norm(norm, dtype) for norm in (layer.attended, layer.answered))
         self.activation = source.activate
         self.drop_weights, self.drop_output, self.drop_outer = layer.drop_weights, layer.drop_output, layer.drop_outer
 
     def rest(self, mixed: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
         """The part of the layer after attention, (rows, h) -> (rows, h)."""
-        states = self._norm(0, _dropped(self.output(mixed), self.drop_output) + states)
-        return self._norm(1, _dropped(self.outer(self.activation(self.inner(states))), self.drop_outer) + states)
-
-    def _norm(self, which: int, states: torch.Tensor) -> torch.Tensor:
-        norm, weight, bias = self.norms[which]
-        return functional.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
+        states = self.attended(_dropped(self.output(mixed), self.drop_output) + states)
+        return self.answered(_dropped(self.outer(self.activation(self.inner(states))), self.drop_outer) + states)
 
 
 class _Linear:
@@ -106,7 +96,7 @@ class _Linear:
     def __init__(self, modules: Sequence[Any], dtype: torch.dtype) -> None:
         self.dtype = dtype
         frozen = [module.get_base_layer() if isinstance(module, LoraLinear) else module for module in modules]
-        weight, bias = (torch.cat([getattr(layer, name) for layer in frozen]).detach().to(dtype) for name in ("weight", "bias"))
+        weight, bias = products.joined(frozen, dtype)
         self.forward = products.pack(weight, bias, USUAL_ROWS)
         self.backward = products.pack(weight.t().contiguous(), None, USUAL_ROWS)
         ends = np.cumsum([layer.out_features for layer in frozen]).tolist()

@@ -12,7 +12,7 @@ from lorasent.adapter.manifest import WEIGHTS
 from lorasent.gate.cost import operations
 from lorasent.scoring.evidence import LiveSubject
 from lorasent.scoring.scorer import fill
-from lorasent.training.batches import LengthGroupedSampler
+from lorasent.training.batches import epoch_order
 from lorasent.unpadded import inference, training
 from tests.benchmarks.workloads import SHORT, reviews
 
@@ -34,7 +34,7 @@ def costs(adapter: Path) -> dict[str, int]:
         counts[f"{split} reviews, tokens"] = sum(lengths)
         if split == "test":
             counts["test reviews, rows for scoring"] = len(fill(lengths, inference.CAPACITY)) * inference.ROWS
-    rows = list(LengthGroupedSampler(lengths, 4, 0))
+    rows = epoch_order(lengths, 4, 0, 0)
     steps = [sum(lengths[row] for row in rows[start : start + 4]) for start in range(0, len(rows), 4)]
     counts["train reviews, rows for training"] = sum(training.rows(tokens) for tokens in steps)
     return {**counts, "bytes of the adapter": (adapter / WEIGHTS).stat().st_size}

@@ -31,7 +31,7 @@ def test_train_prints_each_step(lorasent, small_recipe, tmp_path):
         "epoch train loss   val loss   accuracy  precision     recall         f1        mcc",
         "Best epoch: ",
         "Trained, they are:",
-        "The adapter lies in mine. Next:",
+        "The adapter is in mine. Next:",
     ):
         assert part in shown
     assert "Stopped" not in shown
@@ -89,7 +89,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_says_how_to_continue(lorasent, small_
     assert rest.splitlines()[-1].endswith("--out mine --set training.epochs=200 --resume")
     assert "Traceback" not in rest
     again = lorasent("train", small_recipe, "--out", "mine", "--set", "training.epochs=200")
-    one_line(again, "mine.partial: holds an interrupted run; go on with --resume, or remove it")
+    one_line(again, "mine.partial: holds an interrupted run; continue with --resume, or remove it")
     assert (tmp_path / "mine.partial").is_dir()
 
 

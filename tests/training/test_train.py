@@ -195,7 +195,7 @@ def test_an_interrupted_run_is_not_overwritten_and_resumes_only_with_its_recipe_
     out, recipe = tmp_path / "adapter", Recipe.read(small_recipe)
     with pytest.raises(KeyboardInterrupt, match=INTERRUPT):
         train(recipe, out, listener=Interrupt(1))
-    with pytest.raises(TrainingError, match=r"adapter.partial: holds an interrupted run; go on with --resume, or remove it"):
+    with pytest.raises(TrainingError, match=r"adapter.partial: holds an interrupted run; continue with --resume, or remove it"):
         train(recipe, out)
     with pytest.raises(TrainingError, match=r"was made with another recipe and train_sha256"):
         train(Recipe.read(small_recipe, ["data.seed=5", "data.validation=embedded:validation"]), out, resume=True)
@@ -274,7 +274,7 @@ def test_a_resumed_run_that_had_ended_only_writes_its_adapter(small_recipe, tmp_
     with monkeypatch.context() as patch:
         patch.chdir(tmp_path / "here")
         patch.setattr("lorasent.adapter.writing.write", raise_full)
-        with pytest.raises(TrainingError, match=r"cannot be written: .*No space left on device; make room and go on with --resume"):
+        with pytest.raises(TrainingError, match=r"be written: .*No space left on device; make room and continue with --resume"):
             train(recipe, "mine")
     (tmp_path / "here" / "mine.partial").rename(tmp_path / "moved.partial")
     resumed = train(recipe, tmp_path / "moved", resume=True)
