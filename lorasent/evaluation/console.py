@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -22,23 +22,14 @@ from lorasent.text import shown
 WIDTH = 100
 """Columns of the output: the most on a terminal, the exact number elsewhere."""
 
-TAIL = 180
-"""Number of a review's last characters that are shown: the verdict is there, and the model reads them."""
+TAIL, MAX_NAME = 180, 32
+"""Characters that are shown: of a review its last, where the verdict is and which the model reads; of a label's or slice's name."""
 
-MAX_WORDS = 6
-"""Largest number of words that are named for a mistake."""
+MAX_WORDS, MIN_SHARE = 6, 0.2
+"""Largest number of words that are named for a mistake, and their smallest delta, as a share of the first word's."""
 
-MIN_SHARE = 0.2
-"""Smallest delta of a word that is named, as a share of the first word's."""
-
-MAX_NAME = 32
-"""Characters of a slice's or a label's name that are shown."""
-
-MAX_ROWS = 4
-"""Largest number of rows that are named for a slice."""
-
-MAX_VALUES = 12
-"""Largest number of a column's values that are shown: those with the most mistakes. The JSON has all of them."""
+MAX_VALUES, MAX_ROWS = 12, 4
+"""Largest number of a column's values that are shown, those with the most mistakes, and of rows that are named for each."""
 
 _SPACE, _LONG_WORD = re.compile(r"\s+"), 24
 """The space between two words, and the length in characters from which a word may be cut."""
@@ -65,7 +56,7 @@ class Evaluation:
         content["labels"] = {label: dict(zip(names, figures, strict=True)) for label, *figures in self.by_label()}
         content["confusion"] = {"labels": list(self.labels), "counts": self.confusion.tolist()}
         content["reliability"] = [each._asdict() for each in self.reliability]
-        return content if self.mistakes is None else {**content, "errors": self.mistakes.to_json()}
+        return content if self.mistakes is None else {**content, "errors": asdict(self.mistakes)}
 
     def by_label(self) -> Iterator[tuple[str, float, float, float, int]]:
         """The name, precision, recall, F1 and number of reviews of each label."""

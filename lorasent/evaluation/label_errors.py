@@ -1,29 +1,21 @@
 """Labels that are probably wrong, by confident learning (Northcutt, Jiang & Chuang, JAIR 70, 2021).
 
-A review is confidently of a label if that label's probability reaches its threshold: the mean over the reviews that carry it.
-A review that is confidently of another label than its own is suspected: it lies off the diagonal of the confident joint. A model
-that prefers one label has a higher threshold for it. The probabilities must come from reviews that the model was not trained on.
-
-cleanlab would add pandas and scikit-learn for these three functions; it is the reference in the tests.
+The probabilities must come from reviews that the model was not trained on. cleanlab would add pandas and scikit-learn for these
+three functions; it is the reference in the tests.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-UNREACHABLE = 2.0
-"""Threshold of a label that no review carries."""
+from lorasent.metrics import Floats, Ints
 
 ROUNDING = 1e-6
 """Largest difference of two probabilities that count as equal."""
 
 
 def thresholds(probability: Floats, labels: Ints) -> Floats:
-    """The mean probability (L,) of each label over the reviews that carry it; `probability` is (N, L), `labels` (N,)."""
+    """The mean probability (L,) of each label over the reviews that carry it, 2 if none does, for (N, L) and (N,)."""
     by_label = [probability[labels == label, label] for label in range(probability.shape[1])]
-    return np.array([values.mean() if len(values) else UNREACHABLE for values in by_label])
+    return np.array([values.mean() if len(values) else 2.0 for values in by_label])
 
 
 def margins(probability: Floats, labels: Ints) -> Floats:

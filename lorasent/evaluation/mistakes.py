@@ -1,13 +1,11 @@
 """What an adapter gets wrong: by slice, with what confidence, because of which words; and which labels may be wrong.
 
-A mistake is a review whose decided label is not its own. Its confidence is the softmax probability of the decided label. Suspected
-label errors use the same probabilities (see `label_errors`); they are evidence only if the adapter was not trained on the reviews.
+A mistake is a review whose decided label is not its own. Its confidence is the softmax probability of the decided label.
 """
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +14,7 @@ from lorasent.data import slices
 from lorasent.data.reviews import Reviews
 from lorasent.evaluation import label_errors, occlusion
 from lorasent.evaluation.occlusion import Progress, Word
-from lorasent.metrics import probabilities
+from lorasent.metrics import Ints, probabilities
 from lorasent.scoring.scorer import Scorer
 
 CONFIDENCE_LEVEL = 0.95
@@ -25,19 +23,17 @@ CONFIDENCE_LEVEL = 0.95
 
 @dataclass(frozen=True)
 class LocatedReview:
-    """A review and its place in the source."""
+    """A review with its row in the source, and the line of a JSONL or CSV file on which it begins; both count from 1."""
 
     row: int
-    """In the source, from 1."""
     line: int | None
-    """In a JSONL or CSV file, from 1: where the review begins."""
     text: str
     label: str
 
 
 @dataclass(frozen=True)
 class Mistake(LocatedReview):
-    """A review that was decided wrongly."""
+    """A review that was decided wrongly; `tokens` is its length before truncation."""
 
     decided: str
     confidence: float
@@ -45,7 +41,6 @@ class Mistake(LocatedReview):
     margin: float
     """Logit of the decided label minus the logit of the true one."""
     tokens: int
-    """Before truncation."""
     words: tuple[Word, ...] = ()
     """The words that carried the decision, the most important first (see `occlusion`); only of the worst mistakes."""
 
@@ -94,13 +89,6 @@ class Mistakes:
     trained_on: str | None
     """"train" or "validation" if the adapter's manifest names these reviews, else None."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything by name; a word is an object with its characters, `text[start:end]`."""
-        content = asdict(self)
-        for mistake in (*content["worst"], *content["elsewhere"]):
-            mistake["words"] = [Word(*word)._asdict() for word in mistake["words"]]
-        return content
-
 
 def find(
     scorer: Scorer,
@@ -115,81 +103,51 @@ def find(
 ) -> Mistakes:
     """The mistakes in `logits` (N, L), the scorer's answers to N reviews, sliced by length, truncation, tags and `columns`.
 
-    `lines` says where each row of the source begins. `top` mistakes are listed of all reviews and of each slice. The former are
-    explained, at the cost of about 150 further texts each (see `occlusion`). Raises DataError for an unknown column.
+    `lines` says where each row of the source begins. The `top` worst mistakes are explained, at the cost of about 150 further
+    texts each (see `occlusion`). Raises DataError for an unknown column.
     """
-    answered = _Answered(scorer, reviews, logits, lines)
-    wrong, worst = answered.wrong, answered.wrong[:top]
-    by_slice = list(answered.by_slice(columns, top))
+    labels, lengths = reviews.labels, scorer.encoder.lengths(reviews.texts)
+    probability, decided, rows = probabilities(logits), logits.argmax(axis=1), np.arange(len(reviews))
+    confidence, margin = probability[rows, decided], logits[rows, decided] - logits[rows, labels]
+    wrong = np.flatnonzero(decided != labels)
+    wrong = wrong[np.lexsort((wrong, -margin[wrong], -confidence[wrong]))]
+    by_slice = list(_slices(reviews, columns, lengths, scorer.encoder.max_length, wrong, top))
     listed = {row for each in by_slice for row in each.worst}
-    texts, decided = [reviews.texts[row] for row in worst], answered.decided[worst].tolist()
-    words = occlusion.explain(scorer, texts, decided, reviews.labels[worst].tolist(), progress)
-    thresholds = label_errors.thresholds(answered.probability, reviews.labels)
+    words = occlusion.explain(scorer, reviews.take(wrong[:top]).texts, decided[wrong[:top]], labels[wrong[:top]], progress)
+    thresholds, margins = label_errors.thresholds(probability, labels), label_errors.margins(probability, labels)
+
+    def place(row: int) -> tuple[int, int | None, str, str]:
+        source_row = reviews.rows[row]
+        return source_row, None if lines is None else lines[source_row - 1], reviews.texts[row], scorer.labels[labels[row]]
+
+    def mistake(row: int, words: Iterable[Word] = ()) -> Mistake:
+        figures = float(confidence[row]), float(margin[row]), int(lengths[row])
+        return Mistake(*place(row), scorer.labels[decided[row]], *figures, tuple(words))
+
     return Mistakes(
         count=len(wrong),
         top=top,
-        worst=[answered.mistake(row, each) for row, each in zip(worst.tolist(), words, strict=True)],
+        worst=[mistake(row, each) for row, each in zip(wrong[:top], words, strict=True)],
         by_slice=by_slice,
-        elsewhere=[answered.mistake(row) for row in wrong[top:].tolist() if reviews.rows[row] in listed],
-        suspects=list(answered.suspects()),
+        elsewhere=[mistake(row) for row in wrong[top:] if reviews.rows[row] in listed],
+        suspects=[
+            Suspect(*place(row), scorer.labels[label], float(probability[row, labels[row]]), float(margins[row]))
+            for row, label in zip(*label_errors.suspects(probability, labels), strict=True)
+        ],
         thresholds={name: float(value) for name, value in zip(scorer.labels, thresholds, strict=True) if value <= 1},
         max_length=scorer.encoder.max_length,
         trained_on=trained_on,
     )
 
 
-class _Answered:
-    """N reviews and a scorer's answers to them; arrays are (N,), `probability` is (N, L)."""
-
-    def __init__(self, scorer: Scorer, reviews: Reviews, logits: NDArray[np.float32], lines: Sequence[int] | None) -> None:
-        self.reviews, self.names, self.lines = reviews, scorer.labels, lines
-        self.max_length, self.lengths = scorer.encoder.max_length, scorer.encoder.lengths(reviews.texts)
-        self.probability, self.decided = probabilities(logits), logits.argmax(axis=1)
-        rows = np.arange(len(reviews))
-        self.confidence = self.probability[rows, self.decided]
-        self.margin = logits[rows, self.decided] - logits[rows, reviews.labels]
-        wrong = np.flatnonzero(self.decided != reviews.labels)
-        self.wrong = wrong[np.lexsort((wrong, -self.margin[wrong], -self.confidence[wrong]))]
-        """Rows of the mistakes, the most confident first."""
-
-    def located(self, row: int) -> dict[str, Any]:
-        source_row = self.reviews.rows[row]
-        line = self.lines[source_row - 1] if self.lines is not None else None
-        return {"row": source_row, "line": line, "text": self.reviews.texts[row], "label": self.names[self.reviews.labels[row]]}
-
-    def mistake(self, row: int, words: Iterable[Word] = ()) -> Mistake:
-        return Mistake(
-            **self.located(row),
-            decided=self.names[self.decided[row]],
-            confidence=float(self.confidence[row]),
-            margin=float(self.margin[row]),
-            tokens=int(self.lengths[row]),
-            words=tuple(words),
-        )
-
-    def by_slice(self, columns: Iterable[str], top: int) -> Iterator[Slice]:
-        tags = ["tags"] if "tags" in self.reviews.columns else []
-        for column in dict.fromkeys(("length", "truncated", *tags, *columns)):
-            for value, inside in slices.cut(column, self.reviews, self.lengths, self.max_length).items():
-                if n := len(inside):
-                    wrong = self.wrong[np.isin(self.wrong, inside)]
-                    low, high = _wilson(n - len(wrong), n)
-                    worst = tuple(self.reviews.rows[row] for row in wrong[:top].tolist())
-                    accuracy, mistakes = 1 - len(wrong) / n, len(wrong)
-                    yield Slice(
-                        column=column, value=value, n=n, accuracy=accuracy, low=low, high=high, mistakes=mistakes, worst=worst
-                    )
-
-    def suspects(self) -> Iterator[Suspect]:
-        labels = self.reviews.labels
-        margins = label_errors.margins(self.probability, labels)
-        for row, suggested in zip(*(each.tolist() for each in label_errors.suspects(self.probability, labels)), strict=True):
-            yield Suspect(
-                **self.located(row),
-                suggested=self.names[suggested],
-                probability=float(self.probability[row, labels[row]]),
-                margin=float(margins[row]),
-            )
+def _slices(reviews: Reviews, columns: Iterable[str], lengths: Ints, max_length: int, wrong: Ints, top: int) -> Iterator[Slice]:
+    tags = ["tags"] if "tags" in reviews.columns else []
+    for column in dict.fromkeys(("length", "truncated", *tags, *columns)):
+        for value, inside in slices.cut(column, reviews, lengths, max_length).items():
+            if n := len(inside):
+                mistakes = [reviews.rows[row] for row in wrong[np.isin(wrong, inside)]]
+                low, high = _wilson(n - len(mistakes), n)
+                yield Slice(column, value, n, 1 - len(mistakes) / n, low, high, len(mistakes), tuple(mistakes[:top]))
 
 
 @functools.cache

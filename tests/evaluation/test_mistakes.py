@@ -1,6 +1,7 @@
 """Mistakes: which are listed and in which order, slices and their intervals, planted label errors, reviews of the training."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_without_a_mistake_none_is_listed(scorer, answered):
 
 def test_mistakes_are_json(scorer, answered):
     """Everything is of JSON's own types, and a word's characters index into the text."""
-    content = json.loads(json.dumps(mistakes.find(scorer, *answered, lines=range(101, 141)).to_json()))
+    content = json.loads(json.dumps(asdict(mistakes.find(scorer, *answered, lines=range(101, 141)))))
     for mistake in content["worst"]:
         assert mistake["line"] == mistake["row"] + 100
         for word in mistake["words"]:
