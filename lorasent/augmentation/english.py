@@ -45,11 +45,6 @@ def words(text: str) -> list[str]:
     return [match[0].lower() for match in WORD.finditer(text)]
 
 
-def negations(text: str) -> int:
-    """The number of negations in a text."""
-    return len(NEGATION.findall(text))
-
-
 def opinions(text: str) -> int:
     """The number of words of praise or blame in a text."""
     return sum(word in OPINIONS for word in words(text))

@@ -1,7 +1,6 @@
 """Whether augmentation preserves labels: an adapter answers labelled reviews before and after, and its new errors are counted.
 
-The adapter replaces a human reader, whom typing errors would confuse less: a way that costs accuracy may still keep labels. The
-table is plain text of one format call a row: rich would need a console to turn its table into text.
+The adapter replaces a human reader, whom typing errors would confuse less: a way that costs accuracy may still keep labels.
 """
 
 from dataclasses import dataclass
@@ -31,14 +30,9 @@ class Effect:
     flipped: int
     """Changed reviews whose answer is another label than before."""
     worse: int
-    """Changed reviews that were answered right before and are answered wrong now."""
+    """Changed reviews whose answer was right before and is wrong now."""
     better: int
-    """Changed reviews that were answered wrong before and are answered right now."""
-
-    @property
-    def lost(self) -> float:
-        """The accuracy lost on the changed reviews, as a share."""
-        return (self.worse - self.better) / self.changed if self.changed else 0.0
+    """Changed reviews whose answer was wrong before and is right now."""
 
     @property
     def bounds(self) -> Interval:
@@ -60,7 +54,7 @@ def check(scorer: Scorer, reviews: Reviews, settings: Augmentation, seed: int = 
     for way, ways in combinations.items():
         chosen = settings.model_copy(update={"share": 1.0, **dict.fromkeys(WAYS, 0), **ways})
         texts = epoch(reviews.texts, chosen, seed, 0)
-        rows = [row for row, (text, original) in enumerate(zip(texts, reviews.texts, strict=True)) if text != original]
+        rows = [row for row, text in enumerate(texts) if text != reviews.texts[row]]
         now, old, labels = scorer.logits(texts[row] for row in rows).argmax(axis=1), before[rows], reviews.labels[rows]
         right, was_right = now == labels, old == labels
         counts = (int(np.sum(changes)) for changes in (now != old, was_right & ~right, right & ~was_right))
@@ -77,7 +71,7 @@ def table(effects: list[Effect], margin: float = ACCURACY_MARGIN) -> str:
     for row in effects:
         low, high = row.bounds
         at = f"{row.setting:g}" if row.setting else ""
-        flipped = f"{row.flipped / max(row.changed, 1):.1%}"
-        lost = f"{100 * row.lost:5.2f} ({100 * low:.2f} to {100 * high:.2f}): {words[row.holds(margin)]}"
-        lines.append(f"{row.way:<18}{at:>6}{row.changed:>9}{flipped:>9}{row.worse:>10}{row.better:>10}  {lost}")
+        changed = max(row.changed, 1)
+        lost = f"{100 * (row.worse - row.better) / changed:5.2f} ({100 * low:.2f} to {100 * high:.2f}): {words[row.holds(margin)]}"
+        lines.append(f"{row.way:<18}{at:>6}{row.changed:>9}{row.flipped / changed:>9.1%}{row.worse:>10}{row.better:>10}  {lost}")
     return "\n".join(lines)

@@ -1,10 +1,7 @@
 """Ways of changing a training review without changing its label.
 
-A way takes a text, its setting in the recipe's table `[augmentation]`, and a generator, and returns a text. `augment` applies the
-ways that a recipe turns on; `epoch` applies them to a share of the training reviews, as a function of seed, epoch and row. What
-decides the label is kept: no way drops the ending, where a review gives its verdict, or changes a negation; negated words are not
-replaced, and words of praise or blame only by synonyms of the same strength. `preservation` measures whether an adapter keeps its
-answers.
+No way drops the ending, where a review gives its verdict, or changes a negation; negated words are not replaced, and words of
+praise or blame only by synonyms of the same strength. `preservation` measures whether an adapter keeps its answers.
 """
 
 import re
@@ -21,11 +18,13 @@ Generator = np.random.Generator
 ENDING = 2
 """Number of sentences at the end of a review that are never dropped."""
 
-BREAK = "<br /><br />"
-"""The line breaks between paragraphs in reviews from web pages."""
-
-KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
-"""The rows of letters on a keyboard; each is half a key further to the right."""
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_KEYS = {key: (row, column + row / 2) for row, keys in enumerate(_ROWS) for column, key in enumerate(keys)}
+NEIGHBOURS = {
+    key: [other for other, (y, x) in _KEYS.items() if other != key and max(abs(y - row), abs(x - column)) <= 1]
+    for key, (row, column) in _KEYS.items()
+}
+"""The letters at most one key away from each letter, in rows and columns; each row is half a key further to the right."""
 
 
 def epoch(texts: Sequence[str], settings: Augmentation, seed: int, number: int) -> list[str]:
@@ -94,31 +93,25 @@ def typos(text: str, rate: float, random: Generator) -> str:
 
 
 def markup(text: str, rate: float, random: Generator) -> str:
-    """Replaces the space after a sentence by HTML line breaks with probability `rate`."""
+    """Replaces the space after a sentence by HTML line breaks, as on web pages, with probability `rate`."""
     *pieces, last = sentences(text)
     for row in np.flatnonzero(random.random(len(pieces)) < rate):
         if (sentence := pieces[row].rstrip()) and sentence[-1] != ">":
-            pieces[row] = sentence + BREAK
+            pieces[row] = sentence + "<br /><br />"
     return "".join([*pieces, last])
 
 
 WAYS: Mapping[str, Callable[[str, Any, Generator], str]] = {
-    "window": window,
-    "sentence_dropout": sentence_dropout,
-    "synonyms": synonyms,
-    "typos": typos,
-    "markup": markup,
+    way.__name__: way for way in (window, sentence_dropout, synonyms, typos, markup)
 }
 """The ways by their key in the recipe, in the order in which they are applied."""
 
 
 def slips(word: str) -> list[list[str]]:
-    """The typing errors of a word, by kind: a letter doubled, undoubled, swapped, left out, or replaced by a neighbouring key; an
-    apostrophe or a capital left out.
+    """The typing errors of a word, by kind, each in its inner letters, its apostrophe or its capital.
 
-    The first and the last letter, negations, and words of up to three letters have no errors. Words of praise or blame stay
-    recognisable: up to five letters they have no errors, longer ones lose no letter. No error is a negation, praise, blame, or a
-    word that has synonyms.
+    Negations and words of up to three letters have none. Words of praise or blame stay recognisable: up to five letters they have
+    none, longer ones lose no letter. No error is a negation, praise, blame, or a word that has synonyms.
     """
     folded, opinion = word.lower(), word.lower() in OPINIONS
     if NEGATION.search(word) or (opinion and len(word) < 6):
@@ -131,7 +124,7 @@ def slips(word: str) -> list[list[str]]:
         kinds.append([word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in inner[:-1]])
         if not opinion:
             kinds.append([word[:at] + word[at + 1 :] for at in inner])
-            kinds.append([word[:at] + key + word[at + 1 :] for at in inner for key in NEIGHBOURS.get(word[at], "")])
+            kinds.append([word[:at] + key + word[at + 1 :] for at in inner for key in NEIGHBOURS.get(word[at], [])])
     if re.search(r"['’](?:s|m|ve)$", folded):
         kinds.append([re.sub("['’]", "", word)])
     kinds = [[slip for slip in kind if slip != word and slip.lower() not in KNOWN] for kind in kinds]
@@ -158,25 +151,11 @@ def _reworded(sentence: str, rate: float, random: Generator) -> str:
 
 def _fitting(word: str, before: str) -> list[str]:
     """The synonyms of a word that fit the word before it: after "a" or "an" both begin with a vowel, or neither."""
-    synonyms = SYNONYMS.get(word.lower(), [])
-    if before not in ("a", "an"):
-        return synonyms
-    return [synonym for synonym in synonyms if (synonym[0] in "aeiou") == (word[0].lower() in "aeiou")]
+    synonyms, vowel = SYNONYMS.get(word.lower(), []), word[0].lower() in "aeiou"
+    return [synonym for synonym in synonyms if before not in ("a", "an") or (synonym[0] in "aeiou") == vowel]
 
 
 def _cased(word: str, like: str) -> str:
     if like.isupper():
         return word.upper()
     return word.capitalize() if like[0].isupper() else word
-
-
-def _neighbours() -> dict[str, str]:
-    """The letters at most one key away from each letter, in rows and columns."""
-    places = {key: (row, column + row / 2) for row, keys in enumerate(KEYS) for column, key in enumerate(keys)}
-    return {
-        key: "".join(other for other, (y, x) in places.items() if other != key and max(abs(y - row), abs(x - column)) <= 1)
-        for key, (row, column) in places.items()
-    }
-
-
-NEIGHBOURS = _neighbours()

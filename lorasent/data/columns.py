@@ -1,7 +1,4 @@
-"""Blocks of columns, the form in which every source is read.
-
-Class labels are read as names, because data sets number the same labels differently.
-"""
+"""Blocks of columns, in which every source is read. Class labels are read as names: data sets number them differently."""
 
 import contextlib
 import gzip
@@ -39,9 +36,7 @@ def chosen(names: Iterable[str], where: object, choice: Choice = None) -> list[s
 
 def with_names(block: Columns, classes: Classes) -> Columns:
     """A block in which class labels have names in place of numbers."""
-    return {
-        name: [name_of(value, classes[name]) for value in values] if name in classes else values for name, values in block.items()
-    }
+    return {**block, **{name: [name_of(value, names) for value in block[name]] for name, names in classes.items() if name in block}}
 
 
 def blocks_of_rows(rows: Iterable[Mapping[str, Any]], where: object, classes: Classes) -> Iterator[Columns]:
@@ -78,7 +73,7 @@ def name_of(value: Any, names: Sequence[str]) -> Any:
 
 
 def of_features(features: Mapping[str, Any]) -> Classes:
-    """The class labels among features as `datasets` writes them as JSON, those inside lists included.
+    """The class labels among the features of `datasets` as JSON, also inside lists.
 
     Names that are numbers other than the positions (stars from 1 to 5) become "class NUMBER", because they are not ids.
     """
@@ -97,8 +92,7 @@ def of_features(features: Mapping[str, Any]) -> Classes:
 def of_card(folder: Path) -> Classes:
     """The class labels in the data set's card (README.md, as on the hub) of a folder or of the folder above it.
 
-    A card may describe several configurations. The one with the folder's name counts. If there is none, a column whose
-    names differ between configurations has no names.
+    Of several configurations the one with the folder's name counts; without it, columns whose names differ have no names.
     """
     for home in (folder, folder.parent):
         if (home / "README.md").is_file() and (home / "README.md").read_bytes().startswith(b"---"):  # how a card begins

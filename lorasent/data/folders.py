@@ -7,6 +7,7 @@ from pathlib import Path
 from lorasent.data import formats
 from lorasent.data.columns import Choice, Columns, blocks_of_rows, of_card, reading
 from lorasent.errors import DataError
+from lorasent.text import some
 
 
 def read(path: str, split: str | None, choice: Choice) -> Iterator[Columns]:
@@ -26,9 +27,9 @@ def files_of(folder: Path, split: str) -> list[Path]:
     homes = [home for home in (folder, folder / "data") if home.is_dir()]
     found = {file: match for home in homes for file in sorted(home.iterdir()) if (match := named.fullmatch(file.name))}
     if found and [match[2] and int(match[2]) for match in found.values()] not in ([None], [len(found)] * len(found)):
-        some = ", ".join(file.name for file in list(found)[:5])
+        names = some([file.name for file in found], 5)
         raise DataError(
-            f"{folder}:{split}: expected one file, or every shard of one, found {some}: name one file, or fetch all shards"
+            f"{folder}:{split}: expected one file, or every shard of one, found {names}: name one file, or fetch all shards"
         )
     return list(found)
 

@@ -22,10 +22,7 @@ PARQUET_BUFFER = 1 << 20
 
 
 def read(path: str, split: str | None, choice: Choice, classes: Classes | None = None) -> Iterator[Columns]:
-    """The blocks of a file. `classes` are those of its data set's card, by default one near the file; Parquet may have its own.
-
-    Raises DataError with the file, the line where there is one, and the reason.
-    """
+    """The blocks of a file. `classes` are those of its data set's card, by default one near the file; Parquet may have its own."""
     file = Path(path)
     if split is not None:
         raise DataError(f"{path}:{split}: a file has no splits; name the file alone")

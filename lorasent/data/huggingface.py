@@ -1,7 +1,6 @@
 """Data sets of the library `datasets` -> blocks of columns: on the hub, in its cache, or in a folder that `save_to_disk` wrote.
 
-A hub data set is OWNER/NAME, or OWNER/NAME/CONFIGURATION. Only the split that is named is fetched. Offline it is read from the
-cache.
+A hub data set is OWNER/NAME, or OWNER/NAME/CONFIGURATION. Only the named split is fetched. Offline it is read from the cache.
 """
 
 import json
@@ -11,7 +10,7 @@ from typing import Any
 
 from lorasent import hub
 from lorasent.data.columns import ROWS_PER_BLOCK, Choice, Columns, chosen, of_features, reading, with_names
-from lorasent.errors import DataError, LorasentError, first_line
+from lorasent.errors import DataError, LorasentError
 
 
 def is_saved(path: str) -> bool:
@@ -40,9 +39,9 @@ def read_hub(name: str, split: str | None, choice: Choice) -> Iterator[Columns]:
         return _blocks(_cached(name, split), name, split, choice)
     try:
         builder = datasets.load_dataset_builder(*_repository(name))
-        if files := builder.config.data_files:
-            _require(split, files, name)
-            builder = _only(builder, files, str(split))
+        if builder.config.data_files:
+            _require(split, builder.config.data_files, name)
+            builder = _only(builder, str(split))
         builder.download_and_prepare()
         loaded = builder.as_dataset()
     except LorasentError:
@@ -61,9 +60,9 @@ def _repository(name: str) -> tuple[str, str | None]:
     return "/".join(parts[:2]), "/".join(parts[2:]) or None
 
 
-def _only(builder: Any, files: Any, split: str) -> Any:
+def _only(builder: Any, split: str) -> Any:
     """A builder of the same data set with one split: `load_dataset` fetches all splits, even if one is named."""
-    info = builder.info.copy()
+    info, files = builder.info.copy(), builder.config.data_files
     info.splits = None  # a builder checks that it finds every split that it knows
     return type(builder)(
         dataset_name=builder.dataset_name,
@@ -85,30 +84,21 @@ def _cached(name: str, split: str | None) -> Any:
     (repository, configuration), source = _repository(name), f"{name}:{split or 'SPLIT'}"
     *owner, last = repository.split("/")
     folder = Path(config.HF_DATASETS_CACHE, "___".join([*owner, camelcase_to_snakecase(last)]))
-    try:
-        held = _held(folder, configuration, split)
-        if len(held) == 1:
-            *_, config_id, version, hash_ = next(iter(held.values())).parts
-            return Cache(repo_id=repository, dataset_name=last, config_name=config_id, version=version, hash=hash_).as_dataset()
-        reason = f"nothing of it in {config.HF_DATASETS_CACHE}"
-    except Exception as error:  # the library raises anything for a damaged cache
-        held, reason = {}, first_line(error)
-    if held:
-        raise DataError(f"{source}: has several configurations; name one, as in {name}/{next(iter(held))}:{split or 'SPLIT'}")
+    newest: dict[str, tuple[str, ...]] = {}  # by configuration, the last parts of the newest folder that holds the split
+    with reading(source, f"damaged in the cache of hub data sets; remove {folder} and fetch the data again"):
+        for file in sorted(folder.glob("*/*/*/dataset_info.json"), key=lambda file: file.stat().st_mtime):
+            info = json.loads(file.read_text("utf-8"))
+            if configuration in (None, info["config_name"]) and (split is None or split in info["splits"]):
+                newest[info["config_name"]] = file.parts[-4:-1]
+        if len(newest) == 1:
+            ((config_id, version, digest),) = newest.values()
+            return Cache(repo_id=repository, dataset_name=last, config_name=config_id, version=version, hash=digest).as_dataset()
+    if newest:
+        raise DataError(f"{source}: has several configurations; name one, as in {name}/{next(iter(newest))}:{split or 'SPLIT'}")
     raise DataError(
-        f"{source}: no such file, and not in the cache of hub data sets ({reason}). A verdict is made offline: "
-        f"fetch the data once with lorasent evaluate ADAPTER --data {source}, or give a file"
+        f"{source}: no such file, and not in the cache of hub data sets (nothing of it in {config.HF_DATASETS_CACHE}). A verdict "
+        f"is made offline: fetch the data once with lorasent evaluate ADAPTER --data {source}, or give a file"
     )
-
-
-def _held(folder: Path, configuration: str | None, split: str | None) -> dict[str, Path]:
-    """The newest folder in the cache that holds the split, by configuration."""
-    held = {}
-    for file in sorted(folder.glob("*/*/*/dataset_info.json"), key=lambda file: file.stat().st_mtime):
-        info = json.loads(file.read_text("utf-8"))
-        if configuration in (None, info["config_name"]) and (split is None or split in info["splits"]):
-            held[info["config_name"]] = file.parent
-    return held
 
 
 def _require(split: str | None, splits: Iterable[Any], source: str) -> None:

@@ -33,8 +33,7 @@ def names_of(labels: Any) -> tuple[str, ...]:
 def label_id(name: str, labels: Sequence[str]) -> int | None:
     """The id of the one label that a name means, in any case; None if it means no label, or several.
 
-    A name means the label that is equal to it; else the label of the same pole ("neg" means negative); else the label that begins
-    with it.
+    It is the label of that name; else the label of the same pole ("neg" means negative); else the label that begins with it.
     """
     known, name = [folded(label) for label in labels], folded(name)
     for matches in (
@@ -62,11 +61,10 @@ def ids_of(cells: Mapping[int, Any], labels: Sequence[str], where: str) -> NDArr
         if text not in known:
             meanings = _meanings(text, labels)
             if len(meanings) != 1:
-                allowed = f"expected {', '.join(map(shown, labels))} or 0 to {len(labels) - 1}"
                 label = f"label '{'' if is_missing(cell) else shown(cell)}'"
-                if label_id(text, labels) is not None:
-                    raise DataError(f"{where}, row {row}: {label} is the name of one label and the id of another; {allowed}")
-                raise DataError(f"{where}, row {row}: unknown {label}; {allowed}")
+                problem = f"{label} is the name of one label and the id of another" if meanings else f"unknown {label}"
+                allowed = f"expected {', '.join(map(shown, labels))} or 0 to {len(labels) - 1}"
+                raise DataError(f"{where}, row {row}: {problem}; {allowed}")
             known[text] = meanings.pop()
         ids.append(known[text])
     return np.array(ids, dtype=np.int64)

@@ -1,9 +1,7 @@
 """source -> labelled reviews.
 
-A source is `embedded`, a file (.parquet, .jsonl, .csv, .tsv, .json; all but Parquet may be gzipped), a folder (written by
-`save_to_disk`, with a file for each split, in the layout of the hub, or with a folder of text files for each label, as IMDB ships),
-or a hub data set (OWNER/NAME, or OWNER/NAME/CONFIGURATION); `:split` behind it chooses a split. Columns are found by name. A label
-means the same in every format.
+A source is `embedded`, a file, a folder, or a hub data set (see `sources`); `:split` behind it chooses a split. Columns are found
+by name. A label means the same in every format.
 """
 
 import functools
@@ -13,7 +11,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +21,10 @@ from lorasent.data.columns import values
 from lorasent.data.labels import are_poles, folded, ids_of, is_missing, names_of
 from lorasent.data.sources import blocks_of, columns_of, is_embedded
 from lorasent.errors import DataError
-from lorasent.text import shown
+from lorasent.text import shown, some
 
-TEXT_COLUMNS = ("text", "review", "sentence")
-LABEL_COLUMNS = ("label", "sentiment")
+COLUMNS = {"text": ("text", "review", "sentence"), "label": ("label", "sentiment")}
 """Column names that are looked for, in this order."""
-
-ROWS_SHOWN = 20
-"""Largest number of rows that a message lists."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,10 +81,8 @@ class Reviews:
     @functools.cached_property
     def fingerprint(self) -> str:
         """The sha256 of texts and labels, in order."""
-        digest = hashlib.sha256()
-        for text, label in zip(self.texts, self.labels.tolist(), strict=True):
-            digest.update(json.dumps([text, label]).encode())
-        return digest.hexdigest()
+        rows = map(json.dumps, zip(self.texts, self.labels.tolist(), strict=True))
+        return hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
 def read(
@@ -101,13 +93,12 @@ def read(
     *,
     skip_empty: bool = False,
 ) -> Reviews:
-    """Reads a source whose labels are ids, or names that mean one of `labels` (see `labels.label_id`).
+    """The reviews of a source whose labels are ids, or names that mean one of `labels` (see `labels.label_id`).
 
-    With `skip_empty`, rows whose text is empty or missing are left out, and a warning lists them. Raises DataError, which names the
-    source, the row (from 1) and what was expected there.
+    With `skip_empty`, rows without a text are left out, and a warning lists them. Raises DataError with the source and the row.
     """
-    source = _name_of(source)
-    labels = names_of(labels)
+    files.path_of(source, "a source of reviews", DataError)
+    source, labels = os.fspath(source), names_of(labels)
     for column in (text_column, label_column):
         if not isinstance(column, str | None):
             raise DataError(f"a column: expected its name, found {shown(column)} ({type(column).__name__})")
@@ -117,8 +108,7 @@ def read(
             "reviews, or name the two labels so: base.labels in a recipe, id2label in the configuration of a base or an adapter"
         )
     columns = columns_of(source)
-    text = _find(columns, text_column, TEXT_COLUMNS, source, "text")
-    label = _find(columns, label_column, LABEL_COLUMNS, source, "label")
+    text, label = _find(columns, text_column, source, "text"), _find(columns, label_column, source, "label")
     if text == label:
         raise DataError(f"{source}: column {shown(text)} cannot be both text and label; name another with --text-column")
     texts = dict(_texts(columns[text], f"{source}: column {shown(text)}", skip_empty=skip_empty))
@@ -128,12 +118,13 @@ def read(
 
 
 def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *, skip_empty: bool = False) -> Iterator[str]:
-    """Reads the reviews of a source that need not be labelled, a block at a time: the source may be larger than memory.
+    """The reviews of a source that need not be labelled, a block at a time: the source may be larger than memory.
 
     Raises DataError: at once for the source or its columns, later for a row when it is read. `skip_empty` is as in `read`.
     """
-    source = _name_of(source)
-    (text,), blocks = blocks_of(source, lambda names: [_find(names, text_column, TEXT_COLUMNS, source, "text")])
+    files.path_of(source, "a source of reviews", DataError)
+    source = os.fspath(source)
+    (text,), blocks = blocks_of(source, lambda names: [_find(names, text_column, source, "text")])
     cells = (value for block in blocks for value in values(block, text))
     return check_texts(cells, f"{source}: column {shown(text)}", skip_empty=skip_empty)
 
@@ -161,9 +152,7 @@ def without_overlap(train: Reviews, validation: Reviews) -> Reviews:
 
 
 def distinct(reviews: Reviews) -> tuple[Reviews, int, int]:
-    """The reviews, each text once (compared without case and spacing), and two counts: repeats left out, and texts left out
-    because they have two labels.
-    """
+    """The reviews, each text once (as `normal` compares them), and the counts of repeats and of texts with two labels left out."""
     first: dict[str, int] = {}
     labels: dict[str, set[int]] = {}
     for row, (text, label) in enumerate(zip(reviews.texts, reviews.labels.tolist(), strict=True)):
@@ -178,32 +167,24 @@ def normal(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _name_of(source: Any) -> str:
-    files.path_of(source, "a source of reviews", DataError)
-    return str(os.fspath(source))
-
-
 def _texts(values: Iterable[Any], where: str, *, skip_empty: bool) -> Iterator[tuple[int, str]]:
-    """Texts with their rows, from 1."""
     empty, row = list[int](), 0
     for row, value in enumerate(values, 1):
         if is_missing(value):
             if not skip_empty:
                 raise DataError(f"{where}, row {row}: expected a text, found nothing; leave such rows out with --skip-empty")
             empty.append(row)
-            continue
-        yield row, require_text(value, where, row)
+        else:
+            yield row, require_text(value, where, row)
     if empty and len(empty) == row:
         raise DataError(f"{where}: each of {row} rows is empty")
     if empty:
-        rows = f"{', '.join(map(str, empty[:ROWS_SHOWN]))}{', ...' if len(empty) > ROWS_SHOWN else ''}"
-        _log.warning("%s: %d of %d rows are empty and left out: row %s", shown(where), len(empty), row, rows)
+        _log.warning("%s: %d of %d rows are empty and left out: row %s", shown(where), len(empty), row, some(empty, 20))
 
 
-def _find(columns: Iterable[str], named: str | None, known: Sequence[str], source: str, kind: str) -> str:
-    """The column that is named, or the first of the known names."""
+def _find(columns: Iterable[str], named: str | None, source: str, kind: Literal["text", "label"]) -> str:
     by_name = {folded(name): name for name in columns}
-    wanted = [named] if named is not None else known
+    wanted = COLUMNS[kind] if named is None else [named]
     for name in wanted:
         if folded(name) in by_name:
             return by_name[folded(name)]

@@ -1,12 +1,10 @@
 """Slices of reviews: by length in tokens, by truncation, or by a column of their source."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lorasent.data.reviews import Reviews
 from lorasent.errors import DataError
-
-Ints = NDArray[np.int64]
+from lorasent.metrics import Ints
 
 
 def require(column: str, reviews: Reviews) -> None:

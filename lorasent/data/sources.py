@@ -1,7 +1,4 @@
-"""source -> columns by name, in blocks of rows. A kind of source is a row of `SOURCES`.
-
-Class labels are read by name. Two columns whose names differ in nothing but case and spaces are refused.
-"""
+"""source -> columns by name, in blocks of rows. A kind of source is a row of `SOURCES`."""
 
 import contextlib
 import json
@@ -53,10 +50,11 @@ def is_embedded(source: str) -> bool:
 def _blocks(source: str, choice: Choice) -> Iterator[Columns]:
     path, split = _parse(source)
     try:
-        read = next((read for matches, read in SOURCES if matches(path)), None)
-        if read is None:
-            raise DataError(f"{path}: no such file or folder")
-        yield from read(path, split, choice)
+        for matches, read in SOURCES:
+            if matches(path):
+                yield from read(path, split, choice)
+                return
+        raise DataError(f"{path}: no such file or folder")
     except OSError as error:
         reason, *_ = (error.strerror or str(error)).split("\n")  # Arrow's reasons have several lines
         raise DataError(f"{source}: cannot be read: {reason}") from None

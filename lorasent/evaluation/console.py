@@ -1,5 +1,7 @@
 """The result of `lorasent evaluate`, as JSON and for a terminal: figures, figures by label, confusion, calibration, mistakes."""
 
+import heapq
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -114,10 +116,10 @@ def _mistakes(mistakes: Mistakes, n: int, width: int) -> Iterator[RenderableType
     for mistake in mistakes.worst:
         yield from _mistake(mistake, mistakes.max_length)
     elsewhere = {each.row: each for each in mistakes.elsewhere}
-    further = [(each, elsewhere[each.worst[0]]) for each in slices if each.worst and each.worst[0] in elsewhere]
+    further = [(f"{each.column} {each.value}", elsewhere[row]) for each in slices for row in each.worst[:1] if row in elsewhere]
     if further:
         yield "\nThe most confident mistake of each further slice"
-        rows = ((_slice_name(each), _place(worst), worst.label, worst.confidence, worst) for each, worst in further)
+        rows = ((name, _place(worst), worst.label, worst.confidence, worst) for name, worst in further)
         yield from _table(("slice", "where", "label", "confidence", "end of the review"), rows, width)
     yield f"\nSuspected label errors: {len(mistakes.suspects)}, by confident learning, the most suspect first"
     if mistakes.trained_on:
@@ -128,20 +130,14 @@ def _mistakes(mistakes: Mistakes, n: int, width: int) -> Iterator[RenderableType
 
 def _shown_slices(slices: Sequence[Slice]) -> list[Slice]:
     """All slices, but of each column only the MAX_VALUES with the most mistakes."""
-    most = {
-        column: sorted((each for each in slices if each.column == column), key=lambda each: -each.mistakes)[:MAX_VALUES]
-        for column in {each.column for each in slices}
-    }
-    return [each for each in slices if each in most[each.column]]
-
-
-def _slice_name(each: Slice) -> str:
-    return f"{each.column} {each.value}"
+    columns = itertools.groupby(slices, lambda each: each.column)
+    most = {each for _, column in columns for each in heapq.nlargest(MAX_VALUES, column, key=lambda each: each.mistakes)}
+    return [each for each in slices if each in most]
 
 
 def _slice_row(each: Slice) -> tuple[object, ...]:
     interval, rows = f"{each.low:.3f} to {each.high:.3f}", ", ".join(map(str, each.worst[:MAX_ROWS]))
-    return _slice_name(each), each.n, each.accuracy, interval, each.mistakes, rows
+    return f"{each.column} {each.value}", each.n, each.accuracy, interval, each.mistakes, rows
 
 
 def _mistake(mistake: Mistake, max_length: int) -> Iterator[RenderableType]:
@@ -159,11 +155,14 @@ def _place(review: LocatedReview) -> str:
 
 
 def _end(review: LocatedReview, size: int, words: Sequence[Word] = ()) -> Text:
-    """About the last `size` characters of a review, on one line, from the beginning of a word if one is near; `words` in red."""
+    """About the last `size` characters of a review, from the beginning of a word if one is near; `words` in red.
+
+    Nothing in it controls a terminal or a workflow log, and it is on one line and no shorter, so that words keep their places.
+    """
     begin = max(0, len(review.text) - size)
     if begin and (gap := _SPACE.search(review.text, begin - 1, begin + _LONG_WORD)):
         begin = gap.end()
-    end = Text(_printable(review.text[begin:]))
+    end = Text(_COMMAND.sub(" ", "".join(char if char.isprintable() else " " for char in review.text[begin:])))
     for word in words:
         end.stylize("bold red", max(0, word.start - begin), max(0, word.end - begin))
     return Text("…").append_text(end) if begin else end
@@ -174,15 +173,9 @@ def _name(value: object) -> str:
     return shown(str(value), MAX_NAME)
 
 
-def _printable(review: str) -> str:
-    """A review of the same length, without characters that control a terminal or a workflow log, wherever its lines are broken."""
-    return _COMMAND.sub(" ", "".join(char if char.isprintable() else " " for char in review))
-
-
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], width: int = WIDTH) -> Iterator[RenderableType]:
     """An empty line and a table, if there are rows: numbers on the right; of a review, as much of its end as fits."""
-    columns = list(zip(*rows, strict=True))
-    if not columns:
+    if not (columns := list(zip(*rows, strict=True))):
         return
     table, texts = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=""), []
     for head, cells in zip(heads, columns, strict=True):

@@ -17,9 +17,6 @@ from lorasent.evaluation.occlusion import Progress, Word
 from lorasent.metrics import Ints, probabilities
 from lorasent.scoring.scorer import Scorer
 
-CONFIDENCE_LEVEL = 0.95
-"""Confidence level of a slice's accuracy (Wilson's interval, 1927)."""
-
 
 @dataclass(frozen=True)
 class LocatedReview:
@@ -58,7 +55,7 @@ class Suspect(LocatedReview):
 
 @dataclass(frozen=True)
 class Slice:
-    """The reviews that share a value in a column; `low` and `high` bound the accuracy."""
+    """The reviews that share a value in a column; `low` and `high` bound the accuracy, with 95 % confidence."""
 
     column: str
     value: str
@@ -152,7 +149,8 @@ def _slices(reviews: Reviews, columns: Iterable[str], lengths: Ints, max_length:
 
 @functools.cache
 def _wilson(hits: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a rate (Wilson 1927)."""
     from scipy.stats import binomtest
 
-    low, high = binomtest(hits, n).proportion_ci(CONFIDENCE_LEVEL, method="wilson")
+    low, high = binomtest(hits, n).proportion_ci(0.95, method="wilson")
     return float(low), float(high)

@@ -174,9 +174,7 @@ class Recipe(Table):
         keys in order. Raises RecipeError with the file, the key, what was found and what is allowed.
         """
         files.path_of(name, "a shipped recipe's name or the path of a TOML file", RecipeError)
-        overrides = [overrides] if isinstance(overrides, str) or not isinstance(overrides, Iterable) else list(overrides)
-        if invalid := [override for override in overrides if not isinstance(override, str)]:
-            raise RecipeError(f"overrides: expected texts, TABLE.KEY=VALUE, found {shown(invalid[0])}")
+        overrides = [overrides] if isinstance(overrides, str) or not isinstance(overrides, Iterable) else overrides
         origin, text = _locate(name)
         try:
             tables: dict[str, Any] = tomllib.loads(text)
@@ -214,19 +212,20 @@ def shipped() -> list[str]:
 
 
 def _locate(name: str | Path) -> tuple[str, str]:
-    if str(name) in shipped():
-        return f"recipe {name}", decode((resources.files("lorasent") / "recipes" / f"{name}.toml").read_bytes())
-    path = Path(name)
-    if not path.is_file():
+    is_shipped = str(name) in shipped()
+    file = resources.files("lorasent") / "recipes" / f"{name}.toml" if is_shipped else Path(name)
+    if not file.is_file():
         raise RecipeError(f"{name}: no such recipe: give the path of a TOML file or one of {', '.join(shipped())}")
     try:
-        return str(path), decode(path.read_bytes())
+        return f"recipe {name}" if is_shipped else str(file), decode(file.read_bytes())
     except UnicodeDecodeError as error:
         raise RecipeError(f"{name}: a recipe is UTF-8 text, found byte {error.object[error.start]:#04x} at {error.start}") from None
 
 
 def _override(override: str) -> tuple[str, Any]:
     """The key of TABLE.KEY=VALUE and its value; a value that is not TOML is a text."""
+    if not isinstance(override, str):
+        raise RecipeError(f"overrides: expected texts, TABLE.KEY=VALUE, found {shown(override)}")
     key, equals, value = override.partition("=")
     if not (equals and key.strip().partition(".")[2]):
         raise RecipeError(f"--set {override}: expected TABLE.KEY=VALUE, as in lora.r=8")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorasent.augmentation import ways
-from lorasent.augmentation.english import NEGATION, OPINIONS, SYNONYMS, negations, opinions, sentences, words
+from lorasent.augmentation.english import NEGATION, OPINIONS, SYNONYMS, opinions, sentences, words
 from lorasent.augmentation.ways import ENDING, WAYS, augment, epoch, markup, sentence_dropout, slips, synonyms, typos, window
 from lorasent.data.reviews import read
 from lorasent.recipe.recipe import Augmentation, Recipe
@@ -223,7 +223,8 @@ def test_a_window_is_an_ending_with_enough_words(text, size, seed):
 def test_dropout_drops_no_opinion_and_no_negation(text, rate, seed):
     """All words of praise, blame and negation are kept; the words that are left are in order."""
     left = sentence_dropout(text, rate, generator(seed))
-    assert (negations(left), opinions(left)) == (negations(text), opinions(text))
+    assert NEGATION.findall(left) == NEGATION.findall(text)
+    assert opinions(left) == opinions(text)
     rest = iter(words(text))
     assert all(word in rest for word in words(left))
 
