@@ -3,10 +3,8 @@
 Only directories without faults in their files are loaded, because libraries do not expect such faults.
 """
 
-from collections.abc import Mapping
-
 from lorasent.gate.integrity import encoding, files, probes, recipe, tensors
-from lorasent.gate.integrity.comparison import Comparison, Differences, Passed, Side
+from lorasent.gate.integrity.comparison import Comparison, Passed, Side
 
 PREFIXED = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 """Parts of a tokenizer that depend on encoding.add_prefix_space. Other checks compare that key, and these parts as saved."""
@@ -28,36 +26,28 @@ def inspect(side: Side) -> None:
 
 def compare(comparison: Comparison) -> Passed:
     """Raises the fault of changed answers, or of a tokenizer whose parts, once built, are not the baseline's."""
+    candidate, baseline, _ = comparison
     # The baseline first: if its own answers moved, the libraries or the machine changed, and the candidate is not at fault.
     facts = {side.baseline: probes.prove(side) for side in reversed(sides(comparison))}
     message = "the adapter answers its manifest's probes as recorded: alone, in a batch, twice, merged; LoRA changes the answers"
     if _same(comparison):
         return Passed(message)
-    before = facts[True]["parts"] if True in facts else _recorded_parts(comparison)
-    if before is None:
+    recorded, libraries = baseline.manifest, candidate.subject.libraries
+    before = facts[True]["parts"] if True in facts else recorded.tokenizer_parts
+    same_libraries = all(recorded.libraries.get(name) == libraries.get(name) for name in ("tokenizers", "transformers"))
+    if before is None or (True not in facts and not same_libraries):
         return Passed(f"{message}; not compared: the tokenizer's parts, which the record does not hold for these libraries")
-    return Passed(message, _allowed_parts(comparison, facts[False]["parts"], before))
+    now = facts[False]["parts"]
+    parts = [name for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name)]
+    if candidate.recipe.encoding.add_prefix_space != baseline.recipe.encoding.add_prefix_space:
+        parts = [name for name in parts if name not in PREFIXED]
+    if not parts or not comparison.same_base:  # another base has its own tokenizer; other checks compare it
+        return Passed(message)
+    change = {"encoding.tokenizer": ("the baseline's", f"another {', '.join(parts)}")}
+    what = "the tokenizer that transformers makes of the files is not the baseline's"
+    return Passed(message, comparison.allow(change, "tokenizer", what))
 
 
 def _same(comparison: Comparison) -> bool:
     candidate, baseline = comparison.candidate.subject, comparison.baseline.subject
     return candidate.identity == baseline.identity and candidate.manifest.content == baseline.manifest.content
-
-
-def _recorded_parts(comparison: Comparison) -> Mapping[str, str] | None:
-    """The hashes of the recorded tokenizer's parts, if the same libraries made it as make the candidate's now."""
-    recorded, libraries = comparison.baseline.manifest, comparison.candidate.subject.libraries
-    same = all(recorded.libraries.get(name) == libraries.get(name) for name in ("tokenizers", "transformers"))
-    return recorded.tokenizer_parts if same else None
-
-
-def _allowed_parts(comparison: Comparison, now: Mapping[str, str], before: Mapping[str, str]) -> Differences:
-    """The parts in which two tokenizers differ as transformers builds them. Raises the Fault unless the policy allows them."""
-    candidate, baseline, _ = comparison
-    parts = [name for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name)]
-    if candidate.recipe.encoding.add_prefix_space != baseline.recipe.encoding.add_prefix_space:
-        parts = [name for name in parts if name not in PREFIXED]
-    if not parts or not comparison.same_base:  # another base has its own tokenizer; other checks compare it
-        return {}
-    change = {"encoding.tokenizer": ("the baseline's", f"another {', '.join(parts)}")}
-    return comparison.allow(change, "tokenizer", "the tokenizer that transformers makes of the files is not the baseline's")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lorasent.adapter.configuration import TOKENIZER_CONFIG, names_files, without_prefix_space
+from lorasent.adapter.untrusted import items
 from lorasent.gate.integrity.comparison import EXPORT, Comparison, Passed, Side
 from lorasent.text import shown, some
 
@@ -19,19 +20,19 @@ BEHAVIOUR = ("strip_accents", "keep_accents", "tokenize_chinese_chars", "do_basi
 
 def inspect(side: Side) -> None:
     """Raises the fault of tokenizer files that contradict the recipe: plain PEFT and transformers read only the files."""
-    tokenizer, config, recipe = side.json(TOKENIZER), side.json(TOKENIZER_CONFIG), side.recipe.encoding
+    tokenizer, recipe = side.json(TOKENIZER), side.recipe.encoding
+    config = {"truncation_side": "right", **side.json(TOKENIZER_CONFIG)}  # transformers' default
     for key, cause in (("truncation", "truncation-on"), ("padding", "padding-on")):
         if tokenizer.get(key) is not None:
             raise side.fault(cause, f"was saved with {key} on, must be off: the caller decides", file=TOKENIZER)
     if "auto_map" in config:
         message = f"auto_map asks for code to be run: {shown(config['auto_map'])}"
         raise side.fault("code", message, "remove auto_map", file=TOKENIZER_CONFIG)
-    if (cut := config.get("truncation_side", "right")) != recipe.truncation_side:
-        message = f"truncation_side is {shown(cut)}, the recipe says {recipe.truncation_side}"
-        raise side.fault("truncation-side", message, file=TOKENIZER_CONFIG)
-    if (limit := config.get("model_max_length")) != recipe.max_length:
-        message = f"model_max_length is {shown(limit)}, the recipe says {recipe.max_length}"
-        raise side.fault("max-length", message, file=TOKENIZER_CONFIG)
+    wanted = {"truncation_side": ("truncation-side", recipe.truncation_side), "model_max_length": ("max-length", recipe.max_length)}
+    for key, (cause, required) in wanted.items():
+        if config.get(key) != required:
+            message = f"{key} is {shown(config.get(key))}, the recipe says {required}"
+            raise side.fault(cause, message, file=TOKENIZER_CONFIG)
     if keys := names_files(config):
         message, advice = "would load the tokenizer from other files", f"remove it, or keep the files as tokenizer.json: {EXPORT}"
         raise side.fault("tokenizer-files", f"{some(keys)} {message}", advice, file=TOKENIZER_CONFIG)
@@ -67,31 +68,27 @@ def differences(candidate: Side, baseline: Side) -> dict[str, str]:
     """The parts in which two tokenizers differ, the likeliest cause of damage first: descriptions by cause."""
     tokenizer, before = (without_prefix_space(side.json(TOKENIZER)) for side in (candidate, baseline))
     config, config_before = (side.json(TOKENIZER_CONFIG) for side in (candidate, baseline))
-    found: dict[str, str] = {}
+    parts: dict[str, str] = {}
     lower, lower_before = _lower_cases(tokenizer, config), _lower_cases(before, config_before)
     if lower != lower_before:
-        found["lower-casing"] = f"lower-casing ({lower_before} -> {lower})"
+        parts["lower-casing"] = f"lower-casing ({lower_before} -> {lower})"
     tokens = [(key, config_before.get(key), config.get(key)) for key in SPECIAL if config_before.get(key) != config.get(key)]
     if tokenizer.get("post_processor") != before.get("post_processor") or tokens:
         which = "".join(f", {key} {old!r:.30} -> {new!r:.30}" for key, old, new in tokens)
-        found["special-tokens"] = f"special tokens (post_processor{which})"
+        parts["special-tokens"] = f"special tokens (post_processor{which})"
     if tokenizer.get("model") != before.get("model"):
-        found["vocabulary"] = "vocabulary (model)"
+        parts["vocabulary"] = "vocabulary (model)"
     elif tokenizer.get("added_tokens") != before.get("added_tokens"):
-        found["vocabulary"] = "added tokens"
+        parts["vocabulary"] = "added tokens"
     changed = [key for key in ("normalizer", "pre_tokenizer", "decoder") if tokenizer.get(key) != before.get(key)]
     changed += [key for key in BEHAVIOUR if config.get(key) != config_before.get(key)]
-    if changed and "lower-casing" not in found:
-        found["tokenizer"] = ", ".join(changed)
-    return found
+    if changed and "lower-casing" not in parts:
+        parts["tokenizer"] = ", ".join(changed)
+    return parts
 
 
 def _lower_cases(tokenizer: Any, config: Mapping[str, Any]) -> bool:
     """Whether a tokenizer lower-cases: somewhere in its normalizer, and not switched off beside it."""
-
-    def somewhere(part: Any) -> bool:
-        if isinstance(part, dict):
-            return part.get("lowercase") is True or part.get("type") == "Lowercase" or any(map(somewhere, part.values()))
-        return isinstance(part, list) and any(map(somewhere, part))
-
-    return somewhere(tokenizer.get("normalizer")) and config.get("do_lower_case", True) is not False
+    keys = items(tokenizer.get("normalizer"))
+    lower_casing = any(value is True if key == "lowercase" else (key, value) == ("type", "Lowercase") for key, value in keys)
+    return lower_casing and config.get("do_lower_case", True) is not False

@@ -38,9 +38,9 @@ def inspect(side: Side) -> None:
         "dropout": ("lora_dropout", config.lora_dropout, lora.dropout),
         "fan-in-fan-out": ("fan_in_fan_out", config.fan_in_fan_out, side.layout.transposed),
     }
-    for cause, (key, found, required) in wanted.items():
-        if found != required and (cause != "fan-in-fan-out" or side.layout.known):
-            raise side.fault(cause, f"{key} is {shown(found)}, recipe and base require {required}", file=CONFIG)
+    for cause, (key, value, required) in wanted.items():
+        if value != required and (cause != "fan-in-fan-out" or side.layout.known):
+            raise side.fault(cause, f"{key} is {shown(value)}, recipe and base require {required}", file=CONFIG)
     selected, implied = side.targets, side.layout.implied(lora.target_modules)
     different = selected ^ implied
     if not side.layout.known:  # then the names of layers are all that the recipe implies
