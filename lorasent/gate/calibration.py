@@ -1,17 +1,14 @@
 """Calibration: whether the candidate's probabilities are worse, by paired changes of proper scores. ECE is shown only."""
 
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from lorasent import metrics
-from lorasent.data.reviews import Reviews
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate.context import Context
 from lorasent.gate.finding import Claim
 from lorasent.gate.sections import Section, Share
-from lorasent.scoring.evidence import Answers
 from lorasent.statistics import estimates
 
 SCORES = {"brier": "Brier score", "log_loss": "log loss"}
@@ -30,27 +27,23 @@ def checks(table: Calibration) -> list[str]:
     return ["calibration::brier"] + (["calibration::log_loss"] if table.max_log_loss_increase is not None else [])
 
 
-def ask(table: Calibration, context: Context) -> Iterable[Claim]:
-    """The claims. Raises SharedError without answers to reviews of every label, and what `check` raises."""
-    return check(table, context.labelled_reviews, context.answers[0], context.answers[1], context.alpha)
-
-
-def check(policy: Calibration, reviews: Reviews, candidate: Answers, incumbent: Answers, alpha: float) -> list[Claim]:
-    """A claim for each proper score that the policy limits.
+def ask(table: Calibration, context: Context) -> list[Claim]:
+    """A claim for each proper score that the policy limits. Raises SharedError without answers to reviews of every label.
 
     Raises DataError for a single review, which has no spread, and PolicyError for a limit that no Brier score could exceed.
     """
+    reviews, (candidate, incumbent, *_), alpha = context.labelled_reviews, context.answers, context.alpha
     if len(reviews) < 2:
         raise DataError(f"{reviews.source}: [calibration] needs at least two reviews, found {len(reviews)}")
     probabilities = [metrics.probabilities(answers.logits) for answers in (incumbent, candidate)]
-    scores = {"brier": (policy.max_brier_increase, [metrics.brier(each, reviews.labels) for each in probabilities])}
-    if policy.max_log_loss_increase is not None:
+    scores = {"brier": (table.max_brier_increase, [metrics.brier(each, reviews.labels) for each in probabilities])}
+    if table.max_log_loss_increase is not None:
         losses = [-metrics.log_likelihoods(answers.logits, reviews.labels) for answers in (incumbent, candidate)]
-        scores["log_loss"] = (policy.max_log_loss_increase, losses)
+        scores["log_loss"] = (table.max_log_loss_increase, losses)
     largest = (1.0 if candidate.logits.shape[1] == 2 else 2.0) - float(scores["brier"][1][0].mean())
-    if policy.max_brier_increase >= largest:
+    if table.max_brier_increase >= largest:
         raise PolicyError(
-            f"calibration.max_brier_increase = {policy.max_brier_increase:g}: the score can rise by {largest:.4f} at most; "
+            f"calibration.max_brier_increase = {table.max_brier_increase:g}: the score can rise by {largest:.4f} at most; "
             "choose a smaller limit"
         )
     ece_was, ece_now = (metrics.calibration_error(each, reviews.labels) for each in probabilities)

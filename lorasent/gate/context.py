@@ -1,7 +1,4 @@
-"""The input of the families of checks: candidate, baselines, the policy's reviews, and the answers to them.
-
-Reviews and answers are read once for all families, when one first needs them.
-"""
+"""The input of the families of checks: candidate, baselines, reviews and answers, read once when a family first needs them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

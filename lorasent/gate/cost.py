@@ -1,12 +1,11 @@
-"""Cost: exact counts, which are the same in every run, and a latency ratio measured interleaved in one process.
+"""Cost: exact counts of operations and bytes, and a latency ratio measured interleaved in one process.
 
-Floating-point operations are counted by torch on the model itself, attention included, at three lengths: an encoder's count
-is a polynomial of second degree in the length, which three points give exactly.
+An encoder's floating-point operations are a polynomial of second degree in the length: counts at three lengths give it exactly.
 """
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -45,34 +44,20 @@ def checks(table: Cost) -> list[str]:
     return ["cost::flops", "cost::bytes"] + (["cost::latency"] if table.max_latency_ratio is not None else [])
 
 
-def ask(table: Cost, context: Context) -> list[Finding]:
-    """The findings. Raises SharedError without answers to the reviews, and PolicyError for recorded evidence."""
-    if isinstance(context.incumbent, RecordedSubject):
-        raise PolicyError("cost: recorded evidence has no model to measure; give an adapter as baseline, or remove [cost]")
-    lengths = [answers.lengths for answers in context.answers[:2]]
-    return check(table, context.candidate, context.incumbent, context.source.reviews.texts, lengths)
-
-
-def check(
-    policy: Cost,
-    candidate: LiveSubject,
-    baseline: LiveSubject,
-    texts: Sequence[str],
-    lengths: Sequence[NDArray[np.int64]],
-    clock: Clock = time.perf_counter,
-) -> list[Finding]:
+def ask(table: Cost, context: Context, clock: Clock = time.perf_counter) -> Iterator[Finding]:
     """A finding for each count, and one for the latency if the policy limits it.
 
-    `lengths` are those of the texts, (N,), in the candidate's and in the baseline's tokens.
+    Raises SharedError without answers to the reviews, and PolicyError for recorded evidence.
     """
-    now, was = (_counts(subject, tokens) for subject, tokens in zip((candidate, baseline), lengths, strict=True))
-    findings = [
-        _ratio("flops", f"operations for {len(texts)} reviews", was["flops"], now["flops"], policy.max_flops_ratio),
-        _ratio("bytes", "bytes of weights", was["bytes"], now["bytes"], policy.max_bytes_ratio),
-    ]
-    if policy.max_latency_ratio is not None:
-        findings.append(_latency(candidate, baseline, texts[:LATENCY_REVIEWS], policy.max_latency_ratio, clock))
-    return findings
+    candidate, baseline = context.candidate, context.incumbent
+    if isinstance(baseline, RecordedSubject):
+        raise PolicyError("cost: recorded evidence has no model to measure; give an adapter as baseline, or remove [cost]")
+    texts = context.source.reviews.texts
+    now, was = _counts(candidate, context.answers[0].lengths), _counts(baseline, context.answers[1].lengths)
+    yield _ratio("flops", f"operations for {len(texts)} reviews", was["flops"], now["flops"], table.max_flops_ratio)
+    yield _ratio("bytes", "bytes of weights", was["bytes"], now["bytes"], table.max_bytes_ratio)
+    if table.max_latency_ratio is not None:
+        yield _latency(candidate, baseline, texts[:LATENCY_REVIEWS], table.max_latency_ratio, clock)
 
 
 def _counts(subject: LiveSubject, lengths: NDArray[np.int64]) -> dict[str, int]:

@@ -31,15 +31,17 @@ def ask(_: Data, context: Context) -> Iterator[Finding]:
 
 def _training_data(source: Source, context: Context) -> Iterator[Finding]:
     """A finding if reviews trained candidate or baselines, and one if they chose the epoch of one."""
-    adapters: dict[str, dict[str, None]] = {"train": {}, "validation": {}}
-    for subject in (context.candidate, *context.baselines):
-        for split in {subject.manifest.trained_on(reviews) or "" for reviews in (source.whole, source.reviews)} & adapters.keys():
-            adapters[split][shown(subject.name)] = None
-    name = shown(source.whole.source)
-    if adapters["train"]:
-        message = f"{name}: according to their manifests, these reviews trained {', '.join(adapters['train'])}"
-        advice = "give reviews that trained neither candidate nor baseline"
-        yield Finding("data::training", Outcome.INVALID, "trained-on", message, advice)
-    if adapters["validation"]:
-        message = f"{name}: according to their manifests, these reviews chose the epoch of {', '.join(adapters['validation'])}"
-        yield Finding("data::validation", Outcome.PASS, "validated-on", message)
+    advice = "give reviews that trained neither candidate nor baseline"
+    for split, check, outcome, cause, verb, what_to_do in (
+        ("train", "data::training", Outcome.INVALID, "trained-on", "trained", advice),
+        ("validation", "data::validation", Outcome.PASS, "validated-on", "chose the epoch of", ""),
+    ):
+        adapters = [
+            shown(subject.name)
+            for subject in (context.candidate, *context.baselines)
+            if split in {subject.manifest.trained_on(reviews) for reviews in (source.whole, source.reviews)}
+        ]
+        if adapters:
+            names = ", ".join(dict.fromkeys(adapters))
+            message = f"{shown(source.whole.source)}: according to their manifests, these reviews {verb} {names}"
+            yield Finding(check, outcome, cause, message, what_to_do)

@@ -117,9 +117,10 @@ def shares(claims: Sequence[Claim]) -> list[float]:
 
 def settle(claims: Sequence[Claim], alpha: float) -> list[Finding]:
     """The findings of claims: Holm's step-down, weighted by `shares`, decides which of them block."""
-    share = {str(number): part for number, part in enumerate(shares(claims))}  # by number: two claims may have one name
-    adjusted = holm({key: claim.p for key, claim in zip(share, claims, strict=True)}, share)
-    return [_settled(claim, adjusted[key], alpha, alpha * share[key]) for key, claim in zip(share, claims, strict=True)]
+    share = shares(claims)
+    p_values = {str(number): claim.p for number, claim in enumerate(claims)}  # by number: two claims may have one name
+    adjusted = holm(p_values, {str(number): part for number, part in enumerate(share)})
+    return [_settled(claim, adjusted[str(number)], alpha, alpha * share[number]) for number, claim in enumerate(claims)]
 
 
 def _settled(claim: Claim, adjusted: float, alpha: float, level: float) -> Finding:

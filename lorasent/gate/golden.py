@@ -1,7 +1,6 @@
 """Goldens, differential: the baseline shows whether the environment changed, the candidate whether the model did.
 
-The adapter that made a golden answers its texts again: if its logits changed, the environment did. A candidate with the same
-weights is compared with the baseline's logits of today, a retrained one with the golden's labels.
+A candidate with the baseline's weights is compared with the baseline's logits of today, a retrained one with the golden's labels.
 """
 
 from collections.abc import Iterator, Sequence

@@ -6,20 +6,18 @@ Damage is the incumbent's metric less the candidate's on the same reviews; the d
 import functools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from lorasent.data.reviews import Reviews
 from lorasent.errors import PolicyError
 from lorasent.gate import slices
 from lorasent.gate.context import Context
 from lorasent.gate.decisions import LOWEST, Decisions, Metric, change, points
 from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome
 from lorasent.gate.sections import Section, Share
-from lorasent.scoring.evidence import Answers
 from lorasent.statistics import estimates, power
 from lorasent.statistics.estimates import PairedAccuracy, Rate
 from lorasent.statistics.retrains import Retrains, churn
@@ -59,54 +57,39 @@ def checks(table: Quality) -> list[str]:
     return [f"quality::{table.metric}", "quality::retraining", *floor, *(f"quality::slice::{column}" for column in table.slices)]
 
 
-def ask(table: Quality, context: Context) -> Iterator[Finding | Claim]:
-    """The claims, and what was not checked. Raises SharedError without answers to reviews of every label, and PolicyError."""
+def ask(table: Quality, context: Context) -> list[Finding | Claim]:
+    """The claims, and what was not checked. Raises SharedError without answers to reviews of every label.
+
+    Raises PolicyError where no candidate could lose as much as the margin, or where chance alone exceeds it.
+    """
     reviews, (candidate, *bank) = context.labelled_reviews, context.answers
-    max_length = context.candidate.manifest.recipe.encoding.max_length
-    yield from check(table, reviews, candidate, bank, max_length, context.alpha, context.candidate.labels)
-    if len(bank) == 1:
+    decided, *others = (answers.logits.argmax(axis=1) for answers in context.answers)
+    decisions = Decisions(table.metric, reviews.labels, decided, others, candidate.logits.shape[1])
+    best = decisions.score(decisions.incumbent)
+    if best - LOWEST.get(table.metric, 0.0) < table.margin:
+        raise PolicyError(
+            f"quality.margin = {table.margin:g}: the baseline's {table.metric} is {best:.4f}, so no candidate can lose more; "
+            "choose a smaller margin"
+        )
+    overall = _overall(table, decisions, context.alpha, context.candidate.labels)
+    results: list[Finding | Claim] = [overall]
+    if len(bank) > 1:
+        results.append(_retraining(table, decisions, passes=overall.passes))
+    else:
         message = "not checked: several baselines are needed to know how much retraining alone changes"
-        yield Finding("quality::retraining", Outcome.PASS, NOT_CHECKED, message)
-    for column, rows_of in slices.cut(table.slices, reviews, bank[0].lengths, max_length):
-        yield slices.coverage(column, rows_of)
+        results.append(Finding("quality::retraining", Outcome.PASS, NOT_CHECKED, message))
+    if table.min is not None:
+        results.append(_floor(table.min, decisions, context.alpha))
+    margin = min(2 * table.margin, (1 + table.margin) / 2) if table.slice_margin is None else table.slice_margin
+    max_length = context.candidate.manifest.recipe.encoding.max_length
+    for column in table.slices:
+        results += slices.check(column, reviews, bank[0].lengths, max_length, decisions, margin)
+    return results
 
 
 def is_headline(finding: Finding) -> bool:
     """Whether a terminal shows a passing finding by name: of slices, each column alone."""
     return "::slice::" not in finding.check or "checked" in finding.figures
-
-
-def check(
-    policy: Quality,
-    reviews: Reviews,
-    candidate: Answers,
-    bank: Sequence[Answers],
-    max_length: int,
-    alpha: float,
-    names: Sequence[str] = (),
-) -> list[Claim]:
-    """The claims of the policy's table; the first of `bank` is the incumbent, the others are retrains of it.
-
-    `names` are those of the labels. Raises PolicyError where no candidate could lose as much as the margin.
-    """
-    decided, *others = (answers.logits.argmax(axis=1) for answers in (candidate, *bank))
-    decisions = Decisions(policy.metric, reviews.labels, decided, others, candidate.logits.shape[1])
-    best = decisions.score(decisions.incumbent)
-    if best - LOWEST.get(policy.metric, 0.0) < policy.margin:
-        raise PolicyError(
-            f"quality.margin = {policy.margin:g}: the baseline's {policy.metric} is {best:.4f}, so no candidate can lose more; "
-            "choose a smaller margin"
-        )
-    overall = _overall(policy, decisions, alpha, names)
-    claims = [overall]
-    if len(bank) > 1:
-        claims.append(_retraining(policy, decisions, passes=overall.passes))
-    if policy.min is not None:
-        claims.append(_floor(policy.min, decisions, alpha))
-    margin = min(2 * policy.margin, (1 + policy.margin) / 2) if policy.slice_margin is None else policy.slice_margin
-    for column, rows_of in slices.cut(policy.slices, reviews, bank[0].lengths, max_length):
-        claims += slices.claims(column, rows_of, decisions, margin)
-    return claims
 
 
 def _lost_label(decisions: Decisions, names: Sequence[str]) -> str:
@@ -127,7 +110,7 @@ def _overall(policy: Quality, decisions: Decisions, alpha: float, names: Sequenc
     damage = decisions.damage(decisions.incumbent, decisions.candidate)
     low, high = damage.interval(1 - 2 * alpha)
     was, now = decisions.score(decisions.incumbent), decisions.score(decisions.candidate)
-    lost_label = _lost_label(decisions, names or [str(label) for label in range(decisions.size)])
+    lost_label = _lost_label(decisions, names)
     passes = damage.p_below(margin) <= alpha and not lost_label
     churned = float((decisions.candidate != decisions.incumbent).mean())
     figures: dict[str, Any] = {"n": n, "incumbent": was, "candidate": now, "margin": margin, "churn": churned}
@@ -179,10 +162,7 @@ def _resolves(damage: PairedAccuracy, margin: float, alpha: float, level: float)
 
 
 def _retraining(policy: Quality, decisions: Decisions, *, passes: bool) -> Claim:
-    """The claim that one more innocent retrain would score as low. It blocks only if non-inferiority is not shown.
-
-    It blocks at a tenth of the familywise error rate, 0.5 % of 5. Raises PolicyError where chance alone exceeds the margin.
-    """
+    """The claim that one more innocent retrain would score as low. It blocks only if non-inferiority is not shown."""
     scores = tuple(map(decisions.score, decisions.bank))
     spread = float(np.std(scores, ddof=1))
     if spread > policy.margin:

@@ -18,11 +18,9 @@ def text(verdict: Verdict, command: str) -> str:
     """Lines for a terminal. Passing findings are counted, except the headlines of their families."""
     lines = [f"{verdict.outcome}: {shown(verdict.candidate, LONGEST_PATH)} against {_baselines(verdict)}"]
     parts = _parts(verdict)
-    for finding in parts["Not passed"]:
-        lines += _lines(finding)
-    lines += [f"  {'not checked':<13}{finding.check:<27} {finding.message}" for finding in parts["Not checked"]]
     headlines = [finding for finding in parts["Passed"] if _is_headline(finding)]
-    lines += [f"  {finding.outcome:<13}{finding.check:<27} {finding.message}" for finding in headlines]
+    lines += [line for finding in parts["Not passed"] for line in _lines(finding)]
+    lines += [f"  {_outcome(finding):<13}{finding.check:<27} {finding.message}" for finding in parts["Not checked"] + headlines]
     rest = Counter(finding.check.partition("::")[0] for finding in parts["Passed"] if finding not in headlines)
     lines += [f"  {'PASS':<13}{family:<27} {count} checks" for family, count in rest.items()]
     return "\n".join([*lines, f"Again: {shown(command, LONGEST_PATH)}"])
@@ -34,7 +32,7 @@ def page(verdict: Verdict, command: str) -> str:
 
     template = resources.files("lorasent.gate").joinpath("report.html").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    counts = Counter("not checked" if _is_unchecked(finding) else str(finding.outcome) for finding in verdict.findings)
+    counts = Counter(map(_outcome, verdict.findings))
     return environment.from_string(template).render(
         outcome=str(verdict.outcome),
         counts=", ".join(f"{count} {outcome}" for outcome, count in counts.items()),
@@ -43,6 +41,7 @@ def page(verdict: Verdict, command: str) -> str:
         parts=_parts(verdict),
         evidence={shown(name, LONGEST_PATH): shown(digest) for name, digest in verdict.evidence.items()},
         command=shown(command, LONGEST_PATH),
+        outcome_of=_outcome,
         figures=_figures,
     )
 
@@ -54,15 +53,15 @@ def summary(findings: Sequence[Finding]) -> str:
 
 def _parts(verdict: Verdict) -> dict[str, list[Finding]]:
     """The findings by the title of their part."""
+    titles = {"PASS": "Passed", "not checked": "Not checked"}
     parts: dict[str, list[Finding]] = {"Not passed": [], "Not checked": [], "Passed": []}
     for finding in verdict.findings:
-        passed = "Not checked" if _is_unchecked(finding) else "Passed"
-        parts[passed if finding.outcome is Outcome.PASS else "Not passed"].append(finding)
+        parts[titles.get(_outcome(finding), "Not passed")].append(finding)
     return parts
 
 
-def _is_unchecked(finding: Finding) -> bool:
-    return finding.outcome is Outcome.PASS and finding.cause == NOT_CHECKED
+def _outcome(finding: Finding) -> str:
+    return "not checked" if (finding.outcome, finding.cause) == (Outcome.PASS, NOT_CHECKED) else str(finding.outcome)
 
 
 def _is_headline(finding: Finding) -> bool:

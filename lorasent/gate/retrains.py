@@ -37,10 +37,7 @@ def check(bank: Sequence[Subject], candidate: Subject) -> list[Finding]:
 
 
 def alike(names: Sequence[str], answers: Sequence[Answers]) -> list[Finding]:
-    """An INVALID finding for each pair of adapters, among candidate and bank, that answers alike.
-
-    The candidate may be the first of the bank.
-    """
+    """An INVALID finding for each pair of adapters that answers alike, but for the candidate and the first of the bank."""
     return [
         _invalid(f"{names[later]}: is not a retrain: it answers all {len(answers[0].logits)} reviews as {names[first]} does")
         for first, later in combinations(range(len(answers)), 2)

@@ -20,11 +20,8 @@ from lorasent.hub import offline
 from lorasent.scoring.evidence import LiveSubject, subject
 from lorasent.text import shown
 
-EXIT_CODES = {Outcome.PASS: 0, Outcome.BLOCK: 1, Outcome.INCONCLUSIVE: 3, Outcome.INVALID: 4}
-"""Exit codes of `lorasent gate`. 2 is a usage error."""
-
-RANKS = (Outcome.BLOCK, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASS)
-"""Outcomes, the one that decides a verdict first."""
+EXIT_CODES = {Outcome.BLOCK: 1, Outcome.INVALID: 4, Outcome.INCONCLUSIVE: 3, Outcome.PASS: 0}
+"""Exit codes of `lorasent gate`, those of the outcome that decides a verdict first. 2 is a usage error."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +67,13 @@ def judge(candidate: Location, baselines: Location | Iterable[Location], policy:
     names = [_path(location, "baseline") for location in locations]
     if not names:
         raise PolicyError("the gate needs a baseline: an adapter's directory or recorded evidence")
-    candidate_name = _path(candidate, "candidate")
+    path = Path(_path(candidate, "candidate"))
     if not isinstance(policy, Policy):
         policy = Policy.read(_path(policy, "policy"))
     with offline():
-        return _judge(Path(candidate_name), names, policy)
+        findings, evidence = _judge(path, names, policy)
+    ranked = tuple(sorted(findings, key=lambda finding: [*EXIT_CODES].index(finding.outcome)))
+    return Verdict(ranked[0].outcome, ranked, str(path), tuple(names), evidence)
 
 
 def _path(value: Any, role: str) -> str:
@@ -85,18 +84,19 @@ def _path(value: Any, role: str) -> str:
     return path
 
 
-def _judge(path: Path, names: Sequence[str], policy: Policy) -> Verdict:
+def _judge(path: Path, names: Sequence[str], policy: Policy) -> tuple[list[Finding], dict[str, str]]:
+    """The findings, and the hashes of adapters and data."""
     precision = policy.data.precision if policy.data else "fp32"
     try:
         baselines = [subject(name, precision) for name in names]
     except NotFetchedError as error:
-        return _ended([integrity.not_fetched("baseline", error)], path, names, {})
+        return [integrity.not_fetched("baseline", error)], {}
     except (LorasentError, OSError) as error:
-        return _ended([Finding("baseline", Outcome.INVALID, "baseline", str(error), "give a sound baseline")], path, names, {})
+        return [Finding("baseline", Outcome.INVALID, "baseline", str(error), "give a sound baseline")], {}
     try:
         candidate = LiveSubject(path, precision)
     except (LorasentError, OSError) as error:
-        return _ended([integrity.blocked(path, error)], path, names, {})
+        return [integrity.blocked(path, error)], {}
     evidence = {"candidate": candidate.identity}
     for number, (name, baseline) in enumerate(zip(names, baselines, strict=True), 1):
         evidence[name if name not in {*evidence, "data"} else f"baseline {number}: {name}"] = baseline.identity
@@ -106,7 +106,7 @@ def _judge(path: Path, names: Sequence[str], policy: Policy) -> Verdict:
         findings += _check_families(policy, context)
         with contextlib.suppress(SharedError):
             evidence["data"] = context.source.reviews.fingerprint
-    return _ended(findings, path, names, evidence)
+    return findings, evidence
 
 
 def names(policy: Policy) -> list[str]:
@@ -125,23 +125,19 @@ def questions(policy: Policy, labels: Sequence[str]) -> list[list[str]]:
 
 def _check_families(policy: Policy, context: Context) -> list[Finding]:
     """The findings of all families. If one family fails, its finding is INVALID, and the others are still checked."""
-    findings: list[Finding] = []
-    claims: list[Claim] = []
+    results: list[Finding] = []
     reported: list[SharedError] = []
     for name, family, table in policy.families:
         try:
-            for answer in family.ask(table, context):
-                if isinstance(answer, Claim):
-                    claims.append(answer)
-                else:
-                    findings.append(answer)
+            results += family.ask(table, context)  # what comes before an error is kept
         except SharedError as error:
             if error not in reported:
-                findings.append(_not_judged("data", error.reason, context))
+                results.append(_not_judged("data", error.reason, context))
             reported.append(error)
         except Exception as error:  # noqa: BLE001 - torch, transformers and NumPy raise their own for a model that they cannot run
-            findings.append(_not_judged(name, error, context))
-    return findings + settle(claims, context.alpha)
+            results.append(_not_judged(name, error, context))
+    claims = [result for result in results if isinstance(result, Claim)]
+    return [result for result in results if not isinstance(result, Claim)] + settle(claims, context.alpha)
 
 
 def _not_judged(family: str, error: Exception, context: Context) -> Finding:
@@ -156,8 +152,3 @@ def _not_judged(family: str, error: Exception, context: Context) -> Finding:
     message = f"cannot be computed for these adapters: {type(error).__name__}: {error}"
     advice = f"remove [{family.partition('::')[0]}] from the policy, or report this"
     return Finding(family, Outcome.INVALID, "not-judged", message, advice)
-
-
-def _ended(findings: Sequence[Finding], candidate: Path, baselines: Sequence[str], evidence: Mapping[str, str]) -> Verdict:
-    ranked = tuple(sorted(findings, key=lambda finding: RANKS.index(finding.outcome)))
-    return Verdict(ranked[0].outcome, ranked, str(candidate), tuple(baselines), evidence)

@@ -1,11 +1,12 @@
 """Reviews, answers and claims whose damage is known."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 
 from lorasent.data.reviews import Reviews
-from lorasent.gate import quality
+from lorasent.gate import calibration, quality
 from lorasent.gate.finding import Claim, settle
 from lorasent.scoring.evidence import Answers
 
@@ -27,9 +28,27 @@ def answers(wrong=(), n=N, size=2, confidence=2.0, lengths=None):
     return Answers(logits, np.full(n, 100) if lengths is None else np.asarray(lengths))
 
 
+def context_of(data, candidate, bank, limit=512, alpha=0.05):
+    """The context of a family's checks, with the answers of a candidate and of its bank."""
+    encoding = SimpleNamespace(max_length=limit)
+    labels = tuple(str(label) for label in range(candidate.logits.shape[1]))
+    subject = SimpleNamespace(labels=labels, manifest=SimpleNamespace(recipe=SimpleNamespace(encoding=encoding)))
+    return SimpleNamespace(candidate=subject, labelled_reviews=data, answers=[candidate, *bank], alpha=alpha)
+
+
+def quality_claims(policy, data, candidate, bank, limit=512, alpha=0.05):
+    """The claims of a quality policy."""
+    return [each for each in quality.ask(policy, context_of(data, candidate, bank, limit, alpha)) if isinstance(each, Claim)]
+
+
+def calibration_claims(policy, data, candidate, incumbent, alpha=0.05):
+    """The claims of a calibration policy."""
+    return calibration.ask(policy, context_of(data, candidate, [incumbent], alpha=alpha))
+
+
 def claims_of(policy, candidate, *bank, data=None, limit=512):
     """The claims of a quality policy by name, at 5 %."""
-    return {one.check: one for one in quality.check(policy, reviews() if data is None else data, candidate, bank, limit, 0.05)}
+    return {one.check: one for one in quality_claims(policy, reviews() if data is None else data, candidate, bank, limit)}
 
 
 def full_claim(p, *, passes, name="one"):

@@ -5,18 +5,17 @@ import pytest
 
 from lorasent import metrics
 from lorasent.errors import DataError
-from lorasent.gate import calibration
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.finding import Outcome
 from lorasent.statistics import estimates
-from tests.gate.answers import answers, outcomes_of, reviews
+from tests.gate.answers import answers, calibration_claims, outcomes_of, reviews
 
 
 def test_claims_of_calibration_are_whole():
     """Both proper scores with their limits; the expected calibration error is told beside them."""
     policy = Calibration(max_brier_increase=0.02, max_log_loss_increase=0.05)
     new, old = answers(range(60), confidence=1.5), answers(range(50), confidence=1.0)
-    claims = calibration.check(policy, reviews(), new, old, 0.05)
+    claims = calibration_claims(policy, reviews(), new, old, 0.05)
     right, wrong = (1 / (1 + np.exp(-2 * confidence)) for confidence in (1.5, 1.0))
     new_right, old_right = np.arange(1000) >= 60, np.arange(1000) >= 50
     new_p, old_p = np.where(new_right, right, 1 - right), np.where(old_right, wrong, 1 - wrong)
@@ -43,32 +42,32 @@ def test_claims_of_calibration_are_whole():
 def test_only_the_scores_that_the_policy_limits_are_claimed():
     """A limit of 0 is a limit."""
     for limit, expected in ((None, ["calibration::brier"]), (0.0, ["calibration::brier", "calibration::log_loss"])):
-        claims = calibration.check(Calibration(max_log_loss_increase=limit), reviews(), answers(), answers(), 0.05)
+        claims = calibration_claims(Calibration(max_log_loss_increase=limit), reviews(), answers(), answers(), 0.05)
         assert [one.check for one in claims] == expected
 
 
 def test_calibration_passes_at_alpha_itself():
     """As the margin does."""
     new, old = answers(range(60)), answers(range(50))
-    same = calibration.check(Calibration(max_brier_increase=0.03), reviews(), new, old, 0.05)[0]
+    same = calibration_claims(Calibration(max_brier_increase=0.03), reviews(), new, old, 0.05)[0]
     losses = [metrics.brier(metrics.probabilities(one.logits), reviews().labels) for one in (new, old)]
     alpha = estimates.mean_change(losses[0] - losses[1]).p_below(0.03)
     assert same.passes
-    assert calibration.check(Calibration(max_brier_increase=0.03), reviews(), new, old, alpha)[0].passes
-    assert not calibration.check(Calibration(max_brier_increase=0.03), reviews(), new, old, alpha / 2)[0].passes
+    assert calibration_claims(Calibration(max_brier_increase=0.03), reviews(), new, old, alpha)[0].passes
+    assert not calibration_claims(Calibration(max_brier_increase=0.03), reviews(), new, old, alpha / 2)[0].passes
 
 
 def test_a_single_review_has_no_calibration():
     """Its scores have no spread."""
     with pytest.raises(DataError, match=r"\[calibration\] needs at least two reviews, found 1$"):
-        calibration.check(Calibration(), reviews(1), answers((), 1), answers((), 1), 0.05)
+        calibration_claims(Calibration(), reviews(1), answers((), 1), answers((), 1), 0.05)
 
 
 def test_overconfidence_is_found_though_no_label_changes():
     """Logits times four on a classifier that errs: the Brier score rises, accuracy does not."""
     wrong = range(150)
-    claims = calibration.check(Calibration(), reviews(), answers(wrong, confidence=4.0), answers(wrong, confidence=0.9), 0.05)
+    claims = calibration_claims(Calibration(), reviews(), answers(wrong, confidence=4.0), answers(wrong, confidence=0.9), 0.05)
     assert outcomes_of(claims) == {"calibration::brier": Outcome.BLOCK}
     assert claims[0].figures["candidate"] > claims[0].figures["incumbent"]
-    same = calibration.check(Calibration(max_log_loss_increase=0.01), reviews(), answers(wrong), answers(wrong), 0.05)
+    same = calibration_claims(Calibration(max_log_loss_increase=0.01), reviews(), answers(wrong), answers(wrong), 0.05)
     assert outcomes_of(same) == {"calibration::brier": Outcome.PASS, "calibration::log_loss": Outcome.PASS}

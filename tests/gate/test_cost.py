@@ -1,6 +1,7 @@
 """Cost: operations and bytes are counted exactly, and latency is a ratio within one run."""
 
 import gc
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,12 +58,19 @@ class Clock:
         return self.now
 
 
+def findings(policy, candidate, incumbent, texts, clock=time.perf_counter):
+    """The findings about the cost of a candidate."""
+    source, answers = SimpleNamespace(reviews=SimpleNamespace(texts=texts)), [one.answer(texts) for one in (candidate, incumbent)]
+    context = SimpleNamespace(candidate=candidate, incumbent=incumbent, source=source, answers=answers)
+    return list(cost.ask(policy, context, clock))
+
+
 def test_counts_that_do_not_grow_pass(tmp_path):
     """The polynomial of each review's tokens, cut at the recipe's limit; the bytes of the weights."""
     one, other = Timed(tmp_path / "new", max_length=30), Timed(tmp_path / "old", max_length=30)
     operations = 3 * 5 + 2 * 60 + 0.5 * (100 + 400 + 900)
     figures = {"baseline": operations, "candidate": operations, "ratio": 1.0, "limit": 1.0}
-    first, second = cost.check(Cost(), one, other, ["a", "b", "c"], [one.lengths, other.lengths])
+    first, second = findings(Cost(), one, other, ["a", "b", "c"])
     message = "835 operations for 3 reviews, as the baseline (limit: 1.00 times)"
     assert first == Finding("cost::flops", Outcome.PASS, "", message, "", figures)
     figures = {"baseline": 100, "candidate": 100, "ratio": 1.0, "limit": 1.05}
@@ -74,7 +82,7 @@ def test_counts_beyond_their_limits_block(tmp_path):
     """With the limit of each; an adapter that says no length is cut at 512 tokens."""
     new = Timed(tmp_path / "new", operations=(0.0, 1000.0), lengths=(1000, 513), size=1200)
     old = Timed(tmp_path / "old", operations=(0.0, 500.0), lengths=(1000, 513), size=1000)
-    first, second = cost.check(Cost(max_flops_ratio=1.5, max_bytes_ratio=1.1), new, old, ["a", "b"], [new.lengths, old.lengths])
+    first, second = findings(Cost(max_flops_ratio=1.5, max_bytes_ratio=1.1), new, old, ["a", "b"])
     figures = {"baseline": 512_000, "candidate": 1_024_000, "ratio": 2.0, "limit": 1.5}
     message = "1,024,000 operations for 2 reviews, 2.0000 times the baseline's 512,000 (limit: 1.50 times)"
     advice = "a smaller rank or length costs less"
@@ -111,9 +119,7 @@ def pair(tmp_path):
 def test_a_steady_ratio_of_times_is_a_finding(pair, ratio, outcome):
     """At the limit itself it passes; what blocks was measured twice."""
     new, old, clock = pair(ratio)
-    found = cost.check(
-        Cost(max_latency_ratio=1.25), new, old, [f"text {row}" for row in range(20)], [new.lengths, old.lengths], clock
-    )[-1]
+    found = findings(Cost(max_latency_ratio=1.25), new, old, [f"text {row}" for row in range(20)], clock)[-1]
     message = f"{ratio:.3f} times the baseline's time (interval {ratio:.3f} to {ratio:.3f}; limit: 1.25 times)"
     blocks = outcome is Outcome.BLOCK
     cause, advice = ("slower", "see cost::flops: more operations take more time") if blocks else ("", "")
@@ -127,7 +133,7 @@ def test_a_steady_ratio_of_times_is_a_finding(pair, ratio, outcome):
 def test_no_latency_is_measured_where_the_policy_limits_none(tmp_path):
     """Nobody is timed."""
     one, other = Timed(tmp_path / "new"), Timed(tmp_path / "old")
-    assert [found.check for found in cost.check(Cost(), one, other, ["a"] * 3, [one.lengths, other.lengths])] == [
+    assert [found.check for found in findings(Cost(), one, other, ["a"] * 3)] == [
         "cost::flops",
         "cost::bytes",
     ]
@@ -260,17 +266,12 @@ def test_counting_shows_nothing(small_adapter, capfd):
     assert capfd.readouterr().out == ""
 
 
-def lengths(*adapters):
-    """The texts' lengths in each adapter's tokens."""
-    return [LiveSubject(adapter).answer(TEXTS).lengths for adapter in adapters]
-
-
 def test_more_operations_and_bytes_block(small_adapter, small_recipe, tmp_path):
     """A larger rank costs more of both, whatever a clock says."""
     larger = train(Recipe.read(small_recipe, ["lora.r=8", "training.epochs=1"]), tmp_path / "larger").path
-    findings = cost.check(Cost(), LiveSubject(larger), LiveSubject(small_adapter), TEXTS, lengths(larger, small_adapter))
-    assert [(one.check, one.outcome) for one in findings] == [("cost::flops", Outcome.BLOCK), ("cost::bytes", Outcome.BLOCK)]
-    assert findings[0].figures["ratio"] > 1
+    more = findings(Cost(), LiveSubject(larger), LiveSubject(small_adapter), TEXTS)
+    assert [(one.check, one.outcome) for one in more] == [("cost::flops", Outcome.BLOCK), ("cost::bytes", Outcome.BLOCK)]
+    assert more[0].figures["ratio"] > 1
 
 
 class Worked:
@@ -320,7 +321,7 @@ def test_what_is_timed_is_what_users_load(small_adapter):
 def test_an_adapter_is_never_slower_than_itself(small_adapter):
     """By the real clock: the figure is there, and it does not block."""
     subjects = LiveSubject(small_adapter), LiveSubject(small_adapter)
-    found = cost.check(Cost(max_latency_ratio=1.3), *subjects, TEXTS, lengths(small_adapter, small_adapter))[-1]
+    found = findings(Cost(max_latency_ratio=1.3), *subjects, TEXTS)[-1]
     assert found.check == "cost::latency"
     assert found.outcome is not Outcome.BLOCK
     assert 0 < found.figures["low"] <= found.figures["ratio"]

@@ -3,7 +3,7 @@
 import pytest
 
 from lorasent.errors import DataError
-from lorasent.gate import cost, report, verdict
+from lorasent.gate import report, verdict
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.gate.integrity import checks as integrity
@@ -87,7 +87,8 @@ INVALID_BY = {
 @pytest.mark.parametrize("fault", INVALID_BY)
 def test_a_family_that_cannot_be_asked_takes_no_other_with_it(adapters, policy, tmp_path, recorded, monkeypatch, fault):
     """It is INVALID under its own name, once; every family that does not need the same thing is asked."""
-    monkeypatch.setattr(cost, "check", lambda *_: [Finding("cost::flops", Outcome.PASS, "", "")])
+    priced = FAMILIES["cost"]._replace(ask=lambda _, context: context.answers and [Finding("cost::flops", Outcome.PASS, "", "")])
+    monkeypatch.setitem(FAMILIES, "cost", priced)
     write_cases(tmp_path, 20)
     recorded([("good", 1), ("bad", 0)])
     what, content, invalid, asked = INVALID_BY[fault]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lorasent.data.reviews import Reviews
 from lorasent.errors import PolicyError
-from lorasent.gate import calibration, quality
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.finding import Claim, Outcome, settle
 from lorasent.gate.quality import Quality
@@ -18,7 +18,17 @@ from lorasent.statistics import estimates, power
 from lorasent.statistics.estimates import PairedAccuracy, Rate
 from lorasent.statistics.retrains import Retrains, churn
 from tests.gate import verdicts
-from tests.gate.answers import N, answers, claim_of, claims_of, many_claims, outcomes_of, reviews
+from tests.gate.answers import (
+    N,
+    answers,
+    calibration_claims,
+    claim_of,
+    claims_of,
+    many_claims,
+    outcomes_of,
+    quality_claims,
+    reviews,
+)
 
 
 def test_a_passing_claim_of_accuracy_is_whole():
@@ -118,14 +128,14 @@ def test_equal_answers_have_the_discordance_of_one_review():
 
 def test_what_equal_answers_can_show_assumes_one_pair_at_any_alpha():
     """Where one pair decides it is one that is assumed, not two."""
-    found = quality.check(Quality(margin=0.02), reviews(), answers(), [answers()], 512, 0.4)[0]
+    found = quality_claims(Quality(margin=0.02), reviews(), answers(), [answers()], 512, 0.4)[0]
     assert found.resolves(0.4)[1]["detectable"] == power.detectable(1000, 0.001, 0.4) != power.detectable(1000, 0.002, 0.4)
 
 
 def test_sample_sizes_are_told_at_the_policys_alpha():
     """What is detectable, and what would decide; at a discordance that is told to a tenth of a point."""
     candidate, incumbent = answers(range(105)), answers(range(100, 200))
-    found = quality.check(Quality(margin=0.02), reviews(), candidate, [incumbent], 512, 0.01)[0]
+    found = quality_claims(Quality(margin=0.02), reviews(), candidate, [incumbent], 512, 0.01)[0]
     assert found.resolves(0.04)[1]["detectable"] == power.detectable(1000, 0.195, 0.01) != power.detectable(1000, 0.195)
     enough = power.needed(0.005, 0.195, 0.02, 0.01)
     assert found.advice == f"{enough} reviews would decide with 80 % power, if 19.5 % of them are discordant as here"
@@ -142,7 +152,7 @@ def test_a_claim_passes_at_the_full_level(worse, passes):
 def test_a_claim_passes_at_alpha_itself():
     """As settle blocks at alpha itself."""
     alpha = PairedAccuracy(12, 0, 1000).p_below(0.02)
-    found = quality.check(Quality(margin=0.02), reviews(), answers(range(12)), [answers()], 512, alpha)[0]
+    found = quality_claims(Quality(margin=0.02), reviews(), answers(range(12)), [answers()], 512, alpha)[0]
     assert found.passes
 
 
@@ -287,7 +297,7 @@ def test_the_floor_passes_at_alpha_itself():
     """As the margin does."""
     alpha = Rate(950, 1000).p_above(0.94)
     policy = Quality(margin=0.5, min=0.94)
-    assert quality.check(policy, reviews(), answers(range(50)), [answers()], 512, alpha)[-1].passes
+    assert quality_claims(policy, reviews(), answers(range(50)), [answers()], 512, alpha)[-1].passes
 
 
 def test_a_loss_at_the_margin_itself_is_told_as_one():
@@ -302,7 +312,7 @@ def test_damage_is_judged_by_the_margin(metric):
     """None passes, four points block under a margin of two, and a point and a half of them is undecided."""
     policy = Quality(metric=metric, margin=0.02)
     outcomes = [
-        outcomes_of(quality.check(policy, reviews(), answers(range(worse)), [answers()], 512, 0.05))[f"quality::{metric}"]
+        outcomes_of(quality_claims(policy, reviews(), answers(range(worse)), [answers()], 512, 0.05))[f"quality::{metric}"]
         for worse in (0, 80, {"accuracy": 15, "f1": 17, "mcc": 13}[metric])
     ]
     assert outcomes == [Outcome.PASS, Outcome.BLOCK, Outcome.INCONCLUSIVE]
@@ -311,8 +321,8 @@ def test_damage_is_judged_by_the_margin(metric):
 def test_the_paired_reviews_decide():
     """Equal damage with much churn is undecided where with little it passes: the pairs are told, not two accuracies."""
     policy = Quality(margin=0.02)
-    little = quality.check(policy, reviews(), answers(range(10)), [answers(range(5))], 512, 0.05)[0]
-    much = quality.check(policy, reviews(), answers(range(105)), [answers(range(100, 200))], 512, 0.05)[0]
+    little = quality_claims(policy, reviews(), answers(range(10)), [answers(range(5))], 512, 0.05)[0]
+    much = quality_claims(policy, reviews(), answers(range(105)), [answers(range(100, 200))], 512, 0.05)[0]
     assert little.figures["damage"] == much.figures["damage"] == pytest.approx(0.005)
     assert (little.figures["worse"], little.figures["better"], little.figures["churn"]) == (5, 0, 0.005)
     assert (much.figures["worse"], much.figures["better"], much.figures["churn"]) == (100, 95, 0.195)
@@ -322,7 +332,7 @@ def test_the_paired_reviews_decide():
 
 def test_an_undecided_verdict_says_how_many_reviews_would_decide():
     """At the discordance seen, for the damage seen; and without a bank it says that retraining noise is not separated."""
-    found = quality.check(Quality(margin=0.02), reviews(), answers(range(15)), [answers()], 512, 0.05)[0]
+    found = quality_claims(Quality(margin=0.02), reviews(), answers(range(15)), [answers()], 512, 0.05)[0]
     assert found.figures["needed"] > N
     assert f"{found.figures['needed']} reviews would decide" in found.advice
     assert "how much retraining alone changes is not known" in found.message
@@ -330,7 +340,7 @@ def test_an_undecided_verdict_says_how_many_reviews_would_decide():
 
 def test_surely_worse_within_the_margin_passes_and_says_so():
     """Forty reviews lost of a thousand are surely lost, and are fewer than a margin of a tenth."""
-    found = quality.check(Quality(margin=0.10), reviews(), answers(range(40)), [answers()], 512, 0.05)[0]
+    found = quality_claims(Quality(margin=0.10), reviews(), answers(range(40)), [answers()], 512, 0.05)[0]
     assert found.passes
     assert "the drop is significant, but smaller than the margin" in found.message
 
@@ -338,7 +348,7 @@ def test_surely_worse_within_the_margin_passes_and_says_so():
 def test_a_floor_is_held_with_its_interval():
     """Accuracy 0.95 on 1,000 reviews is surely above 0.90, surely not above 0.97, and undecided at 0.95."""
     outcomes = [
-        outcomes_of(quality.check(Quality(margin=0.5, min=least), reviews(), answers(range(50)), [answers(range(50))], 512, 0.05))
+        outcomes_of(quality_claims(Quality(margin=0.5, min=least), reviews(), answers(range(50)), [answers(range(50))], 512, 0.05))
         for least in (0.90, 0.97, 0.95)
     ]
     assert [one["quality::floor"] for one in outcomes] == [Outcome.PASS, Outcome.BLOCK, Outcome.INCONCLUSIVE]
@@ -350,7 +360,7 @@ def test_a_candidate_below_its_bank_blocks_though_the_margin_is_wide():
     bank = [answers(random.choice(N, 100 + extra, replace=False)) for extra in (-4, -2, 0, 2, 4)]
     outcomes = [
         outcomes_of(
-            quality.check(Quality(margin=0.10), reviews(), answers(random.choice(N, wrong, replace=False)), bank, 512, 0.05)
+            quality_claims(Quality(margin=0.10), reviews(), answers(random.choice(N, wrong, replace=False)), bank, 512, 0.05)
         )
         for wrong in (200, 100)
     ]
@@ -363,12 +373,12 @@ def test_a_margin_within_the_banks_own_luck_is_refused():
     with pytest.raises(
         PolicyError, match=r"^quality.margin = 0.01: the baselines' own accuracy has a standard deviation of 0.0424, so chance"
     ):
-        quality.check(Quality(margin=0.01), reviews(), answers(), bank, 512, 0.05)
+        quality_claims(Quality(margin=0.01), reviews(), answers(), bank, 512, 0.05)
 
 
 def test_other_claims_cost_the_metric_half_of_its_level_however_many():
     """A p of 0.04 blocks alone and not among others; one of 0.02 blocks among any number."""
-    lone, lower = (quality.check(Quality(margin=0.02), reviews(), answers(range(w)), [answers()], 512, 0.05) for w in (28, 30))
+    lone, lower = (quality_claims(Quality(margin=0.02), reviews(), answers(range(w)), [answers()], 512, 0.05) for w in (28, 30))
     assert 0.025 < lone[0].p < 0.05
     assert 0.01 < lower[0].p < 0.025
     assert outcomes_of(lone)["quality::accuracy"] is Outcome.BLOCK
@@ -382,7 +392,7 @@ def test_the_bank_blocks_at_its_own_level_however_many_claims_there_are():
     bank = [answers(range(start, start + wrong)) for start, wrong in ((0, 40), (20, 50), (50, 60))]
     outcomes = set()
     for wrong in range(110, 190, 4):
-        claims = quality.check(Quality(margin=0.02), reviews(), answers(range(900, 900 - wrong, -1)), bank, 512, 0.05)
+        claims = quality_claims(Quality(margin=0.02), reviews(), answers(range(900, 900 - wrong, -1)), bank, 512, 0.05)
         found = claim_of(claims, "quality::retraining")
         metric = Claim("quality::accuracy", "", "", p=1.0, passes=False, rank="first")
         below = found.figures["score"] < found.figures["lowest"]
@@ -396,7 +406,7 @@ def test_the_drops_that_are_printed_are_those_that_show_and_block_in_4_of_5_case
     fewest, pairs = [0], np.arange(25, 101)
 
     def settled(worse, both):
-        claims = quality.check(Quality(margin=0.02), reviews(), answers(range(worse)), [answers(range(worse, both))], 512, 0.05)
+        claims = quality_claims(Quality(margin=0.02), reviews(), answers(range(worse)), [answers(range(worse, both))], 512, 0.05)
         return settle([*claims, *many_claims(others)], 0.05)[0]
 
     said = settled(30, 60)
@@ -423,19 +433,19 @@ def test_the_drops_that_are_printed_are_those_that_show_and_block_in_4_of_5_case
 def test_three_reviews_can_show_nothing_and_say_so():
     """Where no drop would be shown the message says none, and the figure is no number, so that it can be JSON."""
     data, same = reviews(3), answers(n=3)
-    (said,) = settle(quality.check(Quality(margin=0.02), data, same, [same], 512, 0.05), 0.05)
+    (said,) = settle(quality_claims(Quality(margin=0.02), data, same, [same], 512, 0.05), 0.05)
     assert (said.figures["detectable"], said.figures["blockable"]) == (None, None)
     assert "no drop would be detected" in said.message
 
 
 def test_a_margin_that_nobody_can_lose_is_refused():
     """The baseline itself has no more than that to lose; the Brier score has no more to rise by."""
-    data = quality.Reviews("test", ["x"] * 100, np.arange(100) % 2)
+    data = Reviews("test", ["x"] * 100, np.arange(100) % 2)
     half = Answers(np.tile(np.float32([2, -2]), (100, 1)), np.full(100, 5))
     with pytest.raises(
         PolicyError, match=r"^quality.margin = 0.6: the baseline's accuracy is 0.5000, so no candidate can lose more"
     ):
-        quality.check(Quality(margin=0.6), data, half, [half], 512, 0.05)
-    quality.check(Quality(margin=0.6, metric="mcc"), data, half, [half], 512, 0.05)  # which may fall to -1
+        quality_claims(Quality(margin=0.6), data, half, [half], 512, 0.05)
+    quality_claims(Quality(margin=0.6, metric="mcc"), data, half, [half], 512, 0.05)  # which may fall to -1
     with pytest.raises(PolicyError, match=r"^calibration.max_brier_increase = 0.6: the score can rise by 0.5\d* at most; "):
-        calibration.check(Calibration(max_brier_increase=0.6), data, half, half, 0.05)
+        calibration_claims(Calibration(max_brier_increase=0.6), data, half, half, 0.05)

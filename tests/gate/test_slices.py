@@ -8,12 +8,12 @@ import pytest
 
 from lorasent.data.slices import cut
 from lorasent.errors import PolicyError
-from lorasent.gate import quality, report
+from lorasent.gate import report
 from lorasent.gate.finding import NOT_CHECKED, Claim, Outcome
 from lorasent.gate.quality import Quality
 from lorasent.gate.verdict import judge
 from lorasent.statistics.estimates import PairedAccuracy
-from tests.gate.answers import N, answers, by_check, claims_of, film_reviews, outcomes_of, reviews
+from tests.gate.answers import N, answers, by_check, claims_of, film_reviews, outcomes_of, quality_claims, reviews
 
 
 def test_a_slices_claim_is_whole():
@@ -97,14 +97,14 @@ def test_a_slice_blocks_where_the_whole_passes():
     lengths = np.where(np.arange(N) < 200, 600, 100)
     policy = Quality(margin=0.08, slices=("truncated", "length", "tags"))
     data = reviews(tags=[["few"] if row < 10 else [] for row in range(N)])
-    claims = quality.check(policy, data, answers(range(70), lengths=lengths), [answers(lengths=lengths)], 512, 0.05)
+    claims = quality_claims(policy, data, answers(range(70), lengths=lengths), [answers(lengths=lengths)], 512, 0.05)
     outcomes = outcomes_of(claims)
     assert outcomes["quality::accuracy"] is Outcome.INCONCLUSIVE
     assert outcomes["quality::slice::truncated::true"] is Outcome.BLOCK
     assert outcomes["quality::slice::truncated::false"] is Outcome.PASS
     assert not any("few" in name for name in outcomes)
     with pytest.raises(PolicyError, match=r"has no column film; it has length, truncated, tags$"):
-        quality.check(Quality(slices=("film",)), data, answers(), [answers()], 512, 0.05)
+        quality_claims(Quality(slices=("film",)), data, answers(), [answers()], 512, 0.05)
 
 
 def test_slices_that_could_not_block_are_told(adapters, policy):
@@ -132,5 +132,5 @@ def test_slices_that_are_too_small_are_told_by_name(adapters, policy):
     for shown in (said, page):
         assert message in shown
     assert "  not checked  quality::slice::row" in said
-    assert '<td class="UNCHECKED">not checked<td><code>quality::<wbr>slice::<wbr>row</code>' in page
+    assert '<td class="not-checked">not checked<td><code>quality::<wbr>slice::<wbr>row</code>' in page
     assert "<h2>Not checked: 2</h2>" in page

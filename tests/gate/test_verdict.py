@@ -11,7 +11,7 @@ import pytest
 from lorasent import hub
 from lorasent.data.reviews import read
 from lorasent.errors import AdapterError, BaseModelError, PolicyError
-from lorasent.gate import behaviour, calibration, cost, quality, report, retrains, triggers, verdict
+from lorasent.gate import behaviour, report, retrains, slices, triggers, verdict
 from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.context import read_source
@@ -188,14 +188,15 @@ def test_every_family_that_the_policy_asks_is_judged(integrity_stub, films):
 
 def test_a_recipe_without_a_length_is_cut_at_512(integrity_stub, films, monkeypatch):
     """Where the table is missing, and where the key is."""
+    answer, limits = StubAdapter.answer, []
+    monkeypatch.setattr(slices, "cut", lambda *arguments: limits.append(arguments[-1]) or {})
     for tables in ({key: table for key, table in TABLES.items() if key != "encoding"}, {**TABLES, "encoding": {}}):
-        limits = []
-        monkeypatch.setattr(quality, "check", lambda *arguments, limits=limits: limits.append(arguments[4:]) or [])
+        recipe = manifest(recipe=tables)
         monkeypatch.setattr(
-            StubAdapter, "answer", lambda self, _, tables=tables: setattr(self, "manifest", manifest(recipe=tables))
+            StubAdapter, "answer", lambda self, texts, recipe=recipe: setattr(self, "manifest", recipe) or answer(self, texts)
         )
-        verdict.judge("new", ["old"], Policy(data=Data(test=films), quality=Quality()))
-        assert limits == [(512, 0.05, LABELS)]
+        verdict.judge("new", ["old"], Policy(data=Data(test=films), quality=Quality(slices=("length",))))
+    assert limits == [512, 512]
 
 
 UNTRIGGERED = Finding("behaviour::triggers", Outcome.PASS, "", "")
@@ -204,11 +205,10 @@ UNTRIGGERED = Finding("behaviour::triggers", Outcome.PASS, "", "")
 def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(integrity_stub, films, monkeypatch):
     """Each gets its table, the candidate first, the bank or its first, and the policy's alpha."""
     calls, asked = {}, []
-    for family in (quality, behaviour, calibration, cost):
-        name = family.__name__.rpartition(".")[2]
-        monkeypatch.setattr(family, "check", lambda *arguments, name=name: calls.__setitem__(name, arguments) or [])
-    golden = FAMILIES["golden"]._replace(ask=lambda *arguments: calls.__setitem__("golden", arguments) or [])
-    monkeypatch.setitem(FAMILIES, "golden", golden)
+    monkeypatch.setattr(behaviour, "check", lambda *arguments: calls.__setitem__("behaviour", arguments) or [])
+    for name in ("quality", "calibration", "cost", "golden"):
+        family = FAMILIES[name]._replace(ask=lambda *arguments, name=name: calls.__setitem__(name, arguments) or [])
+        monkeypatch.setitem(FAMILIES, name, family)
     monkeypatch.setattr(triggers, "check", lambda *subjects: asked.extend(str(one.path) for one in subjects) or UNTRIGGERED)
     monkeypatch.setattr(StubAdapter, "answer", lambda self, texts: SimpleNamespace(by=str(self.path), lengths=len(texts)))
     monkeypatch.setattr(retrains, "alike", lambda *_: [])
@@ -224,30 +224,25 @@ def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(integr
         }
     )
     verdict.judge("new", ["old", "other"], policy)
-    quality_call, behaviour_call = calls["quality"], calls["behaviour"]
-    assert quality_call[0] is policy.quality
-    assert len(quality_call[1]) == 100
-    new, bank, *rest = quality_call[2:]
-    assert ([new.by, *(one.by for one in bank)], rest) == (["new", "old", "other"], [64, 0.1, LABELS])
     assert asked == ["new", "old"]
     asks = behaviour.read("embedded", LABELS)
     size = len(behaviour.texts(policy.behaviour, LABELS))
+    behaviour_call = calls.pop("behaviour")
     assert behaviour_call[:3] == (policy.behaviour, asks, LABELS)
     assert [(one.by, one.lengths) for one in behaviour_call[3:]] == [("new", size), ("old", size)]
-    assert calls["calibration"][0] is policy.calibration
-    assert calls["calibration"][1] is quality_call[1]
-    assert calls["calibration"][2:] == (new, bank[0], 0.1)
-    table, context = calls["golden"]
-    assert (table, str(context.candidate.path), context.incumbent.path) == (policy.golden, "new", "old")
-    table, judged, first, texts, lengths = calls["cost"]
-    assert (table, str(judged.path), first.path, texts) == (policy.cost, "new", "old", quality_call[1].texts)
-    assert lengths == [100, 100]
+    tables, contexts = zip(*calls.values(), strict=True)
+    assert tables == (policy.quality, policy.calibration, policy.cost, policy.golden)
+    context = contexts[0]
+    assert all(one is context for one in contexts)
+    assert (str(context.candidate.path), context.incumbent.path, context.alpha) == ("new", "old", 0.1)
+    assert [one.by for one in context.answers] == ["new", "old", "other"]
+    assert len(context.labelled_reviews) == 100
 
 
 def test_claims_are_settled_at_the_policys_alpha(integrity_stub, films, monkeypatch):
     """Together, over all families."""
     claims = [full_claim(0.07, passes=False)]
-    monkeypatch.setattr(quality, "check", lambda *_: claims)
+    monkeypatch.setitem(FAMILIES, "quality", FAMILIES["quality"]._replace(ask=lambda *_: claims))
     monkeypatch.setattr(behaviour, "check", lambda *_: [full_claim(0.9, passes=True, name="two")])
     policy = {"data": {"test": films}, "quality": {}, "behaviour": {}}
     outcomes = [
@@ -278,7 +273,8 @@ def test_a_base_that_is_not_to_be_had_is_told_apart(integrity_stub, films):
 
 def test_every_familys_findings_are_kept(integrity_stub, films, monkeypatch):
     """Those of cost and of goldens, and that the data could not be judged."""
-    monkeypatch.setattr(cost, "check", lambda *_: [Finding("cost", Outcome.PASS, "", "")])
+    priced = FAMILIES["cost"]._replace(ask=lambda _, context: context.answers and [Finding("cost", Outcome.PASS, "", "")])
+    monkeypatch.setitem(FAMILIES, "cost", priced)
     answers = [Finding("golden", Outcome.PASS, "", ""), full_claim(1.0, passes=True)]
     monkeypatch.setitem(FAMILIES, "golden", FAMILIES["golden"]._replace(ask=lambda *_: answers))
     tables = {"data": {"test": films}, "cost": {}, "golden": {"predictions": "x"}}

@@ -1,4 +1,4 @@
-"""Error rates and power of whole verdicts: `quality.check`, `calibration.check` and `settle` on answers with drawn rights.
+"""Error rates and power of whole verdicts: `quality.ask`, `calibration.ask` and `settle` on answers with drawn rights.
 
 Part of `python -m tests.studies.simulate`. With one baseline and nothing but the metric the outcome hangs on two counts, so that
 it is enumerated; otherwise retrains are drawn. A retrain is right where a logit is positive: the review's ease, the seed's
@@ -19,12 +19,12 @@ from scipy import optimize, stats
 
 from lorasent.data.reviews import Reviews
 from lorasent.errors import PolicyError
-from lorasent.gate import calibration, quality
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.finding import Outcome, settle
 from lorasent.gate.quality import Quality
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics import power
+from tests.gate.answers import calibration_claims, quality_claims
 
 ALPHA = 0.05
 MARGIN = 0.02
@@ -110,11 +110,11 @@ def outcomes(policy, candidate, bank, limits=None):
     """Outcomes by check, of the deciding code; a policy that cannot be judged has none."""
     data = reviews(len(candidate.logits))
     try:
-        claims = quality.check(policy, data, candidate, bank, MAX_LENGTH, ALPHA)
+        claims = quality_claims(policy, data, candidate, bank, MAX_LENGTH, ALPHA)
     except PolicyError:
         return {}
     if limits is not None:
-        claims += calibration.check(limits, data, candidate, bank[0], ALPHA)
+        claims += calibration_claims(limits, data, candidate, bank[0], ALPHA)
     return {finding.check: finding.outcome for finding in settle(claims, ALPHA)}
 
 
@@ -338,7 +338,7 @@ def printed(n, discordance, margin, slices=(), floor=None):
     pairs = round(n * discordance)
     candidate, incumbent = table(n, pairs // 2, pairs - pairs // 2)
     data = reviews(n)
-    claims = quality.check(Quality(margin=margin, slices=slices, min=floor), data, candidate, [incumbent], MAX_LENGTH, ALPHA)
+    claims = quality_claims(Quality(margin=margin, slices=slices, min=floor), data, candidate, [incumbent], MAX_LENGTH, ALPHA)
     (found,) = [finding for finding in settle(claims, ALPHA) if finding.check == "quality::accuracy"]
     return found.figures["detectable"], found.figures["blockable"], len(claims)
 
@@ -373,7 +373,7 @@ def resolved(random, policy, n, discordance, drop, name, many):
         right = np.full((2, n), 2, dtype=np.float32)
         right[0, worse], right[1, better] = -2, -2
         candidate, incumbent = map(answers, right)
-        claims = quality.check(policy, reviews(n), candidate, [incumbent], MAX_LENGTH, ALPHA)
+        claims = quality_claims(policy, reviews(n), candidate, [incumbent], MAX_LENGTH, ALPHA)
         (found,) = [finding for finding in settle(claims, ALPHA) if finding.check == "quality::accuracy"]
         hits += found.outcome is Outcome.BLOCK if name == "blocks" else found.figures["mcnemar"] <= ALPHA
     return hits / (many + 1)
