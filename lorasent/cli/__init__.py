@@ -5,8 +5,7 @@ The commands are imported inside `main`, so that a package that is missing or br
 commands   the commands, registered with typer
 judging    gate, record, prove
 scoring    predict, evaluate
-searching  sweep
-training   train, augment
+training   train, augment, sweep
 doctor     doctor
 options    arguments and options that several commands have, and their checks
 messages   messages on standard error

@@ -11,8 +11,7 @@ from lorasent.cli.doctor import doctor
 from lorasent.cli.judging import gate, prove, record
 from lorasent.cli.messages import LogHandler
 from lorasent.cli.scoring import evaluate, predict
-from lorasent.cli.searching import sweep
-from lorasent.cli.training import augment, train
+from lorasent.cli.training import augment, sweep, train
 from lorasent.errors import LorasentError
 
 TRACEBACK = f"{DEBUG}, anywhere on the command line, shows the traceback of an error."

@@ -17,15 +17,18 @@ def doctor() -> None:
 
     A line each for library versions, processor, number formats, GPU, the embedded base, and the hub.
     """
-    from importlib import metadata
+    from importlib import import_module, metadata
 
+    torch = functools.partial(import_module, "torch")
     rows: dict[str, Callable[[], str]] = {name: functools.partial(metadata.version, name) for name in LIBRARIES}
     rows |= {
         "python": platform.python_version,
-        "processor": _processor,
+        "processor": lambda: (
+            f"{os.cpu_count()} cores, {torch().get_num_threads()} threads, {torch().backends.cpu.get_cpu_capability()}"
+        ),
         "onednn": _onednn,
         "bf16": _bf16,
-        "gpu": _gpu,
+        "gpu": lambda: torch().cuda.get_device_name() if torch().cuda.is_available() else "none",
         "embedded base": _embedded_base,
         "hub": _hub,
     }
@@ -35,12 +38,6 @@ def doctor() -> None:
         except Exception as error:  # doctor reports faults and goes on
             answer = f"no: {first_line(error)}"
         ending.write([f"{name:<14}{shown(answer, 200)}\n"])
-
-
-def _processor() -> str:
-    import torch
-
-    return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _bf16() -> str:
@@ -61,12 +58,6 @@ def _onednn() -> str:
 
     available = products.available(torch.device("cpu"), torch.float32)
     return "yes" if available else "no: scoring and training use the padded model, more slowly"
-
-
-def _gpu() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
 
 
 def _embedded_base() -> str:

@@ -21,12 +21,11 @@ class MessageConsole(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Prints, if standard error can be written."""
-        with ending.tolerating_lost_messages():
-            try:
-                super().print(*objects, **options)
-            except OSError:
-                self._buffer.clear()  # rich would print it again before the next message
-                raise
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self._buffer.clear()  # rich would print it again before the next message
+            ending.discard(sys.stderr)
 
 
 console = MessageConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -37,10 +36,10 @@ def report_written(path: Path, advice: str = "") -> None:
     console.print(shown(f"Written: {path}{advice}", MESSAGE))
 
 
-def command_line(*, resume: bool | None = None, secret: str = "", replacement: str = "") -> str:
-    """The command line of this process, for messages: with --resume at its end if `resume` is false, and a secret replaced."""
-    arguments = (argument.replace(secret, replacement) for argument in sys.argv[1:])
-    return shlex.join(["lorasent", *arguments, *(["--resume"] if resume is False else [])])
+def command_line(*more: str, secret: str = "", replacement: str = "") -> str:
+    """The command line of this process, for messages: with those of `more` that it does not have, and a secret replaced."""
+    arguments = [*sys.argv[1:], *(argument for argument in more if argument not in sys.argv)]
+    return shlex.join(["lorasent", *(argument.replace(secret, replacement) for argument in arguments)])
 
 
 class LogHandler(logging.Handler):

@@ -40,7 +40,13 @@ def predict(
     """
     if texts and source:
         raise LorasentError("predict: give reviews as arguments or with --input, not both")
-    reviews = _reviews(texts, source, text_column, skip_empty=skip_empty)
+    from lorasent.data.reviews import check_texts, read_texts
+
+    reviews: Iterable[str] = _lines()
+    if source is not None:
+        reviews = read_texts(source, text_column, skip_empty=skip_empty)
+    elif texts:
+        reviews = list(check_texts(texts, "arguments", skip_empty=skip_empty))
     options.require_writable("--output", output, source)
     rows = map(vars, options.load_scorer(adapter, precision, base).stream(reviews))
     if output is None:
@@ -114,20 +120,10 @@ def _mistakes(
         )
 
 
-def _reviews(texts: list[str] | None, source: str | None, text_column: str | None, *, skip_empty: bool) -> Iterable[str]:
-    from lorasent.data.reviews import check_texts, read_texts
-
-    if source is not None:
-        return read_texts(source, text_column, skip_empty=skip_empty)
-    if texts:
-        return list(check_texts(texts, "arguments", skip_empty=skip_empty))
-    if sys.stdin.isatty():
-        console.print("Reading reviews from standard input, one a line.")
-    return _lines()
-
-
 def _lines() -> Iterator[str]:
     """The non-empty lines of standard input; a line ends with LF or CR LF only."""
+    if sys.stdin.isatty():
+        console.print("Reading reviews from standard input, one a line.")
     try:
         for line in io.TextIOWrapper(sys.stdin.buffer, "utf-8-sig", newline="\n"):
             if line.strip():

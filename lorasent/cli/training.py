@@ -1,16 +1,21 @@
-"""Commands that train, or show what training sees: train, augment."""
+"""Commands that train, or show what training sees: train, augment, sweep."""
 
+import functools
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lorasent.cli import ending, options
-from lorasent.cli.messages import command_line, console
+from lorasent.cli.messages import command_line, console, report_written
 from lorasent.errors import LorasentError, RecipeError
 
 if TYPE_CHECKING:
-    from lorasent.recipe.recipe import Augmentation, Recipe
+    from lorasent.recipe.recipe import Recipe
+    from lorasent.sweep.confirmation import Confirmation
+    from lorasent.sweep.search import Search
 
 
 def train(
@@ -42,8 +47,8 @@ def train(
         with bar(console) as progress:
             run(read_recipe, out, resume=resume, listener=Printer(console, progress, recipe))
     except KeyboardInterrupt:
-        begun = out.with_name(out.name + ".partial").exists()
-        advice = f" Continue after the last complete epoch with: {command_line(resume=resume)}" if begun else ""
+        begun = out.with_name(f"{out.name}.partial").exists()
+        advice = f" Continue after the last complete epoch with: {command_line('--resume')}" if begun else ""
         console.print(f"Interrupted.{advice}")
         raise
 
@@ -74,7 +79,17 @@ def augment(
             f"recipe {recipe}: has no table [augmentation]; add one, or set an augmentation: --set augmentation.typos=0.02"
         )
     if judge is not None:
-        return _test_labels(read_recipe, settings, judge, data, margin)
+        from lorasent.augmentation import preservation
+        from lorasent.data.reviews import read
+
+        scorer, recipe_data = options.load_scorer(judge, "auto"), read_recipe.data
+        columns = recipe_data.text_column, recipe_data.label_column
+        tested = read(data or recipe_data.validation, scorer.labels, *columns, skip_empty=bool(recipe_data.skip_empty))
+        results = preservation.check(scorer, tested, settings, read_recipe.training.seed)
+        margin = preservation.ACCURACY_MARGIN if margin is None else margin
+        console.print(f"Tested on {len(tested)} reviews of {tested.source}.")
+        answers = {result.holds(margin) for result in results}
+        return ending.finish(1 if False in answers else 3 if None in answers else 0, preservation.table(results, margin) + "\n")
     from lorasent.training.run import read_splits
 
     reviews = read_splits(read_recipe)[0]
@@ -84,16 +99,82 @@ def augment(
     return 0
 
 
-def _test_labels(recipe: "Recipe", settings: "Augmentation", judge: Path, source: str | None, margin: float | None) -> int:
-    """Whether labels hold under the recipe's augmentations, by an adapter's answers; the exit code."""
-    from lorasent.augmentation import preservation
-    from lorasent.data.reviews import read
+def sweep(
+    recipe: options.Recipe = "embedded",
+    trials: Annotated[int, options.number(min=1, help="Number of finished trials, including those before --resume.")] = 30,
+    out: Annotated[Path | None, options.folder(help="Folder of the search. [default: sweeps/RECIPE or sweeps/STUDY]")] = None,
+    workers: Annotated[int, options.number(min=1, help="Processes that train in parallel and share the cores.")] = 1,
+    storage: Annotated[str | None, typer.Option(metavar="URL", help="Shared database. [default: SQLite in --out]")] = None,
+    name: Annotated[str | None, options.name("--study", help="Name of the study. [default: lorasent]")] = None,
+    over: Annotated[
+        list[str] | None,
+        options.name(
+            help="Search these names only: lora.r, lora.scale (alpha / r), lora.dropout, lora.target_modules, training.batch_size, "
+            "training.schedule, training.learning_rate, training.warmup, training.epochs. Repeatable. [default: all]"
+        ),
+    ] = None,
+    set_: options.Set = None,
+    confirm: Annotated[int, options.number(min=0, help="Fresh seeds to compare both recipes with; 0 for none.")] = 3,
+    data: Annotated[str | None, options.source(help="Unused reviews to compare both recipes on. [default: embedded:test]")] = None,
+    precision: options.Precision = "auto",
+    seed: Annotated[int, options.number(min=0, help="Seed of the search, not of the recipe.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a search, or join it.")] = False,
+) -> None:
+    """Search for a better recipe, and test whether it is better."""
+    from lorasent.recipe.recipe import Recipe
 
-    scorer, data = options.load_scorer(judge, "auto"), recipe.data
-    columns = data.text_column, data.label_column
-    reviews = read(source or data.validation, scorer.labels, *columns, skip_empty=bool(data.skip_empty))
-    results = preservation.check(scorer, reviews, settings, recipe.training.seed)
-    margin = preservation.ACCURACY_MARGIN if margin is None else margin
-    console.print(f"Tested on {len(reviews)} reviews of {reviews.source}.")
-    answers = {result.holds(margin) for result in results}
-    return ending.finish(1 if False in answers else 3 if None in answers else 0, preservation.table(results, margin) + "\n")
+    start = Recipe.read(recipe, set_ or [])
+    out = out or Path("sweeps") / (name or Path(recipe).stem)
+    options.require_folder("--out", out)
+    options.check_precision(precision)
+    if missing := [package for package in ("optuna", "matplotlib", "tomli_w") if find_spec(package) is None]:
+        raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
+    from lorasent.sweep import confirmation, space
+    from lorasent.sweep.search import STUDY, Search, default_storage, without_password
+
+    data = confirmation.source(start, data, confirm)
+    search = Search(
+        recipe=start,
+        out=out,
+        storage=storage or default_storage(out),
+        trials=trials,
+        seed=seed,
+        over=tuple(over or space.NAMES),
+        name=name or STUDY,
+    )
+    arguments: dict[str, Any] = {"seeds": confirm, "workers": workers, "precision": precision, "report": console.print}
+    compare = functools.partial(confirmation.confirm, data=data, folder=out / "confirmation", **arguments) if data else None
+    try:
+        _search(search, compare, workers=workers, resume=resume)
+    except KeyboardInterrupt:
+        command = command_line("--resume", secret=search.storage, replacement=without_password(search.storage))
+        console.print(f"Interrupted. Running trials are lost; continue with: {command}")
+        raise
+
+
+def _search(search: "Search", compare: "Callable[[Recipe, Recipe], Confirmation] | None", *, workers: int, resume: bool) -> None:
+    """Searches, compares the best recipe with the starting one, writes and prints the results."""
+    from lorasent.sweep import results, space, study
+    from lorasent.training.progress import bar
+
+    with bar(console) as progress:
+        task = progress.add_task("trials", total=search.trials)
+
+        def on_trial(trial: Any, finished: int) -> None:
+            console.print(results.row(trial))
+            progress.update(task, completed=finished)
+
+        searched = study.run(search, workers, resume=resume, on_trial=on_trial, note=console.print)
+    start, confirmed = search.recipe, None
+    written = results.write(searched, start, search.out, None)
+    ending.write(f"{line}\n" for line in results.table(searched))
+    best = space.recipe_at(start, study.best(searched).params)
+    if compare is not None and best != start:
+        console.print("Training both recipes again with fresh seeds, to compare them:")
+        confirmed = compare(start, best)
+        written = results.write(searched, start, search.out, confirmed)
+    ending.write(f"{line}\n" for line in results.conclusion(confirmed, unchanged=best == start))
+    for path in written:
+        report_written(path)
+    if confirmed is None or confirmed.word != "worse":
+        console.print(f"Next:\n  lorasent train {search.out / results.RECIPE}")

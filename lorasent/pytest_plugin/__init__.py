@@ -2,7 +2,6 @@
 
 goldens   recorded results that tests must reproduce
 gate      `pytest gate.toml`: which files are policies, and the options that name adapters
-policies  each check of a policy is a test
-result    what a policy came to, and what the terminal shows of it
+policies  each check of a policy is a test, and the terminal shows the verdict
 options   options that are added only where they are used and nobody else has them
 """

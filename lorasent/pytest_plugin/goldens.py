@@ -1,12 +1,4 @@
-"""The pytest plugin for goldens: recorded results that tests must reproduce.
-
-    @pytest.mark.golden("predictions/samples")
-    def test_it_answers_as_recorded(golden):
-        golden.check(rows, about=..., producer=..., tolerance={"logits": 1e-4}, why=...)
-
-A missing or different golden fails its test. `--update-golden` writes the new result, shows old and new side by side, and leaves
-the run red; it is refused where nobody would review it: under CI, under xdist, and on a tree with other changes. A run of the whole
-suite fails if no test uses a golden, or if MANIFEST.json does not list a file as it is.
+"""Goldens: recorded results that tests must reproduce, by the fixture `golden` and the option --update-golden (see README).
 
 A project turns goldens on by the setting lorasent_golden_folder, or by a MANIFEST.json of goldens in its folder `golden`. In any
 other project the short names stay free: marker and fixture are lorasent_golden, the option is --lorasent-update-golden.

@@ -7,23 +7,25 @@ import functools
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 import tomllib
 import traceback
 import warnings
-from collections.abc import Generator, Iterator
-from dataclasses import replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from filelock import FileLock
 
 from lorasent import files
 from lorasent.errors import LorasentError
-from lorasent.gate import report, verdict
+from lorasent.gate import report
+from lorasent.gate import verdict as verdicts
+from lorasent.gate.finding import Finding
 from lorasent.gate.policy import CHECK_TABLES, LARGEST_POLICY, Policy
-from lorasent.pytest_plugin.result import PolicyResult
 from lorasent.text import MESSAGE, shown
 
 SHARED = "lorasent_verdicts"
@@ -55,6 +57,78 @@ def is_policy(path: Path) -> bool:
     return tables <= Policy.model_fields.keys() and not tables.isdisjoint(CHECK_TABLES)
 
 
+@dataclass(frozen=True)
+class PolicyResult:
+    """The result of a policy: its verdict, or the error that judging ended in, or neither before it is judged."""
+
+    policy: str
+    """Its path, relative to where pytest was called."""
+    checks: tuple[str, ...] = ()
+    partial: bool = False
+    """Whether checks of it were deselected."""
+    warns_undecided: bool = False
+    """Whether an INCONCLUSIVE finding is a warning, not a failure."""
+    verdict: verdicts.Verdict | None = None
+    error: str = ""
+    trace: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The result that a process of this run wrote."""
+        content = json.loads(path.read_text("utf-8"))
+        verdict = content["verdict"] and verdicts.Verdict.from_json(content["verdict"])
+        return cls(**{**content, "checks": tuple(content["checks"]), "verdict": verdict})
+
+    def write(self, path: Path) -> None:
+        """Writes it for the other processes of this run."""
+        files.write(path, [json.dumps(asdict(self))])
+
+    @property
+    def failed(self) -> list[Finding]:
+        """The findings that did not pass."""
+        return [finding for finding in self.verdict.findings if finding.outcome != "PASS"] if self.verdict else []
+
+    def of(self, check: str) -> list[Finding]:
+        """The findings of a check and of its parts."""
+        findings = self.verdict.findings if self.verdict else ()
+        return [finding for finding in findings if f"{finding.check}::".startswith(f"{check}::")]
+
+    def unassigned(self) -> list[Finding]:
+        """The findings that did not pass and belong to no check. They concern every check."""
+        assigned = [finding for check in self.checks for finding in self.of(check)]
+        return [finding for finding in self.failed if finding not in assigned]
+
+    def failures(self, check: str) -> list[Finding]:
+        """Why a check did not pass.
+
+        Unassigned findings are a reason for a check without findings, and for each check if all have some.
+        """
+        findings = self.of(check)
+        failed = [finding for finding in self.failed if finding in findings]
+        return failed or (self.unassigned() if not findings or all(map(self.of, self.checks)) else [])
+
+    def fails(self, findings: Sequence[Finding]) -> bool:
+        """Whether findings that did not pass are more than a warning."""
+        return any(finding.outcome != "INCONCLUSIVE" or not self.warns_undecided for finding in findings)
+
+    @property
+    def fails_session(self) -> bool:
+        """Whether the run must fail, whatever its tests say. A selection fails only because of unassigned findings."""
+        return bool(self.error) or self.fails(self.unassigned() if self.partial else self.failed)
+
+    def lines(self, data: str | None, *, trace: bool) -> list[str]:
+        """What a terminal shows: with `data`, the source that replaces the policy's, and with an error's trace if asked."""
+        if self.error:
+            return [*(self.trace.splitlines() if trace else []), f"no verdict: {self.error}"]
+        if self.verdict is None:
+            return ["PARTIAL: none of its checks was run; there is no verdict"]
+        if self.partial:
+            return ["PARTIAL: checks were deselected; a selection is no verdict", *report.summary(self.unassigned()).splitlines()]
+        options = [word for path in self.verdict.baselines for word in ("--baseline", path)]
+        options += ["--policy", self.policy, *(["--data", data] if data is not None else [])]
+        return report.text(self.verdict, shlex.join(["lorasent", "gate", self.verdict.candidate, *options])).splitlines()
+
+
 class PolicyFile(pytest.File):
     """A policy, whose checks are tests."""
 
@@ -71,7 +145,7 @@ class PolicyFile(pytest.File):
             raise self.CollectError(_message(error, "reading the policy")) from None
         if self.config.pluginmanager.hasplugin("xdist"):
             self.add_marker(pytest.mark.xdist_group(self.nodeid))
-        self.checks = tuple(shown(name, MESSAGE) for name in verdict.names(self.policy))
+        self.checks = tuple(shown(name, MESSAGE) for name in verdicts.names(self.policy))
         yield from self.below(self, "")
 
     def below(self, parent: Any, prefix: str) -> Iterator[pytest.Item | pytest.Collector]:
@@ -97,16 +171,14 @@ class PolicyFile(pytest.File):
                     error="the process that judged was killed",
                 )
                 result.write(self.file)  # what other processes read, unless this one goes on
-                result = self._judge(result)
+                option = self.config.option
+                try:
+                    verdict = verdicts.judge(option.gate_candidate, option.gate_baseline, self.policy)
+                    result = replace(result, error="", verdict=verdict)
+                except Exception as error:  # noqa: BLE001 - any error is reported once and fails the run
+                    result = replace(result, error=_message(error, "judging"), trace=traceback.format_exc())
                 result.write(self.file)
         return result
-
-    def _judge(self, begun: PolicyResult) -> PolicyResult:
-        option = self.config.option
-        try:
-            return replace(begun, error="", verdict=verdict.judge(option.gate_candidate, option.gate_baseline, self.policy))
-        except Exception as error:  # noqa: BLE001 - any error is reported once and fails the run
-            return replace(begun, error=_message(error, "judging"), trace=traceback.format_exc())
 
 
 class Family(pytest.Collector):

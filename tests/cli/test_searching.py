@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from lorasent import Recipe
 from lorasent.adapter import manifest
-from lorasent.cli import searching
+from lorasent.cli.training import sweep
 from lorasent.sweep import leases, space, study
 from lorasent.sweep.search import DATABASE, STUDY
 
@@ -166,5 +166,5 @@ def test_a_missing_package_is_named_with_the_command_to_install_it(package, lora
 
 def test_the_help_lists_the_searched_names():
     """It lists all of them and no other; the command line may not import Optuna for that."""
-    (option,) = inspect.signature(searching.sweep).parameters["over"].annotation.__metadata__
+    (option,) = inspect.signature(sweep).parameters["over"].annotation.__metadata__
     assert sorted(re.findall(r"(?:lora|training)\.\w+", option.help)) == sorted(space.NAMES)
