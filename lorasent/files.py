@@ -26,7 +26,7 @@ OPEN_FILE = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 DENSE = 4 << 30
 """Size in bytes above which a file may have no holes."""
 
-KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO"}
 
 ATTRIBUTES, AS_WRITTEN = ".gitattributes", "* -text\n"
 """Name and content of the file that keeps git from converting line endings, whatever core.autocrlf says: hashes would change."""
@@ -63,11 +63,8 @@ def canonical(content: Mapping[str, Any]) -> str:
 
 
 def private() -> Path:
-    """The directory for temporary files of this process. No other user can read it, and it is removed when the process ends.
-
-    The removal is registered before the directory is made: a signal may arrive at any point. Raises OSError.
-    """
-    room = _room(os.getpid())
+    """The directory for temporary files of this process. No other user can read it, and it is removed when the process ends."""
+    room = _room(os.getpid())  # its removal is registered before it is made: a signal may arrive at any point
     room.mkdir(mode=0o700, exist_ok=True)
     return room
 
@@ -90,7 +87,7 @@ def open_regular(path: Path, limit: int) -> BufferedReader:
 
     A large file with holes is refused too: terabytes of holes take no space on the disk, and hours to read.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     status, reason = os.fstat(descriptor), ""
     if not stat.S_ISREG(status.st_mode):
         reason = f"is {KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}, expected a regular file"
@@ -129,28 +126,24 @@ def unwritable(path: Path) -> str | None:
     return f"no permission to write {denied[0]}" if denied else None
 
 
-def write(path: Path, lines: Iterable[str]) -> None:
-    """Writes text as UTF-8 with `write_bytes`. A lone surrogate, as in a name that is not UTF-8, is written as its escape."""
-    write_bytes(path, (line.encode(errors="backslashreplace") for line in lines))
-
-
-def write_bytes(path: Path, parts: Iterable[bytes]) -> None:
-    """Writes bytes, whole or not at all: to a file beside the path, which is then renamed.
+def write(path: Path, parts: Iterable[str | bytes]) -> None:
+    """Writes bytes, and text as UTF-8, whole or not at all: to a file beside the path, which is then renamed.
 
     A link stays a link, and its target is written. An existing file keeps its mode and owner. A device or a FIFO is written in
-    place, and so is an open file (/dev/stdout, /dev/fd/N), from its current position.
+    place, and so is an open file (/dev/stdout, /dev/fd/N), from its current position. A lone surrogate is written as its escape.
     """
+    encoded = (part.encode(errors="backslashreplace") if isinstance(part, str) else part for part in parts)
     number = _descriptor(path)
     if number is not None or (path.exists() and not path.is_file()):
         with os.fdopen(os.dup(number), "wb") if number is not None else path.open("wb") as file:
-            file.writelines(parts)
+            file.writelines(encoded)
         return
     path = Path(os.path.realpath(path))
     # Containers that share a folder may have equal process ids.
     staging = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with staging.open("wb") as file:
-            file.writelines(parts)
+            file.writelines(encoded)
         with contextlib.suppress(FileNotFoundError):
             replaced = path.stat()
             with contextlib.suppress(PermissionError):

@@ -1,7 +1,4 @@
-"""Text that somebody else wrote: decoded, and shown without anything that controls a terminal or a workflow log.
-
-A candidate's names, labels and values are printed to terminals, workflow logs, JUnit files and pages. All go through `shown`.
-"""
+"""Text that somebody else wrote: decoded, and shown without anything that controls a terminal or a workflow log."""
 
 import re
 from collections.abc import Mapping, Sequence

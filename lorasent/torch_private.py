@@ -1,7 +1,6 @@
-"""Private names of torch that lorasent uses. No other module uses one.
+"""Private names of torch that lorasent uses, looked up when they are first needed. No other module uses one.
 
-A name is looked up when it is first needed, never at import. Where this torch lacks it, one warning names it, the function here
-returns None, False or nothing, and the caller computes without it.
+Where this torch lacks a name, one warning says so, and the caller computes without it.
 """
 
 import functools

@@ -1,10 +1,7 @@
-"""The table of architectures: what lorasent knows of each `model_type` of config.json. Imports neither torch nor transformers.
+"""The table of architectures: what lorasent knows of each `model_type` of config.json, without torch or transformers.
 
-To add an architecture, add a row: its head's layers are those of transformers' `...ForSequenceClassification`. An architecture
-without a row can be trained and judged too; the gate then knows only the tensors of the adapter and of the checkpoint.
-
-The trainer does not use these rows, so that each checks the other: it finds the head by the tensors that the checkpoint lacks, and
-transposed weights by the modules' class (see `classifier`). Tests compare each row with the model that transformers builds.
+An architecture without a row can be trained and judged, too. The trainer finds the head without these rows (see `classifier`), so
+that each checks the other.
 """
 
 from collections.abc import Iterable, Mapping
@@ -62,10 +59,10 @@ class Architecture:
 
 
 ROBERTA = Architecture(prefix="roberta", head=ROBERTA_HEAD, query="query", after_pad_token=True, blocks="bert")
-ONLY_POSITION_KNOWN = (
+LLAMA = Architecture(prefix="model", head=DECODER_HEAD, query="q_proj", reads="last")
+POSITIONS_LIKE_ROBERTAS = (
     "roberta-prelayernorm", "xlm-roberta-xl", "data2vec-text", "lilt", "longformer", "luke", "markuplm", "xmod",
 )  # fmt: skip
-LLAMA = Architecture(prefix="model", head=DECODER_HEAD, query="q_proj", reads="last")
 
 ARCHITECTURES: dict[str, Architecture] = {
     "bert": Architecture(prefix="bert", head=(HeadLayer("bert.pooler.dense"), CLASSIFIER), query="query", blocks="bert"),
@@ -88,7 +85,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         reads="configured",
     ),
     "gpt2": Architecture(prefix="transformer", head=DECODER_HEAD, query="c_attn", reads="last", transposed=True),
-    **dict.fromkeys(ONLY_POSITION_KNOWN, Architecture(after_pad_token=True)),
+    **dict.fromkeys(POSITIONS_LIKE_ROBERTAS, Architecture(after_pad_token=True)),
 }
 """By the `model_type` of config.json."""
 

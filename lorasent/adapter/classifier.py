@@ -2,10 +2,8 @@
 
     h = W0 x + s B A x        x: (..., in), A: (r, in), B: (out, r), W0 frozen, s = alpha / r        (Hu et al. 2021)
 
-rsLoRA scales by s = alpha / sqrt(r); DoRA normalises the rows of W0 + s B A and multiplies them by magnitudes m: (out,).
-
-Every tensor that the base's checkpoint lacks (the head; DeBERTa's pooler, ModernBERT's head) is trained and saved with the LoRA
-matrices. PEFT by itself saves only `classifier` and `score`.
+Every tensor that the base's checkpoint lacks (the head; DeBERTa's pooler) is trained and saved, too: PEFT saves only `classifier`
+and `score`.
 """
 
 import contextlib
@@ -42,10 +40,7 @@ class ParameterCount(NamedTuple):
 
 
 def build(base: BaseCheckpoint, settings: Base, lora: Lora, encoder: Encoder) -> PeftModel:
-    """A base with a new head and new LoRA matrices, on the CPU, in float32, ready to be trained.
-
-    Draws from torch's global random state: seed it before. Raises BaseModelError or RecipeError.
-    """
+    """A base with a new head and new LoRA matrices, on the CPU, in float32, drawn from torch's global random state."""
     model, missing = load_base(base, settings, encoder)
     _require_room(base, model, encoder)  # a base without a table of positions takes longer texts, and was not trained on them
     return adapt(model, lora, _new_modules(model, missing))

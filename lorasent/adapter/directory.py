@@ -5,7 +5,6 @@ An adapter is a directory in PEFT's own layout plus `lorasent.json`, its manifes
 
 import re
 import warnings
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,25 +88,21 @@ def _load(snapshot: Snapshot) -> Adapter:
     pinned, probes = manifest.base, manifest.probes
     base = find(pinned.name, pinned.revision, pinned.sha256, where.absolute().parent)
     if pinned.config and (changed := configuration.differences(base.config, pinned.config)):
-        raise AdapterError(
-            f"{where}: its base {shown(base.name)} has another configuration than when the adapter was trained: "
-            f"{configuration.summary(changed)}; restore the base's config.json"
-        )
+        message = f"its base {shown(base.name)} has another configuration than when the adapter was trained"
+        raise AdapterError(f"{where}: {message}: {configuration.summary(changed)}; restore the base's config.json")
     adapter = assemble(snapshot, base, recipe)
     if adapter.encoder.fingerprint != manifest.tokenizer_sha256:
         raise AdapterError(f"{where}: the tokenizer does not encode as it did when the adapter was trained")
     drift = np.abs(answer(adapter.model, adapter.encoder, probes.texts) - np.array(probes.logits)).max(axis=1)
     if not (drift <= PROBE_TOLERANCE).all():
-        raise AdapterError(
-            f"{where}: does not answer as it did when it was trained: logits of probe {int(np.argmax(drift))} moved by "
-            f"{drift.max():.3g}, tolerance {PROBE_TOLERANCE:g}"
-        )
+        moved = f"logits of probe {int(np.argmax(drift))} moved by {drift.max():.3g}, tolerance {PROBE_TOLERANCE:g}"
+        raise AdapterError(f"{where}: does not answer as it did when it was trained: {moved}")
     return adapter
 
 
 def _load_bare(snapshot: Snapshot) -> Adapter:
     path = snapshot.path
-    with _readable_weights(snapshot):
+    with foreign(lambda reason: AdapterError(f"{path / WEIGHTS}: not a safetensors file that can be read: {reason}")):
         shapes = {name: shape for name, (shape, _) in weights.header(snapshot.folder / WEIGHTS).items()}
     plain = bare.read(snapshot, shapes)
     adapter = _assemble(snapshot, plain.base, plain.settings, plain.encoder, plain.rows)
@@ -130,15 +125,18 @@ def assemble(snapshot: Snapshot, base: BaseCheckpoint, recipe: Recipe) -> Adapte
 def _assemble(snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int | None = None) -> Adapter:
     path = snapshot.path
     model, random = load_base(base, settings, encoder, rows)
-    with foreign(lambda reason: AdapterError(f"{path}: cannot be loaded onto {base.name}: {reason}")):
-        tensors = _read_tensors(snapshot, base)
+    with quiet(), foreign(lambda reason: AdapterError(f"{path}: cannot be loaded onto {base.name}: {reason}")):
+        weights.bounded(snapshot.folder / WEIGHTS, base.path)
+        tensors: dict[str, torch.Tensor] = load_file(snapshot.folder / WEIGHTS)
+        if odd := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+            message = f"{some(odd)}: holds numbers that are not finite; train again, the run diverged"
+            raise AdapterError(f"{path / WEIGHTS}: {message}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT's warning quotes unknown keys, which somebody else wrote
             config = PeftConfig.from_pretrained(snapshot.folder)
         _require_bounded(config, model, path / CONFIG)
         config.base_model_name_or_path = str(base.path)  # where the model was loaded from; the file has the hub's name
-        with quiet():
-            adapted = get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
         # PEFT saves the embeddings if their number was changed, or if they are trained.
         state = adapted.state_dict()
         known = [get_peft_model_state_dict(adapted, state, save_embedding_layers=saved).keys() for saved in (False, True)]
@@ -146,28 +144,11 @@ def _assemble(snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoder:
             missing, extra = sorted(known[0] - tensors.keys()), sorted(tensors.keys() - known[0])
             raise AdapterError(f"{path / WEIGHTS}: lacks {some(missing)}, holds unexpected {some(extra)}")
         if lost := sorted(random - {name.removeprefix(weights.PEFT_PREFIX) for name in tensors}):
-            raise AdapterError(
-                f"{path / WEIGHTS}: neither it nor the base {base.name} holds {some(lost)}: they would be random at every load; "
-                "train with modules_to_save naming their modules"
-            )
+            message = f"neither it nor the base {base.name} holds {some(lost)}: they would be random at every load"
+            raise AdapterError(f"{path / WEIGHTS}: {message}; train with modules_to_save naming their modules")
         set_peft_model_state_dict(adapted, tensors)
     adapted.eval()
     return Adapter(adapted, encoder, settings.labels)
-
-
-def _readable_weights(snapshot: Snapshot) -> AbstractContextManager[None]:
-    return foreign(lambda reason: AdapterError(f"{snapshot.path / WEIGHTS}: not a safetensors file that can be read: {reason}"))
-
-
-def _read_tensors(snapshot: Snapshot, base: BaseCheckpoint) -> dict[str, torch.Tensor]:
-    """The adapter's tensors by name. Raises AdapterError if they are much larger than the base's, or not finite."""
-    with _readable_weights(snapshot):
-        weights.bounded(snapshot.folder / WEIGHTS, base.path)
-        tensors: dict[str, torch.Tensor] = load_file(snapshot.folder / WEIGHTS)
-    if odd := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        where = f"{snapshot.path / WEIGHTS}: {some(odd)}"
-        raise AdapterError(f"{where}: holds numbers that are not finite; train again, the run diverged")
-    return tensors
 
 
 def _require_bounded(config: Any, model: PreTrainedModel, where: Path) -> None:

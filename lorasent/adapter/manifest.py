@@ -1,7 +1,4 @@
-"""The manifest of an adapter, lorasent.json: what the adapter was made from, and the sha256 of every file beside it.
-
-Neither reading it nor verifying the files needs a model, or imports torch.
-"""
+"""The manifest of an adapter, lorasent.json: what it was made from, and the sha256 of every file. Never imports torch."""
 
 import functools
 import hashlib
@@ -124,16 +121,12 @@ def read(path: Path | Snapshot) -> Manifest:
 
 
 def verify(path: Path | Snapshot) -> Manifest:
-    """The manifest of an adapter's directory, after comparing the files with it.
-
-    Raises AdapterError, which names the file that is missing, added or changed.
-    """
+    """The manifest of an adapter's directory. Raises AdapterError for a file that is missing, added or changed."""
     snapshot = of(path)
     manifest = read(snapshot)
     for name in sorted({WEIGHTS, CONFIG} | manifest.files.keys()):
         where, listed = snapshot.path / shown(name), manifest.files.get(name)
-        if name in snapshot.refused:
-            raise AdapterError(f"{where}: {snapshot.refused[name]}")
+        snapshot.require_read(name)
         if name not in snapshot.hashes:
             raise AdapterError(f"{where}: missing, the manifest lists it")
         if snapshot.hashes[name] != listed:

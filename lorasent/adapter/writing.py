@@ -1,7 +1,4 @@
-"""Writes an adapter's directory: PEFT's own files, the tokenizer's, a model card, and the manifest.
-
-The directory is written beside its place and renamed, so that it is whole or does not exist.
-"""
+"""Writes an adapter's directory: PEFT's own files, the tokenizer's, a model card, and the manifest."""
 
 import os
 import shutil
@@ -27,10 +24,7 @@ from lorasent.recipe.recipe import Recipe
 def write(
     path: Path, model: PeftModel, encoder: Encoder, base: BaseCheckpoint, recipe: Recipe, training: Mapping[str, Any]
 ) -> None:
-    """Writes an adapter's directory, whole or not at all. `training` is added to the manifest: data, epochs, measurements.
-
-    Raises AdapterError if the directory exists; OSError as the system reports it.
-    """
+    """Writes an adapter's directory, whole or not at all. `training` is added to the manifest: data, epochs, measurements."""
     if path.exists():
         raise AdapterError(f"{path}: exists already; choose another directory or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
