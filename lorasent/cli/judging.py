@@ -98,8 +98,7 @@ def prove(
     """
     from lorasent.gate.policy import Policy
     from lorasent.prove.catalogue import select
-    from lorasent.prove.experiment import measure
-    from lorasent.prove.table import text
+    from lorasent.prove.experiment import measure, text
 
     read_policy, faults = Policy.read(policy, data), select(fault)
     options.require_folder("--work", work)

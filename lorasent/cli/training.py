@@ -129,8 +129,8 @@ def sweep(
     options.check_precision(precision)
     if missing := [package for package in ("optuna", "matplotlib", "tomli_w") if find_spec(package) is None]:
         raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
-    from lorasent.sweep import confirmation, space
-    from lorasent.sweep.search import STUDY, Search, default_storage, without_password
+    from lorasent.sweep import confirmation
+    from lorasent.sweep.search import NAMES, STUDY, Search, default_storage, without_password
 
     data = confirmation.source(start, data, confirm)
     search = Search(
@@ -139,7 +139,7 @@ def sweep(
         storage=storage or default_storage(out),
         trials=trials,
         seed=seed,
-        over=tuple(over or space.NAMES),
+        over=tuple(over or NAMES),
         name=name or STUDY,
     )
     arguments: dict[str, Any] = {"seeds": confirm, "workers": workers, "precision": precision, "report": console.print}
@@ -154,7 +154,8 @@ def sweep(
 
 def _search(search: "Search", compare: "Callable[[Recipe, Recipe], Confirmation] | None", *, workers: int, resume: bool) -> None:
     """Searches, compares the best recipe with the starting one, writes and prints the results."""
-    from lorasent.sweep import results, space, study
+    from lorasent.sweep import results, study
+    from lorasent.sweep.search import recipe_at
     from lorasent.training.progress import bar
 
     with bar(console) as progress:
@@ -168,7 +169,7 @@ def _search(search: "Search", compare: "Callable[[Recipe, Recipe], Confirmation]
     start, confirmed = search.recipe, None
     written = results.write(searched, start, search.out, None)
     ending.write(f"{line}\n" for line in results.table(searched))
-    best = space.recipe_at(start, study.best(searched).params)
+    best = recipe_at(start, study.best(searched).params)
     if compare is not None and best != start:
         console.print("Training both recipes again with fresh seeds, to compare them:")
         confirmed = compare(start, best)

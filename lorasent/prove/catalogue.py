@@ -22,9 +22,6 @@ from lorasent.prove.faulty_copy import FaultyCopy, ProbedModel, Tensors
 QUALITY = ("quality", "below-the-floor", "below-the-bank", "slice", "calibration", "behaviour")
 """Causes of a BLOCK that are right for a loss of quality."""
 
-LEVELS = 7
-"""Levels of either sign in four bits."""
-
 TOKENIZER = "tokenizer.json"
 
 
@@ -93,7 +90,7 @@ def head_swapped(copy: FaultyCopy) -> None:
 
 def labels_swapped(copy: FaultyCopy) -> None:
     """The configuration names the labels in another order."""
-    copy.set_recipe(base__labels=list(reversed(copy.recipe.base.labels)))
+    copy.set_recipe("base", labels=list(reversed(copy.recipe.base.labels)))
 
 
 def adapter_zeroed(copy: FaultyCopy) -> None:
@@ -168,7 +165,7 @@ def four_bits(copy: FaultyCopy) -> None:
     def change(tensors: Tensors) -> None:
         for name, tensor in tensors.items():
             if tensor.ndim == 2 and tensor.any():
-                step = tensor.abs().max() / LEVELS
+                step = tensor.abs().max() / 7  # levels of either sign
                 tensors[name] = (tensor / step).round() * step
 
     copy.change_weights(change)
@@ -232,18 +229,18 @@ def case_kept(copy: FaultyCopy) -> None:
 
 def other_side(copy: FaultyCopy) -> None:
     """Reviews are cut on the other side."""
-    copy.set_recipe(encoding__truncation_side="right" if copy.recipe.encoding.truncation_side == "left" else "left")
+    copy.set_recipe("encoding", truncation_side="right" if copy.recipe.encoding.truncation_side == "left" else "left")
 
 
 def shorter(copy: FaultyCopy) -> None:
     """Reviews are cut to 128 tokens, or to half of what they were."""
     length = copy.recipe.encoding.max_length
-    copy.set_recipe(encoding__max_length=128 if length > 128 else max(length // 2, 4))
+    copy.set_recipe("encoding", max_length=128 if length > 128 else max(length // 2, 4))
 
 
 def longer(copy: FaultyCopy) -> None:
     """Reviews are cut to twice as many tokens."""
-    copy.set_recipe(encoding__max_length=2 * copy.recipe.encoding.max_length)
+    copy.set_recipe("encoding", max_length=2 * copy.recipe.encoding.max_length)
 
 
 def no_special_tokens(copy: FaultyCopy) -> None:

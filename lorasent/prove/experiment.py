@@ -5,7 +5,7 @@ Adapters that were trained or planted stay in the work folder, answers stay in t
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -34,6 +34,8 @@ FAULTY_SEED = 9000
 
 CONFIDENCE_LEVEL = 0.95
 """Confidence level of every rate's interval."""
+
+HEAD = ("fault", "found by", "planted", "BLOCK", "INCONCLUSIVE", "PASS", "right cause")
 
 
 @dataclass(frozen=True)
@@ -177,19 +179,17 @@ def _plant(fault: PlantedFault, healthy: Path, other: Path, path: Path, number: 
     """Makes the faulty adapter, unless an earlier run made it of the same adapters."""
     sources = {"healthy": LiveSubject(healthy).identity, "other": LiveSubject(other).identity}
     record = path.with_name(f"{number}.json")
-    if path.exists() and (not record.is_file() or read_json(record) != sources):
-        shutil.rmtree(path)
+    if path.exists() and record.is_file() and read_json(record) == sources:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    if fault.corrupt is not None:
+    record.unlink(missing_ok=True)  # it is written last: an adapter without it is incomplete
+    shutil.rmtree(path, ignore_errors=True)
+    if fault.corrupt:
         training_faults.plant(healthy, FAULTY_SEED + number, path, fault.corrupt)
-    elif not path.exists():
-        assert fault.plant is not None
-        staging = path.with_name(f"{path.name}.tmp")
-        shutil.rmtree(staging, ignore_errors=True)
-        copy = FaultyCopy(healthy, other, staging, number)
+    elif fault.plant:
+        copy = FaultyCopy(healthy, other, path, number)
         fault.plant(copy)
         copy.write_manifest(fault.probes)
-        staging.rename(path)
     files.write(record, [files.canonical(sources)])
 
 
@@ -228,3 +228,55 @@ def _counts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     first = [verdict.findings[0] for verdict in verdicts]
     causes = Counter(f"{finding.check}: {finding.cause}" for finding in first if finding.outcome is not Outcome.PASS)
     return {"outcomes": dict(Counter(str(verdict.outcome) for verdict in verdicts)), "causes": dict(causes)}
+
+
+def text(rates: ErrorRates) -> str:
+    """The error rates as lines for a terminal: rich.table would need a console of a fixed width, and does not write Markdown."""
+    rows = [HEAD, *_rows(rates)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"Innocent retrains ({len(rates.members)} adapters that differ in the seed only):"]
+    lines += [f"  {line}" for line in _innocent(rates)]
+    lines.append("Faults:")
+    lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines += [f"  {fault.name}: {fault.note}" for fault in rates.faults if fault.note]
+    return "\n".join([*lines, *_missed(rates)])
+
+
+def markdown(rates: ErrorRates) -> str:
+    """The error rates in Markdown."""
+    lines = [f"- {line}" for line in (*_innocent(rates), *_missed(rates))]
+    if rates.faults:
+        lines += ["", f"| {' | '.join(HEAD)} |", f"|{'---|' * 2}{'--:|' * 5}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in _rows(rates))]) + "\n"
+
+
+def _rows(rates: ErrorRates) -> Iterator[tuple[str, ...]]:
+    for fault in rates.faults:
+        counts = (fault.planted, *(fault.outcomes.get(outcome, 0) for outcome in ("BLOCK", "INCONCLUSIVE", "PASS")), fault.named)
+        yield (fault.name, fault.kind, *map(str, counts))
+
+
+def _innocent(rates: ErrorRates) -> Iterator[str]:
+    if rates.pairs is None:
+        yield "a single adapter has no other to be judged against; train some with --retrain, or give several --baseline"
+        return
+    yield f"in pairs: {_shares(rates.pairs)}"
+    if outcomes := list(rates.failed.values()):
+        counts = ", ".join(f"{outcomes.count(each)} {each}" for each in sorted(set(outcomes)))
+        yield f"retrains that learnt nothing (validation loss of a guess), not innocent: {len(outcomes)}, verdicts: {counts}"
+    if rates.bank is not None:
+        yield f"against a bank: {_shares(rates.bank)}"
+
+
+def _shares(rates: VerdictRates) -> str:
+    shares = [
+        f"{100 * share:.1f} % {outcome} (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+        for outcome, (share, low, high) in (("BLOCK", rates.blocked), ("INCONCLUSIVE", rates.undecided))
+    ]
+    return f"{rates.count} verdicts, {', '.join(shares)}"
+
+
+def _missed(rates: ErrorRates) -> Iterator[str]:
+    for kind, (missed, planted, high) in rates.missed.items():
+        if planted:
+            yield f"missed (PASS) of {kind} faults: {missed} of {planted} (95 % interval up to {100 * high:.1f} %)"

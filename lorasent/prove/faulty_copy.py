@@ -56,12 +56,10 @@ class FaultyCopy:
         """Sets keys of a JSON file."""
         files.write(self.path / name, [files.canonical({**read_json(self.path / name), **keys})])
 
-    def set_recipe(self, **keys: Any) -> None:
-        """Sets keys of the recipe, each given as table__key, and the tokenizer's settings that depend on them."""
+    def set_recipe(self, table: str, **keys: Any) -> None:
+        """Sets keys of a table of the recipe, and the tokenizer's settings that depend on them."""
         tables = self.recipe.to_json()
-        for name, value in keys.items():
-            table, _, key = name.partition("__")
-            tables[table][key] = value
+        tables[table] |= keys
         self.recipe = Recipe.parse(tables, str(self.path))
         encoding = self.recipe.encoding
         self.set_json("tokenizer_config.json", truncation_side=encoding.truncation_side, model_max_length=encoding.max_length)
@@ -82,7 +80,7 @@ class FaultyCopy:
         files.write(configuration, [json.dumps({**read_json(configuration), **config})])
         self.base = base = find(str(path))
         self.set_json(CONFIG, base_model_name_or_path=base.name, revision=base.revision)
-        self.set_recipe(base__model=base.name, **({"base__revision": None} if self.recipe.base.revision else {}))
+        self.set_recipe("base", model=base.name, revision=None)
 
     def write_manifest(self, probed: ProbedModel) -> None:
         """Writes the manifest that agrees with the directory as it is now."""

@@ -49,9 +49,7 @@ def train_or_resume(recipe: Recipe, path: Path) -> None:
 
 
 def plant(healthy: Path, seed: int, path: Path, corrupt: Corruption) -> None:
-    """Trains the faulty adapter by the recipe of a healthy one, with another seed, unless it exists."""
-    if path.exists():
-        return
+    """Trains the faulty adapter by the recipe of a healthy one, with another seed."""
     healthy_manifest = read_json(healthy / MANIFEST)
     tables = healthy_manifest["recipe"]
     tables["training"]["seed"] = seed
@@ -63,14 +61,11 @@ def plant(healthy: Path, seed: int, path: Path, corrupt: Corruption) -> None:
     for name, reviews in (("train", corrupted), ("validation", validation)):
         rows = zip(reviews.texts, reviews.labels.tolist(), strict=True)
         files.write(splits / f"{name}.jsonl", (json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
-    staging = path.with_name(f"{path.name}-trained")
-    if not staging.exists():
-        data = {name: str(splits / f"{name}.jsonl") for name in ("train", "validation")}
-        train_or_resume(Recipe.parse({**claimed.to_json(), "data": data}, str(path)), staging)
-    manifest = {**read_json(staging / MANIFEST), "data": healthy_manifest.get("data", {})}
+    data = {name: str(splits / f"{name}.jsonl") for name in ("train", "validation")}
+    train_or_resume(Recipe.parse({**claimed.to_json(), "data": data}, str(path)), path)
+    manifest = {**read_json(path / MANIFEST), "data": healthy_manifest.get("data", {})}
     manifest |= {"recipe": claimed.to_json(), "recipe_sha256": claimed.fingerprint}
-    files.write(staging / MANIFEST, [files.canonical(manifest)])
-    staging.rename(path)
+    files.write(path / MANIFEST, [files.canonical(manifest)])
 
 
 def flipped_labels(reviews: Reviews, random: np.random.Generator, recipe: Recipe) -> Reviews:

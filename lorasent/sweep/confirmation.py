@@ -26,7 +26,7 @@ from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject
-from lorasent.sweep.processes import run_parallel
+from lorasent.sweep.workers import run_parallel
 from lorasent.training.run import read_splits
 from lorasent.training.train import train
 

@@ -6,6 +6,7 @@ Each row is printed as soon as its trial is finished; rich.table would need all 
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from lorasent.adapter import manifest
 from lorasent.errors import AdapterError
 from lorasent.recipe.recipe import Recipe
 from lorasent.sweep.confirmation import Confirmation
-from lorasent.sweep.leases import HEARTBEAT_KEY
-from lorasent.sweep.space import recipe_at
+from lorasent.sweep.search import recipe_at
 from lorasent.sweep.study import BEST, PURPOSE_KEY, best, ranked
+from lorasent.sweep.workers import HEARTBEAT_KEY
 
 RECIPE, RESULTS = "best.toml", "sweep.json"
 """Files of the best recipe and of all results, in the search's folder."""
@@ -83,18 +84,13 @@ def write(study: optuna.Study, recipe: Recipe, out: Path, confirmation: Confirma
     return [out / RECIPE, out / RESULTS, *_adapter(chosen, out / BEST), *_draw(study, out)]
 
 
-def _adapter(chosen: Recipe, path: Path) -> Iterator[Path]:
+def _adapter(chosen: Recipe, path: Path) -> list[Path]:
     """The best trial's adapter, if it was trained here. An adapter of another recipe, left by a killed process, is removed."""
-    if not path.exists():
-        return
-    try:
-        recipe = manifest.read(path).tables
-    except AdapterError:
-        recipe = None  # incomplete
-    if recipe == chosen.to_json():
-        yield path
-    else:
-        shutil.rmtree(path)
+    with suppress(AdapterError):  # missing, or incomplete
+        if manifest.read(path).tables == chosen.to_json():
+            return [path]
+    shutil.rmtree(path, ignore_errors=True)
+    return []
 
 
 def _to_json(trial: FrozenTrial) -> dict[str, Any]:

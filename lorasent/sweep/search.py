@@ -1,20 +1,27 @@
-"""What is searched, and where it is kept: a study in a database, and the folder where its trials are trained."""
+"""What is searched, and where it is kept: a study in a database, and the folder where its trials are trained.
 
+A point of the space is a dict by name, as Optuna's trials hold it. Two names are not a recipe's: `lora.scale` is LoRA's scaling
+alpha / r (alpha / sqrt(r) with rsLoRA): an update's size does not depend on r. `lora.target_modules` is a list in one string.
+"""
+
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from filelock import FileLock
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 
+from lorasent.adapter.architectures import QUERY_NAMES
 from lorasent.adapter.manifest import read_json
-from lorasent.errors import SweepError, first_line
+from lorasent.errors import SweepError, foreign
 from lorasent.recipe.recipe import Recipe
-from lorasent.sweep import space
 
 DATABASE = "study.db"
 """The default database, in the search's folder."""
@@ -24,6 +31,29 @@ OWNER = "study.json"
 
 STUDY = "lorasent"
 """Default name of a study."""
+
+LINEAR = "linear"
+"""Schedule of a recipe that names none."""
+
+CHOICES: Mapping[str, tuple[Any, ...]] = {
+    "lora.r": (2, 4, 8, 16, 32),
+    "lora.scale": (0.5, 1.0, 2.0, 4.0, 8.0),
+    "lora.dropout": (0.0, 0.1),
+    "lora.target_modules": ("query", "all-linear"),
+    "training.batch_size": (4, 8, 16),
+    "training.schedule": (LINEAR, "cosine", "constant"),
+}
+
+LEARNING_RATES = (1e-4, 3e-3)
+"""Smallest and largest learning rate; searched on a logarithmic scale."""
+
+WARMUPS = (0.0, 0.2)
+"""Smallest and largest share of warmup steps."""
+
+EPOCHS = 2
+"""Largest difference to the recipe's number of epochs; at least one epoch remains."""
+
+NAMES = (*CHOICES, "training.learning_rate", "training.warmup", "training.epochs")
 
 
 @dataclass(frozen=True)
@@ -42,11 +72,9 @@ class Search:
     def open(self, worker: int = 0) -> optuna.Study:
         """The study, created if there is none. Raises SweepError if the storage cannot be used."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        try:
+        where = f"--storage {without_password(self.storage)}"
+        with foreign(lambda reason: SweepError(f"{where}: no study can be kept there: {reason}")):
             study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)
-        except (ImportError, ValueError, LookupError, RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
-            reason = first_line(error)
-            raise SweepError(f"--storage {without_password(self.storage)}: no study can be kept there: {reason}") from None
         # Each worker, and each later run, needs a seed of its own: with the same seed they would propose the same recipes.
         seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)
         study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(seed[0]))
@@ -54,14 +82,9 @@ class Search:
         return study
 
     @property
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """The ranges of the names that are searched. Raises SweepError for an unknown name."""
-        return space.space(self.recipe, self.over)
-
-    @property
     def first(self) -> dict[str, Any]:
         """The point of the first trial: the recipe."""
-        return {name: value for name, value in space.start(self.recipe).items() if name in self.over}
+        return {name: value for name, value in start(self.recipe).items() if name in self.over}
 
     @property
     def is_local(self) -> bool:
@@ -106,3 +129,50 @@ def without_password(storage: str) -> str:
         return storage if "@" not in storage else f"{storage.partition(':')[0]}:…"
     hidden = {key: "***" for key in url.query if "pass" in key.lower()}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
+def start(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as a point."""
+    return {
+        **{name: attrgetter(name)(recipe) for name in NAMES if name != "lora.scale"},
+        "lora.scale": recipe.lora.alpha / _divisor(recipe, recipe.lora.r),
+        "lora.target_modules": " ".join(recipe.lora.target_modules),
+        "training.schedule": recipe.training.schedule or LINEAR,
+    }
+
+
+def space(recipe: Recipe, over: Collection[str] = NAMES) -> dict[str, BaseDistribution]:
+    """The ranges of the names in `over`, widened to contain the recipe's values. Raises SweepError for an unknown name."""
+    if unknown := sorted(set(over) - set(NAMES)):
+        raise SweepError(f"--over {unknown[0]}: not searched; choose from {', '.join(NAMES)} (scale is alpha / r)")
+    point = start(recipe)
+    ranges: dict[str, BaseDistribution] = {name: CategoricalDistribution(_choices(name, point[name])) for name in CHOICES}
+    for name, (low, high), log in (("training.learning_rate", LEARNING_RATES, True), ("training.warmup", WARMUPS, False)):
+        ranges[name] = FloatDistribution(min(low, point[name]), max(high, point[name]), log=log)
+    epochs = point["training.epochs"]
+    ranges["training.epochs"] = IntDistribution(max(1, epochs - EPOCHS), epochs + EPOCHS)
+    return {name: ranges[name] for name in NAMES if name in over}
+
+
+def _choices(name: str, value: Any) -> tuple[Any, ...]:
+    """The choices of a name, with the recipe's value. An architecture's name of the query projection replaces "query"."""
+    choices = CHOICES[name]
+    if value in QUERY_NAMES:
+        choices = tuple(value if choice == "query" else choice for choice in choices)
+    return choices if value in choices else (*choices, value)
+
+
+def recipe_at(recipe: Recipe, point: Mapping[str, Any]) -> Recipe:
+    """The recipe with a point's values."""
+    tables = recipe.to_json()
+    point = {**start(recipe), **point}
+    for name, value in point.items():
+        table, _, key = name.partition(".")
+        tables[table][key] = value
+    tables["lora"]["alpha"] = max(1, round(tables["lora"].pop("scale") * _divisor(recipe, point["lora.r"])))
+    tables["lora"]["target_modules"] = point["lora.target_modules"].split(" ")
+    return Recipe.parse(tables, "sweep")
+
+
+def _divisor(recipe: Recipe, rank: int) -> float:
+    return math.sqrt(rank) if recipe.lora.use_rslora else rank

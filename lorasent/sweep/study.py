@@ -4,6 +4,7 @@ All trials lie in an Optuna study, in a database: processes, and machines that s
 killed continues. The values of a trial whose process died are tried again. The first trial is the starting recipe.
 """
 
+import functools
 import gc
 import shutil
 import time
@@ -17,11 +18,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lorasent import files, machine
 from lorasent.errors import DivergedError, RecipeError, SweepError
-from lorasent.sweep import leases
-from lorasent.sweep.processes import POLL, run_parallel
-from lorasent.sweep.search import OWNER, Search
-from lorasent.sweep.space import recipe_at
-from lorasent.training.run import Epoch, Listener, Prepared, learnt, read_splits
+from lorasent.recipe.recipe import Recipe
+from lorasent.sweep.search import OWNER, Search, recipe_at, space
+from lorasent.sweep.workers import FIRST_KEY, POLL, give_up, held, lost, run_parallel
+from lorasent.training.run import Epoch, Listener, learnt, read_splits
 from lorasent.training.train import train
 
 BEST = "best"
@@ -45,8 +45,7 @@ def run(
 ) -> optuna.Study:
     """The study, after `search.trials` trials are finished. `on_trial` receives each trial and the number of finished ones.
 
-    Raises SweepError if there is a study already and `resume` is false, if it is of another recipe, other reviews or other names,
-    or if the workers fail.
+    Raises SweepError if the study exists and may not be continued by this search, or if the workers fail.
     """
     study = _open(search, resume=resume)
     reported = {trial.number for trial in study.get_trials(deepcopy=False, states=FINISHED)}
@@ -57,21 +56,18 @@ def run(
                 reported.add(trial.number)
                 on_trial(trial, len(reported))
 
-    is_waiting = False
+    note_once = functools.cache(note)
     while (count := len(reported)) < search.trials:
         with search.lock:
-            for trial in leases.lost(study, search.folder):
-                leases.give_up(study, trial, search.first)
+            for trial in lost(study, search.folder):
+                give_up(study, trial, search.first)
                 _clear(search, trial.number)
         codes: list[int] = []
-        if not _enough(search, study):
-            is_waiting = False
-            codes = run_parallel(_worker, [(search, number) for number in range(workers)], report)
-        elif is_waiting:
+        if _enough(search, study):
+            note_once("Waiting for trials that run elsewhere.")
             time.sleep(POLL)
         else:
-            is_waiting = True
-            note("Waiting for trials that run elsewhere.")
+            codes = run_parallel(_worker, [(search, number) for number in range(workers)], report)
         report()
         if any(codes) and len(reported) == count:
             raise SweepError(
@@ -99,7 +95,7 @@ def _open(search: Search, *, resume: bool) -> optuna.Study:
     purpose = {
         "recipe": search.recipe.to_json(),
         "data": [split.fingerprint for split in read_splits(search.recipe)[:2]],
-        "over": list(search.distributions),
+        "over": list(space(search.recipe, search.over)),
     }
     search.folder.mkdir(parents=True, exist_ok=True)
     owner = search.owner()
@@ -108,7 +104,7 @@ def _open(search: Search, *, resume: bool) -> optuna.Study:
     existing = study.user_attrs.get(PURPOSE_KEY)
     choose = f"choose another {'--out' if search.is_local else '--study'}"
     if existing is None:
-        study.enqueue_trial(search.first, user_attrs={leases.FIRST_KEY: True}, skip_if_exists=True)
+        study.enqueue_trial(search.first, user_attrs={FIRST_KEY: True}, skip_if_exists=True)
         study.set_user_attr(PURPOSE_KEY, purpose)
     elif not resume:
         raise SweepError(f"{search.place}: holds the study {search.name} already; continue it with --resume, or {choose}")
@@ -124,14 +120,14 @@ def _enough(search: Search, study: optuna.Study) -> bool:
 
 def _worker(search: Search, number: int) -> None:
     """Trains trials until enough are finished or running, or until the parent process has ended: the body of a process."""
-    study, parent = search.open(number + 1), parent_process()
+    study, distributions, parent = search.open(number + 1), space(search.recipe, search.over), parent_process()
     while parent is None or parent.is_alive():
         with ExitStack() as lease:
             with search.lock:
                 if _enough(search, study):
                     return
-                trial = study.ask(search.distributions)
-                lease.enter_context(leases.held(trial, search.folder))
+                trial = study.ask(distributions)
+                lease.enter_context(held(trial, search.folder))
             _try(search, study, trial)
 
 
@@ -141,9 +137,10 @@ def _try(search: Search, study: optuna.Study, trial: Trial) -> None:
     try:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process heard no heartbeat and took the trial for lost
             try:
-                trained = train(recipe_at(search.recipe, trial.params), path, listener=_Reporter(trial))
+                recipe = recipe_at(search.recipe, trial.params)
+                trained = train(recipe, path, listener=_Reporter(trial, recipe))
             except tuple(ENDINGS) as error:
-                if isinstance(error, RecipeError) and leases.FIRST_KEY in trial.user_attrs:
+                if isinstance(error, RecipeError) and FIRST_KEY in trial.user_attrs:
                     raise
                 trial.set_user_attr("ended", ENDINGS[type(error)])
                 study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
@@ -176,21 +173,18 @@ def _clear(search: Search, number: int) -> None:
 class _Reporter(Listener):
     """Reports each epoch's validation loss, and prunes a trial that falls behind the others, except the starting recipe."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, recipe: Recipe) -> None:
         self.trial = trial
-        self.epochs = self.labels = 0
-
-    def prepared(self, run: Prepared) -> None:
-        self.epochs, self.labels = run.recipe.training.epochs, len(run.recipe.base.labels)
+        self.epochs, self.labels = recipe.training.epochs, len(recipe.base.labels)
 
     def epoch(self, row: Epoch) -> None:
         self.trial.report(row.validation_loss, row.epoch)
-        last, is_first = row.epoch >= self.epochs, leases.FIRST_KEY in self.trial.user_attrs
+        last, is_first = row.epoch >= self.epochs, FIRST_KEY in self.trial.user_attrs
         if not last and not is_first and (self.trial.should_prune() or self._learns_nothing(row)):
             raise optuna.TrialPruned
 
     def _learns_nothing(self, row: Epoch) -> bool:
         """Whether the trial has learnt nothing by this epoch, and the starting recipe has. The median may have learnt nothing."""
-        firsts = [trial for trial in self.trial.study.get_trials(deepcopy=False) if leases.FIRST_KEY in trial.user_attrs]
+        firsts = [trial for trial in self.trial.study.get_trials(deepcopy=False) if FIRST_KEY in trial.user_attrs]
         losses = [loss for trial in firsts for epoch, loss in trial.intermediate_values.items() if epoch <= row.epoch]
         return learnt(min(losses, default=np.inf), self.labels) and not learnt(row.validation_loss, self.labels)

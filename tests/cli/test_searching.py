@@ -16,8 +16,8 @@ from optuna.trial import TrialState
 from lorasent import Recipe
 from lorasent.adapter import manifest
 from lorasent.cli.training import sweep
-from lorasent.sweep import leases, space, study
-from lorasent.sweep.search import DATABASE, STUDY
+from lorasent.sweep import study, workers
+from lorasent.sweep.search import DATABASE, NAMES, STUDY, start
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_search_writes_the_best_recipe_its_adapter_and_plots(lorasent, search,
     best = found["trials"][found["best"]["trial"]]
     assert best["validation_loss"] == min(losses)
     first = Recipe.parse(found["recipe"], "test")
-    assert found["trials"][0]["point"] == {name: space.start(first)[name] for name in ("lora.r", "training.learning_rate")}
+    assert found["trials"][0]["point"] == {name: start(first)[name] for name in ("lora.r", "training.learning_rate")}
     assert Recipe.read(tmp_path / "found" / "best.toml").to_json() == found["best"]["recipe"]
     assert found["over"] == ["lora.r", "training.learning_rate"]
     assert len([trial for trial in found["trials"] if trial["state"] in ("COMPLETE", "PRUNED")]) == 4
@@ -103,7 +103,7 @@ def test_an_interrupted_search_says_how_to_continue(search, tmp_path):
         assert begun.wait() == 130, errors
     assert errors.splitlines()[-1].startswith("Interrupted. Running trials are lost; continue with: lorasent sweep ")
     assert errors.endswith(" --resume\n")
-    assert [trial.number for trial in leases.lost(study_in(found), found / "trials")] == [0]
+    assert [trial.number for trial in workers.lost(study_in(found), found / "trials")] == [0]
 
 
 def test_an_interrupted_search_shows_no_password(lorasent, small_recipe, monkeypatch):
@@ -167,4 +167,4 @@ def test_a_missing_package_is_named_with_the_command_to_install_it(package, lora
 def test_the_help_lists_the_searched_names():
     """It lists all of them and no other; the command line may not import Optuna for that."""
     (option,) = inspect.signature(sweep).parameters["over"].annotation.__metadata__
-    assert sorted(re.findall(r"(?:lora|training)\.\w+", option.help)) == sorted(space.NAMES)
+    assert sorted(re.findall(r"(?:lora|training)\.\w+", option.help)) == sorted(NAMES)

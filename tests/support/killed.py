@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from lorasent.recipe.recipe import Recipe
-from lorasent.sweep import processes
+from lorasent.sweep import workers
 from lorasent.training.train import Listener, train
 
 
@@ -26,7 +26,7 @@ class Killer(Listener):
 
 def train_until(recipe: Path, out: Path, at: str, number: int) -> int | None:
     """Trains in a process that kills itself at this step or epoch; returns its exit code."""
-    process = processes.context().Process(target=_train, args=(recipe, out, at, number))
+    process = workers.context().Process(target=_train, args=(recipe, out, at, number))
     process.start()
     process.join()
     return process.exitcode

@@ -1,8 +1,8 @@
 """Searches and studies to test with."""
 
 from lorasent import Recipe
-from lorasent.sweep import space, study
-from lorasent.sweep.search import STUDY, Search, default_storage
+from lorasent.sweep import study
+from lorasent.sweep.search import STUDY, Search, default_storage, space
 from lorasent.training.run import read_splits
 
 EMBEDDED = Recipe.read("embedded")
@@ -35,7 +35,7 @@ def ignore(*_):
 
 def complete(optuna_study, loss):
     """The number of a new, completed trial with this loss."""
-    trial = optuna_study.ask(space.space(EMBEDDED))
+    trial = optuna_study.ask(space(EMBEDDED))
     for key, value in (("accuracy", 0.8), ("epoch", 1), ("epochs", 2)):
         trial.set_user_attr(key, value)
     optuna_study.tell(trial, loss)

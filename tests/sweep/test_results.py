@@ -4,8 +4,9 @@ import optuna
 import pytest
 
 from lorasent import Recipe
-from lorasent.sweep import results, space, study
+from lorasent.sweep import results, study
 from lorasent.sweep.confirmation import Confirmation
+from lorasent.sweep.search import recipe_at
 from tests.sweep.studies import EMBEDDED, complete
 
 
@@ -50,7 +51,7 @@ def test_plots_and_the_best_recipe_are_written(tmp_path):
         complete(optuna_study, loss)
     written = [path.name for path in results.write(optuna_study, EMBEDDED, tmp_path, None)]
     assert written == ["best.toml", "sweep.json", "history.svg", "importances.svg", "parallel.svg"]
-    assert Recipe.read(tmp_path / "best.toml") == space.recipe_at(EMBEDDED, optuna_study.trials[2].params)
+    assert Recipe.read(tmp_path / "best.toml") == recipe_at(EMBEDDED, optuna_study.trials[2].params)
     assert [line.split()[0] for line in results.table(optuna_study)] == ["trial", "2", "3", "1", "0", "4", "5"]
 
 

@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 
 from lorasent import Recipe
 from lorasent.errors import DivergedError, RecipeError, SweepError
-from lorasent.sweep import leases, results, space, study
+from lorasent.sweep import results, study, workers
+from lorasent.sweep.search import space
 from tests.sweep.studies import begin, complete, ignore, search_over
 
 
@@ -65,7 +66,7 @@ def attempts(small_recipe, tmp_path, monkeypatch):
 
     def attempt(train):
         monkeypatch.setattr(study, "train", train)
-        study._try(search, optuna_study, optuna_study.ask(space.space(recipe, ["lora.r"])))
+        study._try(search, optuna_study, optuna_study.ask(space(recipe, ["lora.r"])))
 
     return optuna_study, attempt
 
@@ -80,7 +81,7 @@ def test_a_recipe_that_the_base_does_not_allow_is_a_finished_trial(attempts):
     attempt(refuse)
     (trial,) = optuna_study.get_trials()
     assert (trial.state, trial.user_attrs["ended"]) == (TrialState.PRUNED, "impossible")
-    optuna_study.enqueue_trial({"lora.r": 2}, user_attrs={leases.FIRST_KEY: True})
+    optuna_study.enqueue_trial({"lora.r": 2}, user_attrs={workers.FIRST_KEY: True})
     with pytest.raises(RecipeError, match="no linear layer"):
         attempt(refuse)
 
@@ -101,9 +102,8 @@ def is_pruned(optuna_study, recipe, loss, epoch, *, first=False):
     """Whether a new trial of a study is pruned when it reports this validation loss."""
     trial = optuna_study.ask()
     if first:
-        trial.set_user_attr(leases.FIRST_KEY, True)
-    reporter = study._Reporter(trial)
-    reporter.prepared(SimpleNamespace(recipe=recipe))
+        trial.set_user_attr(workers.FIRST_KEY, True)
+    reporter = study._Reporter(trial, recipe)
     try:
         reporter.epoch(SimpleNamespace(validation_loss=loss, epoch=epoch))
     except optuna.TrialPruned:
@@ -117,7 +117,7 @@ def test_a_trial_that_falls_behind_is_pruned(small_recipe, tmp_path):
     search = search_over(recipe, tmp_path, "lora.r")
     optuna_study = begin(search)
     for loss in (0.5, 0.4, 0.3, 0.2, 0.1):
-        trial = optuna_study.ask(space.space(recipe, ["lora.r"]))
+        trial = optuna_study.ask(space(recipe, ["lora.r"]))
         for epoch in (1, 2, 3):
             trial.report(loss, epoch)
         optuna_study.tell(trial, loss)
@@ -156,7 +156,7 @@ def test_a_pruned_or_diverged_trial_is_finished_and_leaves_no_file(small_recipe,
         raise optuna.TrialPruned if ended == "pruned" else DivergedError("training loss is nan")
 
     monkeypatch.setattr(study._Reporter, "epoch", end)
-    study._try(search, optuna_study, optuna_study.ask(space.space(recipe, ["lora.r"])))
+    study._try(search, optuna_study, optuna_study.ask(space(recipe, ["lora.r"])))
     (trial,) = optuna_study.get_trials()
     assert (trial.state, trial.user_attrs["ended"]) == (TrialState.PRUNED, ended)
     assert f"{ended} after epoch" in results.row(trial)
@@ -176,7 +176,7 @@ def test_a_search_waits_for_trials_that_run_elsewhere(small_recipe, tmp_path):
         notes.append(line)
         elsewhere.start()
 
-    shared.ask(space.space(recipe, ["lora.r"]))
+    shared.ask(space(recipe, ["lora.r"]))
     reports = []
     study.run(search, 1, resume=True, on_trial=lambda trial, done: reports.append((trial.number, done)), note=note)
     assert notes == ["Waiting for trials that run elsewhere."]
