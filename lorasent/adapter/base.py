@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -28,8 +28,6 @@ EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 
 VARIABLE = "LORASENT_BASE"
 """Environment variable: directories in which bases that were moved are searched for. Each is a base, or holds bases."""
-
-HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -78,7 +76,7 @@ def find(model: str, revision: str | None = None, expected_sha256: str | None = 
     except BaseModelError as error:
         if expected_sha256 is None:
             raise
-        places = list(dict.fromkeys(_places(model, beside)))
+        places = _places(model, beside)
         for path in places:
             with contextlib.suppress(BaseModelError):
                 return _checked(model, path, revision, expected_sha256)
@@ -123,13 +121,11 @@ def _is_directory(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for names that no file can have
 
 
-def _places(model: str, beside: Path | None) -> Iterator[Path]:
+def _places(model: str, beside: Path | None) -> list[Path]:
     """The directories in which a base that was moved may be now."""
-    name = Path(model).name
-    for entry in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
-        yield from filter(_is_directory, (Path(entry), Path(entry, name)))
-    if beside is not None and _is_directory(beside / name):
-        yield beside / name
+    name, entries = Path(model).name, filter(None, os.environ.get(VARIABLE, "").split(os.pathsep))
+    places = [place for entry in entries for place in (Path(entry), Path(entry, name))]
+    return list(dict.fromkeys(filter(_is_directory, [*places, beside / name] if beside else places)))
 
 
 def _checked(name: str, path: Path, revision: str | None, expected: str | None) -> BaseCheckpoint:
@@ -212,7 +208,8 @@ def _embedded_path() -> Path | None:
 def _hub_path(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
-    options = {"revision": revision, "allow_patterns": HUB_FILES, "ignore_patterns": ["*/*"]}
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
+    options = {"revision": revision, "allow_patterns": patterns, "ignore_patterns": ["*/*"]}
     try:
         with contextlib.suppress(FileNotFoundError):
             cached = Path(snapshot_download(name, local_files_only=True, **options))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lorasent.adapter.untrusted import Pointer, most_bytes, pointer, read_json
+from lorasent.adapter.untrusted import most_bytes, pointer, read_json
 from lorasent.errors import AdapterError, LorasentError, NotFetchedError
 from lorasent.files import is_converted, open_regular, private
 from lorasent.text import shown
@@ -57,7 +57,7 @@ class Snapshot:
             raise AdapterError(f"{self.path}: no such adapter directory", "directory-missing")
         self.hashes: dict[str, str] = {}
         self.refused: dict[str, str] = {}
-        self.pointers: dict[str, Pointer] = {}
+        self.pointers: dict[str, tuple[str, str, str]] = {}
         try:
             present = sorted(entry.name for entry in self.path.iterdir())
         except OSError as error:
@@ -93,8 +93,8 @@ class Snapshot:
 
     def require(self, *names: str) -> None:
         """Raises AdapterError unless these files are there, and NotFetchedError where anything is a pointer."""
-        for name, found in self.pointers.items():
-            raise NotFetchedError(f"{self.path / name}: {found.reason}", found.cause, found.command)
+        for name, (tool, cause, command) in self.pointers.items():
+            raise NotFetchedError(f"{self.path / name}: is a pointer of {tool}, not the file itself", cause, command)
         for name in names:
             self.require_read(name, "file-unreadable")
             if name not in self.hashes and (self.path / f"{name}{TRACKED}").is_file():
@@ -146,8 +146,8 @@ class Snapshot:
         digest, left = hashlib.sha256(), most_bytes(name)
         with open_regular(target, left) as source:
             block = source.read(1 << 20)
-            if found := pointer(block):
-                self.pointers[name] = found
+            if note := pointer(block):
+                self.pointers[name] = note
             with (self.folder / name).open("wb") as copy:
                 while block and left >= 0:  # the file may grow while it is read
                     digest.update(block)

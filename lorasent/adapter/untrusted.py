@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lorasent.errors import AdapterError, LorasentError
 from lorasent.files import open_regular
@@ -26,26 +26,16 @@ DEEPEST = 100
 """Largest depth of objects and lists in JSON. Code that compares or writes JSON recurses as deep."""
 
 
-class Pointer(NamedTuple):
-    """A note that a tool leaves in the place of a large file, and the command that fetches the file."""
-
-    reason: str
-    cause: str
-    command: str
-
-
 POINTERS = {
-    b"version https://git-lfs.github.com/spec/": Pointer(
-        "is a pointer of Git LFS, not the file itself", "lfs-pointer", "git lfs pull"
-    ),
-    b"/annex/objects/": Pointer("is a pointer of git-annex, not the file itself", "annex-pointer", "git annex get"),
+    b"version https://git-lfs.github.com/spec/": ("Git LFS", "lfs-pointer", "git lfs pull"),
+    b"/annex/objects/": ("git-annex", "annex-pointer", "git annex get"),
 }
-"""Pointers by the first bytes of the note."""
+"""Tool, cause, and the command that fetches a large file, by the first bytes of the note that the tool leaves in its place."""
 
 
-def pointer(start: bytes) -> Pointer | None:
-    """The pointer whose note begins a file; None if the file is no pointer."""
-    return next((found for begin, found in POINTERS.items() if start.startswith(begin)), None)
+def pointer(start: bytes) -> tuple[str, str, str] | None:
+    """The entry of `POINTERS` with whose note a file begins; None if the file is no pointer."""
+    return next((note for begin, note in POINTERS.items() if start.startswith(begin)), None)
 
 
 def most_bytes(name: str) -> int:
@@ -64,7 +54,7 @@ def opened(
     try:
         with open_regular(path, limit or most_bytes(path.name)) as file:
             if note := pointer(file.peek(max(map(len, POINTERS)))):
-                raise failure(f"{name or path}: {note.reason}: {note.command}")
+                raise failure(f"{name or path}: is a pointer of {note[0]}, not the file itself: {note[2]}")
             yield file
     except OSError as error:
         raise failure(f"{name or path}: cannot be read: {error.strerror}{advice}") from None
