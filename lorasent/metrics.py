@@ -56,7 +56,7 @@ class Bin(NamedTuple):
 
 
 def decide(predictions: ArrayLike) -> Ints:
-    """Predictions -> label ids, (N,).
+    """The label ids (N,) of predictions.
 
     Predictions (N,) or (N, 1) are rounded, a half to the even neighbour (0.5 to 0). Predictions (N, L) give the largest column,
     the first of equals; they may be infinite.

@@ -18,7 +18,7 @@ ROWS = [
 
 def made(rows=ROWS, **changes):
     """A golden of rows; `changes` replace what it says of itself."""
-    said = {
+    description = {
         "about": "two films",
         "producer": {"code": "here"},
         "tolerance": {"logits": 0.01},
@@ -26,7 +26,7 @@ def made(rows=ROWS, **changes):
         "seed": 0,
         **changes,
     }
-    return golden.make(rows, **said)
+    return golden.make(rows, **description)
 
 
 def changed(row=0, **cells):
@@ -199,11 +199,11 @@ def test_more_than_twelve_differences_are_counted():
         ([], r"^cannot be a golden: rows: List should have at least 1 item"),
         (
             [{"n": 1}, {"n": float("nan")}],
-            r"^cannot be a golden: rows: row 1, n: expected a text, a finite number or a list of them, found nan$",
+            r"^cannot be a golden: rows\.1\.n: expected a text, a finite number or a list of them, found nan$",
         ),
-        ([{"n": [0.0, float("inf")]}], r"row 0, n: .* found \[0.0, inf\]$"),
-        ([{"n": None}], r"row 0, n: .* found None$"),
-        ([{"n": ["a"]}], r"row 0, n: .* found \['a'\]$"),
+        ([{"n": [0.0, float("inf")]}], r"rows\.0\.n: .* found \[0.0, inf\]$"),
+        ([{"n": None}], r"rows\.0\.n: .* found None$"),
+        ([{"n": ["a"]}], r"rows\.0\.n: .* found \['a'\]$"),
     ],
     ids=["no rows", "not a number", "infinite", "nothing", "a list of texts"],
 )

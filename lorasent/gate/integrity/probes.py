@@ -83,9 +83,7 @@ def measure(side: Side) -> dict[str, Any]:
                 "lora": _largest(_scaled(loaded, texts, 0.0) - logits),
             }
             if not facts["drift"] <= directory.PROBE_TOLERANCE:
-                inert = facts["lora"] <= LEAST_EFFECT
-                reason = "LoRA changes nothing, the answers are those of the base and the head"
-                facts["suspect"] = ("adapter-inert", reason) if inert else _suspect(side, loaded, logits, expected)
+                facts["suspect"] = _suspect(side, loaded, logits, expected, facts["lora"])
             facts["merged"] = _largest(answer(loaded.model.merge_and_unload(), encoder, texts) - logits)
     except Exception as error:  # noqa: BLE001 - any error of the libraries is the directory's fault
         raise side.fault("not-loaded", f"cannot be loaded: {first_line(error)}") from None
@@ -96,7 +94,7 @@ def _largest(moves: Any) -> float:
     return float(np.abs(moves).max())
 
 
-def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any) -> tuple[str, str]:
+def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any, effect: float) -> tuple[str, str]:
     """The cause of changed answers, and a sentence: the change that would restore the manifest's."""
     from itertools import permutations
 
@@ -109,6 +107,8 @@ def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any) -> tuple
     def explains(changed: Any) -> bool:
         return _largest(changed - expected) <= 10 * PROBE_TOLERANCE
 
+    if effect <= LEAST_EFFECT:
+        return "adapter-inert", "LoRA changes nothing, the answers are those of the base and the head"
     for order in permutations(range(len(labels))) if len(labels) <= MOST_LABELS else ():
         if explains(logits[:, order]):
             return "head-swapped", f"they are the manifest's with the head's outputs in the order {list(order)}"

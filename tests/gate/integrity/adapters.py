@@ -174,9 +174,9 @@ def swap_words(path):
 
 
 def other_data(path):
-    said = read(path / MANIFEST)
-    said["data"]["train"] |= {"sha256": "f" * 64, "reviews": 30}
-    write(path / MANIFEST, said)
+    content = read(path / MANIFEST)
+    content["data"]["train"] |= {"sha256": "f" * 64, "reviews": 30}
+    write(path / MANIFEST, content)
 
 
 def drop_config(key):
@@ -195,6 +195,6 @@ def all_of(part, value=0.0):
 
 def gone(path):
     """Names a base that nobody has."""
-    said = read(path / MANIFEST)
-    edit_json(path / MANIFEST, base=said["base"] | {"name": "/no/such/base"})
+    content = read(path / MANIFEST)
+    edit_json(path / MANIFEST, base=content["base"] | {"name": "/no/such/base"})
     edit_json(path / CONFIG, base_model_name_or_path="/no/such/base")

@@ -99,9 +99,9 @@ def test_other_data_is_a_difference_that_can_be_allowed(small_adapter, candidate
 def test_the_same_data_from_elsewhere_is_no_difference(small_adapter, candidate):
     """Reviews are compared by their hash, not by the name of their source."""
     set_recipe(candidate, data__train="reviews.parquet")
-    said = read(candidate / MANIFEST)
-    said["data"]["train"]["source"] = "reviews.parquet"
-    write(candidate / MANIFEST, said)
+    content = read(candidate / MANIFEST)
+    content["data"]["train"]["source"] = "reviews.parquet"
+    write(candidate / MANIFEST, content)
     assert "recipe" not in faults(findings(candidate, small_adapter))
 
 

@@ -11,8 +11,8 @@ from tests.gate.integrity.sides import SOUND, TOKENIZER, TOKENS, blocks, compare
 
 def tokenizing(tokenizer=(), **tokens):
     """A side with keys of the tokenizer's two files changed; None takes a key of the second away."""
-    told = {key: value for key, value in {**SOUND[TOKENS], **tokens}.items() if value is not None}
-    return side(files={TOKENIZER: {**SOUND[TOKENIZER], **dict(tokenizer)}, TOKENS: told})
+    content = {key: value for key, value in {**SOUND[TOKENS], **tokens}.items() if value is not None}
+    return side(files={TOKENIZER: {**SOUND[TOKENIZER], **dict(tokenizer)}, TOKENS: content})
 
 
 def test_a_tokenizers_files_are_held_to_the_recipe():
@@ -25,11 +25,11 @@ def test_a_tokenizers_files_are_held_to_the_recipe():
     message = f"{where}auto_map asks for code to be run: an object of 1 keys"
     assert fault(encoding.inspect, tokenizing(auto_map={"a": 1})) == blocks("code", message, "remove auto_map")
     message = f"{where}truncation_side is right, the recipe says left"
-    for told in (None, "right"):
-        assert fault(encoding.inspect, tokenizing(truncation_side=told)) == blocks("truncation-side", message)
-    for told in (None, 512):
-        message = f"{where}model_max_length is {told}, the recipe says 64"
-        assert fault(encoding.inspect, tokenizing(model_max_length=told)) == blocks("max-length", message)
+    for value in (None, "right"):
+        assert fault(encoding.inspect, tokenizing(truncation_side=value)) == blocks("truncation-side", message)
+    for value in (None, 512):
+        message = f"{where}model_max_length is {value}, the recipe says 64"
+        assert fault(encoding.inspect, tokenizing(model_max_length=value)) == blocks("max-length", message)
 
 
 def test_the_side_that_a_tokenizers_file_leaves_out_is_the_right():
@@ -104,7 +104,7 @@ def test_another_fingerprint_alone_is_a_difference():
 
 
 def test_a_tokenizer_of_other_parts_is_named_by_the_likeliest():
-    """The first part is the cause, all of them are told."""
+    """The first part is the cause, all of them are named."""
     files = {**SOUND, TOKENIZER: {**SOUND[TOKENIZER], "normalizer": {}, "model": {}}}
     message = (
         "the tokenizer differs from the baseline's in lower-casing (True -> False), vocabulary (model): "
@@ -169,7 +169,7 @@ def test_what_the_recipe_decides_of_a_tokenizer_is_compared_there():
         part = {"add_prefix_space": space, "steps": [{"prepend_scheme": scheme, "kept": 1}]}
         return {"pre_tokenizer": part, "model": {"add_prefix_space": vocabulary}}
 
-    pair = [side(files={**SOUND, TOKENIZER: tokenizer(*told)}) for told in ((True, "always"), (False, "never"))]
+    pair = [side(files={**SOUND, TOKENIZER: tokenizer(*parts)}) for parts in ((True, "always"), (False, "never"))]
     assert encoding.differences(*pair) == {}
     pair = [side(files={**SOUND, TOKENIZER: tokenizer(True, "always", number)}) for number in (1, 2)]
     assert encoding.differences(*pair) == {"vocabulary": "vocabulary (model)"}

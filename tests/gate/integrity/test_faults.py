@@ -293,12 +293,12 @@ DAMAGES = {
 
 def listed(path, name, *, add=True):
     """Adds a file to those that the manifest lists, or strikes it."""
-    said = read(path / MANIFEST)
+    content = read(path / MANIFEST)
     if add:
-        said["files"][name] = "0" * 64
+        content["files"][name] = "0" * 64
     else:
-        del said["files"][name]
-    write(path / MANIFEST, said)
+        del content["files"][name]
+    write(path / MANIFEST, content)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

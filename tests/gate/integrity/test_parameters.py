@@ -76,7 +76,7 @@ def test_a_required_fraction_is_met(required):
 
 @pytest.mark.parametrize(("required", "share"), [(0.02, "0.0260"), (0.027, "0.02600"), (0.5, "0.026")])
 def test_a_required_fraction_is_missed(required, share):
-    """The share is told with two decimals more."""
+    """The share is given with two decimals more."""
     message = f"new: 26 of 1,000 parameters trained, {share}, the policy requires {required}"
     found = fault(run, "parameters", side(), old(), Integrity(trainable_parameters=required))
     assert found == blocks("parameters", message, ADVICE, found=0.026, required=required)

@@ -56,13 +56,13 @@ def test_other_options_of_peft_must_be_off(key, value, cause):
 @pytest.mark.parametrize(("key", "cause"), [("use_rslora", "rslora"), ("use_dora", "dora")])
 def test_a_variant_that_the_recipe_asks_for_is_required(key, cause):
     """On it is right; off, or not spoken of, it is a fault by its name."""
-    asked = recipe(**{f"lora__{key}": True})
-    recipe_check.inspect(side(recipe=asked, config=config(**{key: True})))
+    variant = recipe(**{f"lora__{key}": True})
+    recipe_check.inspect(side(recipe=variant, config=config(**{key: True})))
     message = f"new/{CONFIG}: {key} is {{}}, the recipe implies True"
-    off = fault(recipe_check.inspect, side(recipe=asked, config=config(**{key: False})))
+    off = fault(recipe_check.inspect, side(recipe=variant, config=config(**{key: False})))
     assert off == blocks(cause, message.format(False), key=key)
     if key == "use_rslora":  # the sound configuration here speaks of DoRA
-        assert fault(recipe_check.inspect, side(recipe=asked)) == blocks(cause, message.format(None), key=key)
+        assert fault(recipe_check.inspect, side(recipe=variant)) == blocks(cause, message.format(None), key=key)
 
 
 def test_options_that_say_nothing_by_themselves_are_passed_over():

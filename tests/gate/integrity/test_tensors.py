@@ -93,10 +93,10 @@ def test_a_pooler_that_is_saved_by_name_fits():
 
 def test_dora_needs_its_magnitudes():
     """One for each output of each layer, in the weights and in the count."""
-    asked, dora = recipe(lora__use_dora=True), config(use_dora=True)
+    variant, dora = recipe(lora__use_dora=True), config(use_dora=True)
     name = f"{PREFIX}{QUERY}.lora_magnitude_vector"
     whole = {**TENSORS, name: ((4,), "F32")}
-    tensors.inspect(side(recipe=asked, config=dora, tensors=whole))
-    assert fault(tensors.inspect, side(recipe=asked, config=dora))[0] == "tensor-missing"
-    assert fault(tensors.inspect, side(recipe=asked, config=dora, tensors={**whole, name: ((3,), "F32")}))[0] == "shape"
+    tensors.inspect(side(recipe=variant, config=dora, tensors=whole))
+    assert fault(tensors.inspect, side(recipe=variant, config=dora))[0] == "tensor-missing"
+    assert fault(tensors.inspect, side(recipe=variant, config=dora, tensors={**whole, name: ((3,), "F32")}))[0] == "shape"
     assert fault(tensors.inspect, side(tensors=whole))[0] == "tensor-unexpected"
