@@ -71,9 +71,6 @@ class LoraSettings(BaseModel):
     inference_mode: bool = True
 
 
-FindBase = Callable[[str, str | None, str, Path | None], BaseCheckpoint | BaseModelError]
-
-
 def find_base(name: str, revision: str | None, sha256: str, beside: Path | None) -> BaseCheckpoint | BaseModelError:
     """The base that a manifest pins, or why it is not available. `checks` caches this: hashing takes most of a check's time."""
     try:
@@ -85,7 +82,7 @@ def find_base(name: str, revision: str | None, sha256: str, beside: Path | None)
 class Side:
     """The candidate, or the baseline, which may be recorded evidence without a directory (`path` is None)."""
 
-    def __init__(self, subject: Subject, *, baseline: bool, find_base: FindBase) -> None:
+    def __init__(self, subject: Subject, *, baseline: bool, find_base: Callable[..., BaseCheckpoint | BaseModelError]) -> None:
         self.subject = subject
         self.baseline = baseline
         self.path = subject.path if isinstance(subject, LiveSubject) else None
