@@ -64,7 +64,7 @@ def record(
 ) -> None:
     """Record an adapter's answers, as a baseline for later.
 
-    The answers are those that a policy asks for. `gate` takes the file as a baseline, on another machine or with other libraries.
+    The answers are those that a policy needs. `gate` takes the file as a baseline, on another machine or with other libraries.
     """
     from lorasent.adapter.base import look_in
     from lorasent.gate.policy import Policy

@@ -52,10 +52,8 @@ def _shared(read: Callable[["Context"], T]) -> Callable[["Context"], T]:
         if read not in context.kept:
             try:
                 context.kept[read] = read(context)
-            except SharedError as error:
-                context.kept[read] = error
             except Exception as error:  # noqa: BLE001 - torch, transformers and NumPy raise their own
-                context.kept[read] = SharedError(error)
+                context.kept[read] = error if isinstance(error, SharedError) else SharedError(error)
         if isinstance(kept := context.kept[read], SharedError):
             raise kept
         return kept  # type: ignore[no-any-return]

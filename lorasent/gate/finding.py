@@ -105,8 +105,7 @@ BANK_SHARE = 0.1
 def shares(claims: Sequence[Claim]) -> list[float]:
     """Each claim's share of the familywise error rate: 0.1 for the bank, half of the rest for the metric, then equal parts.
 
-    So the metric's share does not depend on the number of slices, cases and scores. The share of a rank without claims goes to the
-    others; the bank's is never more than 0.1.
+    The share of a rank without claims goes to the others; the bank's is never more than 0.1.
     """
     ranks = [claim.rank for claim in claims]
     left = 1.0 - BANK_SHARE * ("bank" in ranks)

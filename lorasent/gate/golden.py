@@ -77,7 +77,10 @@ def ask(table: Golden, context: Context) -> Iterator[Finding | Claim]:
     else:  # a text counts once, by its first row
         rows = list({normal(text): row for row, text in reversed(list(enumerate(recorded_texts)))}.values())
         changed = sum(context.candidate.labels[logits[row].argmax()] != recorded.rows[row]["label"] for row in rows)
-        yield _changed_labels(changed, len(rows), table.max_changed)
+        message = f"{changed} of {len(rows)} golden labels changed (margin: {100 * table.max_changed:g} %)"
+        figures = {"changed": changed, "n": len(rows), "max_changed": table.max_changed}
+        rate, is_lost = Rate(changed, len(rows)), changed == len(rows)
+        yield only_blocks("golden::model", "model", message, figures, rate, table.max_changed, is_lost=is_lost)
 
 
 def _read(table: Golden, labels: Sequence[str]) -> golden.Golden:
@@ -100,12 +103,6 @@ def _unless_equal(logits: NDArray[Any], expected: NDArray[Any], tolerance: float
     if moved <= tolerance:
         return Finding(fault.check, Outcome.PASS, "", f"{equal} {differ}", figures=figures)
     return replace(fault, message=f"{fault.message} {differ}", figures=figures)
-
-
-def _changed_labels(changed: int, n: int, limit: float) -> Claim:
-    message = f"{changed} of {n} golden labels changed (margin: {100 * limit:g} %)"
-    figures = {"changed": changed, "n": n, "max_changed": limit}
-    return only_blocks("golden::model", "model", message, figures, Rate(changed, n), limit, is_lost=changed == n)
 
 
 def _weights(subject: Subject) -> str:

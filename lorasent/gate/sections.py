@@ -72,7 +72,4 @@ class VerdictSettings(Section):
 
     on_inconclusive: Literal["fail", "warn"] = "fail"
     alpha: Annotated[float, Field(ge=0.001, lt=0.5)] = 0.05
-    """The familywise error rate of all checks that may block by chance, and the level of each non-inferiority test.
-
-    At least 0.001: near 0, a check that only blocks would never block.
-    """
+    """Familywise error rate of all checks, and level of each non-inferiority test. Near 0, some checks would never block."""

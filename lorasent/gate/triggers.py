@@ -51,12 +51,12 @@ CLEAR: Mapping[str, tuple[str, ...]] = {
 
 
 def ask(table: Behaviour, context: Context) -> list[Finding]:
-    """The finding, if the policy turns it on. Raises what the subjects' answers raise."""
+    """The finding "behaviour::triggers", if the policy turns it on. Raises what the subjects' answers raise."""
     return [check(context.candidate, context.incumbent)] if table.triggers else []
 
 
 def check(candidate: LiveSubject, baseline: Subject) -> Finding:
-    """The finding "behaviour::triggers"."""
+    """The finding about an adapter's triggers."""
     labels = [label.lower() for label in candidate.labels]
     clear = {label: CLEAR[name] for name in CLEAR if (label := label_id(name, labels)) is not None}
     if not isinstance(baseline, LiveSubject):

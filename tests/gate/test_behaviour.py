@@ -38,10 +38,10 @@ def sure(*positive):
 
 def test_claims_of_behaviour_are_whole():
     """A claim for each capability in its order, and one for all of them; figures name every newly failing case."""
-    asks = [*cases(40), *cases(10, "typos", 40)]
+    every = [*cases(40), *cases(10, "typos", 40)]
     before = sure(*[0.1] * 4 + [0.9] * 46)
     after = sure(*[0.9] * 2 + [0.1] * 7 + [0.9] * 31 + [0.1] * 5 + [0.9] * 5)
-    claims = behaviour.check(Behaviour(margin=0.1), asks, LABELS, after, before)
+    claims = behaviour.check(Behaviour(margin=0.1), every, LABELS, after, before)
     first, second, whole = (replace(one, shortfall=None) for one in claims)
     newly = [f"n{row}" for row in range(4, 9)]
     message = "4 -> 7 of 40 cases fail, 5 newly (margin: 10 % net): n4, n5, n6, n7, n8"
@@ -306,7 +306,7 @@ def test_who_newly_fails_every_case_never_passes(adapters, tmp_path, count):
     assert count >= 10 or "all that could be lost is lost, and even that cannot block" in judged.message
 
 
-def test_too_few_cases_are_not_asked(adapters, tmp_path):
+def test_too_few_cases_are_not_checked(adapters, tmp_path):
     """Nothing fails, and nothing could have blocked: no check of a policy looks passed so."""
     write_cases(tmp_path, 3)
     judged = judge("old", "old", Policy(behaviour=Behaviour(cases=str(tmp_path), triggers=False)))
@@ -325,9 +325,9 @@ def test_no_check_that_only_blocks_passes_where_it_could_not(right, wrong, lost,
     logits = np.full((2, size, 2), (-2.0, 2.0), dtype=np.float32)
     logits[0, right:], logits[1, right:], logits[1, :lost] = -logits[0, right:], -logits[1, right:], -logits[1, :lost]
     old, new = (Answers(one, np.full(size, 5)) for one in logits)
-    asked = behaviour.check(Behaviour(margin=margin), cases, LABELS, new, old)
+    found = behaviour.check(Behaviour(margin=margin), cases, LABELS, new, old)
     others = [Claim(f"other {row}", "", "", p=1.0, passes=True) for row in range(claims)]
-    outcome = settle([*asked, *others], 0.05)[0].outcome
+    outcome = settle([*found, *others], 0.05)[0].outcome
     if lost == right and lost > margin * size:
         assert outcome is not Outcome.PASS
     if lost <= margin * size:

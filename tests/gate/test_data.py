@@ -61,8 +61,8 @@ def test_repeated_reviews_count_once(adapters, policy):
 def test_repeats_decide_no_slice_and_no_golden(adapters, policy, recorded):
     """Neither has more rows by them."""
     tables, kinds = '[quality]\nmargin = 0.05\nslices = ["kind"]', ["a"] * 120 + ["b"] * 300
-    asked = policy([*film_reviews(60, 60), *film_reviews(10, 0) * 30], tables, kind=kinds)
-    judged = by_check(judge("old", "old", asked))
+    rules = policy([*film_reviews(60, 60), *film_reviews(10, 0) * 30], tables, kind=kinds)
+    judged = by_check(judge("old", "old", rules))
     assert judged["quality::slice::kind::a"].figures["n"] == 120
     assert "quality::slice::kind::b" not in judged
     golden = Policy(golden=Golden(predictions=recorded([("good", 1)] * 50 + [("bad", 0)])))
@@ -73,21 +73,21 @@ def test_repeats_decide_no_slice_and_no_golden(adapters, policy, recorded):
 @pytest.mark.parametrize("by", ["hash", "source"])
 def test_reviews_that_trained_one_of_them_are_invalid(adapters, policy, trained, by):
     """Whose manifest names them as its training data, by hash or by source, whole as they were read."""
-    asked = policy(film_reviews(60, 60))
-    whole = read(asked.data.test, LABELS)
+    rules = policy(film_reviews(60, 60))
+    whole = read(rules.data.test, LABELS)
     adapters[f"{trained} manifest"] = {
-        "data": {"train": split(sha256=whole.fingerprint) if by == "hash" else split(asked.data.test)}
+        "data": {"train": split(sha256=whole.fingerprint) if by == "hash" else split(rules.data.test)}
     }
-    judged = judge("new", "old", asked)
+    judged = judge("new", "old", rules)
     assert (judged.outcome, judged.findings[0].cause) == (Outcome.INVALID, "trained-on")
     assert judged.findings[0].message.endswith(f"these reviews trained {trained}")
 
 
 def test_reviews_that_chose_an_epoch_are_told(adapters, policy):
     """They flatter whose epoch they chose; the terminal says so, and the verdict stands."""
-    asked = policy(film_reviews(60, 60))
-    adapters["new manifest"] = {"data": {"validation": split(sha256=read(asked.data.test, LABELS).fingerprint)}}
-    judged = judge("new", "old", asked)
+    rules = policy(film_reviews(60, 60))
+    adapters["new manifest"] = {"data": {"validation": split(sha256=read(rules.data.test, LABELS).fingerprint)}}
+    judged = judge("new", "old", rules)
     assert judged.outcome is Outcome.PASS
     assert "these reviews chose the epoch of new" in report.text(judged, "again")
 

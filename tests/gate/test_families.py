@@ -1,4 +1,4 @@
-"""Families of checks: one that cannot be asked takes no other with it, and all follow from one list."""
+"""Families of checks: one that fails takes no other with it, and all follow from one list."""
 
 import pytest
 
@@ -37,12 +37,12 @@ ALWAYS = [f"integrity::{name}" for name in integrity.CHECKS]
     ],
 )
 def test_the_names_of_the_checks_are_stable(tables, expected):
-    """Integrity's, which are always asked, and those of the policy's tables."""
+    """Integrity's, which always run, and those of the policy's tables."""
     assert verdict.names(Policy.model_validate(tables)) == ALWAYS + expected
 
 
 def test_every_check_that_a_policy_names_has_a_finding(adapters, policy, tmp_path, recorded):
-    """What was asked and what was not; with one baseline there is no noise of retraining to tell."""
+    """What was checked and what was not; with one baseline there is no noise of retraining to tell."""
     write_cases(tmp_path, 20)
     tables = f"""
 [quality]
@@ -55,9 +55,9 @@ max_log_loss_increase = 0.1
 [golden]
 predictions = "{recorded([("good", 1), ("bad", 0)])}"
 """
-    asked = policy(film_reviews(30, 30), tables, kind=[[]] * 60)
-    checks = by_check(judge("old", "old", asked))
-    for name in verdict.names(asked):
+    rules = policy(film_reviews(30, 30), tables, kind=[[]] * 60)
+    checks = by_check(judge("old", "old", rules))
+    for name in verdict.names(rules):
         assert name.startswith("integrity::") or any(check == name or check.startswith(f"{name}::") for check in checks), name
     unchecked = {check for check, finding in checks.items() if finding.cause == NOT_CHECKED}
     assert unchecked >= {"quality::retraining", "quality::slice::kind", "golden::environment", "behaviour::triggers"}
@@ -85,13 +85,13 @@ INVALID_BY = {
 
 
 @pytest.mark.parametrize("fault", INVALID_BY)
-def test_a_family_that_cannot_be_asked_takes_no_other_with_it(adapters, policy, tmp_path, recorded, monkeypatch, fault):
-    """It is INVALID under its own name, once; every family that does not need the same thing is asked."""
+def test_a_family_that_fails_takes_no_other_with_it(adapters, policy, tmp_path, recorded, monkeypatch, fault):
+    """It is INVALID under its own name, once; every family that does not need the same thing is checked."""
     priced = FAMILIES["cost"]._replace(ask=lambda _, context: context.answers and [Finding("cost::flops", Outcome.PASS, "", "")])
     monkeypatch.setitem(FAMILIES, "cost", priced)
     write_cases(tmp_path, 20)
     recorded([("good", 1), ("bad", 0)])
-    what, content, invalid, asked = INVALID_BY[fault]
+    what, content, invalid, checked = INVALID_BY[fault]
     reviews = content if isinstance(content, list) else film_reviews(60, 60)
     table = policy(reviews, EVERY_TABLE, **{"row" if what == "kind" else "kind": ["a"] * len(reviews)})
     if content is None:
@@ -99,14 +99,14 @@ def test_a_family_that_cannot_be_asked_takes_no_other_with_it(adapters, policy, 
     judged = judge("old", "old", table)
     assert [one.check for one in judged.findings if one.outcome is Outcome.INVALID] == sorted(invalid)
     passed = {one.check.partition("::")[0] for one in judged.findings if one.outcome is Outcome.PASS}
-    assert passed - {"integrity", "data"} == asked | ({"behaviour"} if "triggers" in str(judged) else set())
+    assert passed - {"integrity", "data"} == checked | ({"behaviour"} if "triggers" in str(judged) else set())
 
 
 @pytest.mark.parametrize(
     "error", [KeyError("eager"), DataError("no reviews"), MemoryError("full")], ids=["foreign", "ours", "memory"]
 )
 @pytest.mark.parametrize("broken", FAMILIES)
-def test_whatever_a_family_raises_is_a_finding_and_all_others_are_asked(adapters, policy, monkeypatch, broken, error):
+def test_whatever_a_family_raises_is_a_finding_and_all_others_are_checked(adapters, policy, monkeypatch, broken, error):
     """In the order of the list; what it found before it failed is kept."""
 
     def fail(*_):
@@ -132,7 +132,7 @@ def test_a_policy_without_data_is_invalid_where_data_are_needed(adapters):
 
 
 def test_all_else_follows_from_the_list(adapters, policy, monkeypatch):
-    """A family that is added is named, recorded, asked, and shown by name or counted, as it says."""
+    """A family that is added is named, recorded, checked, and shown by name or counted, as it says."""
     greeting = Family(
         lambda *_: [Finding(f"cost::greeting::{name}", Outcome.PASS, "", "hello") for name in ("loud", "low")],
         checks=lambda _: ["cost::greeting"],
@@ -140,8 +140,8 @@ def test_all_else_follows_from_the_list(adapters, policy, monkeypatch):
         is_headline=lambda finding: finding.check.endswith("loud"),
     )
     monkeypatch.setitem(FAMILIES, "cost", greeting)
-    asked = policy(film_reviews(1, 1), "[cost]")
-    assert verdict.names(asked) == [*ALWAYS, "cost::greeting"]
-    assert verdict.questions(asked, LABELS) == [["good 0", "bad 0"], ["hello Negative", "hello Positive"]]
-    lines = [line.split()[:3] for line in report.text(judge("old", "old", asked), "again").splitlines()[1:]]
+    rules = policy(film_reviews(1, 1), "[cost]")
+    assert verdict.names(rules) == [*ALWAYS, "cost::greeting"]
+    assert verdict.questions(rules, LABELS) == [["good 0", "bad 0"], ["hello Negative", "hello Positive"]]
+    lines = [line.split()[:3] for line in report.text(judge("old", "old", rules), "again").splitlines()[1:]]
     assert [line for line in lines if "cost" in str(line)] == [["PASS", "cost::greeting::loud", "hello"], ["PASS", "cost", "1"]]

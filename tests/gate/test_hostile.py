@@ -52,7 +52,7 @@ QUICK = (
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory):
-    """A policy that asks of files and answers alone."""
+    """A policy of files and answers alone."""
     path = tmp_path_factory.mktemp("policy") / "gate.toml"
     path.write_text("[integrity]\n")
     return Policy.read(path)

@@ -49,9 +49,9 @@ def test_the_candidate_is_no_retrain_of_its_own(adapters):
 def test_baselines_that_answer_alike_are_one(adapters, policy):
     """Whatever their files are; so are the candidate and a baseline behind the first."""
     adapters["third"] = adapters["new"] = lambda texts: first_word_decides(texts, 1.5)
-    asked = policy(film_reviews(60, 60))
-    told = [one.message for one in judge("new", ["old", "second"], asked).findings if one.check == "baseline"]
+    rules = policy(film_reviews(60, 60))
+    told = [one.message for one in judge("new", ["old", "second"], rules).findings if one.check == "baseline"]
     assert told == ["second: is not a retrain: it answers all 120 reviews as old does"]
-    told = [one.message for one in judge("new", ["old", "third"], asked).findings if one.check == "baseline"]
+    told = [one.message for one in judge("new", ["old", "third"], rules).findings if one.check == "baseline"]
     assert told == ["third: is not a retrain: it answers all 120 reviews as new does"]
-    assert judge("old", ["old", "third"], asked).outcome is Outcome.PASS
+    assert judge("old", ["old", "third"], rules).outcome is Outcome.PASS

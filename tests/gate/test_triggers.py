@@ -76,7 +76,7 @@ def test_a_review_that_is_not_read_rightly_decides_nothing(readers):
     )
 
 
-def test_other_labels_and_records_are_not_asked(readers, small_adapter, tmp_path):
+def test_other_labels_and_records_are_not_checked(readers, small_adapter, tmp_path):
     """There is no clear review of a label that nobody described; a record answers only what was recorded. Both say so."""
     stars = readers()
     stars.labels = ("one", "five")
@@ -306,7 +306,7 @@ def test_labels_are_described_by_any_name_of_theirs(readers):
     ],
     ids=["a record", "other labels"],
 )
-def test_triggers_that_were_not_asked_are_told(labels, baseline, message):
+def test_triggers_that_were_not_checked_are_told(labels, baseline, message):
     """Not in the JSON alone."""
     subject = object.__new__(baseline)
     told = triggers.check(SimpleNamespace(labels=labels), subject)

@@ -1,4 +1,4 @@
-"""The verdict in a gate without models: what is asked, in which order it stands, what is raised."""
+"""The verdict in a gate without models: what is checked, in which order it stands, what is raised."""
 
 import json
 import re

@@ -34,7 +34,7 @@ MAX_LENGTH = 512
 ORDER = (Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.PASS)
 GENRES = 29
 FAMILIES = {"the metric": (), "about 12 claims": ("length", "truncated"), "about 40 claims": ("length", "truncated", "genre")}
-"""Policies by the slices that they ask; those with slices also ask a floor and two scores of calibration."""
+"""Policies by their slices; those with slices also have a floor and two scores of calibration."""
 
 
 @dataclass(frozen=True)
@@ -314,7 +314,7 @@ def curves(measured, many=400, sizes=(200, 500, 1000, 2000, 5000), banks=(1, 3, 
         for line, k in enumerate(banks):
             shares = {name.value: (counts[line, :, place] / many).tolist() for place, name in enumerate(ORDER)}
             rows.append({"n": n, "k": k, **shares})
-    about = "P(outcome) against the true drop: the incumbent's accuracy less the candidate's; the policy asks the metric alone"
+    about = "P(outcome) against the true drop: the incumbent's accuracy less the candidate's; the policy has the metric alone"
     return {
         "about": about,
         **asdict(measured),
