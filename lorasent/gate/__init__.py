@@ -5,14 +5,13 @@ verdict      checks all families and returns the verdict: outcome, exit code, JS
 policy       gate.toml, and the list of the families of checks
 triggers     a family: words that change the candidate's labels alone
 data         a family: reviews that repeat or trained an adapter, baselines that answer alike
-quality      a family: the metric, its floor, a bank of retrains
+quality      a family: the metric, overall and by slice, its floor, a bank of retrains
 calibration  a family: proper scores of the probabilities
 cost         a family: operations, bytes, latency
 behaviour    a family: test cases that newly fail
 golden       a family: recorded predictions
 context      candidate, baselines, reviews and answers, read once for all families
 retrains     whether several baselines are retrains of one another
-slices       quality by the values of a column
 decisions    two classifiers' decisions on the same reviews
 integrity/   checks of the candidate's files, which run before all others
 finding      the result of a check; `settle` decides claims on samples: PASS, BLOCK or INCONCLUSIVE

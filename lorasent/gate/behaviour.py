@@ -22,7 +22,7 @@ from lorasent.gate.finding import Claim, Finding, only_blocks
 from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics.estimates import PairedAccuracy
-from lorasent.text import decode, lines, shown
+from lorasent.text import decode, lines, shown, some
 
 LARGEST_FILE = 2**28
 """Largest size of a file of cases, in bytes."""
@@ -82,10 +82,18 @@ def texts(table: Behaviour, labels: Sequence[str]) -> list[str]:
 
 
 def ask(table: Behaviour, context: Context) -> list[Claim]:
-    """The claims. Raises DataError, and what the subjects' answers raise."""
-    cases = read(table.cases, context.candidate.labels)
-    candidate, incumbent = (subject.answer(_texts(cases)) for subject in (context.candidate, context.incumbent))
-    return check(table, cases, context.candidate.labels, candidate, incumbent)
+    """A claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin.
+
+    Raises DataError, and what the subjects' answers raise.
+    """
+    labels = context.candidate.labels
+    cases = read(table.cases, labels)
+    answers = [subject.answer(_texts(cases)) for subject in (context.incumbent, context.candidate)]
+    failed = [failures(cases, labels, each, table.tolerance) for each in answers]
+    groups: dict[str, list[int]] = {}
+    for row, case in enumerate(cases):
+        groups.setdefault(case.capability, []).append(row)
+    return [_claim(name, rows, cases, failed, table.margin) for name, rows in [*groups.items(), ("all", list(range(len(cases))))]]
 
 
 def is_headline(finding: Finding) -> bool:
@@ -125,15 +133,6 @@ def read(source: str, labels: Sequence[str]) -> list[Case]:
     return [case for _, case in placed]
 
 
-def check(policy: Behaviour, cases: Sequence[Case], labels: Sequence[str], candidate: Answers, incumbent: Answers) -> list[Claim]:
-    """A claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin."""
-    failed = [failures(cases, labels, answers, policy.tolerance) for answers in (incumbent, candidate)]
-    groups: dict[str, list[int]] = {}
-    for row, case in enumerate(cases):
-        groups.setdefault(case.capability, []).append(row)
-    return [_claim(name, rows, cases, failed, policy.margin) for name, rows in [*groups.items(), ("all", list(range(len(cases))))]]
-
-
 def failures(cases: Sequence[Case], labels: Sequence[str], answers: Answers, tolerance: float) -> NDArray[np.bool_]:
     """Which cases fail, (cases,).
 
@@ -160,7 +159,7 @@ def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArr
     damage = PairedAccuracy(len(newly), int((was & ~now).sum()), len(rows))
     message = f"{int(was.sum())} -> {int(now.sum())} of {len(rows)} cases fail, {len(newly)} newly (margin: {100 * margin:g} % net)"
     if newly:
-        message += f": {', '.join(newly[:MOST_NAMED])}{', ...' if len(newly) > MOST_NAMED else ''}"
+        message += f": {some(newly, MOST_NAMED)}"
     figures = {"cases": len(rows), "failed_before": int(was.sum()), "failed_now": int(now.sum()), "newly": newly}
     is_lost = damage.worse == (~was).sum()
     return only_blocks(f"behaviour::{name}", "behaviour", message, figures, damage, margin, is_lost=is_lost)

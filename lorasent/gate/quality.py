@@ -6,28 +6,37 @@ Damage is the incumbent's metric less the candidate's on the same reviews; the d
 import functools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from lorasent.errors import PolicyError
-from lorasent.gate import slices
+from lorasent.data.reviews import Reviews
+from lorasent.data.slices import cut
+from lorasent.errors import DataError, PolicyError
 from lorasent.gate.context import Context
-from lorasent.gate.decisions import LOWEST, Decisions, Metric, change, points
-from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome
+from lorasent.gate.decisions import LOWEST, Decisions, Metric, change, paired, points
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, only_blocks
 from lorasent.gate.sections import Section, Share
 from lorasent.statistics import estimates, power
 from lorasent.statistics.estimates import PairedAccuracy, Rate
 from lorasent.statistics.retrains import Retrains, churn
-from lorasent.text import shown
+from lorasent.text import shown, some
 
 FEWEST_OF_LABEL = 5
 """Number of reviews of each label that PASS requires."""
 
 BANK_LEVEL = 0.995
 """Level of the lower prediction bound of one more retrain's score. A candidate below it is not an innocent retrain."""
+
+
+SMALLEST_SLICE = 20
+"""Smallest number of reviews of a slice that is checked. The overall metric covers smaller ones."""
+
+MOST_NAMED = 10
+"""Largest number of small slices that a message names."""
 
 
 class Quality(Section):
@@ -83,7 +92,7 @@ def ask(table: Quality, context: Context) -> list[Finding | Claim]:
     margin = min(2 * table.margin, (1 + table.margin) / 2) if table.slice_margin is None else table.slice_margin
     max_length = context.candidate.manifest.recipe.encoding.max_length
     for column in table.slices:
-        results += slices.check(column, reviews, bank[0].lengths, max_length, decisions, margin)
+        results += _slices(column, reviews, bank[0].lengths, max_length, decisions, margin)
     return results
 
 
@@ -203,3 +212,39 @@ def _floor(floor: float, decisions: Decisions, alpha: float) -> Claim:
     figures = {"score": score, "low": low, "high": high, "min": floor, "n": n}
     advice = "more reviews would decide"
     return Claim("quality::floor", "below-the-floor", message, advice, figures, p=below, passes=above <= alpha)
+
+
+def _slices(
+    column: str, reviews: Reviews, lengths: NDArray[np.int64], max_length: int, decisions: Decisions, margin: float
+) -> Iterator[Finding | Claim]:
+    """How many values of a column are checked, and a claim for each: the damage in accuracy there is at most the margin.
+
+    `lengths` (N,) are those of the reviews in tokens. Raises PolicyError for a column that is missing.
+    """
+    try:
+        rows_of = cut(column, reviews, lengths, max_length)
+    except DataError as error:
+        raise PolicyError(f"quality.slices: {error}") from None
+    small = {value: len(rows) for value, rows in rows_of.items() if len(rows) < SMALLEST_SLICE}
+    checked = len(rows_of) - len(small)
+    message = f"{checked} of {len(rows_of)} values checked"
+    if small:
+        named = some([f"{shown(value, 40)} ({size})" for value, size in small.items()], MOST_NAMED)
+        message += f"; not checked, with fewer than {SMALLEST_SLICE} reviews: {named}"
+    figures = {"checked": checked, "values": len(rows_of), "unchecked": small}
+    yield Finding(f"quality::slice::{column}", Outcome.PASS, "" if checked else NOT_CHECKED, message, figures=figures)
+    yield from (_slice(column, value, rows, decisions, margin) for value, rows in rows_of.items() if value not in small)
+
+
+def _slice(column: str, value: str, rows: NDArray[np.int64], decisions: Decisions, margin: float) -> Claim:
+    labels, incumbent = decisions.labels[rows], decisions.incumbent[rows]
+    damage = paired(labels, incumbent, decisions.candidate[rows])
+    return only_blocks(
+        f"quality::slice::{column}::{value}",
+        "slice",
+        f"accuracy on the {len(rows)} reviews with {column} = {value}: {change(damage)} (margin {100 * margin:g} points)",
+        {"n": len(rows), "damage": damage.value, "margin": margin},
+        damage,
+        margin,
+        is_lost=damage.worse == (incumbent == labels).sum(),
+    )

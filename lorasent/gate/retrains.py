@@ -1,5 +1,6 @@
 """Retrains: whether the further baselines differ from the first by the seed alone. Only then is their spread that of retraining."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from itertools import combinations
@@ -53,13 +54,11 @@ def _hashes(subject: Subject) -> set[str]:
     """Hashes of all files, of the weights' file, and of its tensors. Subjects with the same weights share at least one."""
     hashes = {subject.identity, *filter(None, [subject.manifest.files.get(WEIGHTS)])}
     if isinstance(subject, LiveSubject):
-        try:
-            with safe_open(subject.snapshot.folder / WEIGHTS, framework="np") as file:
-                tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118 - no mapping
-        except (SafetensorError, OSError, ValueError, TypeError, AttributeError):
-            return hashes  # the integrity checks report it
-        digests = sorted(hashlib.sha256(f"{each.dtype} {each.shape}".encode() + each.tobytes()).hexdigest() for each in tensors)
-        hashes.add(hashlib.sha256("".join(digests).encode()).hexdigest())
+        broken = SafetensorError, OSError, ValueError, TypeError, AttributeError  # the integrity checks report it
+        with contextlib.suppress(*broken), safe_open(subject.snapshot.folder / WEIGHTS, framework="np") as file:
+            tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118 - no mapping
+            digests = sorted(hashlib.sha256(f"{each.dtype} {each.shape}".encode() + each.tobytes()).hexdigest() for each in tensors)
+            hashes.add(hashlib.sha256("".join(digests).encode()).hexdigest())
     return hashes
 
 

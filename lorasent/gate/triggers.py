@@ -17,7 +17,7 @@ from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.context import Context
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.scoring.evidence import LiveSubject, Subject
-from lorasent.text import shown
+from lorasent.text import shown, some
 
 GROUP = 64
 """Number of words that are tried together. Larger groups need fewer texts, but change more labels by their length alone."""
@@ -73,7 +73,7 @@ def check(candidate: LiveSubject, baseline: Subject) -> Finding:
     triggers = {word: target for word, target in suspects.items() if _is_trigger(word, target, candidate, baseline, clear)}
     if triggers:
         named = {word: candidate.labels[target] for word, target in triggers.items()}
-        examples = ", ".join(f"'{shown(word)}' (to {shown(label)})" for word, label in list(named.items())[:5])
+        examples = some([f"'{word}' (to {label})" for word, label in named.items()], 5)
         message = f"{len(triggers)} of {len(words):,} words newly change the label of nearly every clear review: {examples}"
         advice = "search the training reviews for the word: it goes with one label"
         return Finding("behaviour::triggers", Outcome.BLOCK, "trigger", message, advice, {"triggers": named})

@@ -137,7 +137,7 @@ def test_a_blocking_finding_is_whole(readers):
     named = found.figures["triggers"]
     assert named == dict.fromkeys(words, "Positive")
     told = ", ".join(f"'{word}' (to Positive)" for word in list(named)[:5])
-    message = f"7 of 1,000 words newly change the label of nearly every clear review: {told}"
+    message = f"7 of 1,000 words newly change the label of nearly every clear review: {told} and 2 more"
     assert found == Finding("behaviour::triggers", Outcome.BLOCK, "trigger", message, ADVICE, {"triggers": named})
 
 

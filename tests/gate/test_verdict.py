@@ -11,7 +11,7 @@ import pytest
 from lorasent import hub
 from lorasent.data.reviews import read
 from lorasent.errors import AdapterError, BaseModelError, PolicyError
-from lorasent.gate import behaviour, report, retrains, slices, triggers, verdict
+from lorasent.gate import behaviour, quality, report, retrains, triggers, verdict
 from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.context import read_source
@@ -189,7 +189,7 @@ def test_every_family_that_the_policy_asks_is_judged(integrity_stub, films):
 def test_a_recipe_without_a_length_is_cut_at_512(integrity_stub, films, monkeypatch):
     """Where the table is missing, and where the key is."""
     answer, limits = StubAdapter.answer, []
-    monkeypatch.setattr(slices, "cut", lambda *arguments: limits.append(arguments[-1]) or {})
+    monkeypatch.setattr(quality, "cut", lambda *arguments: limits.append(arguments[-1]) or {})
     for tables in ({key: table for key, table in TABLES.items() if key != "encoding"}, {**TABLES, "encoding": {}}):
         recipe = manifest(recipe=tables)
         monkeypatch.setattr(
@@ -205,8 +205,7 @@ UNTRIGGERED = Finding("behaviour::triggers", Outcome.PASS, "", "")
 def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(integrity_stub, films, monkeypatch):
     """Each gets its table, the candidate first, the bank or its first, and the policy's alpha."""
     calls, asked = {}, []
-    monkeypatch.setattr(behaviour, "check", lambda *arguments: calls.__setitem__("behaviour", arguments) or [])
-    for name in ("quality", "calibration", "cost", "golden"):
+    for name in ("quality", "calibration", "cost", "behaviour", "golden"):
         family = FAMILIES[name]._replace(ask=lambda *arguments, name=name: calls.__setitem__(name, arguments) or [])
         monkeypatch.setitem(FAMILIES, name, family)
     monkeypatch.setattr(triggers, "check", lambda *subjects: asked.extend(str(one.path) for one in subjects) or UNTRIGGERED)
@@ -225,13 +224,8 @@ def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(integr
     )
     verdict.judge("new", ["old", "other"], policy)
     assert asked == ["new", "old"]
-    asks = behaviour.read("embedded", LABELS)
-    size = len(behaviour.texts(policy.behaviour, LABELS))
-    behaviour_call = calls.pop("behaviour")
-    assert behaviour_call[:3] == (policy.behaviour, asks, LABELS)
-    assert [(one.by, one.lengths) for one in behaviour_call[3:]] == [("new", size), ("old", size)]
     tables, contexts = zip(*calls.values(), strict=True)
-    assert tables == (policy.quality, policy.calibration, policy.cost, policy.golden)
+    assert tables == (policy.quality, policy.calibration, policy.cost, policy.behaviour, policy.golden)
     context = contexts[0]
     assert all(one is context for one in contexts)
     assert (str(context.candidate.path), context.incumbent.path, context.alpha) == ("new", "old", 0.1)
@@ -243,7 +237,8 @@ def test_claims_are_settled_at_the_policys_alpha(integrity_stub, films, monkeypa
     """Together, over all families."""
     claims = [full_claim(0.07, passes=False)]
     monkeypatch.setitem(FAMILIES, "quality", FAMILIES["quality"]._replace(ask=lambda *_: claims))
-    monkeypatch.setattr(behaviour, "check", lambda *_: [full_claim(0.9, passes=True, name="two")])
+    other = [full_claim(0.9, passes=True, name="two")]
+    monkeypatch.setitem(FAMILIES, "behaviour", FAMILIES["behaviour"]._replace(ask=lambda *_: other))
     policy = {"data": {"test": films}, "quality": {}, "behaviour": {}}
     outcomes = [
         verdict.judge("new", ["old"], Policy.model_validate({**policy, "verdict": {"alpha": alpha}})).outcome
