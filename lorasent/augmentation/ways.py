@@ -58,9 +58,8 @@ def window(text: str, size: int, random: Generator) -> str:
 
 
 def sentence_dropout(text: str, rate: float, random: Generator) -> str:
-    """Drops each sentence with probability `rate`, if it has no opinion and is not part of the ending.
-
-    The sentence before a contrast ("But ...") and the sentence after a question are kept.
+    """Drops each sentence with probability `rate`, if it has no opinion, no contrast ("But ...") after it, no question before it,
+    and is not part of the ending.
     """
     pieces = sentences(text)
     kept = [has_opinion(piece) for piece in pieces]
@@ -73,7 +72,7 @@ def sentence_dropout(text: str, rate: float, random: Generator) -> str:
 
 
 def synonyms(text: str, rate: float, random: Generator) -> str:
-    """Replaces each word that has synonyms by one with probability `rate`; the synonym has its case and fits its article.
+    """Replaces each word with probability `rate` by a synonym that has its case and fits its article.
 
     Names (capitals inside a sentence) are kept, and so is everything from a negation to the end of its sentence.
     """

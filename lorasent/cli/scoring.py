@@ -46,7 +46,7 @@ def predict(
     if source is not None:
         reviews = read_texts(source, text_column, skip_empty=skip_empty)
     elif texts:
-        reviews = list(check_texts(texts, "arguments", skip_empty=skip_empty))
+        reviews = [text for _, text in check_texts(texts, "arguments", skip_empty=skip_empty)]
     options.require_writable("--output", output, source)
     rows = map(vars, options.load_scorer(adapter, precision, base).stream(reviews))
     if output is None:

@@ -2,8 +2,7 @@
 
 slices       reviews -> row numbers by value of a column
 reviews      source -> labelled reviews; repeated texts
-sources      source -> columns: one row for each kind of source
-folders      a folder with a file for each split, or with a folder of texts for each label
+sources      source -> columns: one row for each kind of source, and folders
 huggingface  data sets of the library `datasets`: on the hub, in its cache, or saved in a folder
 formats      a file -> columns: one row for each file format
 columns      blocks of columns, with class labels as names

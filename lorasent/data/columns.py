@@ -51,12 +51,7 @@ def blocks_of_rows(rows: Iterable[Mapping[str, Any]], where: object, classes: Cl
 
 def values(block: Columns, name: str) -> Sequence[Any]:
     """The values of a column of a block; None in each row where the block lacks the column."""
-    return block.get(name) or [None] * length(block)
-
-
-def length(block: Columns) -> int:
-    """The number of rows of a block."""
-    return len(next(iter(block.values()), ()))
+    return block.get(name) or [None] * len(next(iter(block.values())))
 
 
 def name_of(value: Any, names: Sequence[str]) -> Any:

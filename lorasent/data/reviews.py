@@ -111,7 +111,7 @@ def read(
     text, label = _find(columns, text_column, source, "text"), _find(columns, label_column, source, "label")
     if text == label:
         raise DataError(f"{source}: column {shown(text)} cannot be both text and label; name another with --text-column")
-    texts = dict(_texts(columns[text], f"{source}: column {shown(text)}", skip_empty=skip_empty))
+    texts = dict(check_texts(columns[text], f"{source}: column {shown(text)}", skip_empty=skip_empty))
     ids = ids_of({row: columns[label][row - 1] for row in texts}, labels, f"{source}: column {shown(label)}")
     extra_columns = {name: [values[row - 1] for row in texts] for name, values in columns.items() if name not in (text, label)}
     return Reviews(source, list(texts.values()), ids, extra_columns, list(texts))
@@ -126,12 +126,23 @@ def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *
     source = os.fspath(source)
     (text,), blocks = blocks_of(source, lambda names: [_find(names, text_column, source, "text")])
     cells = (value for block in blocks for value in values(block, text))
-    return check_texts(cells, f"{source}: column {shown(text)}", skip_empty=skip_empty)
+    return (text for _, text in check_texts(cells, f"{source}: column {shown(text)}", skip_empty=skip_empty))
 
 
-def check_texts(values: Iterable[Any], where: str, *, skip_empty: bool = False) -> Iterator[str]:
-    """The values, each a text that is not empty and can be encoded as UTF-8. Raises DataError with the row (from 1)."""
-    return (text for _, text in _texts(values, where, skip_empty=skip_empty))
+def check_texts(values: Iterable[Any], where: str, *, skip_empty: bool) -> Iterator[tuple[int, str]]:
+    """Each value with its row (from 1): a text that is not empty and can be encoded as UTF-8. Raises DataError with the row."""
+    empty, row = list[int](), 0
+    for row, value in enumerate(values, 1):
+        if is_missing(value):
+            if not skip_empty:
+                raise DataError(f"{where}, row {row}: expected a text, found nothing; leave such rows out with --skip-empty")
+            empty.append(row)
+        else:
+            yield row, require_text(value, where, row)
+    if empty and len(empty) == row:
+        raise DataError(f"{where}: each of {row} rows is empty")
+    if empty:
+        _log.warning("%s: %d of %d rows are empty and left out: row %s", shown(where), len(empty), row, some(empty, 20))
 
 
 def require_text(value: object, where: str, row: int) -> str:
@@ -165,21 +176,6 @@ def distinct(reviews: Reviews) -> tuple[Reviews, int, int]:
 def normal(text: str) -> str:
     """A text without case and spacing, by which repeated texts are found."""
     return " ".join(text.casefold().split())
-
-
-def _texts(values: Iterable[Any], where: str, *, skip_empty: bool) -> Iterator[tuple[int, str]]:
-    empty, row = list[int](), 0
-    for row, value in enumerate(values, 1):
-        if is_missing(value):
-            if not skip_empty:
-                raise DataError(f"{where}, row {row}: expected a text, found nothing; leave such rows out with --skip-empty")
-            empty.append(row)
-        else:
-            yield row, require_text(value, where, row)
-    if empty and len(empty) == row:
-        raise DataError(f"{where}: each of {row} rows is empty")
-    if empty:
-        _log.warning("%s: %d of %d rows are empty and left out: row %s", shown(where), len(empty), row, some(empty, 20))
 
 
 def _find(columns: Iterable[str], named: str | None, source: str, kind: Literal["text", "label"]) -> str:

@@ -2,15 +2,16 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from itertools import chain
 from pathlib import Path
 
-from lorasent.data import folders, formats, huggingface
-from lorasent.data.columns import Choice, Columns, blocks_of_rows, length, values
+from lorasent.data import formats, huggingface
+from lorasent.data.columns import Choice, Columns, blocks_of_rows, of_card, reading, values
 from lorasent.errors import DataError
-from lorasent.text import lines
+from lorasent.text import lines, some
 
 SPLITS = ("train", "validation", "test")
 """The splits of the embedded corpus."""
@@ -28,9 +29,8 @@ def blocks_of(source: str, choice: Choice = None) -> tuple[list[str], Iterator[C
 
     Raises DataError, which names the source, and the row where there is one; for a later block, when it is read.
     """
-    blocks = (block for block in _blocks(source, choice) if length(block))
-    first = next(blocks, None)
-    if first is None:
+    blocks = (block for block in _blocks(source, choice) if any(block.values()))
+    if not (first := next(blocks, None)):
         raise DataError(f"{source}: holds no reviews")
     return list(choice(list(first)) if choice else first), chain([first], blocks)
 
@@ -38,7 +38,7 @@ def blocks_of(source: str, choice: Choice = None) -> tuple[list[str], Iterator[C
 def lines_of(source: str) -> list[int] | None:
     """The line (from 1) on which each row begins in a file of rows in lines (JSONL, CSV, TSV); None for any other source."""
     path, split = _parse(source)
-    files = [Path(path)] if split is None else folders.files_of(Path(path), split)
+    files = [Path(path)] if split is None else _files_of(Path(path), split)
     return None if is_embedded(source) or len(files) != 1 else formats.lines_of(files[0])
 
 
@@ -77,11 +77,52 @@ def _embedded(_path: str, split: str | None, _choice: Choice) -> Iterator[Column
     return blocks_of_rows(rows, f"embedded:{split}", {"label": ["Negative", "Positive"]})
 
 
+def _folder(path: str, split: str | None, choice: Choice) -> Iterator[Columns]:
+    """A file for each split, as on the hub, or a folder of text files for each label, as IMDB ships."""
+    folder = Path(path)
+    if not split or not (files := _files_of(folder, split)):
+        yield from _texts(folder, split)
+        return
+    classes = of_card(folder)
+    for file in files:
+        yield from formats.read(str(file), None, choice, classes)
+
+
+def _files_of(folder: Path, split: str) -> list[Path]:
+    """The file of a split, or all its shards as the hub names them, in a folder or in its `data`; none if there is none."""
+    named = re.compile(rf"{re.escape(split)}(-\d+-of-(\d+))?(?i:{'|'.join(map(re.escape, formats.ENDINGS))})")
+    homes = [home for home in (folder, folder / "data") if home.is_dir()]
+    found = {file: match for home in homes for file in sorted(home.iterdir()) if (match := named.fullmatch(file.name))}
+    if found and [match[2] and int(match[2]) for match in found.values()] not in ([None], [len(found)] * len(found)):
+        names = some([file.name for file in found], 5)
+        raise DataError(
+            f"{folder}:{split}: expected one file, or every shard of one, found {names}: name one file, or fetch all shards"
+        )
+    return list(found)
+
+
+def _texts(folder: Path, split: str | None) -> Iterator[Columns]:
+    root = folder / split if split else folder
+    texts = sorted(
+        file
+        for file in root.glob("*/*")
+        if file.suffix.lower() == ".txt" and file.parent.name != "unsup" and "." not in (file.parent.name[0], file.name[0])
+    )
+    if not texts:
+        raise DataError(
+            f"{folder}{':' + split if split else ''}: expected a saved data set, {split or 'SPLIT'}.parquet (.jsonl, .csv), "
+            f"or a folder of .txt files for each label in {root}"
+        )
+    rows = ({"text": file.read_text("utf-8-sig"), "label": file.parent.name} for file in texts)
+    with reading(root):
+        yield from blocks_of_rows(rows, root, {})
+
+
 SOURCES: Sequence[tuple[Callable[[str], bool], Callable[[str, str | None, Choice], Iterator[Columns]]]] = (
     (lambda path: path == "embedded", _embedded),
     (lambda path: Path(path).is_file(), formats.read),
     (huggingface.is_saved, huggingface.read_saved),
-    (lambda path: Path(path).is_dir(), folders.read),
+    (lambda path: Path(path).is_dir(), _folder),
     (lambda path: not formats.format_of(Path(path)) and not path.startswith(("/", ".")), huggingface.read_hub),
 )
 """Kinds of sources: a test of the path or name, and the reader (path, split, choice). The first kind whose test holds reads."""

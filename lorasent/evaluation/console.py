@@ -33,9 +33,6 @@ MAX_WORDS, MIN_SHARE = 6, 0.2
 MAX_VALUES, MAX_ROWS = 12, 4
 """Largest number of a column's values that are shown, those with the most mistakes, and of rows that are named for each."""
 
-_SPACE, _LONG_WORD = re.compile(r"\s+"), 24
-"""The space between two words, and the length in characters from which a word may be cut."""
-
 _COMMAND = re.compile(r":(?=:)|#(?=#?\[)")
 """The beginning of a command in a GitHub workflow log."""
 
@@ -160,7 +157,7 @@ def _end(review: LocatedReview, size: int, words: Sequence[Word] = ()) -> Text:
     Nothing in it controls a terminal or a workflow log, and it is on one line and no shorter, so that words keep their places.
     """
     begin = max(0, len(review.text) - size)
-    if begin and (gap := _SPACE.search(review.text, begin - 1, begin + _LONG_WORD)):
+    if begin and (gap := re.compile(r"\s+").search(review.text, begin - 1, begin + 24)):  # no space in 24 characters: a long word
         begin = gap.end()
     end = Text(_COMMAND.sub(" ", "".join(char if char.isprintable() else " " for char in review.text[begin:])))
     for word in words:

@@ -4,7 +4,7 @@ A mistake is a review whose decided label is not its own. Its confidence is the 
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lorasent.data import slices
 from lorasent.data.reviews import Reviews
 from lorasent.evaluation import label_errors, occlusion
-from lorasent.evaluation.occlusion import Progress, Word
+from lorasent.evaluation.occlusion import Word
 from lorasent.metrics import Ints, probabilities
 from lorasent.scoring.scorer import Scorer
 
@@ -96,12 +96,12 @@ def find(
     lines: Sequence[int] | None = None,
     trained_on: str | None = None,
     top: int = 10,
-    progress: Progress = lambda _done, _of: None,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Mistakes:
     """The mistakes in `logits` (N, L), the scorer's answers to N reviews, sliced by length, truncation, tags and `columns`.
 
     `lines` says where each row of the source begins. The `top` worst mistakes are explained, at the cost of about 150 further
-    texts each (see `occlusion`). Raises DataError for an unknown column.
+    texts each (see `occlusion`); `progress` receives how many are, and of how many. Raises DataError for an unknown column.
     """
     labels, lengths = reviews.labels, scorer.encoder.lengths(reviews.texts)
     probability, decided, rows = probabilities(logits), logits.argmax(axis=1), np.arange(len(reviews))
@@ -110,7 +110,6 @@ def find(
     wrong = wrong[np.lexsort((wrong, -margin[wrong], -confidence[wrong]))]
     by_slice = list(_slices(reviews, columns, lengths, scorer.encoder.max_length, wrong, top))
     listed = {row for each in by_slice for row in each.worst}
-    words = occlusion.explain(scorer, reviews.take(wrong[:top]).texts, decided[wrong[:top]], labels[wrong[:top]], progress)
     thresholds, margins = label_errors.thresholds(probability, labels), label_errors.margins(probability, labels)
 
     def place(row: int) -> tuple[int, int | None, str, str]:
@@ -121,10 +120,14 @@ def find(
         figures = float(confidence[row]), float(margin[row]), int(lengths[row])
         return Mistake(*place(row), scorer.labels[decided[row]], *figures, tuple(words))
 
+    worst: list[Mistake] = []
+    for row in wrong[:top]:
+        worst.append(mistake(row, occlusion.explain(scorer, reviews.texts[row], decided[row], labels[row])))
+        progress(len(worst), len(wrong[:top]))
     return Mistakes(
         count=len(wrong),
         top=top,
-        worst=[mistake(row, each) for row, each in zip(wrong[:top], words, strict=True)],
+        worst=worst,
         by_slice=by_slice,
         elsewhere=[mistake(row) for row in wrong[top:] if reviews.rows[row] in listed],
         suspects=[

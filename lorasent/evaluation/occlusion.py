@@ -5,7 +5,7 @@ review was truncated, so nothing else changes. captum's FeatureAblation overwrit
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,12 +26,6 @@ MAX_WORDS = 48
 MIN_PASSAGE, MAX_PASSAGE = 6, 16
 """Fewest and most words in a passage."""
 
-Progress = Callable[[int, int], None]
-"""Receives the number of reviews explained so far, and the number of all."""
-
-Span = tuple[int, int]
-"""Characters of a text, [start, end)."""
-
 
 @dataclass(frozen=True)
 class Word:
@@ -44,35 +38,25 @@ class Word:
 
 
 class Reading(NamedTuple):
-    """A review as the model reads it: T token ids after truncation, and each word with the positions of its tokens."""
+    """A review as the model reads it: T token ids after truncation; each word's characters, [start, end), and tokens' positions."""
 
     text: str
     ids: Ids
-    words: list[tuple[Span, NDArray[np.int64]]]
+    words: list[tuple[tuple[int, int], Ids]]
 
     def without(self, words: Sequence[int]) -> Ids:
         """The token ids without those of some words."""
-        return np.delete(self.ids, np.concatenate([np.zeros(0, np.int64), *(self.words[word][1] for word in words)]))
+        return np.delete(self.ids, [token for word in words for token in self.words[word][1]])
 
 
-def explain(
-    scorer: Scorer, texts: Sequence[str], decided: Ids, labels: Ids, progress: Progress = lambda _done, _of: None
-) -> list[list[Word]]:
-    """For each text the words that were left out, the one that carried most first; `decided` and `labels` are ids that differ."""
-    explained = []
-    for text, wrong, right in zip(texts, decided, labels, strict=True):
-        explained.append(_shares(scorer, read(scorer.encoder, text), wrong, right))
-        progress(len(explained), len(texts))
-    return explained
-
-
-def _shares(scorer: Scorer, reading: Reading, wrong: int, right: int) -> list[Word]:
-    """The words of a review, or of its heaviest passages, with the losses of the margin between two labels."""
+def explain(scorer: Scorer, text: str, decided: int, label: int) -> list[Word]:
+    """The words that were left out of a text, the one that carried most first; `decided` and `label` are ids that differ."""
+    reading = read(scorer.encoder, text)
 
     def margins(deletions: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         left = [reading.without(words) for words in deletions]
         logits = scorer.score([ids if len(ids) else np.array([scorer.encoder.pad_id]) for ids in left]).astype(np.float64)
-        return np.asarray(logits[:, wrong] - logits[:, right])
+        return np.asarray(logits[:, decided] - logits[:, label])
 
     words: Sequence[int] = range(len(reading.words))
     passages = _passages(reading) if len(words) > MAX_WORDS else []
@@ -81,7 +65,7 @@ def _shares(scorer: Scorer, reading: Reading, wrong: int, right: int) -> list[Wo
         words = _heaviest({passage: whole - margin for passage, margin in zip(passages, shortened, strict=True)})
     losses = whole - margins([[word] for word in words])
     spans = [reading.words[word][0] for word in words]
-    shares = [Word(reading.text[slice(*span)], *span, loss) for span, loss in zip(spans, losses.tolist(), strict=True)]
+    shares = [Word(text[slice(*span)], *span, loss) for span, loss in zip(spans, losses.tolist(), strict=True)]
     return sorted(shares, key=lambda word: (-word.delta, word.start))
 
 
@@ -106,7 +90,7 @@ def _passages(reading: Reading) -> list[range]:
 
 
 def _heaviest(losses: dict[range, float]) -> list[int]:
-    """The words of the passages with the largest losses, of as many passages as MAX_WORDS allows, in the order of the text."""
+    """The words of the passages with the largest losses, at most MAX_WORDS, in the order of the text."""
     words: list[int] = []
     for passage in sorted(losses, key=lambda passage: (-losses[passage], passage.start)):
         if len(words) + len(passage) > MAX_WORDS:

@@ -77,8 +77,8 @@ class Lora(Table):
     alpha: Annotated[int, Field(ge=1)]
     dropout: Fraction = 0.0
     target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
-    """Module names. "query" is the query projection of any architecture (together with key and value where
-    these are one layer: ModernBERT, GPT-2), "all-linear" every linear layer."""
+    """Module names. "query" is any architecture's query projection (in ModernBERT and GPT-2 with key and value, one layer),
+    "all-linear" every linear layer."""
     use_rslora: Flag = None
     """Rank-stabilised LoRA: scaled by alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023)."""
     use_dora: Flag = None
@@ -168,10 +168,8 @@ class Recipe(Table):
     def read(
         cls, name: str | Path = "embedded", overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
     ) -> "Recipe":
-        """Reads a shipped recipe by name, or a TOML file by path.
-
-        `values` ("table.key": value; None removes the key), and then `overrides` ("table.key=value", the value in TOML), replace
-        keys in order. Raises RecipeError with the file, the key, what was found and what is allowed.
+        """The recipe of a shipped name or of a TOML file's path, in which `values` ("table.key": value; None removes the key), and
+        then `overrides` ("table.key=value", the value in TOML), replace keys in order. Raises RecipeError.
         """
         files.path_of(name, "a shipped recipe's name or the path of a TOML file", RecipeError)
         overrides = [overrides] if isinstance(overrides, str) or not isinstance(overrides, Iterable) else overrides

@@ -54,7 +54,10 @@ def test_the_most_confident_mistakes_come_first(scorer, answered):
 def test_top_bounds_what_is_listed_and_explained(scorer, answered):
     """`top` mistakes of all reviews have words, `top` of each slice have none; every row that a slice names is listed."""
     reviews, logits = answered
-    everything, found = mistakes.find(scorer, reviews, logits, top=40), mistakes.find(scorer, reviews, logits, top=2)
+    steps = []
+    everything = mistakes.find(scorer, reviews, logits, top=40)
+    found = mistakes.find(scorer, reviews, logits, top=2, progress=lambda done, of: steps.append((done, of)))
+    assert steps == [(1, 2), (2, 2)]
     assert [one.row for one in found.worst] == [one.row for one in everything.worst[:2]]
     assert all(one.words for one in found.worst)
     assert not any(one.words for one in found.elsewhere)

@@ -54,7 +54,7 @@ def test_in_a_bag_of_words_a_words_share_is_its_weight(bag):
     text = "It was a good movie, but the unbelievably awful ending: don't!"
     words = {match: weight(bag, match) for match in re.findall(r"[\w']+", text)}
     for decided, sign in ((1, 1), (0, -1)):
-        (found,) = occlusion.explain(bag, [text], [decided], [1 - decided])
+        found = occlusion.explain(bag, text, decided, 1 - decided)
         assert {word.word: word.delta for word in found} == {word: sign * value for word, value in words.items()}
         assert [word.delta for word in found] == sorted((word.delta for word in found), reverse=True)
 
@@ -69,38 +69,36 @@ def test_the_decisive_word_of_a_long_review_is_found_within_the_budget(bag, monk
     bag.encoder.max_length = bag.encoder.tokenizer.model_max_length = 5000
     try:
         text = ". ".join([*[f"{filler} {filler} {filler}"] * 400, planted, *[f"{filler} {filler}"] * 400])
-        scored, steps, score = [], [], bag.score
+        scored, score = [], bag.score
         monkeypatch.setattr(bag, "score", lambda encoded: scored.extend(encoded) or score(encoded))
-        (found,) = occlusion.explain(bag, [text], [1], [0], lambda done, of: steps.append((done, of)))
+        found = occlusion.explain(bag, text, 1, 0)
     finally:
         bag.encoder.max_length = bag.encoder.tokenizer.model_max_length = 64
     assert (found[0].word, found[0].start) == (planted, text.index(planted))
     assert found[0].delta == vocabulary[planted]
     assert len(found) <= occlusion.MAX_WORDS
-    assert steps == [(1, 1)]
     assert len(scored) <= 1 + 2001 // occlusion.MIN_PASSAGE + 1 + occlusion.MAX_WORDS
 
 
 def test_words_that_were_truncated_away_stay_away(bag):
     """They are not left out in turn, and deleting a word does not let them in."""
     text = " ".join(f"film{number}" for number in range(100)) + " good"
-    (found,) = occlusion.explain(bag, [text], [1], [0])
+    found = occlusion.explain(bag, text, 1, 0)
     assert min(word.start for word in found) > 0
     assert {word.delta for word in found if word.word == "good"} == {weight(bag, "good")}
 
 
 def test_a_review_may_have_no_word_or_one(bag):
     """Punctuation has no words; a single word is left out although no word remains."""
-    assert occlusion.explain(bag, ["!!!", "good", "!"], [1, 1, 0], [0, 0, 1])[0] == []
-    assert [word.word for word in occlusion.explain(bag, ["good"], [1], [0])[0]] == ["good"]
-    assert occlusion.explain(bag, [], [], []) == []
+    assert occlusion.explain(bag, "!!!", 1, 0) == []
+    assert [word.word for word in occlusion.explain(bag, "good", 1, 0)] == ["good"]
 
 
 def test_a_review_without_any_token_left_is_scored_as_the_pad_token(bases):
     """So is an empty text, where the tokenizer adds no special tokens."""
     encoder = Encoder(bases("gpt2"), Encoding(max_length=64))
     scorer = Scorer(Bag(len(encoder.tokenizer)), encoder, LABELS)
-    ((word,),) = occlusion.explain(scorer, ["good"], [1], [0])
+    (word,) = occlusion.explain(scorer, "good", 1, 0)
     empty = float(scorer.model.weights(torch.tensor([encoder.pad_id])).sum())
     assert word.delta == pytest.approx(weight(scorer, "good") - empty)
 
@@ -114,10 +112,10 @@ def test_the_word_that_misleads_the_reference_adapter_is_found():
         "Not a dull minute in all six episodes.",
     ]
     assert scorer.logits(texts).argmax(axis=1).tolist() == [0, 0]
-    found = occlusion.explain(scorer, texts, [0, 0], [1, 1])
+    found = [occlusion.explain(scorer, text, 0, 1) for text in texts]
     assert [words[0].word for words in found] == ["awful", "dull"]
     assert all(words[0].delta > 3 * words[1].delta for words in found)
-    assert occlusion.explain(scorer, texts, [0, 0], [1, 1]) == found
+    assert [occlusion.explain(scorer, text, 0, 1) for text in texts] == found
     np.testing.assert_allclose(  # deleting its tokens is deleting the word, if no other token changes
         found[1][0].delta,
         np.subtract(*[np.subtract(*row) for row in scorer.logits([texts[1], texts[1].replace("dull ", "")])]),
