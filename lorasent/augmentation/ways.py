@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from lorasent.augmentation.english import KNOWN, NEGATION, OPINIONS, SYNONYMS, WORD, contrasts, has_opinion, opinions, sentences
 from lorasent.recipe.recipe import Augmentation
-
-Generator = np.random.Generator
 
 ENDING = 2
 """Number of sentences at the end of a review that are never dropped."""

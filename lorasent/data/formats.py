@@ -35,7 +35,7 @@ def read(path: str, split: str | None, choice: Choice, classes: Classes | None =
         yield from _parquet(file, choice, classes)
     else:
         with columns.reading(path):
-            yield from columns.blocks_of_rows((row for _, row in _rows(file)), path, classes)
+            yield from columns.blocks_of_rows((row for _, row in rows(file)), path, classes)
 
 
 def format_of(path: Path) -> str:
@@ -43,12 +43,11 @@ def format_of(path: Path) -> str:
     return next((ending.removesuffix(".gz") for ending in ENDINGS if path.name.lower().endswith(ending)), "")
 
 
-def lines_of(path: Path) -> list[int] | None:
-    """The line (from 1) on which each row begins; None for other files than JSONL, CSV and TSV."""
-    if not path.is_file() or format_of(path) not in (".jsonl", ".csv", ".tsv"):
-        return None
-    with columns.reading(path):
-        return [line for line, _ in _rows(path)]
+def rows(path: Path) -> Rows:
+    """The rows of a file in a format of `ROW_FORMATS`."""
+    opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+        yield from ROW_FORMATS[format_of(path)](file, path)
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -81,12 +80,6 @@ def _parquet(path: Path, choice: Choice, classes: Classes) -> Iterator[Columns]:
                 with columns.reading(path, f"column {shown(name)} has unreadable values"):
                     block[name] = batch.column(name).to_pylist()
             yield columns.with_names(block, classes)
-
-
-def _rows(path: Path) -> Rows:
-    opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
-    with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
-        yield from ROW_FORMATS[format_of(path)](file, path)
 
 
 def _jsonl(file: Iterable[str], path: Path) -> Rows:

@@ -39,7 +39,15 @@ def lines_of(source: str) -> list[int] | None:
     """The line (from 1) on which each row begins in a file of rows in lines (JSONL, CSV, TSV); None for any other source."""
     path, split = _parse(source)
     files = [Path(path)] if split is None else _files_of(Path(path), split)
-    return None if is_embedded(source) or len(files) != 1 else formats.lines_of(files[0])
+    if (
+        path == "embedded"
+        or len(files) != 1
+        or not files[0].is_file()
+        or formats.format_of(files[0]) not in (".jsonl", ".csv", ".tsv")
+    ):
+        return None
+    with reading(files[0]):
+        return [line for line, _ in formats.rows(files[0])]
 
 
 def is_embedded(source: str) -> bool:
