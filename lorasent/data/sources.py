@@ -39,12 +39,8 @@ def lines_of(source: str) -> list[int] | None:
     """The line (from 1) on which each row begins in a file of rows in lines (JSONL, CSV, TSV); None for any other source."""
     path, split = _parse(source)
     files = [Path(path)] if split is None else _files_of(Path(path), split)
-    if (
-        path == "embedded"
-        or len(files) != 1
-        or not files[0].is_file()
-        or formats.format_of(files[0]) not in (".jsonl", ".csv", ".tsv")
-    ):
+    in_lines = [file for file in files if file.is_file() and formats.format_of(file) in (".jsonl", ".csv", ".tsv")]
+    if path == "embedded" or len(files) > 1 or not in_lines:
         return None
     with reading(files[0]):
         return [line for line, _ in formats.rows(files[0])]
