@@ -76,9 +76,8 @@ def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
     _check_peft(adapter, where)
     name = adapter.get("base_model_name_or_path")
     if not name or not isinstance(name, str):
-        raise AdapterError(
-            f"{where}: names no base (base_model_name_or_path is {shown(name)}); write the name or directory of one there"
-        )
+        message = f"names no base (base_model_name_or_path is {shown(name)}); write the name or directory of one there"
+        raise AdapterError(f"{where}: {message}")
     base = find(name, adapter.get("revision"))
     require_usable(base)
     config = AutoConfig.from_pretrained(base.path, trust_remote_code=False)
@@ -86,10 +85,8 @@ def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
     _check_configurations(base, beside, snapshot.path / BASE_CONFIG)
     outline = _outline(config, 2)
     trained = adapter.get("auto_mapping")
-    if isinstance(trained, dict) and trained.get("base_model_class") not in (None, type(outline).__name__):
-        raise AdapterError(
-            f"{where}: was trained as {shown(trained['base_model_class'])}, the base is loaded as {type(outline).__name__}"
-        )
+    if isinstance(trained, dict) and (kind := trained.get("base_model_class")) not in (None, type(outline).__name__):
+        raise AdapterError(f"{where}: was trained as {shown(kind)}, the base is loaded as {type(outline).__name__}")
     count = _count_labels(outline, _outline(config, 3), shapes) or int(config.num_labels)
     if count < 2:
         raise AdapterError(f"{snapshot.path / WEIGHTS}: its head has one output (a regression); needs two labels or more")
@@ -194,11 +191,12 @@ def _encoder(
     It truncates to the length in tokenizer.json, else to `model_max_length`, else to `room`, the number of the base's positions.
     """
     where, saved = snapshot.path, TOKENIZER_CONFIG in snapshot.hashes
-    for name in VOCABULARIES:
-        snapshot.require_read(name)
-        if name in snapshot.hashes and not saved:
-            raise AdapterError(f"{where / name}: a tokenizer without {TOKENIZER_CONFIG}; save it whole, with its save_pretrained")
-    tokenizer = open_tokenizer(snapshot.folder, where) if saved else open_tokenizer(base.path, base.name)
+    folder, name = (snapshot.folder, where) if saved else (base.path, base.name)
+    for file in VOCABULARIES:
+        snapshot.require_read(file)
+        if file in snapshot.hashes and not saved:
+            raise AdapterError(f"{where / file}: a tokenizer without {TOKENIZER_CONFIG}; save it whole, with its save_pretrained")
+    tokenizer = open_tokenizer(folder, name)
     limit = min(tokenizer.model_max_length, room or tokenizer.model_max_length)
     last = (tokenizer.backend_tokenizer.truncation or {}).get("max_length") if saved else None
     if last is not None and last != tokenizer.model_max_length:
@@ -213,7 +211,7 @@ def _encoder(
         limit = last
     pads = model_pad, tokenizer.pad_token_id
     known = isinstance(model_pad, int) and 0 <= model_pad < config.get_text_config().vocab_size
-    encoder = Encoder.of(tokenizer, int(min(limit, 10 * UNLIMITED)), where if saved else base.name, model_pad if known else None)
+    encoder = Encoder.of(tokenizer, int(min(limit, 10 * UNLIMITED)), name, model_pad if known else None)
     if pads[0] != pads[1] and encoder.encode(["a film"])[0][-1] in pads:
         raise AdapterError(
             f"{where}: texts end with a pad token ({shown(pads[1])} or {shown(pads[0])}); which token is read is not known"
@@ -222,7 +220,7 @@ def _encoder(
 
 
 def _check_vocabulary(model: PreTrainedModel, encoder: Encoder, shapes: Shapes, where: Path) -> int | None:
-    """Number of the adapter's embeddings, None if it has none. Raises AdapterError if a token other than the pad token has none."""
+    """The number of the adapter's embeddings, None if it has none. Raises AdapterError if a token but the pad token lacks one."""
     embeddings = model.get_input_embeddings()
     name = next(name for name, module in model.named_modules() if module is embeddings)
     saved = (shapes.get(f"{PEFT_PREFIX}{name}{part}.weight") for part in ("", ".base_layer"))
