@@ -109,12 +109,9 @@ class FaultyCopy:
                 torch.manual_seed(int(self.random.integers(2**31)))
                 _leave_dropout_on(loaded.model)
             logits = answer(loaded.model, loaded.encoder, texts)
-        counts = count_parameters(loaded.model)
         trained = sum(tensor.numel() for tensor in load_file(self.path / WEIGHTS).values())  # none is trainable once loaded
-        entries: dict[str, Any] = {
-            "tokenizer_sha256": loaded.encoder.fingerprint,
-            "parameters": {"total": counts.total, "trainable": trained, "in_use": counts.in_use},
-        }
+        parameters = count_parameters(loaded.model)._replace(trainable=trained)._asdict()
+        entries = {"tokenizer_sha256": loaded.encoder.fingerprint, "parameters": parameters}
         if np.isfinite(logits).all():
             entries["probes"] = {"texts": texts, "logits": logits.astype(np.float64).round(6).tolist()}
         return entries

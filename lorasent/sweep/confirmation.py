@@ -189,5 +189,5 @@ def _train_each(adapters: Sequence[tuple[Recipe, Path]]) -> None:
 
 
 def _hits(path: Path, precision: Any, reviews: Reviews) -> NDArray[np.bool_]:
-    """Whether the adapter decides each review rightly, (n,)."""
+    """Whether the adapter's label of each review is right, (n,)."""
     return np.asarray(LiveSubject(path, precision).answer(reviews.texts).logits.argmax(axis=1) == reviews.labels)

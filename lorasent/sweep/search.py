@@ -44,16 +44,13 @@ CHOICES: Mapping[str, tuple[Any, ...]] = {
     "training.schedule": (LINEAR, "cosine", "constant"),
 }
 
-LEARNING_RATES = (1e-4, 3e-3)
-"""Smallest and largest learning rate; searched on a logarithmic scale."""
-
-WARMUPS = (0.0, 0.2)
-"""Smallest and largest share of warmup steps."""
+RANGES = {"training.learning_rate": (1e-4, 3e-3, True), "training.warmup": (0.0, 0.2, False)}
+"""Smallest and largest value, and whether the scale is logarithmic."""
 
 EPOCHS = 2
 """Largest difference to the recipe's number of epochs; at least one epoch remains."""
 
-NAMES = (*CHOICES, "training.learning_rate", "training.warmup", "training.epochs")
+NAMES = (*CHOICES, *RANGES, "training.epochs")
 
 
 @dataclass(frozen=True)
@@ -72,8 +69,7 @@ class Search:
     def open(self, worker: int = 0) -> optuna.Study:
         """The study, created if there is none. Raises SweepError if the storage cannot be used."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        where = f"--storage {without_password(self.storage)}"
-        with foreign(lambda reason: SweepError(f"{where}: no study can be kept there: {reason}")):
+        with foreign(lambda reason: SweepError(f"{self.place}: no study can be kept there: {reason}")):
             study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)
         # Each worker, and each later run, needs a seed of its own: with the same seed they would propose the same recipes.
         seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)
@@ -147,7 +143,7 @@ def space(recipe: Recipe, over: Collection[str] = NAMES) -> dict[str, BaseDistri
         raise SweepError(f"--over {unknown[0]}: not searched; choose from {', '.join(NAMES)} (scale is alpha / r)")
     point = start(recipe)
     ranges: dict[str, BaseDistribution] = {name: CategoricalDistribution(_choices(name, point[name])) for name in CHOICES}
-    for name, (low, high), log in (("training.learning_rate", LEARNING_RATES, True), ("training.warmup", WARMUPS, False)):
+    for name, (low, high, log) in RANGES.items():
         ranges[name] = FloatDistribution(min(low, point[name]), max(high, point[name]), log=log)
     epochs = point["training.epochs"]
     ranges["training.epochs"] = IntDistribution(max(1, epochs - EPOCHS), epochs + EPOCHS)

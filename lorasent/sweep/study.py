@@ -1,6 +1,6 @@
 """Trials: recipes of the search space, each trained, in several processes. The lowest validation loss is the best.
 
-All trials lie in an Optuna study, in a database: processes, and machines that share it, search together, and a search that was
+All trials are in an Optuna study, in a database: processes, and machines that share it, search together, and a search that was
 killed continues. The values of a trial whose process died are tried again. The first trial is the starting recipe.
 """
 

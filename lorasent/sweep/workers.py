@@ -73,7 +73,6 @@ def context() -> Any:
 
 
 def _run(target: Callable[..., None], arguments: tuple[Any, ...], count: int, failures: Any) -> None:
-    """The body of one of `count` processes."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it and terminates this process
