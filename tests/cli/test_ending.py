@@ -121,7 +121,7 @@ def test_a_crash_of_a_command_never_exits_1(lorasent, judged, small_recipe, monk
     work, arguments = WORK[command]
     monkeypatch.setattr(work, lambda *_, **__: {}["x"])
     names = {"RECIPE": small_recipe, "ADAPTER": judged / "sound", "POLICY": judged / "gate.toml"}
-    done = lorasent(command.split()[0], *(names.get(one, one) for one in arguments))
+    done = lorasent(command.split()[0], *(names.get(argument, argument) for argument in arguments))
     assert done.returncode == ending.INTERNAL_ERROR
     assert done.stderr.splitlines()[-1].startswith("lorasent: internal error: KeyError: 'x'; run again with --debug")
     assert "Traceback" not in done.stderr
@@ -195,7 +195,7 @@ def test_a_signal_has_its_code_and_leaves_no_files(judged, tmp_path, number):
     (tmp_path / "gate.toml").write_text('[behaviour]\ncases = "embedded"\n')
     arguments = [sys.executable, "-m", "lorasent.cli", *map(os.fspath, gate_arguments(judged, "PASS")[:-1]), tmp_path / "gate.toml"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "LORASENT_CACHE": "", "TMPDIR": str(folder)}
-    listening = {"preexec_fn": lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)]}
+    listening = {"preexec_fn": lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)]}
     with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **listening) as process:
         while not any(folder.glob("*/*")):  # a copy is begun
             assert process.poll() is None

@@ -41,7 +41,7 @@ def test_bad_arguments_are_one_line(lorasent, judged, tmp_path, arguments, messa
     """Exit code 2, before anything is read."""
     (tmp_path / "file").write_text("what was there")
     (tmp_path / "dangling").symlink_to("nowhere")
-    done = lorasent(*(judged / "gate.toml" if one == "POLICY" else one for one in arguments))
+    done = lorasent(*(judged / "gate.toml" if argument == "POLICY" else argument for argument in arguments))
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"lorasent: {message}")
@@ -77,7 +77,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(lorasent, j
     read = "reviews.csv" if option.startswith("predict") else "gate.toml"
     before = sorted(tmp_path.rglob("*")), (tmp_path / read).read_text()
     names = {"ADAPTER": judged / "sound", "POLICY": tmp_path / "gate.toml"}
-    done = lorasent(*(names.get(one, one) for one in arguments), read if place == "input" else place)
+    done = lorasent(*(names.get(argument, argument) for argument in arguments), read if place == "input" else place)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(
         r"lorasent: .*(expected a file|exists already|no such file is open|is read by this command).*\n", done.stderr
@@ -95,7 +95,7 @@ def test_writing_keeps_the_kind_and_mode_of_a_file(lorasent, judged, tmp_path, o
     (tmp_path / "null").symlink_to("/dev/null")
     os.mkfifo(tmp_path / "fifo")
     names = {"ADAPTER": judged / "sound", "POLICY": judged / "gate.toml"}
-    arguments = [*(names.get(one, one) for one in WRITES[option][1][:-1]), WRITES[option][1][-1]]
+    arguments = [*(names.get(argument, argument) for argument in WRITES[option][1][:-1]), WRITES[option][1][-1]]
     extra = ["--fault", "head missing", "--per-fault", "1"] if option.startswith("prove") else []
     with ThreadPoolExecutor(1) as beside:
         read = beside.submit((tmp_path / "fifo").read_text)

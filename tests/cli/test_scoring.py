@@ -60,14 +60,14 @@ def test_evaluate_prints_the_same_figures_as_tables_and_as_json(lorasent, small_
     assert shown["accuracy"] == [f"{figures['accuracy']:.4f}"]
     assert figures["average"] == "Positive"
     assert len(figures["data_sha256"]) == 64
-    for name, own in figures["labels"].items():
-        assert [name, *(f"{own[one]:.4f}" for one in ("precision", "recall", "f1")), "50"] in lines
+    for name, of_label in figures["labels"].items():
+        assert [name, *(f"{of_label[figure]:.4f}" for figure in ("precision", "recall", "f1")), "50"] in lines
     assert figures["labels"]["Positive"]["f1"] == figures["f1"]
     for name, counts in zip(figures["confusion"]["labels"], figures["confusion"]["counts"], strict=True):
         assert [name, *map(str, counts)] in lines
-    for one in figures["reliability"]:
-        numbers = [str(one["n"]), f"{one['confidence']:.4f}", f"{one['accuracy']:.4f}"]
-        assert [f"{one['low']:.3f}", "to", f"{one['high']:.3f}", *numbers] in lines
+    for level in figures["reliability"]:
+        numbers = [str(level["n"]), f"{level['confidence']:.4f}", f"{level['accuracy']:.4f}"]
+        assert [f"{level['low']:.3f}", "to", f"{level['high']:.3f}", *numbers] in lines
     assert "errors" not in figures
 
 
@@ -76,25 +76,25 @@ def test_evaluate_lists_the_same_mistakes_as_tables_and_as_json(lorasent, small_
     rows = [json.loads(line) for line in (ROOT / "lorasent" / "reviews" / "validation.jsonl").read_text("utf-8").splitlines()[:40]]
     lines = [json.dumps({**row, "genre": f"genre {number % 20}"}) for number, row in enumerate(rows)]
     (tmp_path / "in.jsonl").write_text("\n\n".join(lines))
-    asked = ["evaluate", small_adapter, "--data", "in.jsonl", "--errors", "--slice", "genre", "--top", "3"]
-    table, as_json = lorasent(*asked), lorasent(*asked, "--json")
+    arguments = ["evaluate", small_adapter, "--data", "in.jsonl", "--errors", "--slice", "genre", "--top", "3"]
+    table, as_json = lorasent(*arguments), lorasent(*arguments, "--json")
     assert (table.returncode, as_json.returncode, table.stderr, as_json.stderr) == (0, 0, "", "")
     assert max(map(len, table.stdout.splitlines())) <= 100
     errors = json.loads(as_json.stdout)["errors"]
     assert f"Mistakes: {errors['count']} of 40 reviews" in table.stdout
     assert len(errors["worst"]) == 3
-    for one in errors["worst"]:
-        assert one["line"] == 2 * one["row"] - 1
-        assert one["text"] == rows[one["row"] - 1]["text"]
+    for mistake in errors["worst"]:
+        assert mistake["line"] == 2 * mistake["row"] - 1
+        assert mistake["text"] == rows[mistake["row"] - 1]["text"]
         place, decided = (
-            f"row {one['row']} (line {one['line']}): {one['label']}",
-            f"decided {one['decided']} {one['confidence']:.3f}",
+            f"row {mistake['row']} (line {mistake['line']}): {mistake['label']}",
+            f"decided {mistake['decided']} {mistake['confidence']:.3f}",
         )
-        assert f"{place}, {decided} by a margin of {one['margin']:.2f}; " in table.stdout
-        assert " ".join(one["text"].split()[-3:]) in " ".join(table.stdout.split())
-        if one["words"] and one["words"][0]["delta"] > 0:
-            assert f"carried by {one['words'][0]['word']} {one['words'][0]['delta']:+.2f}" in table.stdout
-    assert len([one for one in errors["by_slice"] if one["column"] == "genre"]) == 20
+        assert f"{place}, {decided} by a margin of {mistake['margin']:.2f}; " in table.stdout
+        assert " ".join(mistake["text"].split()[-3:]) in " ".join(table.stdout.split())
+        if mistake["words"] and mistake["words"][0]["delta"] > 0:
+            assert f"carried by {mistake['words'][0]['word']} {mistake['words'][0]['delta']:+.2f}" in table.stdout
+    assert len([row for row in errors["by_slice"] if row["column"] == "genre"]) == 20
     assert table.stdout.count("genre genre") >= 12
     assert "Of each column, the 12 values with the most mistakes are shown; --json lists all." in table.stdout
     assert f"Suspected label errors: {len(errors['suspects'])}, by confident learning" in table.stdout
@@ -196,11 +196,12 @@ def test_predict_and_evaluate_leave_empty_reviews_out(lorasent, small_adapter, t
         done = lorasent(*command, "in.csv", "--skip-empty")
         assert done.returncode == 0, done.stderr
         assert "in.csv: column text: 1 of 3 rows are empty and left out: row 2\n" in done.stderr
-    found = json.loads(done.stdout)
-    rows = [row for one in found["errors"]["by_slice"] if one["column"] == "truncated" for row in one["worst"]]
-    assert found["n"] == 2
-    assert rows == [one["row"] for one in found["errors"]["worst"]]
-    assert {(one["row"], one["line"]) for one in found["errors"]["worst"]} <= {(1, 2), (3, 4)}
+    evaluation = json.loads(done.stdout)
+    mistakes = evaluation["errors"]["worst"]
+    slices = [each for each in evaluation["errors"]["by_slice"] if each["column"] == "truncated"]
+    assert evaluation["n"] == 2
+    assert [row for each in slices for row in each["worst"]] == [mistake["row"] for mistake in mistakes]
+    assert {(mistake["row"], mistake["line"]) for mistake in mistakes} <= {(1, 2), (3, 4)}
     one_line(lorasent("evaluate", small_adapter, "--data", "in.csv"), "row 2: expected a text, found nothing; leave such rows out")
 
 

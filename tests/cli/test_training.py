@@ -57,9 +57,9 @@ def test_train_says_how_reviews_are_augmented(lorasent, small_recipe):
 def test_train_says_why_it_stopped_early(lorasent, small_recipe):
     """A line below the table says why, and which epoch was kept."""
     sets = ("training.epochs=9", "training.early_stopping_patience=2", "training.early_stopping_min_improvement=0.5")
-    done = lorasent("train", small_recipe, "--out", "mine", *(word for one in sets for word in ("--set", one)))
-    said = r"\n +3 .*\nStopped after epoch 3 of 9: no improvement over 0.5 for 2 epochs; kept epoch \d\nBest epoch"
-    assert re.search(said, done.stderr)
+    done = lorasent("train", small_recipe, "--out", "mine", *(word for value in sets for word in ("--set", value)))
+    pattern = r"\n +3 .*\nStopped after epoch 3 of 9: no improvement over 0.5 for 2 epochs; kept epoch \d\nBest epoch"
+    assert re.search(pattern, done.stderr)
 
 
 @pytest.mark.slow
@@ -153,15 +153,16 @@ def test_augment_prints_the_first_epoch(lorasent, small_recipe, tmp_path):
 @pytest.mark.slow
 def test_augment_tests_with_an_adapter_whether_labels_hold(lorasent, small_recipe, small_adapter):
     """A line for each augmentation; exit code 0 if labels hold, 3 if there are too few reviews."""
-    asked = ["augment", small_recipe, "--set", "augmentation.typos=0.2", "--judge", small_adapter, "--data", "embedded:validation"]
-    held = lorasent(*asked, "--margin", "0.9")
+    augment = ["augment", small_recipe, "--set", "augmentation.typos=0.2"]
+    arguments = [*augment, "--judge", small_adapter, "--data", "embedded:validation"]
+    held = lorasent(*arguments, "--margin", "0.9")
     assert held.returncode == 0, held.stderr
     head, row = held.stdout.splitlines()
     assert head.startswith("way ")
     assert row.startswith("typos ")
     assert row.endswith(": holds")
     assert held.stderr == "Tested on 100 reviews of embedded:validation.\n"
-    assert lorasent(*asked, "--margin", "0").returncode in (1, 3)
+    assert lorasent(*arguments, "--margin", "0").returncode in (1, 3)
 
 
 @pytest.mark.parametrize("option", [("--data", "embedded:validation"), ("--margin", "0.1")])

@@ -34,9 +34,10 @@ def judge(monkeypatch):
     def prepare(*findings, **replaced):
         def made(candidate, baselines, policy):
             judged.append((candidate, baselines))
-            bad = {one.check for one in findings}
+            bad = {finding.check for finding in findings}
             passed = [Finding(name, Outcome.PASS, "", "it holds") for name in names(policy) if name not in bad]
-            ranked = sorted([*findings, *passed], key=lambda one: ("BLOCK", "INVALID", "INCONCLUSIVE", "PASS").index(one.outcome))
+            order = ("BLOCK", "INVALID", "INCONCLUSIVE", "PASS")
+            ranked = sorted([*findings, *passed], key=lambda finding: order.index(finding.outcome))
             options = {"outcome": ranked[0].outcome, "candidate": candidate, "baselines": tuple(baselines), **replaced}
             return Verdict(findings=tuple(ranked), evidence={}, **options)
 
@@ -123,28 +124,28 @@ def test_a_run_that_collects_no_policy_is_not_green(project, judge):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (ValueError("a\nb " * 2000), r"judging ended in ValueError: a\nb *"),
         (PolicyError("no such thing"), "no such thing"),
     ],
     ids=["any", "ours"],
 )
-def test_an_error_while_judging_is_one_line(project, monkeypatch, count, error, said):
+def test_an_error_while_judging_is_one_line(project, monkeypatch, count, error, message):
     """It is remembered: each test says it in one line, nothing is judged again; the traceback is shown once, if asked for."""
-    asked = []
+    calls = []
 
     def fail(*_):
-        asked.append(1)
+        calls.append(1)
         raise error
 
     monkeypatch.setattr("lorasent.gate.verdict.judge", fail)
     result = run(project, "gate.toml", *AGAINST)
     result.assert_outcomes(failed=count)
-    assert (result.ret, len(asked)) == (1, 1)
+    assert (result.ret, len(calls)) == (1, 1)
     assert len(result.outlines) < 5 * count
     result.stdout.no_fnmatch_line("Traceback *")
-    result.stdout.fnmatch_lines([said, f"no verdict: {said}"])
+    result.stdout.fnmatch_lines([message, f"no verdict: {message}"])
     traced = run(project, "gate.toml", *AGAINST, "--full-trace").outlines
     assert len([line for line in traced if line.startswith("Traceback ")]) == 1
 
@@ -156,8 +157,8 @@ def judge(candidate, baselines, policy):
     with open("judged.txt", "a") as file:
         file.write("begun ")
     BODY
-    found = [verdict.Finding(name, verdict.Outcome.PASS, "", "it holds") for name in verdict.names(policy)]
-    return verdict.Verdict(verdict.Outcome.PASS, tuple(found), str(candidate), tuple(baselines), {})
+    findings = [verdict.Finding(name, verdict.Outcome.PASS, "", "it holds") for name in verdict.names(policy)]
+    return verdict.Verdict(verdict.Outcome.PASS, tuple(findings), str(candidate), tuple(baselines), {})
 
 verdict.judge = judge
 """
@@ -247,7 +248,7 @@ def test_a_policy_of_any_name_is_collected_by_its_path(project, judge, count, na
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('[project]\nname = "films"\n', "*other.toml: unknown key project; allowed here: *"),
         ("[", "*other.toml: not valid TOML: *"),
@@ -256,14 +257,14 @@ def test_a_policy_of_any_name_is_collected_by_its_path(project, judge, count, na
     ],
     ids=["another file", "no TOML", "nested", "a long number"],
 )
-def test_another_toml_file_is_no_policy(project, judge, content, said):
+def test_another_toml_file_is_no_policy(project, judge, content, message):
     """Named with a candidate it is one clear error; without one lorasent has nothing to say of it."""
     judge()
     (project.path / "other.toml").write_text(content)
     result = run(project, "other.toml", *AGAINST)
     assert result.ret == 2
     result.stdout.no_fnmatch_line("*Traceback*")
-    result.stdout.fnmatch_lines([said])
+    result.stdout.fnmatch_lines([message])
     result = run(project, "other.toml")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["ERROR: not found: *other.toml*"])

@@ -181,7 +181,7 @@ def written(folder):
     return {path: path.read_bytes() for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)}
 
 
-def told(pytester, arguments):
+def outcomes(pytester, arguments):
     """The exit code and every test with its outcome, in order."""
     result = pytester.runpytest("-p", "no:randomly", "-p", "no:cacheprovider", "-v", "-rA", *arguments)
     lines = result.outlines + result.errlines
@@ -200,8 +200,8 @@ def test_a_foreign_project_is_unaffected(pytester, project):
         path.write_text(content)
     pytester.syspathinsert()
     before = written(pytester.path)
-    without = told(pytester, ["-p", "no:lorasent", *arguments])
-    assert told(pytester, arguments) == without
+    without = outcomes(pytester, ["-p", "no:lorasent", *arguments])
+    assert outcomes(pytester, arguments) == without
     assert without[0] in (0, 1, 2, 4)
     assert written(pytester.path) == before
 

@@ -43,16 +43,16 @@ def test_pytest_collects_the_policy(project, small_adapter, policy):
         result.stdout.fnmatch_lines([f"gate.toml::{name} {outcome}"], consecutive=False)
     result.stdout.fnmatch_lines([f"PASS: {small_adapter} against *", "Again: lorasent gate *"])
     properties = ET.parse(project.path / "junit.xml").findall(".//property")  # noqa: S314 - our own file
-    assert {"verdict", "quality::accuracy", "cost::flops"} <= {one.get("name") for one in properties}
+    assert {"verdict", "quality::accuracy", "cost::flops"} <= {element.get("name") for element in properties}
 
 
 @pytest.mark.slow
 def test_a_check_is_selected_by_its_node_id(project, small_adapter):
     """gate.toml::calibration::brier, as pytest itself prints it, and a family by its own."""
     arguments = ("--candidate", small_adapter, "--baseline", small_adapter, "-v")
-    one = run(project, "gate.toml::calibration::brier", *arguments)
-    one.assert_outcomes(passed=1)
-    one.stdout.fnmatch_lines(["gate.toml::calibration::brier PASSED*", "PARTIAL: *"])
+    selected = run(project, "gate.toml::calibration::brier", *arguments)
+    selected.assert_outcomes(passed=1)
+    selected.stdout.fnmatch_lines(["gate.toml::calibration::brier PASSED*", "PARTIAL: *"])
     run(project, "gate.toml::quality::slice", *arguments).assert_outcomes(passed=2)
 
 
@@ -113,7 +113,7 @@ judge = verdict.judge
 def watched(*arguments):
     with open("judged.txt", "a") as file:
         file.write("begun ")
-    found = judge(*arguments)
+    result = judge(*arguments)
     time.sleep(0.5)
     with open("judged.txt", "a") as file:
         file.write("done ")
