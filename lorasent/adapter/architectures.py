@@ -20,13 +20,6 @@ class HeadLayer(NamedTuple):
     bias: bool | str = True
     """Whether it has a bias, or the key of config.json that says so."""
 
-    def tensors(self, labels: int, width: int, config: Mapping[str, Any]) -> Shapes:
-        """The layer's tensors, for a number of labels and a width of the backbone."""
-        rows = (labels if self.rows == "labels" else width,)
-        has_bias = bool(config.get(self.bias)) if isinstance(self.bias, str) else self.bias
-        shapes: Shapes = {f"{self.name}.weight": rows if self.rows == "norm" else (*rows, width)}
-        return shapes | ({f"{self.name}.bias": rows} if has_bias else {})
-
 
 CLASSIFIER = HeadLayer("classifier", "labels")
 ROBERTA_HEAD = (HeadLayer("classifier.dense"), HeadLayer("classifier.out_proj", "labels"))
@@ -55,7 +48,13 @@ class Architecture:
 
     def around(self, labels: int, width: int, config: Mapping[str, Any]) -> Shapes:
         """The tensors around the backbone, for a number of labels and a width of the backbone."""
-        return {name: shape for layer in self.head for name, shape in layer.tensors(labels, width, config).items()}
+        shapes: Shapes = {}
+        for name, kind, bias in self.head:
+            rows = (labels if kind == "labels" else width,)
+            shapes[f"{name}.weight"] = rows if kind == "norm" else (*rows, width)
+            if config.get(bias) if isinstance(bias, str) else bias:
+                shapes[f"{name}.bias"] = rows
+        return shapes
 
 
 ROBERTA = Architecture(prefix="roberta", head=ROBERTA_HEAD, query="query", after_pad_token=True, blocks="bert")

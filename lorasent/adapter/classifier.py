@@ -27,7 +27,7 @@ from lorasent.adapter.encoding import Encoder
 from lorasent.adapter.weights import checkpoint
 from lorasent.errors import BaseModelError, RecipeError
 from lorasent.recipe.recipe import Base, Lora
-from lorasent.text import shown
+from lorasent.text import shown, some
 
 
 class ParameterCount(NamedTuple):
@@ -213,7 +213,7 @@ def _new_modules(model: nn.Module, missing: set[str]) -> list[str]:
         if name and parameters and parameters <= missing and not any(name.startswith(f"{parent}.") for parent in new):
             new.append(name)
     if stray := [key for key in missing if not any(key.startswith(f"{name}.") for name in new)]:
-        raise BaseModelError(f"the base's checkpoint lacks {', '.join(sorted(stray)[:3])}: part of a layer cannot be trained anew")
+        raise BaseModelError(f"the base's checkpoint lacks {some(sorted(stray))}: part of a layer cannot be trained anew")
     return new
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from lorasent.adapter.architectures import ARCHITECTURES, QUERY_NAMES, HeadLayer, is_embedding, resolve_targets
+from lorasent.adapter.architectures import ARCHITECTURES, QUERY_NAMES, Architecture, HeadLayer, is_embedding, resolve_targets
 from lorasent.adapter.classifier import linear_layers, positions
 from tests.support.architectures import ARCHITECTURES as CONFIGURATIONS
 from tests.support.bases import linear
@@ -86,11 +86,11 @@ def test_positions_begin_where_the_row_says(name):
 
 def test_a_head_layer_has_a_row_for_each_label_or_the_width_of_the_backbone():
     """A norm has one number for each unit of the width; a bias may be absent."""
-    assert HeadLayer("a").tensors(3, 8, {}) == linear("a", 8, 8)
-    assert HeadLayer("a", "labels").tensors(3, 8, {}) == linear("a", 3, 8)
-    assert HeadLayer("a", "norm", bias=False).tensors(3, 8, {}) == {"a.weight": (8,)}
-    assert HeadLayer("a", bias="key").tensors(3, 8, {"key": False}) == {"a.weight": (8, 8)}
-    assert HeadLayer("a", bias="key").tensors(3, 8, {"key": True}) == linear("a", 8, 8)
+    dense, norm = HeadLayer("a", bias="key"), HeadLayer("b", "norm", bias=False)
+    around = Architecture(head=(dense, norm, HeadLayer("c", "labels"))).around
+    labels = linear("c", 3, 8)
+    assert around(3, 8, {"key": False}) == {"a.weight": (8, 8), "b.weight": (8,), **labels}
+    assert around(3, 8, {"key": True}) == {**linear("a", 8, 8), "b.weight": (8,), **labels}
 
 
 LAYERS = ("bert.0.query", "bert.1.query", "bert.0.my_query", "bert.0.key")
