@@ -16,7 +16,6 @@ from pathlib import Path
 from lorasent import torch_private
 
 _PROCESSOR = Path("/proc/cpuinfo")
-_BF16 = re.compile(r"\b(?:amx_bf16|avx512_bf16)\b")
 
 _LIMITS = {
     **dict.fromkeys(("sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni"), ()),
@@ -65,7 +64,7 @@ def bf16() -> str:
 def _processor() -> tuple[str, ...]:
     """Names of the bf16 instructions that the processor has."""
     try:
-        return tuple(sorted(set(_BF16.findall(_PROCESSOR.read_text("utf-8", "replace")))))
+        return tuple(sorted(set(re.findall(r"\b(?:amx_bf16|avx512_bf16)\b", _PROCESSOR.read_text("utf-8", "replace")))))
     except OSError:  # not Linux
         return torch_private.bf16_instructions()
 

@@ -115,9 +115,9 @@ def resolve_targets(layers: Iterable[str], wanted: Iterable[str], *, aliases: bo
     layers = list(layers)
     leaves = {layer.rpartition(".")[2] for layer in layers}
     query = next((name for name in QUERY_NAMES if aliases and name in leaves), "query")
-    meant: dict[str, list[str]] = {}
+    selection: dict[str, list[str]] = {}
     for name in wanted:
         leaf = query if name == "query" else name
         is_all = aliases and name == "all-linear"
-        meant[name] = [layer for layer in layers if is_all or f".{layer}".endswith(f".{leaf}")]
-    return meant
+        selection[name] = [layer for layer in layers if is_all or f".{layer}".endswith(f".{leaf}")]
+    return selection

@@ -84,20 +84,20 @@ def load_base(base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int 
             output_loading_info=True,
             **overrides,
         )
-    if odd := [key for key, *_, shape in report["mismatched_keys"] if tuple(shape)[:1] != (len(settings.labels),)]:
-        raise BaseModelError(f"{base.name}: its config.json gives {odd[0]} another shape than it has in the checkpoint")
+    if mismatched := [key for key, *_, shape in report["mismatched_keys"] if tuple(shape)[:1] != (len(settings.labels),)]:
+        raise BaseModelError(f"{base.name}: its config.json gives {mismatched[0]} another shape than it has in the checkpoint")
     if has_places(model):
         _require_room(base, model, encoder)
     missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])} & dict(model.named_parameters()).keys()
     backbone = {name for name, _ in model.named_parameters() if name.startswith(f"{model.base_model_prefix}.")}
     if backbone and missing >= backbone:
         raise BaseModelError(f"{base.name}: its checkpoint has no tensor of its model_type, {model.config.model_type}")
-    own = model.get_input_embeddings().num_embeddings
-    size = max(own if rows is None else rows, len(encoder.tokenizer))
-    if size != own:
+    base_rows = model.get_input_embeddings().num_embeddings
+    size = max(base_rows if rows is None else rows, len(encoder.tokenizer))
+    if size != base_rows:
         with quiet(), torch.no_grad():
             model.resize_token_embeddings(size, mean_resizing=False)
-            model.get_input_embeddings().weight[own:].zero_()  # of added tokens (the pad token): equal at every load
+            model.get_input_embeddings().weight[base_rows:].zero_()  # of added tokens, as the pad token: equal at every load
     model.config.pad_token_id = encoder.pad_id
     return model, missing
 
@@ -225,9 +225,9 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Linear | Conv1D]:
 def _targets(model: nn.Module, wanted: Sequence[str], new: Sequence[str]) -> list[str]:
     """Full names of the layers that get LoRA. Modules that are trained whole get none. Raises RecipeError."""
     layers = [name for name in linear_layers(model) if not any(f"{name}.".startswith(f"{head}.") for head in new)]
-    meant = resolve_targets(layers, wanted)
-    for target, names in meant.items():
+    selection = resolve_targets(layers, wanted)
+    for target, names in selection.items():
         if not names and target != "all-linear":
             leaves = sorted({name.rpartition(".")[2] for name in layers})
             raise RecipeError(f"lora.target_modules: no linear layer is called {target}; this base has {', '.join(leaves)}")
-    return sorted({name for names in meant.values() for name in names})
+    return sorted({name for names in selection.values() for name in names})

@@ -128,8 +128,8 @@ def _assemble(snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoder:
     with quiet(), foreign(lambda reason: AdapterError(f"{path}: cannot be loaded onto {base.name}: {reason}")):
         weights.bounded(snapshot.folder / WEIGHTS, base.path)
         tensors: dict[str, torch.Tensor] = load_file(snapshot.folder / WEIGHTS)
-        if odd := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-            message = f"{some(odd)}: holds numbers that are not finite; train again, the run diverged"
+        if not_finite := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+            message = f"{some(not_finite)}: holds numbers that are not finite; train again, the run diverged"
             raise AdapterError(f"{path / WEIGHTS}: {message}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT's warning quotes unknown keys, which somebody else wrote
