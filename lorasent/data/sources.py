@@ -96,13 +96,13 @@ def _files_of(folder: Path, split: str) -> list[Path]:
     """The file of a split, or all its shards as the hub names them, in a folder or in its `data`; none if there is none."""
     named = re.compile(rf"{re.escape(split)}(-\d+-of-(\d+))?(?i:{'|'.join(map(re.escape, formats.ENDINGS))})")
     homes = [home for home in (folder, folder / "data") if home.is_dir()]
-    found = {file: match for home in homes for file in sorted(home.iterdir()) if (match := named.fullmatch(file.name))}
-    if found and [match[2] and int(match[2]) for match in found.values()] not in ([None], [len(found)] * len(found)):
-        names = some([file.name for file in found], 5)
+    shards = {file: match for home in homes for file in sorted(home.iterdir()) if (match := named.fullmatch(file.name))}
+    if shards and [match[2] and int(match[2]) for match in shards.values()] not in ([None], [len(shards)] * len(shards)):
+        names = some([file.name for file in shards], 5)
         raise DataError(
             f"{folder}:{split}: expected one file, or every shard of one, found {names}: name one file, or fetch all shards"
         )
-    return list(found)
+    return list(shards)
 
 
 def _texts(folder: Path, split: str | None) -> Iterator[Columns]:

@@ -54,6 +54,17 @@ def test_offline_a_hub_data_set_that_is_not_cached_says_what_to_do(hub_cache):
         read("no-one/nothing:test", LABELS)
 
 
+def test_a_damaged_cache_says_what_to_do(hub_cache, tmp_path):
+    """The error names the folder to remove."""
+    (info,) = tmp_path.rglob("dataset_info.json")
+    info.write_text("{")
+    with (
+        offline(),
+        pytest.raises(DataError, match=r"^some-one/films:test: damaged in the cache .*; remove .*some-one___films and "),
+    ):
+        read("some-one/films:test", LABELS)
+
+
 @pytest.mark.slow
 def test_only_the_named_split_of_a_hub_data_set_is_fetched(tmp_path):
     """Of the named configuration, too; offline the split is in the cache. Errors list the splits and configurations."""

@@ -33,21 +33,21 @@ def answered(scorer):
 def test_the_most_confident_mistakes_come_first(scorer, answered):
     """They are the wrongly decided reviews, ordered by the probability of the decided label."""
     reviews, logits = answered
-    found = mistakes.find(scorer, reviews, logits, top=40)
+    result = mistakes.find(scorer, reviews, logits, top=40)
     wrong = {row + 1 for row in np.flatnonzero(logits.argmax(axis=1) != reviews.labels).tolist()}
     assert 0 < len(wrong) < 40
-    assert {one.row for one in found.worst} == wrong
-    assert found.count == len(wrong)
-    assert found.elsewhere == []
-    for one in found.worst:
-        row, chosen = one.row - 1, LABELS.index(one.decided)
-        assert one.text == reviews.texts[row]
-        assert (LABELS.index(one.label), one.decided != one.label) == (reviews.labels[row], True)
-        assert one.confidence == pytest.approx(float(probabilities(logits)[row, chosen]))
-        assert one.margin == pytest.approx(float(logits[row, chosen] - logits[row, 1 - chosen]))
-        assert one.tokens == scorer.encoder.lengths([one.text])[0]
-        assert all(one.text[word.start : word.end] == word.word for word in one.words)
-    confidences = [one.confidence for one in found.worst]
+    assert {each.row for each in result.worst} == wrong
+    assert result.count == len(wrong)
+    assert result.elsewhere == []
+    for each in result.worst:
+        row, chosen = each.row - 1, LABELS.index(each.decided)
+        assert each.text == reviews.texts[row]
+        assert (LABELS.index(each.label), each.decided != each.label) == (reviews.labels[row], True)
+        assert each.confidence == pytest.approx(float(probabilities(logits)[row, chosen]))
+        assert each.margin == pytest.approx(float(logits[row, chosen] - logits[row, 1 - chosen]))
+        assert each.tokens == scorer.encoder.lengths([each.text])[0]
+        assert all(each.text[word.start : word.end] == word.word for word in each.words)
+    confidences = [each.confidence for each in result.worst]
     assert confidences == sorted(confidences, reverse=True)
 
 
@@ -56,33 +56,33 @@ def test_top_bounds_what_is_listed_and_explained(scorer, answered):
     reviews, logits = answered
     steps = []
     everything = mistakes.find(scorer, reviews, logits, top=40)
-    found = mistakes.find(scorer, reviews, logits, top=2, progress=lambda done, of: steps.append((done, of)))
+    result = mistakes.find(scorer, reviews, logits, top=2, progress=lambda done, of: steps.append((done, of)))
     assert steps == [(1, 2), (2, 2)]
-    assert [one.row for one in found.worst] == [one.row for one in everything.worst[:2]]
-    assert all(one.words for one in found.worst)
-    assert not any(one.words for one in found.elsewhere)
-    for few, all_ in zip(found.by_slice, everything.by_slice, strict=True):
+    assert [each.row for each in result.worst] == [each.row for each in everything.worst[:2]]
+    assert all(each.words for each in result.worst)
+    assert not any(each.words for each in result.elsewhere)
+    for few, all_ in zip(result.by_slice, everything.by_slice, strict=True):
         assert few.worst == all_.worst[:2]
         assert len(all_.worst) == all_.mistakes
-    named = {row for one in found.by_slice for row in one.worst}
-    assert {one.row for one in found.elsewhere} == named - {one.row for one in found.worst}
-    assert len(found.elsewhere) < found.count - 2
+    named = {row for each in result.by_slice for row in each.worst}
+    assert {each.row for each in result.elsewhere} == named - {each.row for each in result.worst}
+    assert len(result.elsewhere) < result.count - 2
 
 
 def test_slices_have_their_own_figures(scorer, answered):
     """Length, truncation, tags and named columns have n, accuracy, and Wilson's interval, worked out by hand."""
     reviews, logits = answered
     genre = ["drama" if row < 11 else "comedy" for row in range(40)]
-    found = mistakes.find(scorer, Reviews("test", reviews.texts, reviews.labels, {"genre": genre}), logits, ["genre", "length"])
-    assert list(dict.fromkeys(one.column for one in found.by_slice)) == ["length", "truncated", "genre"]
-    assert sum(one.n for one in found.by_slice if one.column == "length") == 40
-    (drama,) = [one for one in found.by_slice if one.value == "drama"]
+    result = mistakes.find(scorer, Reviews("test", reviews.texts, reviews.labels, {"genre": genre}), logits, ["genre", "length"])
+    assert list(dict.fromkeys(each.column for each in result.by_slice)) == ["length", "truncated", "genre"]
+    assert sum(each.n for each in result.by_slice if each.column == "length") == 40
+    (drama,) = [each for each in result.by_slice if each.value == "drama"]
     right = int((logits.argmax(axis=1) == reviews.labels)[:11].sum())
     assert (drama.n, drama.mistakes, drama.accuracy) == (11, 11 - right, pytest.approx(right / 11))
     p, z2 = right / 11, 1.959963984540054**2
     middle, half = (p + z2 / 22) / (1 + z2 / 11), np.sqrt(z2 * (p * (1 - p) / 11 + z2 / 484)) / (1 + z2 / 11)
     assert (drama.low, drama.high) == (pytest.approx(middle - half), pytest.approx(middle + half))
-    assert "tags" in {one.column for one in mistakes.find(scorer, reviews, logits).by_slice}
+    assert "tags" in {each.column for each in mistakes.find(scorer, reviews, logits).by_slice}
     with pytest.raises(DataError, match=r"^embedded:validation has no column film; it has length, truncated, id, tags$"):
         mistakes.find(scorer, reviews, logits, ["film"])
 
@@ -90,17 +90,17 @@ def test_slices_have_their_own_figures(scorer, answered):
 def test_a_review_that_names_a_value_twice_is_in_its_slice_once():
     """Its row is counted once, however often its cell repeats the value."""
     reviews = Reviews("memory", ["a", "b"], np.array([0, 1]), {"tags": [["x", "y", "x"], ["x"]]})
-    found = slices.cut("tags", reviews, np.array([1, 1]), 8)
-    assert {value: rows.tolist() for value, rows in found.items()} == {"x": [0, 1], "y": [0]}
+    result = slices.cut("tags", reviews, np.array([1, 1]), 8)
+    assert {value: rows.tolist() for value, rows in result.items()} == {"x": [0, 1], "y": [0]}
 
 
 def test_without_a_mistake_none_is_listed(scorer, answered):
     """There is no worst mistake and no suspect, and every slice has accuracy 1."""
     reviews, logits = answered
     agreed = Reviews("test", reviews.texts, logits.argmax(axis=1).astype(np.int64))
-    found = mistakes.find(scorer, agreed, logits)
-    assert (found.count, found.worst, found.elsewhere, found.suspects) == (0, [], [], [])
-    assert {one.accuracy for one in found.by_slice} == {1.0}
+    result = mistakes.find(scorer, agreed, logits)
+    assert (result.count, result.worst, result.elsewhere, result.suspects) == (0, [], [], [])
+    assert {each.accuracy for each in result.by_slice} == {1.0}
 
 
 def test_mistakes_are_json(scorer, answered):
@@ -127,12 +127,12 @@ def test_planted_label_errors_are_found():
 def test_mistakes_in_real_reviews_are_explained(real_data):
     """200 IMDB test reviews, most of them truncated: words stand in the text, and planted label errors are found."""
     scorer, reviews = load(REFERENCE), read(str(real_data / "imdb_test_5000.parquet"), LABELS).sample(200, 0, LABELS)
-    found = mistakes.find(scorer, reviews, scorer.logits(reviews.texts), top=5)
-    assert 10 < found.count < 60
-    for one in found.worst:
-        assert one.words[0].delta > 0
-        assert len(one.words) <= 48
-        assert all(one.text[word.start : word.end] == word.word for word in one.words)
+    result = mistakes.find(scorer, reviews, scorer.logits(reviews.texts), top=5)
+    assert 10 < result.count < 60
+    for each in result.worst:
+        assert each.words[0].delta > 0
+        assert len(each.words) <= 48
+        assert all(each.text[word.start : word.end] == word.word for word in each.words)
     recall, precision, _ = flips.found(scorer, reviews, range(20))
     assert recall > 0.6
     assert precision > 0.15
