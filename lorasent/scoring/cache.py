@@ -1,6 +1,6 @@
 """Answers on disk, each under the hash of its question: everything that determines the answer.
 
-A file of answers is a safetensors file: arrays, and metadata that hold texts or JSON. Reading one does not import torch.
+A file of answers is a safetensors file: arrays, and metadata in texts or JSON. Reading one does not import torch.
 """
 
 import contextlib
@@ -29,15 +29,11 @@ Arrays = Mapping[str, NDArray[Any]]
 
 def place(question: Mapping[str, Any]) -> Path | None:
     """The path of a question's answer in the cache, whether or not it exists; None without a cache folder."""
-    named = os.environ.get(CACHE_VARIABLE, str(Path("~", ".cache", "lorasent")))
-    try:
-        folder = Path(named).expanduser()
-    except RuntimeError:  # a user without a home
-        return None
-    if not named:
-        return None
+    named = os.environ.get(CACHE_VARIABLE, "~/.cache/lorasent")
     key = hashlib.sha256(files.canonical({"schema": SCHEMA, **question}).encode()).hexdigest()
-    return folder / "evidence" / key[:2] / f"{key}.safetensors"
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        return Path(named).expanduser() / "evidence" / key[:2] / f"{key}.safetensors" if named else None
+    return None
 
 
 def find(question: Mapping[str, Any]) -> tuple[Arrays, dict[str, str]] | None:

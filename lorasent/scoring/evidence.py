@@ -1,9 +1,4 @@
-"""A subject's answers to texts: logits and lengths.
-
-A live subject is an adapter's directory: it answers any texts, from the cache if it has answered them before. A recorded subject is
-a file that `lorasent record` wrote: it answers the texts that it was recorded on, and needs neither the adapter nor the machine or
-the libraries. Cached answers are found without importing torch.
-"""
+"""A subject's answers to texts: logits and lengths. Cached and recorded answers are found without importing torch."""
 
 import contextlib
 import functools
@@ -11,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,29 +29,22 @@ if TYPE_CHECKING:
 class Answers:
     """A subject's answers to N texts: `logits` (N, L) in float32, `lengths` (N,) in tokens before truncation.
 
-    Raises AnswersError where logits are not finite: argmax would take them for an answer.
+    Raises AnswersError, which names the subject, where logits are not finite: argmax would take them for an answer.
     """
 
     logits: NDArray[np.float32]
     lengths: NDArray[np.int64]
+    subject: InitVar[str] = "a subject"
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, subject: str) -> None:
         if count := int((~np.isfinite(self.logits).all(axis=1)).sum()):
-            raise AnswersError(f"answers to {count} of {len(self.logits)} texts are not finite numbers")
-
-
-def _named(subject: "Subject", logits: NDArray[Any], lengths: NDArray[Any]) -> Answers:
-    """A subject's answers. Raises AnswersError that names it."""
-    try:
-        return Answers(logits, lengths)
-    except AnswersError as error:
-        named = AnswersError(f"{subject.name}: {error}")
-        named.subject = subject.name
-        raise named from None
+            error = AnswersError(f"{subject}: answers to {count} of {len(self.logits)} texts are not finite numbers")
+            error.subject = subject
+            raise error
 
 
 class LiveSubject:
-    """An adapter's directory. Its model is loaded, and verified by its manifest, when an answer is not in the cache."""
+    """An adapter's directory: it answers any texts. Its model is loaded, and verified, when an answer is not in the cache."""
 
     def __init__(self, path: Path | Snapshot, precision: "Precision" = "fp32") -> None:
         self.snapshot = snapshot.of(path)
@@ -93,11 +81,10 @@ class LiveSubject:
         precision = f"auto: {machine.bf16()}" if self.precision == "auto" else self.precision
         question = {"texts": texts_sha256(texts), "precision": precision, **self._origin}
         shapes = {"logits": (len(texts), len(self.labels)), "lengths": (len(texts),)}
-        if cached := cache.find(question):
-            arrays, _ = cached
-            if {name: array.shape for name, array in arrays.items()} == shapes:
-                return _named(self, arrays["logits"].astype(np.float32), arrays["lengths"].astype(np.int64))
-        answers = _named(self, self.scorer.logits(texts), self.scorer.encoder.lengths(texts))
+        arrays, _ = cache.find(question) or ({}, {})
+        if {name: array.shape for name, array in arrays.items()} == shapes:
+            return Answers(arrays["logits"].astype(np.float32), arrays["lengths"].astype(np.int64), self.name)
+        answers = Answers(self.scorer.logits(texts), self.scorer.encoder.lengths(texts), self.name)
         cache.keep(question, {"logits": answers.logits, "lengths": answers.lengths})
         return answers
 
@@ -113,7 +100,7 @@ class LiveSubject:
 
     @property
     def _origin(self) -> dict[str, Any]:
-        """What an answer depends on beside the question, with the base's files: the manifest pins only the base's weights."""
+        """What an answer depends on beside the question; the base's files, because the manifest pins only its weights."""
         pinned, edited = self.manifest.base, {}
         with contextlib.suppress(BaseModelError), hub.offline():  # a missing base is an error where it is needed
             base = find(pinned.name, pinned.revision, pinned.sha256, self.path.absolute().parent)
@@ -122,7 +109,7 @@ class LiveSubject:
 
 
 class RecordedSubject:
-    """A file of recorded answers. All of it is checked when it is opened. Raises EvidenceError."""
+    """A file of recorded answers, which needs no adapter; all of it is checked when it is opened. Raises EvidenceError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -149,15 +136,16 @@ class RecordedSubject:
     def _check(self, key: str) -> None:
         """Raises EvidenceError unless the answers under this hash are finite logits for each label, and lengths."""
         logits, lengths = (self.tensors.get(f"{key}.{part}") for part in ("logits", "lengths"))
-        where, advice = f"{self.path}: recorded answers {shown(key, 12)}", "record it again (lorasent record)"
-        if logits is None or lengths is None or not re.fullmatch("[0-9a-f]{64}", key):
-            raise EvidenceError(f"{where}: expected logits and lengths under the sha256 of the texts; {advice}")
-        found = f"{logits.dtype} {logits.shape} and {lengths.dtype} {lengths.shape}"
-        required = f"float32 {(lengths.size, len(self.labels))} and int64 {(lengths.size,)}"
-        if found != required:
-            raise EvidenceError(f"{where}: logits and lengths are {found}, required are {required}; {advice}")
-        if not np.isfinite(logits).all() or (lengths < 0).any():
-            raise EvidenceError(f"{where}: hold logits that are not finite, or lengths below 0; {advice}")
+        if not (
+            re.fullmatch("[0-9a-f]{64}", key)
+            and (logits is not None and logits.dtype == np.float32 and np.isfinite(logits).all())
+            and (lengths is not None and lengths.dtype == np.int64 and (lengths >= 0).all())
+            and (lengths.ndim == 1 and logits.shape == (len(lengths), len(self.labels)))
+        ):
+            raise EvidenceError(
+                f"{self.path}: recorded answers {shown(key, 12)}: expected float32 logits (N, {len(self.labels)}), all "
+                "finite, and int64 lengths (N,), under the sha256 of N texts; record it again (lorasent record)"
+            )
 
     def answer(self, texts: Sequence[str]) -> Answers:
         """The recorded answers to `texts`. Raises EvidenceError if they were not recorded."""
@@ -166,7 +154,7 @@ class RecordedSubject:
         if logits is None or lengths is None or len(lengths) != len(texts):
             message = f"holds no answers to these {len(texts)} texts: record it again, on the policy's data (lorasent record)"
             raise EvidenceError(f"{self.path}: {message}")
-        return _named(self, logits, lengths)
+        return Answers(logits, lengths, self.name)
 
 
 Subject = LiveSubject | RecordedSubject
@@ -188,10 +176,7 @@ def subject(path: str | Path, precision: "Precision" = "fp32") -> Subject:
 
 
 def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> None:
-    """Writes a subject's answers to lists of texts to a file, with their origin: the file serves as a baseline elsewhere.
-
-    Raises AnswersError, and writes nothing, where an answer is not finite.
-    """
+    """Writes a subject's answers to lists of texts to a file, or raises AnswersError where an answer is not finite."""
     tensors: dict[str, NDArray[Any]] = {}
     for texts in questions:
         answers, key = live.answer(texts), texts_sha256(texts)

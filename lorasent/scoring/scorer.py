@@ -1,8 +1,4 @@
-"""Texts to logits: plans batches and chooses the precision.
-
-On the CPU, reviews of architectures that `unpadded` knows fill matrices of one size, without padding. Other reviews are scored in
-order of length, so that batches have next to no padding.
-"""
+"""Texts to logits: matrices of unpadded reviews, or batches of about one length, and the choice of the precision."""
 
 import functools
 import itertools
@@ -33,13 +29,13 @@ from lorasent.unpadded import products
 Precision = Literal["auto", "fp32", "bf16"]
 
 TOKENS_PER_BATCH = 4096
-"""Largest size of a padded batch, in tokens with padding, unless it is one review."""
+"""Largest size of a batch of more than one review, in tokens with padding."""
 
 UNIFORM_BATCH_TOKENS = 1024
 """Size of a batch, in tokens with padding, from which it accepts no review shorter than 7/8 of its longest."""
 
 TEXTS_PER_CHUNK = 2048
-"""Number of texts that are planned at once: memory does not grow with the number of reviews."""
+"""Number of texts that are planned at once: memory does not grow with their number."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +50,12 @@ class Prediction:
 class Scorer:
     """Computes logits of reviews with one model, with the weights that it has at the first call.
 
-    `precision` is the encoder's; logits are float32. With `invariant`, on the CPU, the logits of a review do not depend, bit for
-    bit, on the reviews beside or before it; architectures that `unpadded` does not know then score one review at a time. Without
-    it, few reviews are scored faster.
+    Logits are float32 in every precision. With `invariant`, on the CPU, no other review changes a review's logits by a bit; other
+    architectures than `unpadded` knows then score one review at a time. Without it, few reviews are scored faster.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        encoder: Encoder,
-        labels: Sequence[str],
-        precision: Precision = "fp32",
-        *,
-        invariant: bool = False,
+        self, model: nn.Module, encoder: Encoder, labels: Sequence[str], precision: Precision = "fp32", *, invariant: bool = False
     ) -> None:
         self.model = model
         self.encoder = encoder
@@ -76,10 +65,9 @@ class Scorer:
         self.invariant = invariant
 
     def logits(self, texts: Iterable[str]) -> NDArray[np.float32]:
-        """Logits (N, L) of texts, in their order. Texts are read in chunks, so an iterator may yield any number of them.
+        """Logits (N, L) of texts, in their order; an iterator may yield any number of them.
 
-        An empty text is scored like any other. Raises DataError for anything but a list of texts, and, when its turn comes, for a
-        row (from 1) that is not a text.
+        Raises DataError for anything but a list of texts, and, when its turn comes, for a row (from 1) that is not a text.
         """
         none = np.zeros((0, len(self.labels)), np.float32)
         return np.concatenate([none, *(self.score(encoded) for _, encoded in self._encoded(texts))])
@@ -152,10 +140,7 @@ def matrices(lengths: Sequence[int], *, invariant: bool) -> Iterator[list[int]]:
 
 
 def fill(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Row numbers by batch, by best fit decreasing: longest first, each row into the fullest batch that has room for it.
-
-    A batch holds at most `capacity` tokens, or one review. `lengths` are in tokens.
-    """
+    """Row numbers by batch of at most `capacity` tokens, or one review, by best fit: the longest first, into the fullest batch."""
     batches: list[list[int]] = []
     by_room: dict[int, list[int]] = defaultdict(list)
     rooms = 0  # bit r: some batch has room for exactly r more tokens
@@ -190,10 +175,7 @@ def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def uses_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether a precision means bf16 on a device. "auto" means bf16 where the device multiplies bf16 matrices in hardware.
-
-    "bf16" means bf16 everywhere; a processor without it emulates it slowly. Raises LorasentError for an unknown precision.
-    """
+    """Whether a precision means bf16 on a device: "auto" does where hardware multiplies it. Raises LorasentError for others."""
     if precision not in get_args(Precision):
         raise LorasentError(f"precision {shown(precision)}: allowed are {', '.join(get_args(Precision))}")
     if precision != "auto":

@@ -33,8 +33,7 @@ class Interval(NamedTuple):
 class PairedAccuracy:
     """The damage in accuracy on n paired examples, by Tango's score (1998) with a continuity correction of half an example.
 
-    Only the incumbent is right on `worse` examples, only the candidate on `better`. Without the correction, the one-sided 5 % test
-    rejects up to 7.3 % where few pairs are discordant.
+    Only the incumbent is right on `worse` examples, only the candidate on `better`. Uncorrected, a 5 % test rejects up to 7.3 %.
     """
 
     worse: int
@@ -67,7 +66,7 @@ class PairedAccuracy:
 class Rate:
     """A rate of `hits` in n trials, by Clopper & Pearson (1934): the interval never covers less than its level.
 
-    Both may be fractional, as effective counts are; scipy.stats.binomtest takes whole counts only.
+    Both may be fractional, as effective counts are; scipy.stats.binomtest takes whole ones only.
     """
 
     hits: float
@@ -198,8 +197,7 @@ def metric_damage(table: NDArray[Any], metric: Callable[[NDArray[Any]], float]) 
 def holm(p_values: Mapping[str, float], weights: Mapping[str, float] | None = None) -> dict[str, float]:
     """Adjusted p values by name, in the given order, that control the familywise error rate (Holm 1979, weighted).
 
-    `weights` (default: equal) divide the error rate in proportion, also the share of a rejected hypothesis among the others. They
-    must not depend on the p values.
+    `weights` (default: equal; not from the p values) divide the error rate, and a rejected hypothesis's share, in proportion.
     """
     adjusted, weight, so_far = dict(p_values), weights or dict.fromkeys(p_values, 1.0), 0.0
     names = sorted(p_values, key=lambda name: p_values[name] / weight[name])
@@ -213,14 +211,12 @@ def holm(p_values: Mapping[str, float], weights: Mapping[str, float] | None = No
 
 
 def tango(worse: Any, better: Any, n: int, margin: float, correction: float) -> Any:
-    """Tango's score of "damage = margin", with `correction` examples added to the numerator. Arrays of counts give arrays.
-
-    The restricted maximum-likelihood share of better pairs is the larger root of a quadratic.
-    """
+    """Tango's score of "damage = margin", with `correction` examples added to the numerator. Arrays of counts give arrays."""
     if not -1 <= margin <= 1:
         raise ValueError(f"a margin of accuracy lies in -1 to 1, found {margin}")
     linear = (2 * n - worse + better) * margin - worse - better
     root = np.sqrt(np.maximum(linear**2 + 8 * n * better * margin * (1 - margin), 0.0))
+    # The restricted maximum-likelihood share of better pairs is the larger root of a quadratic.
     share = np.maximum((root - linear) / (4 * n), max(0.0, -margin))
     variance = np.maximum(n * (2 * share + margin * (1 - margin)), 0.0)
     with np.errstate(divide="ignore"):

@@ -36,8 +36,7 @@ def timed(work: Callable[[], object], clock: Clock = time.perf_counter) -> Timed
 def ratio(first: Timed, second: Timed, limit: float, looks: Sequence[int] = ROUNDS) -> Ratio:
     """The time of `first` over the time of `second`, after both have run once to warm up.
 
-    In each round they take turns in going first. Rounds are added until the interval does not contain `limit`; it is computed after
-    each number of rounds in `looks`.
+    They take turns in going first. After each number of rounds in `looks`, the measurement ends if the interval excludes `limit`.
     """
     pair = (first, second)
     for work in pair:

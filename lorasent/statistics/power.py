@@ -53,10 +53,9 @@ def detectable(n: int, discordance: float, alpha: float = 0.05, power_at_least: 
 
 
 def needed(damage: float, discordance: float, margin: float = 0.0, alpha: float = 0.05, power_at_least: float = 0.8) -> int:
-    """The number of pairs that shows, with this power, on which side of the margin the true damage is.
+    """The number of pairs that shows, with this power, on which side of the margin the true damage is; at most `LARGEST_N`.
 
-    Power is not monotonic in n: slightly more pairs may miss it by a fraction of a point. Raises ValueError where `LARGEST_N` pairs
-    are too few.
+    Power is not monotonic in n: slightly more pairs may miss it by a fraction of a point.
     """
 
     def enough(n: int) -> bool:

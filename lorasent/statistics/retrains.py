@@ -13,8 +13,7 @@ from lorasent.statistics.estimates import Rate
 def churn(bank: ArrayLike) -> float:
     """The standard deviation of accuracy between retrains that the noise of single examples alone gives: a lower bound.
 
-    `bank` (k, N) says which of k retrains has which example right. The square is the mean discordance of two retrains over 2 N, of
-    one discordant example at least.
+    `bank` (k, N) says which of k retrains has which example right. The square is their mean discordance, at least 1 / N, over 2 N.
     """
     rights = np.asarray(bank)
     if rights.ndim != 2 or rights.shape[0] < 2 or rights.shape[1] < 1 or not np.isin(rights, (0, 1)).all():
@@ -26,8 +25,7 @@ def churn(bank: ArrayLike) -> float:
 class Retrains:
     """The scores of k retrains that differ in the seed only, on the same examples; a larger score is better.
 
-    The scores of innocent retrains are draws from one distribution, whose spread includes the noise of single examples. `floor` is
-    a lower bound of the spread, see `churn`.
+    Innocent retrains draw them from one distribution, with the noise of single examples; `floor` is its least spread, see `churn`.
     """
 
     scores: tuple[float, ...]
@@ -57,8 +55,8 @@ class Retrains:
 def clustered_rate(events: ArrayLike, clusters: ArrayLike) -> Rate:
     """The rate of events, (P,), that share clusters, (P,) or (P, C) ids: pairs of retrains share seeds (C = 2).
 
-    It has an effective number of trials (Korn & Graubard 1998), by the jackknife's variance over clusters (Arvesen 1969). Where all
-    G clusters agree, the trials are the G // C disjoint ones.
+    Its trials are effective ones (Korn & Graubard 1998), by the jackknife's variance over clusters (Arvesen 1969); where all G
+    clusters agree, the G // C disjoint ones.
     """
     hit, ids = np.asarray(events, dtype=np.float64), np.asarray(clusters)
     ids = ids[:, None] if ids.ndim == 1 else ids

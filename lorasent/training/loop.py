@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -28,14 +28,16 @@ from lorasent.errors import DivergedError, MetricError, TrainingError, first_lin
 from lorasent.metrics import evaluate
 from lorasent.scoring.scorer import Scorer
 from lorasent.training.averaging import Average
-from lorasent.training.batches import epoch_order
 from lorasent.training.run import AVERAGE, COMPLETE, Epoch, Listener, Prepared, best_of, ended, epoch_table
 from lorasent.unpadded import training
 
-ADVICE = "a smaller training.learning_rate usually helps"
+ADVICE = "stopped; a smaller training.learning_rate usually helps"
 
 SCHEDULES = {None: "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 """Trainer's names of a recipe's schedules."""
+
+BATCHES_PER_GROUP = 50
+"""Batches in a group; reviews are sorted by length within a group, and groups are drawn at random."""
 
 
 def device() -> torch.device:
@@ -44,10 +46,7 @@ def device() -> torch.device:
 
 
 def fit(run: Prepared, model: PeftModel, encoder: Encoder, listener: Listener) -> list[Epoch]:
-    """The epoch table of a run, after training `model` in place to its best epoch.
-
-    Raises DivergedError, and TrainingError if a checkpoint cannot be written.
-    """
+    """The epoch table of a run, after training `model` in place to its best epoch. Raises TrainingError."""
     with quiet():
         trainer = _Trainer(run, encoder, model)
         trainer.remove_callback(PrinterCallback)
@@ -171,9 +170,8 @@ class _Trainer(Trainer):  # type: ignore[misc]
                 logits = _logits(model, inputs)
         loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=self.run.recipe.training.label_smoothing)
         if not torch.isfinite(loss):
-            raise DivergedError(
-                f"training loss is {loss.item()} at step {self.state.global_step + 1} of {self.run.steps}: stopped; {ADVICE}"
-            )
+            step = f"step {self.state.global_step + 1} of {self.run.steps}"
+            raise DivergedError(f"training loss is {loss.item()} at {step}: {ADVICE}")
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -183,7 +181,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
             with self.average.in_place() if self.average else contextlib.nullcontext():
                 figures = evaluate(scorer.score(self.validation), self.run.validation.labels, labels)
         except MetricError as error:
-            raise DivergedError(f"after step {self.state.global_step} of {self.run.steps}: {error}: stopped; {ADVICE}") from None
+            raise DivergedError(f"after step {self.state.global_step} of {self.run.steps}: {error}: {ADVICE}") from None
         metrics = {f"eval_{name}": value for name, value in figures.to_json().items() if name not in ("n", "average")}
         metrics["eval_loss"] = figures.log_loss
         self.log(metrics)
@@ -195,8 +193,21 @@ class _Trainer(Trainer):  # type: ignore[misc]
         self.model.save_pretrained(output_dir, save_embedding_layers=False)
 
 
+def epoch_order(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[int]:
+    """Row numbers of an epoch. Each run of `batch_size` rows has about one length; their order follows from (seed, epoch)."""
+    random, sizes = np.random.default_rng([seed, epoch]), np.asarray(lengths)
+    order, size = random.permutation(len(sizes)), batch_size * BATCHES_PER_GROUP
+    groups = [order[start : start + size] for start in range(0, len(order), size)]
+    rows = np.concatenate([group[np.argsort(-sizes[group], kind="stable")] for group in groups])
+    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    # A short batch stays last: anywhere else it would shift every batch after it.
+    full = len(batches) - (len(batches[-1]) < batch_size)
+    order = np.concatenate([*(batches[batch] for batch in random.permutation(full)), *batches[full:]])
+    return [int(row) for row in order]
+
+
 def _logits(model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Logits (B, L) in float32. BART and T5 refuse a batch whose texts have different numbers of end tokens, so it is divided."""
+    """Logits (B, L) in float32. BART and T5 refuse a batch whose texts have different numbers of end tokens: it is divided."""
     if not model.config.is_encoder_decoder:
         return cast("torch.Tensor", model(**inputs).logits.float())
     ends = (inputs["input_ids"] == model.config.eos_token_id).sum(dim=1)

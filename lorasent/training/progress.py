@@ -72,8 +72,7 @@ class Printer(Listener):
         if warning := _no_better_than_a_guess(best, self.run.validation.counts(self.run.recipe.base.labels)):
             self.console.print(shown(warning, MESSAGE))
         self._show("Trained, they are", predictions)
-        self.console.print(f"The adapter is in {result.path}. Next:")
-        self.console.print(f'  lorasent predict {result.path} "it was a good movie"')
+        self.console.print(f'The adapter is in {result.path}. Next:\n  lorasent predict {result.path} "it was a good movie"')
         if are_poles(self.run.recipe.base.labels):
             self.console.print(f"  lorasent evaluate {result.path} --data embedded:test")
 
@@ -108,7 +107,7 @@ def _describe(run: Prepared) -> Iterator[str]:
 
 
 def _augmented(run: Prepared) -> Iterator[str]:
-    """How the training reviews are changed, with an example: the shortest changed review among the first of the next epoch."""
+    """How the training reviews are changed, with the shortest changed review among the first of the next epoch as an example."""
     settings = run.recipe.augmentation
     if settings is None:
         return
@@ -122,7 +121,6 @@ def _augmented(run: Prepared) -> Iterator[str]:
 
 
 def _stopped(result: Trained, schedule: Training) -> str | None:
-    """After which epoch a run stopped early, and why; None if it did not."""
     if len(result.epochs) == schedule.epochs:
         return None
     over = f" over {minimum:g}" if (minimum := schedule.early_stopping_min_improvement) else ""
@@ -134,7 +132,7 @@ def _stopped(result: Trained, schedule: Training) -> str | None:
 
 
 def _no_better_than_a_guess(best: Epoch, counts: Mapping[str, int]) -> str | None:
-    """A warning if the best epoch is right no more often than the most frequent label is; `counts` are reviews by label."""
+    """A warning if the best epoch is right no more often than the most frequent label; `counts` are reviews by label."""
     label = max(counts, key=lambda name: counts[name])
     if best.accuracy > (share := counts[label] / sum(counts.values())):
         return None

@@ -125,16 +125,14 @@ def checkpoint_steps(folder: Path) -> list[int]:
 def read_splits(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
     """The train and validation reviews of a recipe, and the number of train reviews removed because validation has them too."""
     data, labels = recipe.data, recipe.base.labels
-    splits = [
-        read(source, labels, data.text_column, data.label_column, skip_empty=bool(data.skip_empty))
-        for source in (data.train, data.validation)
-    ]
+    options = (labels, data.text_column, data.label_column)
+    whole, validation = (read(source, *options, skip_empty=bool(data.skip_empty)) for source in (data.train, data.validation))
     if data.sample is not None:
-        splits = [split.sample(data.sample, data.seed, labels) for split in splits]
-    train = without_overlap(*splits)
-    for split in (train, splits[1]):
+        whole, validation = (split.sample(data.sample, data.seed, labels) for split in (whole, validation))
+    train = without_overlap(whole, validation)
+    for split in (train, validation):
         split.require_every_label(labels)
-    return train, splits[1], len(splits[0]) - len(train)
+    return train, validation, len(whole) - len(train)
 
 
 def epoch_table(history: Sequence[Mapping[str, Any]]) -> list[Epoch]:
@@ -149,7 +147,7 @@ def epoch_table(history: Sequence[Mapping[str, Any]]) -> list[Epoch]:
 def ended(epochs: Sequence[Epoch], schedule: Training) -> bool:
     """Whether a run has ended: every epoch is done, or as many in a row as the patience have brought no improvement.
 
-    An epoch is an improvement if it lowers the lowest validation loss so far by more than the minimum improvement.
+    An improvement lowers the lowest validation loss so far by more than the minimum improvement.
     """
     patience, minimum = schedule.early_stopping_patience, schedule.early_stopping_min_improvement or 0.0
     lowest, stale = math.inf, 0

@@ -15,10 +15,9 @@ from transformers import set_seed
 
 from lorasent import files
 from lorasent.adapter import directory, writing
-from lorasent.adapter.base import BaseCheckpoint, find
+from lorasent.adapter.base import find
 from lorasent.adapter.classifier import build, count_parameters
 from lorasent.adapter.encoding import Encoder
-from lorasent.data.reviews import Reviews
 from lorasent.errors import TrainingError
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.scorer import Scorer, uses_bf16
@@ -46,7 +45,6 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     model = build(base, recipe.base, recipe.lora, encoder)
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)  # a run that did not finish its first epoch
-    _claim(folder, recipe, base, reviews, validation)
     steps = checkpoint_steps(folder)
     prepared = Prepared(
         out=out,
@@ -61,6 +59,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
         bf16=uses_bf16(recipe.training.precision, device()),
         resumed_steps=max(steps, default=0),
     )
+    _claim(prepared)
     prepared.keep_checkpoints(steps)  # a kill leaves broken ones
     listener.prepared(prepared)
     listener.untrained(Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
@@ -92,22 +91,22 @@ def _require_free(out: Path, folder: Path, *, resume: bool) -> None:
         raise TrainingError(f"{folder}: no interrupted run to resume")
 
 
-def _claim(folder: Path, recipe: Recipe, base: BaseCheckpoint, train: Reviews, validation: Reviews) -> None:
+def _claim(run: Prepared) -> None:
     """Makes the run's folder. Raises TrainingError if it is the folder of a run with another recipe, base or data."""
     claim = {
-        "recipe": recipe.to_json(),
-        "base_sha256": base.sha256,
-        "train_sha256": train.fingerprint,
-        "validation_sha256": validation.fingerprint,
+        "recipe": run.recipe.to_json(),
+        "base_sha256": run.base.sha256,
+        "train_sha256": run.train.fingerprint,
+        "validation_sha256": run.validation.fingerprint,
         "torch": torch.__version__,
     }
-    path = folder / CLAIM
+    path = run.folder / CLAIM
     if path.is_file():
         recorded = json.loads(path.read_text("utf-8"))
         if changed := [key for key, value in claim.items() if recorded.get(key) != value]:
-            raise TrainingError(f"{folder}: was made with another {' and '.join(changed)}; remove it, or resume with the same")
+            raise TrainingError(f"{run.folder}: was made with another {' and '.join(changed)}; remove it, or resume with the same")
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    run.folder.mkdir(parents=True, exist_ok=True)
     files.write(path, [files.canonical(claim)])
 
 

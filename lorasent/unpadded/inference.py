@@ -2,13 +2,12 @@
 
     x = norm(x + O attention(Q x, K x, V x)),   x = norm(x + W2 gelu(W1 x))        x: (rows, h)        (Devlin et al. 2019)
 
-All reviews lie in one matrix, one behind the other, so that no linear layer computes padding; attention runs review by review. The
-head reads the first token only, so the last layer computes queries, and everything after them, of first tokens only. Weights are
-packed once for oneDNN; biases, GELU and residual sums are fused into the products.
+All reviews are in one matrix, one behind the other; attention runs review by review. The head reads the first token only, so the
+last layer computes queries, and everything after them, of first tokens only.
 
-The bits of a matrix product may depend on its number of rows, but not on where a row lies. With `invariant`, shapes follow from a
-review's own length, so its logits do not depend, bit for bit, on the reviews beside it. In float32 such reviews also do not share a
-call of attention: its products are MKL's, whose bits depend, on AMD, on the alignment of the memory that a thread gets.
+The bits of a matrix product may depend on its number of rows, but not on a row's place. With `invariant`, shapes follow from a
+review's own length, so no other review changes its logits by a bit. In float32 such reviews also do not share a call of attention:
+its products are MKL's, whose bits depend, on AMD, on the alignment of the memory that a thread gets.
 """
 
 import copy
@@ -32,25 +31,23 @@ ROWS = 2048
 """Rows of a full matrix: enough for the products' full rate, few enough for the caches."""
 
 SPARE = 15
-"""Rows at the end of a matrix that hold no token: keys are read in whole tiles, and those after the last token are masked."""
+"""Rows at the end of a matrix without a token: keys are read in whole tiles, and those after the last token are masked."""
 
 CAPACITY = ROWS - SPARE
 """Tokens that fit into a full matrix."""
 
 TILED_ROWS = 256
-"""Largest row count that is rounded up to a tile. Above it, rows are rounded to 256, because oneDNN compiles a kernel for every new
-row count."""
+"""Largest row count that is rounded up to a tile. Larger ones are rounded to 256: oneDNN compiles a kernel for every row count."""
 
 SHORT, SHORT_ROWS = 96, 512
-"""Most tokens of a short review, and rows of its matrix if answers are invariant. Five reviews fit, and one takes less time than
-in a full matrix."""
+"""Largest number of tokens of a short review, and rows of its matrix if answers are invariant: one takes less time there."""
 
 HEAD_ROWS = 16
 """Number of first tokens in a block, in the end of the last layer and in the head."""
 
 
 class Run(NamedTuple):
-    """Consecutive reviews of one length: the place of the first in the order, and its first row."""
+    """Reviews of one length that share a call of attention: the place of the first in the order, and its first row."""
 
     length: int
     place: int
@@ -59,7 +56,7 @@ class Run(NamedTuple):
 
 
 class Engine:
-    """Computes logits of one model on the CPU. It takes over the layers' weights of `source`. See `build`."""
+    """Computes logits of one model on the CPU, see `build`. It takes over the layers' weights of `source`."""
 
     def __init__(self, source: Parts, dtype: torch.dtype, *, invariant: bool) -> None:
         self.parts = source
@@ -73,10 +70,7 @@ class Engine:
         self.masks: dict[int, tuple[torch.Tensor | None, int]] = {}
 
     def logits(self, reviews: Sequence[Ids]) -> NDArray[np.float32]:
-        """Logits (B, L) of reviews with one `capacity`, which together do not exceed it, or of one longer review.
-
-        Call it under `torch.inference_mode`.
-        """
+        """Logits (B, L), under `torch.inference_mode`, of reviews that fill one `capacity` at most, or of one longer review."""
         if len(reviews) == 1 and len(reviews[0]) <= TILED_ROWS and not self.invariant:
             return self._alone(reviews[0])
         order = sorted(range(len(reviews)), key=lambda row: len(reviews[row]))
@@ -115,7 +109,7 @@ class Engine:
         return torch.cat([self.parts.head(layer.rest(*pair).float()) for pair in pairs])[: len(starts)]
 
     def _alone(self, review: Ids) -> NDArray[np.float32]:
-        """Logits (1, L) of one short review. `logits` would spend a ninth of the time on sorting and copying."""
+        """Logits (1, L) of one short review. Sorting and copying would take a ninth of the time."""
         length = len(review)
         _, rows = self._mask(length)
         states = self.parts.embedded([review], rows).to(self.dtype)
@@ -136,7 +130,7 @@ class Engine:
         return -(-rows // self.tile) * self.tile
 
     def _attend(self, projected: Sequence[torch.Tensor], length: int, queries: int, count: int) -> torch.Tensor:
-        """Attention of `count` reviews of `length` tokens each, with `queries` queries each, (count x queries, h)."""
+        """Attention of `count` reviews of `length` tokens each, with `queries` queries each: (count x queries, h)."""
         mask, read = self._mask(length)
         query, *key_value = projected
         key, value = (_windows(states, count, length, read, self.parts.heads) for states in key_value)
@@ -146,7 +140,7 @@ class Engine:
         return mixed.transpose(1, 2).reshape(count * queries, -1)
 
     def _mask(self, length: int) -> tuple[torch.Tensor | None, int]:
-        """The mask over a review's keys, and their number: it is a whole number of tiles, without which the kernel is slow."""
+        """The mask over a review's keys, and their number: whole tiles, without which the kernel is slow."""
         if length not in self.masks:
             read = self._tiled(length)
             mask = torch.zeros(1, 1, 1, read, dtype=self.dtype)
@@ -163,7 +157,7 @@ def capacity(length: int, *, invariant: bool) -> int:
 def build(model: nn.Module, *, bf16: bool, invariant: bool) -> Engine | None:
     """An engine with the model's current weights, LoRA merged; None where its architecture, device or CPU has none.
 
-    An invariant engine also needs states whose width is a multiple of 4: otherwise bits in the head depend on a row's place.
+    Invariant answers need a width that is a multiple of 4: otherwise bits in the head depend on a row's place.
     """
     dtype = torch.bfloat16 if bf16 else torch.float32
     known = parts(model.get_base_model() if isinstance(model, PeftModel) else model)
@@ -178,8 +172,6 @@ def build(model: nn.Module, *, bf16: bool, invariant: bool) -> Engine | None:
 
 
 class _Packed:
-    """A layer's products and norms."""
-
     def __init__(self, layer: Layer, dtype: torch.dtype, activation: tuple[str, str], *, last: bool) -> None:
         *self.projections, self.output, self.inner, self.outer = (
             products.pack(*products.joined(linears, dtype), ROWS, activation if layer.inner in linears else products.NO_ACTIVATION)
@@ -188,7 +180,7 @@ class _Packed:
         self.attended, self.answered = (products.frozen_norm(norm, dtype) for norm in (layer.attended, layer.answered))
 
     def rest(self, mixed: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        """The part of the layer after attention, (rows, h) -> (rows, h)."""
+        """The part of the layer after attention: (rows, h) -> (rows, h)."""
         states = self.attended(self.output(mixed, states))
         return self.answered(self.outer(self.inner(states), states))
 

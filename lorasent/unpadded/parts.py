@@ -1,9 +1,4 @@
-"""Classifiers of BERT's family taken apart: which of the model's own modules does what.
-
-    x = norm(x + O attention(Q x, K x, V x)),   x = norm(x + W2 gelu(W1 x))        x: (tokens, h)        (Devlin et al. 2019)
-
-The head reads the first token only.
-"""
+"""Classifiers of BERT's family taken apart: which of the model's own modules does what. The head reads the first token only."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -38,9 +33,7 @@ LAYER_PATHS = {
 
 @dataclass(frozen=True)
 class Layer:
-    """The modules of one layer: attention's four linear maps and norm, the feed-forward part's two linear maps and norm, and the
-    dropouts of attention's weights, of the feed-forward part's output, and of attention's output (DistilBERT has none there).
-    """
+    """The modules of one layer: attention's, the feed-forward part's, and the dropouts; DistilBERT has none after attention."""
 
     query: nn.Module
     key: nn.Module
@@ -62,7 +55,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The parts of a classifier of BERT's family, as the model's own modules."""
+    """The parts of a classifier of BERT's family."""
 
     embed: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """Ids (1, rows) and positions (1, rows) -> (1, rows, h)."""
@@ -76,9 +69,7 @@ class Parts:
     activate: Callable[[torch.Tensor], torch.Tensor]
     """The same activation, as the model's own module."""
     pad_id: int | None
-    """The pad token's id in RoBERTa, whose first position is this id + 1, and where pad tokens in a text take no position. None
-    elsewhere: positions are 0, 1, 2, ...
-    """
+    """The pad token's id in RoBERTa: positions begin behind it, and pad tokens take none. None elsewhere: they begin at 0."""
 
     def embedded(self, reviews: Sequence[Ids], rows: int) -> torch.Tensor:
         """The first layer's input (rows, h): the reviews' tokens one behind the other, then unused rows."""
@@ -87,15 +78,13 @@ class Parts:
         for review in reviews:
             end = start + len(review)
             ids[0, start:end] = review
-            positions[0, start:end] = self._positions(review)
+            if self.pad_id is None:
+                positions[0, start:end] = np.arange(len(review))
+            else:
+                counted = review != self.pad_id
+                positions[0, start:end] = np.where(counted, np.cumsum(counted), 0) + self.pad_id
             start = end
         return self.embed(torch.from_numpy(ids), torch.from_numpy(positions))[0]
-
-    def _positions(self, review: Ids) -> Ids:
-        if self.pad_id is None:
-            return np.arange(len(review))
-        counted = review != self.pad_id
-        return np.where(counted, np.cumsum(counted), 0) + self.pad_id
 
 
 def parts(model: Any) -> Parts | None:
@@ -111,11 +100,12 @@ def parts(model: Any) -> Parts | None:
     blocks = body.transformer.layer if row.blocks == "distilbert" else body.encoder.layer
     pooled = any(layer.name.startswith(f"{row.prefix}.") for layer in row.head)
 
-    def pool(first: torch.Tensor) -> torch.Tensor:
+    def head(first: torch.Tensor) -> torch.Tensor:
         if row.blocks == "distilbert":
-            return model.dropout(functional.relu(model.pre_classifier(first)))  # type: ignore[no-any-return]
-        states = first[:, None]
-        return model.dropout(body.pooler(states)) if pooled else states
+            states = model.dropout(functional.relu(model.pre_classifier(first)))
+        else:
+            states = model.dropout(body.pooler(first[:, None])) if pooled else first[:, None]
+        return model.classifier(states)  # type: ignore[no-any-return]
 
     def embed(ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         states = body.embeddings(input_ids=ids, position_ids=positions)
@@ -124,7 +114,7 @@ def parts(model: Any) -> Parts | None:
     return Parts(
         embed=embed,
         layers=[Layer(*attrgetter(*LAYER_PATHS[row.blocks])(block)) for block in blocks],
-        head=lambda first: model.classifier(pool(first)),
+        head=head,
         heads=config.num_attention_heads,
         activation=ACTIVATIONS[activation],
         activate=ACT2FN[activation],

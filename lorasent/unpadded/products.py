@@ -15,10 +15,9 @@ Product = Callable[..., torch.Tensor]
 NO_ACTIVATION = ("none", "")
 
 SLOW_ROWS = range(448, 1344)
-"""Row counts that are multiplied in blocks of `BLOCK` rows, where a weight has `WIDTH` outputs.
+"""Row counts at which oneDNN halves its rate on weights with `WIDTH` outputs (BERT-base's family).
 
-On that width (BERT-base's family) oneDNN halves its rate at these counts: 1.1 to 1.4 of 2.4 T operations a second on two threads
-with AMX. In blocks it keeps 1.8 to 2.1.
+In blocks of `BLOCK` rows it keeps 1.8 to 2.1 of 2.4 T operations a second on two threads with AMX.
 """
 
 WIDTH, BLOCK = 768, 256
@@ -55,7 +54,7 @@ def frozen_norm(norm: nn.LayerNorm, dtype: torch.dtype) -> Product:
 
 
 def pack(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, activation: tuple[str, str] = NO_ACTIVATION) -> Product:
-    """The product with `weight` (out, in) and `bias` (out,), fastest at about `rows` rows. It needs `available`.
+    """The product with `weight` (out, in) and `bias` (out,), fastest at about `rows` rows; only where products are `available`.
 
     `activation` is oneDNN's name of an activation and of its algorithm; it is not applied where a tensor is added.
     """

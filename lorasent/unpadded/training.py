@@ -2,9 +2,8 @@
 
     y = x W^T + s (x A^T) B^T        dx = dy W + s (dy B) A,   dA = s (dy B)^T x,   dB = s dy^T (x A^T)        (Hu et al. 2021)
 
-W is frozen: it is packed twice, once for each direction, and has no gradient. Tokens lie as in `inference`; of the last layer only
-what the head reads is computed, in both directions. Dropout acts where the model's own does (on states, on attention's weights, on
-the input of A) and with its probabilities, by masks that are drawn here.
+W is frozen: it is packed twice, once for each direction. Rows and the last layer are as in `inference`, in both directions. Dropout
+acts where the model's own does, with its probabilities, by masks that are drawn here.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from lorasent.unpadded import products
 from lorasent.unpadded.parts import Layer, Parts, parts
 
 ROWS_STEP = 32
-"""Row counts are rounded up to a multiple of this number, because oneDNN compiles a kernel for every new row count."""
+"""Row counts are multiples of this number, because oneDNN compiles a kernel for every new row count."""
 
 USUAL_ROWS = 1024
 """Row count for which weights are packed."""
@@ -40,9 +39,9 @@ class Tuner:
     def logits(self, reviews: Sequence[Ids]) -> torch.Tensor:
         """Logits (B, L) in float32, differentiable in what is trained."""
         lengths, heads = [len(review) for review in reviews], self.parts.heads
-        whole, first_tokens = _Grid(lengths, heads), _Grid([1] * len(reviews), heads)
+        whole, first_tokens = _Grid(lengths, heads, rows(sum(lengths))), _Grid([1] * len(reviews), heads, len(reviews))
         with torch.no_grad():
-            states = self.parts.embedded(reviews, rows(sum(lengths))).to(self.dtype)
+            states = self.parts.embedded(reviews, whole.rows).to(self.dtype)
         for layer in self.layers[:-1]:
             states = layer.rest(_attend(None, layer.projections[0](states), whole, whole, layer.drop_weights), states)
         layer = self.layers[-1]
@@ -53,10 +52,7 @@ class Tuner:
 
 
 def build(model: PeftModel, *, bf16: bool) -> Tuner | None:
-    """A tuner of a model's LoRA matrices and head; None if only the model itself can compute the gradients.
-
-    It is None for other architectures, devices and LoRA variants, and if embeddings, or whole weights of a layer, are trained.
-    """
+    """A tuner of a model's LoRA matrices and head; None for other architectures, devices, LoRA variants and trained weights."""
     dtype = torch.bfloat16 if bf16 else torch.float32
     source = parts(model.get_base_model())
     if source is None or not products.available(next(model.parameters()).device, dtype) or torch_private.softmax_backward() is None:
@@ -76,8 +72,6 @@ def rows(tokens: int) -> int:
 
 
 class _Layer:
-    """A layer's products and norms."""
-
     def __init__(self, layer: Layer, source: Parts, dtype: torch.dtype, *, last: bool) -> None:
         *self.projections, self.output, self.inner, self.outer = (_Linear(each, dtype) for each in layer.linears(last=last))
         self.attended, self.answered = (products.frozen_norm(norm, dtype) for norm in (layer.attended, layer.answered))
@@ -160,8 +154,7 @@ class _Product(torch.autograd.Function):
 class _Attention(torch.autograd.Function):
     """Attention within each review: softmax(Q K^T / sqrt(d)) V. The plain backward pass is the fastest on the CPU.
 
-    `queries` (B, h) are those of first tokens; `projected` (rows, 2 h) holds keys and values. If `queries` is None, every token has
-    a query, and `projected` (rows, 3 h) holds queries, keys and values.
+    With `queries` (B, h) of first tokens, `projected` (rows, 2 h) has keys and values; without, queries (rows, 3 h), too.
     """
 
     @staticmethod
@@ -179,9 +172,7 @@ class _Attention(torch.autograd.Function):
         kept = _kept(weights, drop)
         ctx.save_for_backward(query, key, value, weights, kept)
         ctx.asking, ctx.read = asking, read
-        ctx.query_rows, ctx.read_rows = None if queries is None else len(queries), len(projected)
-        weights = weights if kept is None else weights * kept
-        return asking.back([weights @ value], ctx.query_rows or ctx.read_rows)
+        return asking.back([(weights if kept is None else weights * kept) @ value])
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -195,20 +186,16 @@ class _Attention(torch.autograd.Function):
         scores = softmax_backward(of_weights, weights, -1, weights.dtype)
         of_query = scores @ (key * scale)
         of_key_and_value = [scores.transpose(1, 2) @ (query * scale), used.transpose(1, 2) @ gradient]
-        if ctx.query_rows is None:
-            return None, ctx.read.back([of_query, *of_key_and_value], ctx.read_rows), None, None, None
-        return ctx.asking.back([of_query], ctx.query_rows), ctx.read.back(of_key_and_value, ctx.read_rows), None, None, None
+        if ctx.asking is ctx.read:
+            return None, ctx.read.back([of_query, *of_key_and_value]), None, None, None
+        return ctx.asking.back([of_query]), ctx.read.back(of_key_and_value), None, None, None
 
 
 class _Grid:
-    """Copies reviews from a matrix (rows, h), one behind the other, to (B x heads, width, h / heads), side by side, and back.
+    """Copies reviews from a matrix (rows, h) to (B x heads, width, h / heads), padded with zeros to a multiple of 16, and back."""
 
-    The width is a multiple of 16, so that few shapes occur; padding is zero.
-    """
-
-    def __init__(self, lengths: list[int], heads: int) -> None:
-        self.lengths = lengths
-        self.heads = heads
+    def __init__(self, lengths: list[int], heads: int, rows: int) -> None:
+        self.lengths, self.heads, self.rows = lengths, heads, rows
         self.width = -(-max(lengths) // 16) * 16 if max(lengths) > 1 else 1
         self.spans = [(end - length, end) for end, length in zip(np.cumsum(lengths).tolist(), lengths, strict=True)]
 
@@ -220,14 +207,14 @@ class _Grid:
             laid[:, review, :, : end - start] = states[start:end].view(-1, parts, self.heads, size).permute(1, 2, 0, 3)
         return laid.flatten(1, 2)
 
-    def back(self, laid: list[torch.Tensor], rows: int) -> torch.Tensor:
+    def back(self, laid: list[torch.Tensor]) -> torch.Tensor:
         """Parts (B x heads, width, h / heads) -> (rows, parts x h)."""
         size = laid[0].shape[-1]
-        states = laid[0].new_zeros(rows, len(laid), self.heads, size)
+        states = laid[0].new_zeros(self.rows, len(laid), self.heads, size)
         for part, tensor in enumerate(laid):
             for (start, end), review in zip(self.spans, tensor.chunk(len(self.lengths)), strict=True):
                 states[start:end, part] = review[:, : end - start].transpose(0, 1)
-        return states.view(rows, -1)
+        return states.view(self.rows, -1)
 
 
 def _probability(drop: nn.Module) -> float:

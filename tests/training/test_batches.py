@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorasent.training.batches import epoch_order
+from lorasent.training.loop import epoch_order
 
 
 @given(st.lists(st.integers(1, 512), min_size=1, max_size=400), st.integers(1, 16), st.integers(0, 3))
