@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from sqlalchemy import make_url
+from sqlalchemy import NullPool, make_url
 from sqlalchemy.exc import ArgumentError
 
 from lorasent.adapter.architectures import QUERY_NAMES
@@ -70,7 +70,7 @@ class Search:
         """The study, created if there is none. Raises SweepError if the storage cannot be used."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with foreign(lambda reason: SweepError(f"{self.place}: no study can be kept there: {reason}")):
-            study = optuna.create_study(storage=self.storage, study_name=self.name, load_if_exists=True)
+            study = optuna.create_study(storage=database(self.storage), study_name=self.name, load_if_exists=True)
         # Each worker, and each later run, needs a seed of its own: with the same seed they would propose the same recipes.
         seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)
         study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(seed[0]))
@@ -110,6 +110,11 @@ class Search:
             where = other.get("storage") or DATABASE
             raise SweepError(f"{self.out}: holds the trials of the study {other.get('study')} in {where}; choose another --out")
         return owner
+
+
+def database(url: str) -> optuna.storages.RDBStorage:
+    """Optuna's storage in a database. It closes each connection after its use; a pool leaves them to the garbage collector."""
+    return optuna.storages.RDBStorage(url, {"poolclass": NullPool})
 
 
 def default_storage(out: Path) -> str:

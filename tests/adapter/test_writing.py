@@ -29,7 +29,9 @@ def test_the_manifest_says_what_it_was_made_from(small_adapter):
     assert manifest["parameters"]["trainable"] == 2 * per_layer + 2 * (32 + 32) + 2 * 32 + 2  # two layers, the pooler, the head
     assert [row["epoch"] for row in manifest["epochs"]] == [1, 2, 3]
     assert manifest["data"]["train"]["reviews"] == 24
-    assert torch.__version__.startswith(manifest["libraries"]["torch"])  # a build for CUDA has a suffix that its package does not name
+    assert torch.__version__.startswith(
+        manifest["libraries"]["torch"]
+    )  # a build for CUDA has a suffix that its package does not name
 
 
 def test_the_manifest_holds_what_proves_its_adapter(bases, tmp_path):

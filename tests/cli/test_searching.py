@@ -17,7 +17,7 @@ from lorasent import Recipe
 from lorasent.adapter import manifest
 from lorasent.cli.training import sweep
 from lorasent.sweep import study, workers
-from lorasent.sweep.search import DATABASE, NAMES, STUDY, start
+from lorasent.sweep.search import DATABASE, NAMES, STUDY, database, start
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def search(small_recipe, tmp_path):
 
 def study_in(folder):
     """The study in a search's folder."""
-    return optuna.load_study(study_name=STUDY, storage=f"sqlite:///{folder / DATABASE}")
+    return optuna.load_study(study_name=STUDY, storage=database(f"sqlite:///{folder / DATABASE}"))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from lorasent import Recipe
 from lorasent.errors import SweepError
 from lorasent.sweep import study
-from lorasent.sweep.search import without_password
+from lorasent.sweep.search import database, without_password
 from tests.sweep.studies import EMBEDDED, begin, ignore, search_over
 
 
@@ -41,7 +41,7 @@ def test_a_database_holds_several_studies(small_recipe, tmp_path):
     message = f"--storage {shared}: holds the study other already; continue it with --resume, or choose another --study"
     with pytest.raises(SweepError, match=f"^{re.escape(message)}$"):
         study.run(search, 1, resume=False, on_trial=ignore, note=ignore)
-    assert sorted(optuna.get_all_study_names(shared)) == ["one", "other"]
+    assert sorted(optuna.get_all_study_names(database(shared))) == ["one", "other"]
 
 
 def test_a_folder_is_for_one_study(small_recipe, tmp_path):
@@ -54,4 +54,4 @@ def test_a_folder_is_for_one_study(small_recipe, tmp_path):
     study.run(one, 1, resume=True, on_trial=ignore, note=ignore)
     with pytest.raises(SweepError, match=r"found: holds the trials of the study one in sqlite:\S+; choose another --out$"):
         study.run(other, 1, resume=False, on_trial=ignore, note=ignore)
-    assert optuna.get_all_study_names(shared) == ["one"]
+    assert optuna.get_all_study_names(database(shared)) == ["one"]
