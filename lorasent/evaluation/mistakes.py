@@ -110,7 +110,7 @@ def find(
     wrong = wrong[np.lexsort((wrong, -margin[wrong], -confidence[wrong]))]
     by_slice = list(_slices(reviews, columns, lengths, scorer.encoder.max_length, wrong, top))
     listed = {row for each in by_slice for row in each.worst}
-    thresholds, margins = label_errors.thresholds(probability, labels), label_errors.margins(probability, labels)
+    margins = label_errors.margins(probability, labels)
 
     def place(row: int) -> tuple[int, int | None, str, str]:
         source_row = reviews.rows[row]
@@ -134,10 +134,15 @@ def find(
             Suspect(*place(row), scorer.labels[label], float(probability[row, labels[row]]), float(margins[row]))
             for row, label in zip(*label_errors.suspects(probability, labels), strict=True)
         ],
-        thresholds={name: float(value) for name, value in zip(scorer.labels, thresholds, strict=True) if value <= 1},
+        thresholds=_thresholds(scorer.labels, probability, labels),
         max_length=scorer.encoder.max_length,
         trained_on=trained_on,
     )
+
+
+def _thresholds(names: Sequence[str], probability: NDArray[np.float64], labels: Ints) -> dict[str, float]:
+    values = label_errors.thresholds(probability, labels)
+    return {name: float(value) for name, value in zip(names, values, strict=True) if value <= 1}
 
 
 def _slices(reviews: Reviews, columns: Iterable[str], lengths: Ints, max_length: int, wrong: Ints, top: int) -> Iterator[Slice]:

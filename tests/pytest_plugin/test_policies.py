@@ -117,7 +117,7 @@ def watched(*arguments):
     time.sleep(0.5)
     with open("judged.txt", "a") as file:
         file.write("done ")
-    return found
+    return result
 
 verdict.judge = watched
 """
