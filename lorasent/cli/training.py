@@ -133,15 +133,8 @@ def sweep(
     from lorasent.sweep.search import NAMES, STUDY, Search, default_storage, without_password
 
     data = confirmation.source(start, data, confirm)
-    search = Search(
-        recipe=start,
-        out=out,
-        storage=storage or default_storage(out),
-        trials=trials,
-        seed=seed,
-        over=tuple(over or NAMES),
-        name=name or STUDY,
-    )
+    storage, name, over = storage or default_storage(out), name or STUDY, over or list(NAMES)
+    search = Search(recipe=start, out=out, storage=storage, trials=trials, seed=seed, over=tuple(over), name=name)
     arguments: dict[str, Any] = {"seeds": confirm, "workers": workers, "precision": precision, "report": console.print}
     compare = functools.partial(confirmation.confirm, data=data, folder=out / "confirmation", **arguments) if data else None
     try:

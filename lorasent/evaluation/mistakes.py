@@ -109,8 +109,7 @@ def find(
     wrong = np.flatnonzero(decided != labels)
     wrong = wrong[np.lexsort((wrong, -margin[wrong], -confidence[wrong]))]
     by_slice = list(_slices(reviews, columns, lengths, scorer.encoder.max_length, wrong, top))
-    listed = {row for each in by_slice for row in each.worst}
-    margins = label_errors.margins(probability, labels)
+    listed, margins = {row for each in by_slice for row in each.worst}, label_errors.margins(probability, labels)
 
     def place(row: int) -> tuple[int, int | None, str, str]:
         source_row = reviews.rows[row]
