@@ -61,7 +61,7 @@ class GoldenError(LorasentError):
 
 
 class EvidenceError(LorasentError):
-    """Recorded evidence that cannot be read, or does not answer what is asked."""
+    """Recorded evidence that cannot be read, or lacks answers that a check needs."""
 
 
 class AnswersError(EvidenceError):

@@ -46,7 +46,7 @@ class Figures:
 
 
 class Bin(NamedTuple):
-    """The n reviews whose confidence (largest probability) lies in (low, high]: their mean confidence, and their accuracy."""
+    """The n reviews whose confidence (largest probability) is in (low, high]: their mean confidence, and their accuracy."""
 
     low: float
     high: float

@@ -49,7 +49,7 @@ class Evaluation:
     mistakes: Mistakes | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The figures by name; `labels` holds the figures of each label, `errors` the mistakes if they were asked for."""
+        """The figures by name; `labels` holds the figures of each label, `errors` the mistakes, with --errors."""
         content = self.figures.to_json()
         names = ("precision", "recall", "f1", "n")
         content["labels"] = {label: dict(zip(names, figures, strict=True)) for label, *figures in self.by_label()}

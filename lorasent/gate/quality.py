@@ -31,7 +31,6 @@ FEWEST_OF_LABEL = 5
 BANK_LEVEL = 0.995
 """Level of the lower prediction bound of one more retrain's score. A candidate below it is not an innocent retrain."""
 
-
 SMALLEST_SLICE = 20
 """Smallest number of reviews of a slice that is checked. The overall metric covers smaller ones."""
 

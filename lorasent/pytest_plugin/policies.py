@@ -117,7 +117,7 @@ class PolicyResult:
         return bool(self.error) or self.fails(self.unassigned() if self.partial else self.failed)
 
     def lines(self, data: str | None, *, trace: bool) -> list[str]:
-        """What a terminal shows: with `data`, the source that replaces the policy's, and with an error's trace if asked."""
+        """What a terminal shows: with `data`, the source that replaces the policy's, and with an error's trace on request."""
         if self.error:
             return [*(self.trace.splitlines() if trace else []), f"no verdict: {self.error}"]
         if self.verdict is None:

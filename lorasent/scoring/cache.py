@@ -68,7 +68,7 @@ def read(path: Path) -> tuple[Arrays, dict[str, str]]:
 
 
 def write(path: Path, arrays: Arrays, metadata: Mapping[str, Any]) -> None:
-    """Writes a file of answers, and the folders that it lies in; metadata other than texts are written as JSON."""
+    """Writes a file of answers, and its folders; metadata other than texts are written as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write(path, [save(dict(arrays), _texts(metadata))])
 

@@ -84,7 +84,7 @@ class Search:
 
     @property
     def is_local(self) -> bool:
-        """Whether the study lies in the search's folder."""
+        """Whether the study's database is in the search's folder."""
         return self.storage == default_storage(self.out)
 
     @property

@@ -54,11 +54,11 @@ def test_the_four_sample_reviews_are_judged_rightly(embedded_adapter):
 @pytest.mark.slow
 @pytest.mark.real_data
 def test_it_transfers_to_real_reviews(embedded_adapter, real_data):
-    """Accuracy on 1,000 IMDB reviews is not significantly below 0.80 (one-sided, 0.5 %), after training on the embedded corpus."""
-    reviews = read(str(real_data / "imdb_test_5000.parquet"), LABELS).sample(1000, 0, LABELS)
+    """Accuracy on 400 IMDB reviews is not significantly below 0.80 (one-sided, 0.5 %), after training on the embedded corpus."""
+    reviews = read(str(real_data / "imdb_test_5000.parquet"), LABELS).sample(400, 0, LABELS)
     scorer = load(embedded_adapter, "auto")
     right = sum(scorer.logits(reviews.texts).argmax(axis=1) == reviews.labels)
-    assert right >= 800 - 2.58 * np.sqrt(1000 * 0.8 * 0.2), right
+    assert right >= 320 - 2.58 * np.sqrt(400 * 0.8 * 0.2), right
 
 
 @pytest.mark.real_data

@@ -382,8 +382,7 @@ def run(sound: Path, folder: Path) -> Iterator[dict[str, Any]]:
     (folder / "data.toml").write_text('[data]\ntest = "embedded:test"\nsample = 4\n[quality]\n')
     asked = {
         "predict": (predict := ["predict", "CANDIDATE", "it was good", "it was bad"]),
-        "gate": ["gate", "CANDIDATE", "--baseline", str(sound), "--policy", "gate.toml"],
-        "json": ["gate", "CANDIDATE", "--baseline", str(sound), "--policy", "gate.toml", "--json"],
+        "gate": ["gate", "CANDIDATE", "--baseline", str(sound), "--policy", "gate.toml", "--json"],  # pytest shows the text
         "evaluate": ["evaluate", "CANDIDATE", "--data", "data.csv", "--errors"],
         "record": ["record", "CANDIDATE", "--policy", "data.toml", "--out", "record"],
         "pytest": ["gate.toml", "--gate-candidate", "CANDIDATE", "--gate-baseline", str(sound), "--junitxml", "junit.xml"],

@@ -76,7 +76,7 @@ def test_an_adapter_is_trained_once(small_recipe, tmp_path):
 def test_both_recipes_are_trained_with_fresh_seeds_and_judged(tmp_path):
     """Each recipe is trained once by each seed, the figures are those of the adapters, and the gate judges the best recipe's."""
     first, best = (
-        Recipe.read("embedded", ["encoding.max_length=48", "data.sample=80", f"training.epochs={epochs}"]) for epochs in (1, 3)
+        Recipe.read("embedded", ["encoding.max_length=48", "data.sample=40", f"training.epochs={epochs}"]) for epochs in (1, 2)
     )
     reviews = read("embedded:test", first.base.labels).sample(100, 0, first.base.labels)
     rows = zip(reviews.texts, reviews.labels.tolist(), strict=True)
