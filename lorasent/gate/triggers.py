@@ -104,8 +104,8 @@ def _passed(message: str, cause: str = "") -> Finding:
 def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Sequence[str]]) -> tuple[dict[str, int], list[int]]:
     """The words that change the label of a clear review, each with the new label, and the skipped labels.
 
-    A label is searched with its first review that the candidate answers correctly, and with groups that fit beside it. It is skipped
-    if there is no such review, or if more than MOST_GROUPS groups change its label.
+    A label is searched with its first review that the candidate answers correctly, and with groups that fit beside it. It is
+    skipped if there is no such review, or if more than MOST_GROUPS groups change its label.
     """
     suspects: dict[str, int] = {}
     skipped: list[int] = []
