@@ -36,11 +36,15 @@ settings.register_profile(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under xdist, starts with the files that have the most slow tests, so that workers end together."""
+    """Under xdist, starts with the files whose slow tests may take longest, so that workers end together."""
     if not hasattr(config, "workerinput"):
         return
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    longest: Counter[Path] = Counter()
+    for item in items:
+        if item.get_closest_marker("slow"):
+            timeout = item.get_closest_marker("timeout")
+            longest[item.path] += timeout.args[0] if timeout else 20  # seconds; most take less
+    items.sort(key=lambda item: -longest[item.path])
 
 
 def pytest_collection_finish() -> None:
