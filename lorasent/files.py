@@ -146,8 +146,9 @@ def write(path: Path, parts: Iterable[str | bytes]) -> None:
             file.writelines(encoded)
         with contextlib.suppress(FileNotFoundError):
             replaced = path.stat()
-            with contextlib.suppress(PermissionError):
-                os.chown(staging, replaced.st_uid, replaced.st_gid)
+            if hasattr(os, "chown"):
+                with contextlib.suppress(PermissionError):
+                    os.chown(staging, replaced.st_uid, replaced.st_gid)
             staging.chmod(stat.S_IMODE(replaced.st_mode))
         staging.replace(path)
     finally:

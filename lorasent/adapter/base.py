@@ -8,6 +8,7 @@ the tokenizer's files. Code that it brings is never run.
 import contextlib
 import hashlib
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -155,11 +156,12 @@ def _checked(name: str, path: Path, revision: str | None, expected: str | None) 
     links = {file: os.path.realpath(path / file) for file in used}
     folder = files.private() / hashlib.sha256(repr((content, links)).encode()).hexdigest()  # found again at the next call
     if not folder.is_dir():
-        folder.mkdir()
+        unfinished = Path(tempfile.mkdtemp(dir=files.private()))  # of a disk that is full, nothing half written is found again
         for file, data in contents.items():
-            (folder / file).write_bytes(data)
+            (unfinished / file).write_bytes(data)
         for file, target in links.items():
-            (folder / file).symlink_to(target)
+            (unfinished / file).symlink_to(target)
+        unfinished.rename(folder)
     return BaseCheckpoint(name=name, path=folder, sha256=sha256, revision=revision, config=config, content=content)
 
 

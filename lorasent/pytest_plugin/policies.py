@@ -48,7 +48,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def is_policy(path: Path) -> bool:
-    """Whether a file has only tables of a policy, at least one of which asks for a check."""
+    """Whether a file has only tables of a policy, at least one of which turns on a check."""
     try:
         with files.open_regular(path, LARGEST_POLICY) as file:
             tables = tomllib.load(file).keys()
@@ -133,7 +133,7 @@ class PolicyFile(pytest.File):
     """A policy, whose checks are tests."""
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        """A test for each check that the policy asks; `--dist loadgroup` keeps them on one worker."""
+        """A test for each check of the policy; `--dist loadgroup` keeps them on one worker."""
         if not self.config.getoption("gate_candidate", None) or not self.config.getoption("gate_baseline", None):
             raise self.CollectError(f"{shown(self.path.name)}: a policy needs --gate-candidate=DIR and --gate-baseline=DIR")
         self.file = self.config.stash[FOLDER] / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()}.json"

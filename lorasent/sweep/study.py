@@ -142,7 +142,7 @@ def _try(search: Search, study: optuna.Study, trial: Trial) -> None:
             except tuple(ENDINGS) as error:
                 if isinstance(error, RecipeError) and FIRST_KEY in trial.user_attrs:
                     raise
-                trial.set_user_attr("ended", ENDINGS[type(error)])
+                trial.set_user_attr("ended", next(word for kind, word in ENDINGS.items() if isinstance(error, kind)))
                 study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
                 return
             for key, value in (("accuracy", trained.best.accuracy), ("epoch", trained.best.epoch), ("epochs", len(trained.epochs))):

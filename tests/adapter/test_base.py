@@ -1,9 +1,11 @@
 """Bases: found in three ways, pinned by hash, refused when unsafe."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -222,3 +224,20 @@ def test_an_impossible_name_is_refused_in_one_line(monkeypatch, tmp_path, name):
     monkeypatch.setenv("LORASENT_BASE", str(tmp_path))
     with offline(), pytest.raises(BaseModelError, match=r"^[^\n]*$"):
         find(name, None, "0" * 64, tmp_path)
+
+
+def test_a_folder_that_was_not_finished_is_not_found_again(bases, monkeypatch, tmp_path):
+    """After a disk that was full, the next call makes the base's private folder whole."""
+    base = str(bases("bert"))
+    whole = sorted(path.name for path in find(base).path.iterdir())
+    monkeypatch.setattr("lorasent.files.private", lambda: tmp_path)
+    write = Path.write_bytes
+
+    def fail(path, data):
+        monkeypatch.setattr(Path, "write_bytes", write)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="No space left"):
+        find(base)
+    assert sorted(path.name for path in find(base).path.iterdir()) == whole
