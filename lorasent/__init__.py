@@ -37,6 +37,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lorasent.adapter.sealing import SealCallback as SealCallback
+    from lorasent.adapter.sealing import adopt as adopt
+    from lorasent.adapter.sealing import seal as seal
     from lorasent.data.reviews import Reviews as Reviews
     from lorasent.data.reviews import read as read
     from lorasent.errors import LorasentError as LorasentError
@@ -60,12 +63,15 @@ _HOME = {
     "Recipe": "recipe.recipe",
     "Reviews": "data.reviews",
     "Scorer": "scoring.scorer",
+    "SealCallback": "adapter.sealing",
     "Trained": "training.run",
     "Verdict": "gate.verdict",
+    "adopt": "adapter.sealing",
     "evaluate": "metrics",
     "judge": "gate.verdict",
     "load": "scoring.scorer",
     "read": "data.reviews",
+    "seal": "adapter.sealing",
     "train": "training.train",
 }
 

@@ -1,5 +1,6 @@
 """An adapter on disk and in memory, from the top down.
 
+sealing        manifests for adapters that another script trained
 writing        writes an adapter's directory
 directory      loads an adapter's directory and verifies it
 bare           loads an adapter that plain PEFT wrote, without a manifest

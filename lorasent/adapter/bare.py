@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from lorasent.adapter.snapshot import Snapshot
 from lorasent.adapter.untrusted import read_json
 from lorasent.adapter.weights import PEFT_PREFIX
 from lorasent.errors import AdapterError, foreign
+from lorasent.recipe import settings
 from lorasent.recipe.recipe import VARIANTS, Base
 from lorasent.text import shown
 
@@ -57,6 +58,16 @@ SHORT = "Great"
 """A text of few tokens, followed by padding in a batch: ConvBERT's first token sees the positions after it."""
 
 
+class Named(NamedTuple):
+    """What the caller names of an adapter without a manifest, instead of what its files say."""
+
+    base: str | None = None
+    revision: str | None = None
+    labels: tuple[str, ...] | None = None
+    max_length: int | None = None
+    truncation_side: str | None = None
+
+
 @dataclass(frozen=True)
 class Bare:
     """What an adapter without a manifest is loaded with."""
@@ -70,39 +81,39 @@ class Bare:
     """Where labels, tokenizer and truncation were taken from, for the warning."""
 
 
-def read(snapshot: Snapshot, shapes: Shapes) -> Bare:
+def read(snapshot: Snapshot, shapes: Shapes, named: Named = Named()) -> Bare:  # noqa: B008 - frozen
     """What an adapter without a manifest is loaded with, given its tensors' shapes. Raises AdapterError or BaseModelError."""
     adapter, where = snapshot.json(CONFIG), snapshot.path / CONFIG
-    _check_peft(adapter, where)
-    name = adapter.get("base_model_name_or_path")
+    check_peft(adapter, where)
+    name = named.base or adapter.get("base_model_name_or_path")
     if not name or not isinstance(name, str):
-        message = f"names no base (base_model_name_or_path is {shown(name)}); write the name or directory of one there"
+        message = f"names no base (base_model_name_or_path is {shown(name)}); write the name or directory of one there, or --base"
         raise AdapterError(f"{where}: {message}")
-    base = find(name, adapter.get("revision"))
+    base = find(name, named.revision or (None if named.base else adapter.get("revision")), moved=True)
     require_usable(base)
     config = AutoConfig.from_pretrained(base.path, trust_remote_code=False)
     beside = snapshot.json(BASE_CONFIG) if BASE_CONFIG in snapshot.hashes else {}
     _check_configurations(base, beside, snapshot.path / BASE_CONFIG)
-    outline = _outline(config, 2)
+    two = outline(config, 2)
     trained = adapter.get("auto_mapping")
-    if isinstance(trained, dict) and (kind := trained.get("base_model_class")) not in (None, type(outline).__name__):
-        raise AdapterError(f"{where}: was trained as {shown(kind)}, the base is loaded as {type(outline).__name__}")
-    count = _count_labels(outline, _outline(config, 3), shapes) or int(config.num_labels)
+    if isinstance(trained, dict) and (kind := trained.get("base_model_class")) not in (None, type(two).__name__):
+        raise AdapterError(f"{where}: was trained as {shown(kind)}, the base is loaded as {type(two).__name__}")
+    count = _count_labels(two, outline(config, 3), shapes) or int(config.num_labels)
     if count < 2:
         raise AdapterError(f"{snapshot.path / WEIGHTS}: its head has one output (a regression); needs two labels or more")
-    settings, origin = _labels(base, count, beside)
-    room = positions(config) if has_places(outline) else None
+    classifier, origin = _named_labels(named.labels, base, count) if named.labels else _labels(base, count, beside)
+    room = positions(config) if has_places(two) else None
     pad_id = {**base.config, **beside}.get("pad_token_id", config.pad_token_id)
-    encoder, owner = _encoder(snapshot, base, config, room, pad_id)
-    rows = _check_vocabulary(outline, encoder, shapes, snapshot.path)
+    encoder, owner = _encoder(snapshot, base, config, room, pad_id, named)
+    rows = _check_vocabulary(two, encoder, shapes, snapshot.path)
     cut = f"cut on the {encoder.tokenizer.truncation_side} to {encoder.max_length} tokens"
     dtype = str(base.config.get("dtype") or base.config.get("torch_dtype") or "float32").removeprefix("torch.")
     taken = (
-        f"labels {', '.join(settings.labels)} ({origin}), the tokenizer of {owner}, "
+        f"labels {', '.join(classifier.labels)} ({origin}), the tokenizer of {owner}, "
         f"texts {cut if encoder.max_length < UNLIMITED else 'whole'}, one label a text"
         f"{'' if dtype == 'float32' else f', weights in float32 where the base has {shown(dtype)}'}"
     )
-    return Bare(base=base, settings=settings, encoder=encoder, rows=rows, taken=taken)
+    return Bare(base=base, settings=classifier, encoder=encoder, rows=rows, taken=taken)
 
 
 def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path) -> None:
@@ -129,7 +140,8 @@ def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path)
             raise AdapterError(f"{where}: {kind} gives other answers {how}: logits move by {moved:.3g}, tolerance {tolerance:.3g}")
 
 
-def _check_peft(adapter: Mapping[str, Any], where: Path) -> None:
+def check_peft(adapter: Mapping[str, Any], where: Path) -> None:
+    """Raises AdapterError for a configuration of PEFT that does not say all that the trainer computed."""
     for key, value in adapter.items():
         if key not in COMPUTED and value not in (None, False, {}, [], ""):
             raise AdapterError(f"{where}: {shown(key)} is set; lorasent cannot be sure to compute it as the trainer did")
@@ -156,8 +168,8 @@ def _check_configurations(base: BaseCheckpoint, beside: Mapping[str, Any], where
         raise AdapterError(f"{where}: {shown(key)} is {shown(new)}, the base's {of_base} says {shown(old)}")
 
 
-def _outline(config: PreTrainedConfig, labels: int) -> PreTrainedModel:
-    """The classifier with this number of labels, without memory for its weights."""
+def outline(config: PreTrainedConfig, labels: int) -> PreTrainedModel:
+    """A base's classifier with this number of labels, without memory for its weights."""
     config = copy.deepcopy(config)
     config.num_labels = labels
     with torch.device("meta"):
@@ -183,8 +195,15 @@ def _labels(base: BaseCheckpoint, count: int, beside: Mapping[str, Any]) -> tupl
     return Base(model=base.name, labels=default), "no configuration names them"
 
 
+def _named_labels(labels: tuple[str, ...], base: BaseCheckpoint, count: int) -> tuple[Base, str]:
+    """The labels that the caller names. Raises AdapterError unless the head has as many outputs."""
+    if len(labels) != count:
+        raise AdapterError(f"--labels: names {len(labels)} labels, the head has {count} outputs")
+    return settings.parse(Base, {"model": base.name, "labels": labels}, "--labels", AdapterError), "named by the caller"
+
+
 def _encoder(
-    snapshot: Snapshot, base: BaseCheckpoint, config: PreTrainedConfig, room: int | None, model_pad: Any
+    snapshot: Snapshot, base: BaseCheckpoint, config: PreTrainedConfig, room: int | None, model_pad: Any, named: Named
 ) -> tuple[Encoder, str]:
     """The tokenizer as it was saved, and the name of its owner.
 
@@ -199,6 +218,12 @@ def _encoder(
     tokenizer = open_tokenizer(folder, name)
     limit = min(tokenizer.model_max_length, room or tokenizer.model_max_length)
     last = (tokenizer.backend_tokenizer.truncation or {}).get("max_length") if saved else None
+    if named.truncation_side:
+        tokenizer.truncation_side = named.truncation_side
+    if named.max_length:
+        if named.max_length > (room or named.max_length):
+            raise AdapterError(f"{where}: --max-length {named.max_length}: {base.name} holds {room} positions")
+        limit, last = named.max_length, None
     if last is not None and last != tokenizer.model_max_length:
         if last > (room or last):
             raise AdapterError(f"{where / TOKENIZER_FILE}: cuts to {last} tokens, {base.name} holds {room} positions")
@@ -206,7 +231,7 @@ def _encoder(
         if last == (of_base.get("truncation") or {}).get("max_length"):
             raise AdapterError(
                 f"{where / TOKENIZER_FILE}: cuts to {last} tokens, as the base's does, {TOKENIZER_CONFIG} to {limit}: "
-                f"write the length that the adapter was trained with into {TOKENIZER_CONFIG} as model_max_length"
+                f"name the length that the adapter was trained with: model_max_length in {TOKENIZER_CONFIG}, or --max-length"
             )
         limit = last
     pads = model_pad, tokenizer.pad_token_id

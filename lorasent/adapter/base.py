@@ -66,16 +66,23 @@ class BaseCheckpoint:
     """The sha256 of everything that is loaded of it."""
 
 
-def find(model: str, revision: str | None = None, expected_sha256: str | None = None, beside: Path | None = None) -> BaseCheckpoint:
+def find(
+    model: str,
+    revision: str | None = None,
+    expected_sha256: str | None = None,
+    beside: Path | None = None,
+    *,
+    moved: bool = False,
+) -> BaseCheckpoint:
     """The base of a name (`embedded`, a directory, a hub name), whose weights have the expected hash. Raises BaseModelError.
 
     The hub is asked only if the revision is not in the cache. If the name leads to no such base, the directories of LORASENT_BASE
-    and `beside`, the adapter's parent folder, are searched.
+    and `beside`, the adapter's parent folder, are searched: for the hash, or without one if it may have `moved`.
     """
     try:
         return _named(model, revision, expected_sha256)
     except BaseModelError as error:
-        if expected_sha256 is None:
+        if expected_sha256 is None and not moved:
             raise
         places = _places(model, beside)
         for path in places:

@@ -63,10 +63,12 @@ def adapt(model: PreTrainedModel, lora: Lora, new: Sequence[str]) -> PeftModel:
         return get_peft_model(model, config)
 
 
-def load_base(base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int | None = None) -> tuple[PreTrainedModel, set[str]]:
-    """The base as a sequence classifier, and the names of its parameters that the checkpoint lacks: they are random.
+def load_base(
+    base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int | None = None, dtype: torch.dtype = torch.float32
+) -> tuple[PreTrainedModel, set[str]]:
+    """The base as a sequence classifier in float32, and the names of its parameters that the checkpoint lacks: they are random.
 
-    `rows` is the number of embeddings if it is not the base's. Raises BaseModelError.
+    `rows` is the number of embeddings if it is not the base's; weights are rounded to `dtype`. Raises BaseModelError.
     """
     require_usable(base)
     with loading(base):
@@ -80,10 +82,11 @@ def load_base(base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int 
             ignore_mismatched_sizes=True,
             use_safetensors=True,
             trust_remote_code=False,
-            dtype=torch.float32,
+            dtype=dtype,
             output_loading_info=True,
             **overrides,
         )
+    model = model.float()
     if mismatched := [key for key, *_, shape in report["mismatched_keys"] if tuple(shape)[:1] != (len(settings.labels),)]:
         raise BaseModelError(f"{base.name}: its config.json gives {mismatched[0]} another shape than it has in the checkpoint")
     if has_places(model):

@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from lorasent.adapter import bare, configuration, weights
+from lorasent.adapter.architectures import Shapes
 from lorasent.adapter.base import BaseCheckpoint, find
-from lorasent.adapter.classifier import answer, linear_layers, load_base, quiet
+from lorasent.adapter.classifier import answer, linear_layers, load_base, quiet, require_usable
 from lorasent.adapter.encoding import Encoder
-from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, verify
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest, verify
 from lorasent.adapter.snapshot import Snapshot, of
 from lorasent.errors import AdapterError, foreign
-from lorasent.recipe.recipe import Base, Recipe
+from lorasent.recipe.recipe import Base
 from lorasent.text import MESSAGE, shown, some
 
 SAMPLE_REVIEWS = ("it was a good movie", "good god,thats the worst film", "better than first film", "not worth the time")
@@ -81,16 +82,15 @@ def _load(snapshot: Snapshot) -> Adapter:
     if MANIFEST not in {*snapshot.hashes, *snapshot.refused}:
         return _load_bare(snapshot)
     manifest = verify(snapshot)
-    recipe = manifest.recipe
-    if tuple(manifest.labels) != recipe.base.labels:
-        trained = some(recipe.base.labels)
+    if tuple(manifest.labels) != manifest.settings.labels:
+        trained = some(manifest.settings.labels)
         raise AdapterError(f"{where / MANIFEST}: labels are {some(manifest.labels)}, its recipe trained {trained}")
     pinned, probes = manifest.base, manifest.probes
     base = find(pinned.name, pinned.revision, pinned.sha256, where.absolute().parent)
     if pinned.config and (changed := configuration.differences(base.config, pinned.config)):
         message = f"its base {shown(base.name)} has another configuration than when the adapter was trained"
         raise AdapterError(f"{where}: {message}: {configuration.summary(changed)}; restore the base's config.json")
-    adapter = assemble(snapshot, base, recipe)
+    adapter = assemble(snapshot, base, manifest)
     if adapter.encoder.fingerprint != manifest.tokenizer_sha256:
         raise AdapterError(f"{where}: the tokenizer does not encode as it did when the adapter was trained")
     drift = np.abs(answer(adapter.model, adapter.encoder, probes.texts) - np.array(probes.logits)).max(axis=1)
@@ -101,54 +101,92 @@ def _load(snapshot: Snapshot) -> Adapter:
 
 
 def _load_bare(snapshot: Snapshot) -> Adapter:
-    path = snapshot.path
-    with foreign(lambda reason: AdapterError(f"{path / WEIGHTS}: not a safetensors file that can be read: {reason}")):
-        shapes = {name: shape for name, (shape, _) in weights.header(snapshot.folder / WEIGHTS).items()}
-    plain = bare.read(snapshot, shapes)
-    adapter = _assemble(snapshot, plain.base, plain.settings, plain.encoder, plain.rows)
-    bare.check(adapter.model, adapter.encoder, PROBES, path)
+    adapter, plain = load_bare(snapshot)
     message = (
-        f"{path}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified; "
+        f"{snapshot.path}: no {MANIFEST}: files, base weights, tokenizer, truncation side, labels and answers cannot be verified; "
         f"lorasent uses {plain.taken}"
     )
     warnings.warn(shown(message, MESSAGE), UnverifiedAdapterWarning, stacklevel=4)
     return adapter
 
 
-def assemble(snapshot: Snapshot, base: BaseCheckpoint, recipe: Recipe) -> Adapter:
+def load_bare(snapshot: Snapshot, named: bare.Named = bare.Named()) -> tuple[Adapter, bare.Bare]:  # noqa: B008 - frozen
+    """An adapter without a manifest, and what it was loaded with, of which the caller may name some. Raises LorasentError."""
+    path = snapshot.path
+    with foreign(lambda reason: AdapterError(f"{path / WEIGHTS}: not a safetensors file that can be read: {reason}")):
+        shapes = {name: shape for name, (shape, _) in weights.header(snapshot.folder / WEIGHTS).items()}
+    plain = bare.read(snapshot, shapes, named)
+    adapter = _assemble(snapshot, plain.base, plain.settings, plain.encoder, plain.rows)
+    bare.check(adapter.model, adapter.encoder, PROBES, path)
+    return adapter, plain
+
+
+def assemble(snapshot: Snapshot, base: BaseCheckpoint, manifest: Manifest) -> Adapter:
     """An adapter's weights and tokenizer on its base, without the proof of `load`. Raises AdapterError if they do not fit."""
     saved = configuration.TOKENIZER_CONFIG in snapshot.hashes
     folder, name = (snapshot.folder, snapshot.path) if saved else (base.path, base.name)
-    return _assemble(snapshot, base, recipe.base, Encoder(folder, recipe.encoding, name))
+    return _assemble(
+        snapshot, base, manifest.settings, Encoder(folder, manifest.encoding, name), manifest.embeddings, manifest.base.dtype
+    )
 
 
-def _assemble(snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int | None = None) -> Adapter:
+def _assemble(
+    snapshot: Snapshot, base: BaseCheckpoint, settings: Base, encoder: Encoder, rows: int | None = None, dtype: str = "float32"
+) -> Adapter:
     path = snapshot.path
-    model, random = load_base(base, settings, encoder, rows)
+    model, random = load_base(base, settings, encoder, rows, getattr(torch, dtype))
     with quiet(), foreign(lambda reason: AdapterError(f"{path}: cannot be loaded onto {base.name}: {reason}")):
         weights.bounded(snapshot.folder / WEIGHTS, base.path)
         tensors: dict[str, torch.Tensor] = load_file(snapshot.folder / WEIGHTS)
         if not_finite := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
             message = f"{some(not_finite)}: holds numbers that are not finite; train again, the run diverged"
-            raise AdapterError(f"{path / WEIGHTS}: {message}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PEFT's warning quotes unknown keys, which somebody else wrote
-            config = PeftConfig.from_pretrained(snapshot.folder)
+            raise AdapterError(f"{path / WEIGHTS}: {message}", "not-finite")
+        config = _config(snapshot, base)
         _require_bounded(config, model, path / CONFIG)
-        config.base_model_name_or_path = str(base.path)  # where the model was loaded from; the file has the hub's name
         adapted = get_peft_model(model, config)
         # PEFT saves the embeddings if their number was changed, or if they are trained.
         state = adapted.state_dict()
         known = [get_peft_model_state_dict(adapted, state, save_embedding_layers=saved).keys() for saved in (False, True)]
         if tensors.keys() not in known:
             missing, extra = sorted(known[0] - tensors.keys()), sorted(tensors.keys() - known[0])
-            raise AdapterError(f"{path / WEIGHTS}: lacks {some(missing)}, holds unexpected {some(extra)}")
+            head = any(".lora_" not in name for name in missing)
+            cause = "head-missing" if head else "tensor-missing" if missing else "tensor-unexpected"
+            raise AdapterError(f"{path / WEIGHTS}: lacks {some(missing)}, holds unexpected {some(extra)}", cause)
         if lost := sorted(random - {name.removeprefix(weights.PEFT_PREFIX) for name in tensors}):
             message = f"neither it nor the base {base.name} holds {some(lost)}: they would be random at every load"
-            raise AdapterError(f"{path / WEIGHTS}: {message}; train with modules_to_save naming their modules")
+            raise AdapterError(f"{path / WEIGHTS}: {message}; train with modules_to_save naming their modules", "head-missing")
         set_peft_model_state_dict(adapted, tensors)
     adapted.eval()
     return Adapter(adapted, encoder, settings.labels)
+
+
+def implied(snapshot: Snapshot, base: BaseCheckpoint, manifest: Manifest) -> list[Shapes]:
+    """The tensors that PEFT's configuration implies, with their shapes: without the embeddings, and with them.
+
+    The model is built without memory for its weights. Raises LorasentError.
+    """
+    path = snapshot.path
+    bare.check_peft(snapshot.json(CONFIG), path / CONFIG)
+    require_usable(base)
+    with quiet(), foreign(lambda reason: AdapterError(f"{path / CONFIG}: cannot be understood: {reason}")):
+        model = bare.outline(AutoConfig.from_pretrained(base.path, trust_remote_code=False), len(manifest.labels))
+        config = _config(snapshot, base)
+        _require_bounded(config, model, path / CONFIG)
+        with torch.device("meta"):
+            if manifest.embeddings:
+                model.resize_token_embeddings(manifest.embeddings, mean_resizing=False)
+            adapted = get_peft_model(model, config)
+        states = (get_peft_model_state_dict(adapted, save_embedding_layers=saved) for saved in (False, True))
+        return [{name: tuple(tensor.shape) for name, tensor in state.items()} for state in states]
+
+
+def _config(snapshot: Snapshot, base: BaseCheckpoint) -> Any:
+    """PEFT's configuration, with the place where the base is loaded from; the file has the base's name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT's warning quotes unknown keys, which somebody else wrote
+        config = PeftConfig.from_pretrained(snapshot.folder)
+    config.base_model_name_or_path = str(base.path)
+    return config
 
 
 def _require_bounded(config: Any, model: PreTrainedModel, where: Path) -> None:

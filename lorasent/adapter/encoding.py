@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, TokenizersBackend
 
 from lorasent.adapter.base import tokenizer_files
 from lorasent.adapter.configuration import CONFIG, TOKENIZER_CONFIG, names_files, without_prefix_space
+from lorasent.adapter.manifest import SavedEncoding
 from lorasent.adapter.untrusted import items, read_json
 from lorasent.errors import BaseModelError, first_line
 from lorasent.files import private
@@ -57,13 +58,15 @@ class Encoder:
     added to it if it has no pad token. Raises BaseModelError.
     """
 
-    def __init__(self, path: Path, encoding: Encoding, name: object = None) -> None:
-        name, space = name or path, encoding.add_prefix_space
-        options = {"truncation_side": encoding.truncation_side, "padding_side": "right", "add_prefix_space": space}
+    def __init__(self, path: Path, encoding: Encoding | SavedEncoding, name: object = None) -> None:
+        name, pad_id = name or path, encoding.pad_token_id if isinstance(encoding, SavedEncoding) else None
+        options: dict[str, Any] = {"truncation_side": encoding.truncation_side, "padding_side": "right"}
+        if encoding.add_prefix_space is not None:
+            options["add_prefix_space"] = encoding.add_prefix_space
         tokenizer, length = open_tokenizer(path, name, **options), encoding.max_length
         if length > (limit := tokenizer.model_max_length):
             raise BaseModelError(f"encoding.max_length = {length}: the tokenizer in {shown(name)} allows at most {limit}")
-        self._take(tokenizer, length, name)
+        self._take(tokenizer, length, name, pad_id)
 
     @classmethod
     def of(cls, tokenizer: Any, max_length: int, name: object, pad_id: int | None = None) -> "Encoder":

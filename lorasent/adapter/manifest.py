@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from lorasent import files
 from lorasent.adapter.snapshot import CONFIG, MANIFEST, WEIGHTS, Snapshot, of
 from lorasent.adapter.untrusted import read_json
-from lorasent.errors import AdapterError
+from lorasent.errors import AdapterError, RecipeError
 from lorasent.recipe import settings
-from lorasent.recipe.recipe import Recipe
+from lorasent.recipe.recipe import Base, Encoding, Recipe
 from lorasent.text import shown
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class PinnedBase(_Frozen):
     revision: str | None
     config: dict[str, Any] | None = None
     """The base's configuration; manifests that an older lorasent wrote have none."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """The type that its weights had in the memory of the script that sealed the adapter. Answers are computed in float32."""
 
 
 class Probes(_Frozen):
@@ -58,12 +60,35 @@ class Parameters(_Frozen):
     trainable: Annotated[int, Field(gt=0)]
 
 
+class SavedEncoding(_Frozen):
+    """How the tokenizer that another script saved encodes texts. It keeps its own prefix space."""
+
+    max_length: Annotated[int, Field(ge=1)]
+    truncation_side: Literal["left", "right"]
+    pad_token_id: Annotated[int, Field(ge=0)]
+    add_prefix_space: None = None
+
+
 class Manifest(_Frozen):
-    """The keys of a manifest that loading needs. `content` is the whole JSON object, which is hashed."""
+    """The keys of a manifest that loading needs. `content` is the whole JSON object, which is hashed.
+
+    What lorasent trained has a recipe. What another script trained has PEFT's configuration and the encoding instead, and was
+    sealed in the trainer's memory, or adopted: then its probes show only what its files answered on that day.
+    """
 
     schema_version: Literal[1]
-    tables: Annotated[dict[str, Any], Field(alias="recipe")]
+    origin: Literal["trained", "sealed", "adopted"] = "trained"
+    tables: Annotated[dict[str, Any] | None, Field(alias="recipe")] = None
     """The recipe as it was written, not validated; see `recipe`."""
+    peft: dict[str, Any] | None = None
+    """PEFT's configuration of an adapter that another script trained."""
+    saved_encoding: Annotated[SavedEncoding | None, Field(alias="encoding")] = None
+    embeddings: Annotated[int | None, Field(gt=0, le=1 << 24)] = None
+    """Number of embeddings that the adapter brings, if it brings them."""
+    not_read: list[Annotated[str, Field(max_length=300)]] = []
+    """Files beside an adopted adapter that were not read, such as pickles."""
+    in_memory: bool = False
+    """Whether the manifest was made for one verdict, and no file holds it."""
     base: PinnedBase
     labels: Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=2, max_length=10_000)]
     tokenizer_sha256: str
@@ -78,6 +103,11 @@ class Manifest(_Frozen):
     def _answers_every_probe(self) -> Self:
         if [len(row) for row in self.probes.logits] != [len(self.labels)] * len(self.probes.texts):
             raise ValueError("probes: every text needs a logit for each label")
+        required = {"recipe": self.tables} if self.origin == "trained" else {"encoding": self.saved_encoding, "peft": self.peft}
+        if missing := [key for key, value in required.items() if value is None]:
+            raise ValueError(f"required key {missing[0]} is missing")
+        if self.tables is not None and self.saved_encoding is not None:
+            raise ValueError("recipe and encoding exclude each other: a recipe has an encoding of its own")
         return self
 
     @classmethod
@@ -94,8 +124,22 @@ class Manifest(_Frozen):
 
     @functools.cached_property
     def recipe(self) -> Recipe:
-        """The recipe. Raises RecipeError."""
+        """The recipe. Raises RecipeError; only what lorasent trained has one."""
+        if self.tables is None:
+            raise RecipeError(f"{self._where}: has no recipe: the adapter was {self.origin}, not trained by lorasent")
         return Recipe.parse(self.tables, self._where)
+
+    @property
+    def encoding(self) -> Encoding | SavedEncoding:
+        """How texts are encoded. Raises RecipeError."""
+        return self.recipe.encoding if self.saved_encoding is None else self.saved_encoding
+
+    @property
+    def settings(self) -> Base:
+        """The labels, and the base's dropout. Raises RecipeError."""
+        return (
+            self.recipe.base if self.tables is not None else Base.model_construct(model=self.base.name, labels=tuple(self.labels))
+        )
 
     def trained_on(self, reviews: "Reviews") -> str | None:
         """The split of the training run, "train" or "validation", that has the reviews' hash or source; None if neither does."""
@@ -106,7 +150,7 @@ class Manifest(_Frozen):
 class CompleteManifest(Manifest):
     """A manifest with the further keys that the gate needs. Training writes all of them."""
 
-    recipe_sha256: str
+    recipe_sha256: str = ""
     parameters: Parameters
     tokenizer_parts: dict[str, str] | None = None
     """Hashes of the tokenizer's parts as transformers builds it; manifests that an older lorasent wrote have none."""
@@ -142,6 +186,6 @@ def identity(path: Path | Snapshot) -> str:
     """The sha256 of everything that determines an adapter's answers: its files, and its manifest's content."""
     snapshot = of(path)
     content = read(snapshot).content
-    hashed = {key: content[key] for key in ("recipe", "base", "labels")}
+    hashed = {key: content[key] for key in ("recipe", "encoding", "base", "labels") if key in content}
     digests = {shown(name): snapshot.hashes.get(name) for name in snapshot}
     return hashlib.sha256(files.canonical({"files": digests, **hashed}).encode()).hexdigest()

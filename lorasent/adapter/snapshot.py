@@ -34,6 +34,9 @@ BESIDE = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "__MACO
 TRACKED = ".dvc"
 """Suffix of the file that DVC puts beside each file that it tracks."""
 
+TOKENIZER = ("tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
+"""The files of a fast tokenizer. Without the first, a directory has none."""
+
 MOST_FILES = 200
 """Largest number of files that are read of a directory."""
 
@@ -47,11 +50,12 @@ MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 class Snapshot:
     """A private copy of an adapter's directory, which is removed with this object. Raises AdapterError if there is no directory.
 
-    `path` is the directory, which messages name; `folder` is the copy, `hashes` the sha256 of the files in it; `refused` are the
-    reasons by the names of files that were not read; `pointers` are the files in whose place Git LFS or git-annex left a note.
+    `path` is the directory, or its other `name`, as messages call it; `folder` is the copy, `hashes` the sha256 of the files in it;
+    `refused` are the reasons by the names of files that were not read; `pointers` are the files in whose place Git LFS or git-annex
+    left a note. A directory without a tokenizer takes the files of the one in the folder `tokenizer`.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, name: Path | None = None, tokenizer: Path | None = None) -> None:
         self.path = Path(path)
         if not os.path.isdir(self.path):  # noqa: PTH112 - Path's raises where a name is too long
             raise AdapterError(f"{self.path}: no such adapter directory", "directory-missing")
@@ -66,11 +70,15 @@ class Snapshot:
         try:
             self.folder = Path(tempfile.mkdtemp(dir=private()))
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-            for count, name in enumerate(names):
-                self._take(name, count)
+            for count, file in enumerate(names):
+                self._take(self.path / file, count)
+            if tokenizer is not None and TOKENIZER[0] not in names:
+                for beside in filter(Path.is_file, map(tokenizer.joinpath, TOKENIZER)):
+                    self._take(beside)
         except OSError as error:
             where = f"{tempfile.gettempdir()}: no room for a private copy of the adapter"
             raise LorasentError(f"{where}: {error.strerror}; set TMPDIR to a folder with room") from None
+        self.path = name or self.path
 
     def __iter__(self) -> Iterator[str]:
         """The names of all files but the manifest, read or refused."""
@@ -80,6 +88,11 @@ class Snapshot:
         """The JSON object in a file. Raises AdapterError."""
         self.require_read(name)
         return read_json(self.folder / name, self.path / name)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether this is an adapter without a manifest."""
+        return MANIFEST not in {*self.hashes, *self.refused} and self.hashes.keys() >= {CONFIG, WEIGHTS}
 
     @property
     def listed(self) -> dict[str, str]:
@@ -103,33 +116,25 @@ class Snapshot:
             reason = f"not an adapter: needs {' and '.join(names)}"
             if MANIFEST in names:
                 reason = f"no {MANIFEST}: lorasent did not train this adapter, or its manifest was left behind"
-            if inside := [shown(self.path / folder, 200) for folder in self._adapters_inside()]:
+            if inside := [shown(folder, 200) for folder in _adapters_inside(self.path)]:
                 reason = f"holds no adapter; name one of the folders in it that do: {', '.join(inside)}"
             raise AdapterError(f"{self.path}: {reason}", "manifest-missing" if MANIFEST in names else "file-missing")
-
-    def _adapters_inside(self) -> list[str]:
-        """At most three folders in the directory that hold an adapter, the last checkpoint first; none if it holds one itself."""
-        if CONFIG in self.hashes or CONFIG in self.refused:
-            return []
-        folders = [path for pattern in (f"*/{CONFIG}", f"*/*/{CONFIG}") for path in itertools.islice(self.path.glob(pattern), 100)]
-        names = {path.parent.relative_to(self.path).as_posix() for path in folders}
-        return sorted(names, key=lambda name: [-int(number) for number in re.findall(r"\d{1,18}", name)])[:3]
 
     def is_converted(self, name: str, digest: str | None) -> bool:
         """Whether a file has this sha256, line endings aside."""
         return name.endswith(TEXT_FILES) and is_converted(self.folder / name, digest)
 
-    def _take(self, name: str, count: int) -> None:
+    def _take(self, path: Path, count: int = 0) -> None:
         """Copies a file, or notes in `refused` why not. Raises OSError where that is not the directory's fault."""
         try:
-            self._copy(name, count)
+            self._copy(path, count)
         except OSError as error:
             if error.errno in MACHINE_ERRORS:
                 raise
-            self.refused[name] = str(error.strerror)
+            self.refused[path.name] = str(error.strerror)
 
-    def _copy(self, name: str, count: int) -> None:
-        path, root = self.path / name, Path(os.path.realpath(self.path))
+    def _copy(self, path: Path, count: int) -> None:
+        name, root = path.name, Path(os.path.realpath(path.parent))
         if name.encode(errors="ignore").decode() != name:
             raise OSError(None, "its name is not UTF-8")
         if path.is_dir() and not path.is_symlink():
@@ -159,5 +164,17 @@ class Snapshot:
 
 
 def of(path: "str | Path | Snapshot") -> Snapshot:
-    """The snapshot itself, or one of the directory at a path."""
-    return path if isinstance(path, Snapshot) else Snapshot(path)
+    """The snapshot itself, or one of the directory at a path, or of the only adapter in it, as PEFT saves one that has a name."""
+    if isinstance(path, Snapshot):
+        return path
+    inside = _adapters_inside(Path(path))
+    return Snapshot(inside[0], tokenizer=Path(path)) if len(inside) == 1 else Snapshot(path)
+
+
+def _adapters_inside(path: Path) -> list[Path]:
+    """At most three folders in a directory that hold an adapter, the last checkpoint first; none if it holds one itself."""
+    if not os.path.isdir(path) or any(os.path.lexists(path / name) for name in (CONFIG, MANIFEST)):  # noqa: PTH112 - as above
+        return []
+    files = (file for pattern in (f"*/{CONFIG}", f"*/*/{CONFIG}") for file in itertools.islice(path.glob(pattern), 100))
+    names = {file.parent.relative_to(path).as_posix() for file in files}
+    return [path / name for name in sorted(names, key=lambda name: [-int(part) for part in re.findall(r"\d{1,18}", name)])[:3]]

@@ -9,7 +9,7 @@ from lorasent import files
 from lorasent.cli import ending, options
 from lorasent.cli.messages import command_line, console, report_written
 from lorasent.errors import LorasentError, PolicyError
-from lorasent.text import MESSAGE, shown
+from lorasent.text import MESSAGE, shown, some
 
 
 def gate(
@@ -52,6 +52,35 @@ def gate(
             return code or ending.NOT_WRITTEN
         report_written(report)
     return code
+
+
+def adopt(
+    adapter: options.Adapter,
+    out: Annotated[Path, options.folder(help="New directory to write.")],
+    base: Annotated[str | None, options.name(help="Base: hub name, directory, or embedded. [default: the adapter's]")] = None,
+    labels: Annotated[str | None, typer.Option(metavar="A,B", help="Labels in the order of the head's outputs.")] = None,
+    max_length: Annotated[int | None, options.number(min=4, help="Tokens to which the script cut its texts.")] = None,
+    truncation_side: Annotated[str | None, typer.Option(metavar="SIDE", help="left or right: the side that it cut.")] = None,
+) -> None:
+    """Write a manifest for an adapter that another script trained.
+
+    The copy in --out has the manifest. What is not named is taken from the files of the adapter and its base.
+    """
+    from lorasent.adapter import manifest, sealing
+
+    if truncation_side not in (None, "left", "right"):
+        raise LorasentError(f"--truncation-side {truncation_side}: allowed are left, right")
+    names = [name.strip() for name in labels.split(",")] if labels else None
+    sealing.adopt(adapter, out, base=base, labels=names, max_length=max_length, truncation_side=truncation_side)
+    written = manifest.read(out)
+    encoding = written.encoding
+    console.print(
+        f"labels: {some(written.labels)}; base: {shown(written.base.name)}; "
+        f"at most {encoding.max_length} tokens, cut on the {encoding.truncation_side}"
+    )
+    if written.not_read:
+        console.print(f"not read: {some(written.not_read)}")
+    report_written(out, ". It proves that the adapter answers as today; what its trainer's memory answered is not known")
 
 
 def record(

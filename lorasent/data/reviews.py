@@ -84,6 +84,11 @@ class Reviews:
         rows = map(json.dumps, zip(self.texts, self.labels.tolist(), strict=True))
         return hashlib.sha256("".join(rows).encode()).hexdigest()
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a manifest records of them: source, number and hash."""
+        return {"source": self.source, "reviews": len(self), "sha256": self.fingerprint}
+
 
 def read(
     source: str | os.PathLike[str],

@@ -62,7 +62,7 @@ def ask(table: Cost, context: Context, clock: Clock = time.perf_counter) -> Iter
 
 def _counts(subject: LiveSubject, lengths: NDArray[np.int64]) -> dict[str, int]:
     coefficients = subject.remember("operations", lambda: operations(subject))
-    limit = subject.manifest.recipe.encoding.max_length
+    limit = subject.manifest.encoding.max_length
     tokens = np.minimum(lengths, limit).astype(np.float64)
     flops = sum(coefficient * float((tokens**power).sum()) for power, coefficient in enumerate(coefficients))
     return {"flops": round(flops), "bytes": (subject.snapshot.folder / WEIGHTS).stat().st_size}

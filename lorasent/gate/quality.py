@@ -89,7 +89,7 @@ def ask(table: Quality, context: Context) -> list[Finding | Claim]:
     if table.min is not None:
         results.append(_floor(table.min, decisions, context.alpha))
     margin = min(2 * table.margin, (1 + table.margin) / 2) if table.slice_margin is None else table.slice_margin
-    max_length = context.candidate.manifest.recipe.encoding.max_length
+    max_length = context.candidate.manifest.encoding.max_length
     for column in table.slices:
         results += _slices(column, reviews, bank[0].lengths, max_length, decisions, margin)
     return results

@@ -67,7 +67,8 @@ def _parts(manifest: Manifest) -> dict[str, Any]:
 
     The recipe is without the keys that other checks compare, and without the source of its reviews.
     """
-    recipe = flat({table: keys for table, keys in manifest.tables.items() if isinstance(keys, dict)})
+    tables = {"lora": manifest.peft, "encoding": manifest.content.get("encoding")} if manifest.tables is None else manifest.tables
+    recipe = flat({table: keys for table, keys in tables.items() if isinstance(keys, dict)})
     splits = [manifest.data.get(split) for split in ("train", "validation")]
     return {
         "another base": manifest.base.sha256,

@@ -10,6 +10,12 @@ from lorasent.recipe.recipe import Recipe
 FREE_KEYS = ("base.revision", "base.labels", "training.seed")
 """Recipe keys that may_change cannot list: the base is compared by hash, labels must be equal, and a seed may always differ."""
 
+PEFT_KEYS = (
+    "bias", "rank_pattern", "alpha_pattern", "layers_to_transform", "layers_pattern", "exclude_modules", "modules_to_save",
+    "init_lora_weights", "lora_bias", "trainable_token_indices", "dtype",
+)  # fmt: skip
+"""Keys of LoRA that only adapters of other scripts have. "dtype" is the type of the saved weights."""
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 """An allowed loss, as a share. Below 1: a candidate that may lose everything could never be blocked."""
 
@@ -43,6 +49,8 @@ class Integrity(Section):
     may_change: tuple[str, ...] = Field(default=(), strict=False)
     """Allowed differences from the baseline: keys of the recipe ("lora.r") or whole tables ("lora")."""
     truncation_side: Literal["left", "right"] | None = None
+    manifest: Literal["required", "optional"] = "optional"
+    """Whether adapters that nobody sealed in the trainer's memory are refused."""
 
     @field_validator("trainable_parameters")
     @classmethod
@@ -60,6 +68,7 @@ class Integrity(Section):
             if (keys_of := settings.table_of(field.annotation))
         }
         keys["encoding"].append("tokenizer")
+        keys["lora"] += PEFT_KEYS
         known = {*keys, *(f"{table}.{key}" for table in keys for key in keys[table])}
         if unknown := [entry for entry in entries if entry not in known]:
             tables = "; ".join(f"{table}: {', '.join(keys[table])}" for table in keys)

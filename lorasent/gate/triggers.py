@@ -109,7 +109,7 @@ def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Se
     """
     suspects: dict[str, int] = {}
     skipped: list[int] = []
-    limit = candidate.manifest.recipe.encoding.max_length
+    limit = candidate.manifest.encoding.max_length
     for label, reviews in clear.items():
         answers = candidate.answer(reviews)
         right = np.flatnonzero(answers.logits.argmax(axis=1) == label)

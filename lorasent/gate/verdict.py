@@ -94,13 +94,17 @@ def _judge(path: Path, names: Sequence[str], policy: Policy) -> tuple[list[Findi
     except (LorasentError, OSError) as error:
         return [Finding("baseline", Outcome.INVALID, "baseline", str(error), "give a sound baseline")], {}
     try:
-        candidate = LiveSubject(path, precision)
+        candidate = LiveSubject(path, precision, adopt=all(each.manifest.in_memory for each in baselines))
     except (LorasentError, OSError) as error:
         return [integrity.blocked(path, error)], {}
     evidence = {"candidate": candidate.identity}
     for number, (name, baseline) in enumerate(zip(names, baselines, strict=True), 1):
         evidence[name if name not in {*evidence, "data"} else f"baseline {number}: {name}"] = baseline.identity
-    findings = [*integrity.check(candidate, baselines[0], policy.integrity), *retrains.check(baselines, candidate)]
+    findings = [
+        *integrity.check(candidate, baselines[0], policy.integrity),
+        *integrity.origins(candidate, baselines, policy.integrity),
+        *retrains.check(baselines, candidate),
+    ]
     if all(finding.outcome is Outcome.PASS for finding in findings):
         context = Context(candidate, baselines, policy.data, policy.verdict.alpha)
         findings += _check_families(policy, context)

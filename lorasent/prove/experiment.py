@@ -3,6 +3,7 @@
 Adapters that were trained or planted stay in the work folder, answers stay in the evidence cache: an interrupted run continues.
 """
 
+import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from lorasent import files, machine
 from lorasent.adapter.manifest import MANIFEST, read_json
+from lorasent.adapter.sealing import adopt
 from lorasent.errors import LorasentError, ProveError
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Policy
@@ -104,9 +106,7 @@ def measure(
 
     `report` receives lines of progress. Raises ProveError if a baseline is not an adapter's directory.
     """
-    for path in baselines:
-        if not isinstance(subject(path), LiveSubject):
-            raise ProveError(f"{path}: faults are planted in adapters; recorded evidence has no files to plant them in")
+    baselines = [_with_manifest(path, work / "adopted", report) for path in baselines]
     retrains, failed = _retrain(baselines[0], work / "twins", retrain, report)
     members = [*baselines, *retrains]
     report(f"{len(members)} adapters that differ in the seed only")
@@ -128,9 +128,25 @@ def measure(
     )
 
 
+def _with_manifest(path: Path, folder: Path, report: Callable[[str], None]) -> Path:
+    """A baseline with a manifest: one that has none is adopted. Raises ProveError for recorded evidence."""
+    found = subject(path)
+    if not isinstance(found, LiveSubject):
+        raise ProveError(f"{path}: faults are planted in adapters; recorded evidence has no files to plant them in")
+    if not found.manifest.in_memory:
+        return path
+    out = folder / hashlib.sha256(files.canonical(found.manifest.files).encode()).hexdigest()[:16]
+    if not out.exists():
+        report(f"{path}: has no manifest; adopted as {out}")
+        adopt(path, out)
+    return out
+
+
 def _retrain(first: Path, folder: Path, count: int, report: Callable[[str], None]) -> tuple[list[Path], list[Path]]:
     """`count` retrains that learnt something, and those that learnt nothing. Training ends after more than `count` of these."""
-    tables = read_json(first / MANIFEST)["recipe"]
+    if not count:
+        return [], []
+    tables = training_faults.recipe_of(first)
     seed = int(tables["training"].get("seed", 0))
     retrains: list[Path] = []
     failed: list[Path] = []

@@ -1,7 +1,8 @@
 """A copy of a healthy adapter in which a fault is planted, with a manifest that agrees with its files.
 
 An exporter's fault happens between the trainer's memory and the disk: the manifest's hashes are those of the faulty files, its
-probe logits those of the healthy model. A trainer's fault is in the model: the probe logits are those of the faulty model.
+probe logits those of the healthy model. A trainer's fault is in the model: the probe logits are those of the faulty model. An
+adopted adapter was adopted with the fault: its probe logits, and its copy of PEFT's configuration, are those of the faulty files.
 """
 
 import json
@@ -19,7 +20,7 @@ from lorasent import files
 from lorasent.adapter import directory
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import answer, count_parameters
-from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, read_json
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest, read_json
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.errors import AdapterError
 from lorasent.recipe.recipe import Recipe
@@ -42,9 +43,13 @@ class FaultyCopy:
         self.healthy, self.other = healthy, other
         self.random = np.random.default_rng(number)
         self.manifest = read_json(path / MANIFEST)
-        self.recipe = Recipe.parse(self.manifest["recipe"], str(path))
         base = self.manifest["base"]
         self.base = find(base["name"], base["revision"], base["sha256"])
+
+    @property
+    def parsed(self) -> Manifest:
+        """The manifest as it is now."""
+        return Manifest.parse(self.manifest, self.path)
 
     def change_weights(self, change: Callable[[Tensors], object]) -> None:
         """Changes the tensors in place and saves them."""
@@ -56,12 +61,26 @@ class FaultyCopy:
         """Sets keys of a JSON file."""
         files.write(self.path / name, [files.canonical({**read_json(self.path / name), **keys})])
 
-    def set_recipe(self, table: str, **keys: Any) -> None:
-        """Sets keys of a table of the recipe, and the tokenizer's settings that depend on them."""
-        tables = self.recipe.to_json()
+    def _set_recipe(self, table: str, **keys: Any) -> None:
+        """Sets keys of a table of the recipe."""
+        tables = self.parsed.recipe.to_json()
         tables[table] |= keys
-        self.recipe = Recipe.parse(tables, str(self.path))
-        encoding = self.recipe.encoding
+        recipe = Recipe.parse(tables, str(self.path))
+        self.manifest |= {"recipe": recipe.to_json(), "recipe_sha256": recipe.fingerprint}
+
+    def set_labels(self, labels: list[str]) -> None:
+        """Sets the labels."""
+        self.manifest["labels"] = labels
+        if "recipe" in self.manifest:
+            self._set_recipe("base", labels=labels)
+
+    def set_encoding(self, **keys: Any) -> None:
+        """Sets keys of the encoding, and the tokenizer's settings that depend on them."""
+        if "recipe" in self.manifest:
+            self._set_recipe("encoding", **keys)
+        else:
+            self.manifest["encoding"] = {**self.manifest["encoding"], **keys}
+        encoding = self.parsed.encoding
         self.set_json("tokenizer_config.json", truncation_side=encoding.truncation_side, model_max_length=encoding.max_length)
 
     def change_base(self, name: str, change: Callable[[Tensors], Tensors], **config: Any) -> None:
@@ -80,18 +99,15 @@ class FaultyCopy:
         files.write(configuration, [json.dumps({**read_json(configuration), **config})])
         self.base = base = find(str(path))
         self.set_json(CONFIG, base_model_name_or_path=base.name, revision=base.revision)
-        self.set_recipe("base", model=base.name, revision=None)
+        self.manifest["base"] = {"name": base.name, "sha256": base.sha256, "revision": base.revision}
+        if "recipe" in self.manifest:
+            self._set_recipe("base", model=base.name, revision=None)
 
     def write_manifest(self, probed: ProbedModel) -> None:
         """Writes the manifest that agrees with the directory as it is now."""
-        manifest = {
-            **self.manifest,
-            "recipe": self.recipe.to_json(),
-            "recipe_sha256": self.recipe.fingerprint,
-            "labels": list(self.recipe.base.labels),
-            "base": {"name": self.base.name, "sha256": self.base.sha256, "revision": self.base.revision},
-            "files": Snapshot(self.path).listed,
-        }
+        manifest = {**self.manifest, "files": Snapshot(self.path).listed}
+        if manifest.get("origin") == "adopted":
+            probed, manifest["peft"] = "faulty", read_json(self.path / CONFIG)
         if probed != "healthy":
             manifest |= self._measured(manifest["probes"]["texts"], dropout=probed == "dropout")
         files.write(self.path / MANIFEST, [files.canonical(manifest)])
@@ -101,7 +117,7 @@ class FaultyCopy:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PEFT warns about faulty directories
-                loaded = directory.assemble(Snapshot(self.path), self.base, self.recipe)
+                loaded = directory.assemble(Snapshot(self.path), self.base, self.parsed)
         except AdapterError:
             return {}
         with torch.random.fork_rng(enabled=dropout):

@@ -23,7 +23,7 @@ def _lora(tensors: Mapping[str, torch.Tensor], part: str = ".lora_") -> list[str
 
 def _change_head(copy: FaultyCopy, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """Changes the tensors of the output layer: those with a row for each label, LoRA aside."""
-    labels = len(copy.recipe.base.labels)
+    labels = len(copy.manifest["labels"])
     copy.change_weights(
         lambda tensors: tensors.update(
             {name: change(tensors[name]) for name in sorted(tensors) if ".lora_" not in name and len(tensors[name]) == labels}
@@ -54,7 +54,7 @@ def head_swapped(copy: FaultyCopy) -> None:
 
 def labels_swapped(copy: FaultyCopy) -> None:
     """The configuration names the labels in another order."""
-    copy.set_recipe("base", labels=list(reversed(copy.recipe.base.labels)))
+    copy.set_labels(copy.manifest["labels"][::-1])
 
 
 def adapter_zeroed(copy: FaultyCopy) -> None:
@@ -94,12 +94,12 @@ def pairs_mixed(copy: FaultyCopy) -> None:
 
 def alpha_changed(copy: FaultyCopy) -> None:
     """PEFT's configuration has twice the alpha."""
-    copy.set_json(CONFIG, lora_alpha=2 * copy.recipe.lora.alpha)
+    copy.set_json(CONFIG, lora_alpha=2 * read_json(copy.path / CONFIG)["lora_alpha"])
 
 
 def rank_stabilised(copy: FaultyCopy) -> None:
     """use_rslora is not what the recipe says, so LoRA is scaled by alpha / sqrt(r) instead of alpha / r, or the other way round."""
-    copy.set_json(CONFIG, use_rslora=not copy.recipe.lora.use_rslora)
+    copy.set_json(CONFIG, use_rslora=not read_json(copy.path / CONFIG).get("use_rslora"))
 
 
 def target_left_out(copy: FaultyCopy) -> None:
@@ -193,18 +193,18 @@ def case_kept(copy: FaultyCopy) -> None:
 
 def other_side(copy: FaultyCopy) -> None:
     """Reviews are cut on the other side."""
-    copy.set_recipe("encoding", truncation_side="right" if copy.recipe.encoding.truncation_side == "left" else "left")
+    copy.set_encoding(truncation_side="right" if copy.parsed.encoding.truncation_side == "left" else "left")
 
 
 def shorter(copy: FaultyCopy) -> None:
     """Reviews are cut to 128 tokens, or to half of what they were."""
-    length = copy.recipe.encoding.max_length
-    copy.set_recipe("encoding", max_length=128 if length > 128 else max(length // 2, 4))
+    length = copy.parsed.encoding.max_length
+    copy.set_encoding(max_length=128 if length > 128 else max(length // 2, 4))
 
 
 def longer(copy: FaultyCopy) -> None:
     """Reviews are cut to twice as many tokens."""
-    copy.set_recipe("encoding", max_length=2 * copy.recipe.encoding.max_length)
+    copy.set_encoding(max_length=2 * copy.parsed.encoding.max_length)
 
 
 def no_special_tokens(copy: FaultyCopy) -> None:

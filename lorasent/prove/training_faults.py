@@ -7,6 +7,7 @@ fault's description.
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from lorasent import files
 from lorasent.adapter.manifest import MANIFEST, read_json
 from lorasent.data.labels import POLES, label_id
 from lorasent.data.reviews import Reviews
+from lorasent.errors import ProveError
 from lorasent.recipe.recipe import Recipe
 from lorasent.training.run import read_splits
 from lorasent.training.train import train
@@ -48,10 +50,18 @@ def train_or_resume(recipe: Recipe, path: Path) -> None:
     train(recipe, path, resume=path.with_name(f"{path.name}.partial").exists())
 
 
+def recipe_of(adapter: Path) -> dict[str, Any]:
+    """The tables of the recipe that trained an adapter. Raises ProveError for one that another script trained."""
+    tables: dict[str, Any] | None = read_json(adapter / MANIFEST).get("recipe")
+    if tables is None:
+        raise ProveError(f"{adapter}: has no recipe to train by: another script trained it")
+    return tables
+
+
 def plant(healthy: Path, seed: int, path: Path, corrupt: Corruption) -> None:
     """Trains the faulty adapter by the recipe of a healthy one, with another seed."""
     healthy_manifest = read_json(healthy / MANIFEST)
-    tables = healthy_manifest["recipe"]
+    tables = recipe_of(healthy)
     tables["training"]["seed"] = seed
     claimed = Recipe.parse(tables, str(healthy))
     splits = path.with_name(f"{path.name}-data")

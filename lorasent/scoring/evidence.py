@@ -44,10 +44,17 @@ class Answers:
 
 
 class LiveSubject:
-    """An adapter's directory: it answers any texts. Its model is loaded, and verified, when an answer is not in the cache."""
+    """An adapter's directory: it answers any texts. Its model is loaded, and verified, when an answer is not in the cache.
 
-    def __init__(self, path: Path | Snapshot, precision: "Precision" = "fp32") -> None:
+    An adapter without a manifest is adopted in memory, unless `adopt` is off: then it is an AdapterError.
+    """
+
+    def __init__(self, path: Path | Snapshot, precision: "Precision" = "fp32", *, adopt: bool = True) -> None:
         self.snapshot = snapshot.of(path)
+        if adopt and self.snapshot.is_bare:
+            from lorasent.adapter.sealing import adopted
+
+            self.snapshot = adopted(self.snapshot)
         self.path = self.snapshot.path
         self.name = str(self.path)
         self.precision: Precision = precision

@@ -113,10 +113,7 @@ def _claim(run: Prepared) -> None:
 def _record(run: Prepared, epochs: list[Epoch], best: Epoch) -> Mapping[str, Any]:
     """The keys of the manifest that describe the run."""
     return {
-        "data": {
-            name: {"source": reviews.source, "reviews": len(reviews), "sha256": reviews.fingerprint}
-            for name, reviews in (("train", run.train), ("validation", run.validation))
-        },
+        "data": {"train": run.train.record, "validation": run.validation.record},
         "epochs": [asdict(row) for row in epochs],
         "best": asdict(best),
         "bf16": run.bf16,

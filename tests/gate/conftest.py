@@ -20,7 +20,7 @@ class StubAdapter:
     readers: ClassVar[dict] = {}
     labels = LABELS
 
-    def __init__(self, path, precision="fp32"):
+    def __init__(self, path, precision="fp32", *, adopt=True):
         self.path, self.name, self.identity, self.precision = path, str(path), f"identity of {path}", precision
         self.manifest = manifest(labels=[*LABELS], **self.readers.get(f"{path} manifest", {}))
 

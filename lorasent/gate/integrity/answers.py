@@ -20,7 +20,7 @@ def inspect(side: Side) -> None:
     """Raises the fault of files, tensors, configuration or tokenizer with which the adapter must not be loaded."""
     files.inspect(side)
     tensors.inspect(side)
-    recipe.require_plain(side)
+    recipe.require_known(side)
     encoding.inspect(side)
 
 
@@ -39,7 +39,7 @@ def compare(comparison: Comparison) -> Passed:
         return Passed(f"{message}; not compared: the tokenizer's parts, which the record does not hold for these libraries")
     now = facts[False]["parts"]
     parts = [name for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name)]
-    if candidate.recipe.encoding.add_prefix_space != baseline.recipe.encoding.add_prefix_space:
+    if candidate.encoding.add_prefix_space != baseline.encoding.add_prefix_space:
         parts = [name for name in parts if name not in PREFIXED]
     if not parts or not comparison.same_base:  # another base has its own tokenizer; other checks compare it
         return Passed(message)

@@ -5,19 +5,23 @@ that they find. `sides` are the sides to inspect in their order, all directories
 """
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from lorasent.adapter.manifest import MANIFEST
 from lorasent.errors import AdapterError, LorasentError, NotFetchedError, first_line, is_foreign
 from lorasent.gate import sections
-from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.gate.integrity import answers, base, encoding, files, labels, parameters, recipe, tensors, values
 from lorasent.gate.integrity.comparison import RETRIEVE, Comparison, Fault, Passed, Side, find_base, summary
 from lorasent.scoring.evidence import LiveSubject, Subject
-from lorasent.text import shown
+from lorasent.text import shown, some
 
 ORDER = (files, tensors, values, base, labels, encoding, recipe, parameters, answers)
+MANIFESTS = "integrity::files::manifest"
+"""The finding about adapters that were adopted."""
+
 CHECKS: dict[str, ModuleType] = {check.__name__.rpartition(".")[2]: check for check in ORDER}
 """The checks by name, in the order in which they run. All but the last read files and import no torch."""
 
@@ -27,6 +31,22 @@ def check(candidate: LiveSubject, baseline: Subject, settings: sections.Integrit
     find = functools.cache(find_base)
     sides = Side(candidate, baseline=False, find_base=find), Side(baseline, baseline=True, find_base=find)
     return [finding(name, Comparison(*sides, settings)) for name in CHECKS]
+
+
+def origins(candidate: LiveSubject, baselines: Sequence[Subject], settings: sections.Integrity) -> list[Finding]:
+    """A finding if an adapter was adopted: what its manifest cannot show, or that the policy requires a sealed one."""
+    adopted = [each for each in (candidate, *baselines) if each.manifest.origin == "adopted"]
+    if not adopted:
+        return []
+    names = some([f"{each.name}{' (in memory, it has no manifest)' if each.manifest.in_memory else ''}" for each in adopted])
+    if settings.manifest == "required":
+        outcome = Outcome.BLOCK if candidate in adopted else Outcome.INVALID
+        message = f"adopted, not sealed: {names}; [integrity] manifest is required"
+        return [Finding(f"{MANIFESTS}", outcome, "not-sealed", message, "seal it in the training script: lorasent.seal")]
+    message = f"adopted: {names}: not verified: what the trainer's memory answered, and on which reviews it was trained"
+    if unread := [name for each in adopted for name in each.manifest.not_read]:
+        message += f"; not read: {some(unread)}"
+    return [Finding(MANIFESTS, Outcome.PASS, NOT_CHECKED, message)]
 
 
 def blocked(path: str | Path, error: BaseException) -> Finding:
@@ -40,7 +60,7 @@ def blocked(path: str | Path, error: BaseException) -> Finding:
     if isinstance(error, LorasentError) and not isinstance(error, AdapterError):
         return Finding("integrity::files", Outcome.INVALID, "not-opened", message)
     cause = getattr(error, "cause", "") or ("file-unreadable" if isinstance(error, OSError) else "manifest-broken")
-    advice = f"give the directory of an adapter that lorasent train wrote, with its {MANIFEST}"
+    advice = f"give the directory of a LoRA adapter, with the {MANIFEST} that was written for it"
     return Finding("integrity::files", Outcome.BLOCK, cause, message, advice)
 
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import safe_open
 
-from lorasent.adapter.architectures import resolve_targets
+from lorasent.adapter.architectures import Shapes, resolve_targets
 from lorasent.adapter.base import BaseCheckpoint, find
-from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, CompleteManifest
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, CompleteManifest, SavedEncoding
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.adapter.weights import ALWAYS, bounded, header
 from lorasent.errors import AdapterError, BaseModelError, LorasentError, RecipeError
@@ -25,7 +25,7 @@ from lorasent.gate import sections
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.layout import Layout, layout
 from lorasent.recipe import settings
-from lorasent.recipe.recipe import Recipe
+from lorasent.recipe.recipe import Encoding, Recipe
 from lorasent.scoring.evidence import LiveSubject, Subject
 from lorasent.text import shown
 
@@ -33,6 +33,10 @@ EXPORT = "export the adapter again with lorasent train, or repair the exporter t
 RETRIEVE = "copy the directory again from where it was made"
 ALLOW = "ship the same as the baseline, or list {} in may_change of [integrity]"
 """Advice about a difference that the policy does not allow."""
+
+NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+TYPES = tuple(NAMES)
+"""Types of weights in a safetensors header; lorasent trains in the first."""
 
 Differences = Mapping[str, tuple[Any, Any]]
 """Old and new value by key ("table.key")."""
@@ -65,7 +69,7 @@ class LoraSettings(BaseModel):
     r: Annotated[int, Field(gt=0)]
     lora_alpha: int | float
     lora_dropout: int | float
-    target_modules: list[str]
+    target_modules: list[str] | str
     modules_to_save: list[str] | None
     fan_in_fan_out: bool = False
     inference_mode: bool = True
@@ -128,7 +132,7 @@ class Side:
 
     @functools.cached_property
     def recipe(self) -> Recipe:
-        """The manifest's recipe, unless it was edited after training."""
+        """The manifest's recipe, unless it was edited after training; only what lorasent trained has one."""
         try:
             recipe = self.manifest.recipe
         except RecipeError as error:
@@ -141,6 +145,31 @@ class Side:
         return recipe
 
     @functools.cached_property
+    def encoding(self) -> Encoding | SavedEncoding:
+        """How texts are encoded: by the recipe, or as another script saved it."""
+        return self.manifest.saved_encoding or self.recipe.encoding
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether lorasent trained the adapter, by a recipe."""
+        return self.manifest.origin == "trained"
+
+    @functools.cached_property
+    def implied(self) -> list[Shapes]:
+        """The tensors that PEFT's configuration implies, with their shapes: without the embeddings, and with them."""
+        assert isinstance(self.subject, LiveSubject)
+
+        def compute() -> list[Shapes]:
+            from lorasent.adapter.directory import implied
+
+            return implied(self.snapshot, self.base, self.manifest)
+
+        try:
+            return [{name: tuple(shape) for name, shape in way.items()} for way in self.subject.remember("tensors", compute)]
+        except LorasentError as error:
+            raise self.fault("config-broken", error) from None
+
+    @functools.cached_property
     def tensors(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Shape and type of every tensor of the weights, by name."""
         try:
@@ -149,19 +178,27 @@ class Side:
             message = f"cannot be read as safetensors: {shown(error, 300)}"
             raise self.fault("weights-broken", message, RETRIEVE, file=WEIGHTS) from None
 
+    @property
+    def types(self) -> str:
+        """The types of the weights, such as "float32"."""
+        return " and ".join(sorted({NAMES.get(kind, kind) for _, kind in self.tensors.values()}))
+
     def numbers(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Every tensor of the weights with its name, one at a time."""
-        if others := [f"{shown(name)} is {kind}" for name, (_, kind) in self.tensors.items() if kind != "F32"]:
-            raise self.fault("dtype", f"{len(others)} tensors are not float32 (F32): {others[0]}", file=WEIGHTS)
+        """Every tensor of the weights with its name, one at a time, in float32."""
+        kinds = ("F32",) if self.is_trained else TYPES
+        if others := [f"{shown(name)} is {kind}" for name, (_, kind) in self.tensors.items() if kind not in kinds]:
+            raise self.fault("dtype", f"{len(others)} tensors are not {' or '.join(kinds)}: {others[0]}", file=WEIGHTS)
         weights = self.snapshot.folder / WEIGHTS
         if weights.stat().st_size > ALWAYS:
             try:
                 bounded(weights, self.base.path)
             except ValueError as error:
                 raise self.fault("weights-large", str(error), file=WEIGHTS) from None
-        with safe_open(weights, framework="np") as file:
+        halves = any(kind == "BF16" for _, kind in self.tensors.values())  # NumPy has no such type
+        with safe_open(weights, framework="pt" if halves else "np") as file:
             for name in self.tensors:
-                yield name, file.get_tensor(name)
+                tensor = file.get_tensor(name)
+                yield name, tensor.float().numpy() if halves else tensor.astype(np.float32, copy=False)
 
     @functools.cached_property
     def base(self) -> BaseCheckpoint:
@@ -187,6 +224,7 @@ class Side:
     @functools.cached_property
     def targets(self) -> set[str]:
         """The linear layers that PEFT's target_modules select."""
+        assert isinstance(self.config.target_modules, list)
         selected = resolve_targets(self.layout.linear, self.config.target_modules, aliases=False)
         for target, layers in selected.items():
             if not layers:

@@ -20,7 +20,7 @@ BEHAVIOUR = ("strip_accents", "keep_accents", "tokenize_chinese_chars", "do_basi
 
 def inspect(side: Side) -> None:
     """Raises the fault of tokenizer files that contradict the recipe: plain PEFT and transformers read only the files."""
-    tokenizer, recipe = side.json(TOKENIZER), side.recipe.encoding
+    tokenizer, encoding = side.json(TOKENIZER), side.encoding
     config = {"truncation_side": "right", **side.json(TOKENIZER_CONFIG)}  # transformers' default
     for key, cause in (("truncation", "truncation-on"), ("padding", "padding-on")):
         if tokenizer.get(key) is not None:
@@ -28,10 +28,13 @@ def inspect(side: Side) -> None:
     if "auto_map" in config:
         message = f"auto_map asks for code to be run: {shown(config['auto_map'])}"
         raise side.fault("code", message, "remove auto_map", file=TOKENIZER_CONFIG)
-    wanted = {"truncation_side": ("truncation-side", recipe.truncation_side), "model_max_length": ("max-length", recipe.max_length)}
+    wanted = {
+        "truncation_side": ("truncation-side", encoding.truncation_side),
+        "model_max_length": ("max-length", encoding.max_length),
+    }
     for key, (cause, required) in wanted.items():
         if config.get(key) != required:
-            message = f"{key} is {shown(config.get(key))}, the recipe says {required}"
+            message = f"{key} is {shown(config.get(key))}, the {'recipe' if side.is_trained else 'manifest'} says {required}"
             raise side.fault(cause, message, file=TOKENIZER_CONFIG)
     if keys := names_files(config):
         message, advice = "would load the tokenizer from other files", f"remove it, or keep the files as tokenizer.json: {EXPORT}"
@@ -41,15 +44,16 @@ def inspect(side: Side) -> None:
 def compare(comparison: Comparison) -> Passed:
     """Raises the fault of another encoding or tokenizer than the baseline's, unless the policy allows it."""
     candidate, baseline, settings = comparison
-    encoding, before = candidate.recipe.encoding, baseline.recipe.encoding
+    encoding, before = candidate.encoding, baseline.encoding
     if settings.truncation_side not in (None, encoding.truncation_side):
         message = f"encoding.truncation_side is {encoding.truncation_side}, the policy requires {settings.truncation_side}"
         advice = f'train with truncation_side = "{settings.truncation_side}"'
         raise candidate.fault("truncation-side", message, advice)
     declared: dict[str, tuple[Any, Any]] = {}
     for key, cause in CAUSES.items():
-        if getattr(encoding, key) != getattr(before, key):
-            change = {f"encoding.{key}": (getattr(before, key), getattr(encoding, key))}
+        value, value_before = getattr(encoding, key), getattr(before, key)
+        if value != value_before and None not in (value, value_before):  # a saved tokenizer keeps its own prefix space
+            change = {f"encoding.{key}": (value_before, value)}
             declared |= comparison.allow(change, cause, "texts are not encoded as for the baseline")
     parts = differences(candidate, baseline) if baseline.path is not None else {}
     fingerprint, fingerprint_before = (side.manifest.tokenizer_sha256 for side in (candidate, baseline))

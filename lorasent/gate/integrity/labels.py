@@ -15,6 +15,8 @@ def sides(comparison: Comparison) -> tuple[Side, Side]:
 
 def inspect(side: Side) -> None:
     """Raises the fault of labels that are not those of the manifest's recipe."""
+    if not side.is_trained:
+        return
     labels, trained = side.manifest.labels, list(side.recipe.base.labels)
     if labels != trained:
         message = f"labels are {some(labels, MOST_NAMED)}, its recipe trained {some(trained, MOST_NAMED)}"

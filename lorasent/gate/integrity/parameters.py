@@ -3,7 +3,7 @@
 from decimal import Decimal
 from math import prod
 
-from lorasent.adapter.manifest import MANIFEST, WEIGHTS
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.comparison import Comparison, Fault, Passed, Side
 
@@ -23,9 +23,9 @@ def compare(comparison: Comparison) -> Passed:
     side, required, by = comparison.candidate, comparison.settings.trainable_parameters, "policy requires"
     count, total = side.manifest.parameters.trainable, side.manifest.parameters.total
     if isinstance(required, str):
-        if not side.layout.known:
+        if side.is_trained and not side.layout.known:
             return Passed(f"{count:,} parameters trained, as the manifest says; lorasent cannot count this architecture's")
-        required, by = _implied(side), "recipe implies"
+        required, by = (_implied(side), "recipe implies") if side.is_trained else (count, f"{CONFIG} implies")
     if required >= 1 and count != required:
         message = f"{count:,} trained parameters, the {by} {required:,}"
         raise side.fault("parameters", message, ADVICE, file=WEIGHTS, found=count, required=required)
@@ -45,7 +45,7 @@ def _implied(side: Side) -> int:
 
 def _require_total(side: Side) -> None:
     """Raises the fault of a manifest whose total is not the classifier's, which only a known architecture tells."""
-    if not side.layout.known:
+    if not side.is_trained or not side.layout.known:
         return
     added, parameters = side.json("tokenizer.json").get("added_tokens"), side.manifest.parameters
     ids = [token.get("id") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
@@ -57,7 +57,7 @@ def _require_total(side: Side) -> None:
 
 def _require_fraction(side: Side, share: float, required: float) -> None:
     """Raises the fault of another share of trained parameters, to as many decimals as the policy gives."""
-    if not side.layout.known:
+    if side.is_trained and not side.layout.known:
         message = f"{side.name}: lorasent cannot count all parameters of this architecture"
         raise Fault("parameters-uncounted", message, "require a number of trained parameters", outcome=Outcome.INVALID)
     digits = -int(Decimal(repr(required)).as_tuple().exponent)

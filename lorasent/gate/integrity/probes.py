@@ -59,13 +59,13 @@ def measure(side: Side) -> dict[str, Any]:
     from lorasent.adapter import directory
     from lorasent.adapter.classifier import answer, forward, inference
 
-    base, recipe = side.base, side.recipe
+    base = side.base
     texts, expected = side.manifest.probes.texts, np.array(side.manifest.probes.logits)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT warns about a faulty directory; other checks report it
             # directory.load would refuse a faulty adapter
-            loaded = directory.assemble(side.snapshot, base, recipe)
+            loaded = directory.assemble(side.snapshot, base, side.manifest)
             encoder, model = loaded.encoder, loaded.model
             logits = answer(model, encoder, texts)
             drift = np.abs(logits - expected).max(axis=1)
@@ -102,7 +102,7 @@ def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any, effect: 
     from lorasent.adapter.directory import PROBE_TOLERANCE
     from lorasent.adapter.encoding import Encoder
 
-    texts, labels, recipe = side.manifest.probes.texts, side.manifest.labels, side.recipe
+    texts, labels, encoding = side.manifest.probes.texts, side.manifest.labels, side.encoding
 
     def explains(changed: Any) -> bool:
         return _largest(changed - expected) <= 10 * PROBE_TOLERANCE
@@ -112,8 +112,8 @@ def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any, effect: 
     for order in permutations(range(len(labels))) if len(labels) <= MOST_LABELS else ():
         if explains(logits[:, order]):
             return "head-swapped", f"they are the manifest's with the head's outputs in the order {list(order)}"
-    other = "right" if recipe.encoding.truncation_side == "left" else "left"
-    encoder = Encoder(side.snapshot.folder, recipe.encoding.model_copy(update={"truncation_side": other}), side.name)
+    other = "right" if encoding.truncation_side == "left" else "left"
+    encoder = Encoder(side.snapshot.folder, encoding.model_copy(update={"truncation_side": other}), side.name)
     if explains(answer(loaded.model, encoder, texts)):
         return "truncation-side", f"they are the manifest's with texts cut on the {other}"
     for factor in (*FACTORS, side.config.r**0.5, side.config.r**-0.5):

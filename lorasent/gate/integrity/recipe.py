@@ -1,9 +1,12 @@
-"""integrity::recipe: PEFT's configuration is what the recipe says, and the recipe is the baseline's but for the seed."""
+"""integrity::recipe: PEFT's configuration is what the recipe says, and the recipe is the baseline's but for the seed.
+
+An adapter that another script trained has no recipe: its manifest's copy of PEFT's configuration stands for it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from lorasent.adapter.manifest import CONFIG, Split
+from lorasent.adapter.manifest import CONFIG, MANIFEST, Split
 from lorasent.gate import sections
 from lorasent.gate.integrity.comparison import Comparison, Passed, Side
 from lorasent.recipe.recipe import VARIANTS
@@ -18,7 +21,18 @@ MOST_CHARACTERS = 300
 INERT = {"peft_version", "megatron_core", "qalora_group_size", "auto_mapping"}
 """PEFT's options that have no effect by themselves."""
 
+NAMES = {"base_model_name_or_path", "revision", "inference_mode"}
+"""PEFT's keys that other checks compare, or that a saved adapter has of itself."""
+
+DEFAULTS = (("bias", "none"), ("init_lora_weights", True), ("lora_dropout", 0))
+"""Values of PEFT's options that are as good as absent."""
+
 CAUSES = {
+    "r": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "target_modules": "target-modules",
+    "fan_in_fan_out": "fan-in-fan-out",
     **{option: option.removeprefix("use_") for option in VARIANTS},
     "rank_pattern": "scaling-pattern",
     "alpha_pattern": "scaling-pattern",
@@ -29,9 +43,14 @@ CAUSES = {
 
 
 def inspect(side: Side) -> None:
-    """Raises the fault of a PEFT configuration that is not what the recipe beside it says."""
+    """Raises the fault of a PEFT configuration that is not what the recipe, or the manifest, beside it says."""
+    require_known(side)
+    if side.is_trained:
+        _require_recipe(side)
+
+
+def _require_recipe(side: Side) -> None:
     lora, config = side.recipe.lora, side.config
-    require_plain(side)
     wanted = {
         "rank": ("r", config.r, lora.r),
         "alpha": ("lora_alpha", config.lora_alpha, lora.alpha),
@@ -52,13 +71,31 @@ def inspect(side: Side) -> None:
         raise side.fault("target-modules", message, file=CONFIG)
 
 
-def require_plain(side: Side) -> None:
-    """Raises the fault of another method than LoRA, another task, or a variant that the recipe does not ask for."""
+def require_known(side: Side) -> None:
+    """Raises the fault of another method than LoRA, another task, or an option that recipe or manifest does not have."""
     config = side.config
     if config.peft_type != "LORA":
         raise side.fault("peft-type", f"peft_type is {shown(config.peft_type)}, must be LORA", file=CONFIG)
-    if config.task_type != "SEQ_CLS":
+    if not side.is_trained:
+        _require_sealed(side)
+    elif config.task_type != "SEQ_CLS":
         raise side.fault("task-type", f"task_type is {shown(config.task_type)}, must be SEQ_CLS", file=CONFIG)
+    else:
+        _require_plain(side)
+
+
+def _require_sealed(side: Side) -> None:
+    """Raises the fault of PEFT's configuration if it is not the one in the manifest."""
+    config, sealed = (lora(content) for content in (side.snapshot.json(CONFIG), side.manifest.peft or {}))
+    for key in sorted(config.keys() | sealed.keys()):
+        if config.get(key) != sealed.get(key):
+            message = f"{shown(key)} is {shown(config.get(key))}, {MANIFEST} says {shown(sealed.get(key))}"
+            raise side.fault(CAUSES.get(key, "peft-option"), message, file=CONFIG, key=key)
+
+
+def _require_plain(side: Side) -> None:
+    """Raises the fault of a variant that the recipe does not ask for."""
+    config = side.config
     variants = {option: True for option, on in side.recipe.lora.variants.items() if on}
     options = dict.fromkeys(variants) | (config.model_extra or {})
     required = {"bias": "none", "init_lora_weights": True, **variants}
@@ -72,6 +109,10 @@ def require_plain(side: Side) -> None:
 def compare(comparison: Comparison) -> Passed:
     """Raises the fault of keys or reviews in which the recipe differs from the baseline's, unless the policy allows them."""
     candidate, baseline, _ = comparison
+    if not (candidate.is_trained and baseline.is_trained):
+        changed = _lora_differences(candidate, baseline)
+        comparison.allow(changed, "recipe", "LoRA is not configured as for the baseline")
+        return Passed("LoRA is configured as its manifest says" if changed else "LoRA is configured as for the baseline", changed)
     now, before = (flat(side.recipe.to_json()) for side in (candidate, baseline))
     keys = [key for key in sorted(now.keys() | before.keys()) if key not in ELSEWHERE and not key.startswith("encoding.")]
     changed = {key: (_brief(before.get(key)), _brief(now.get(key))) for key in keys if now.get(key) != before.get(key)}
@@ -84,6 +125,39 @@ def compare(comparison: Comparison) -> Passed:
     cause = "data" if all(key.startswith("data.") for key in changed) else "recipe"
     comparison.allow(changed, cause, "the recipe differs from the baseline's")
     return Passed("configured as its recipe says" if changed else "the baseline's recipe, but for the seed", changed)
+
+
+def _lora_differences(candidate: Side, baseline: Side) -> dict[str, tuple[Any, Any]]:
+    """The keys of LoRA that differ, where both sides know them. Layers are compared by the tensors, if both have them."""
+    now, before = (_settings(side) for side in (candidate, baseline))
+    both = now.keys() & before.keys() if candidate.is_trained or baseline.is_trained else now.keys() | before.keys()
+    if baseline.path is not None and len({_layers(side) for side in (candidate, baseline)}) == 1:
+        both = both - {"target_modules", "layers_to_transform", "layers_pattern", "exclude_modules"}
+    return {
+        f"lora.{key}": (_brief(before.get(key)), _brief(now.get(key))) for key in sorted(both) if now.get(key) != before.get(key)
+    }
+
+
+def _settings(side: Side) -> dict[str, Any]:
+    """LoRA's settings by the names that a recipe has for them, or else by PEFT's."""
+    if side.is_trained:
+        table = side.recipe.lora
+        return {"r": table.r, "alpha": table.alpha, "dropout": table.dropout, **table.variants}
+    settings = lora(side.manifest.peft or {})
+    renamed = {"lora_alpha": "alpha", "lora_dropout": "dropout"}
+    options = dict.fromkeys(VARIANTS, False) | {"dropout": 0.0} | {renamed.get(key, key): value for key, value in settings.items()}
+    return {key: value for key, value in options.items() if key not in ("peft_type", "task_type", "fan_in_fan_out")}
+
+
+def _layers(side: Side) -> frozenset[str]:
+    return frozenset(name.partition(".lora_")[0] for name in side.tensors if ".lora_" in name)
+
+
+def lora(config: Mapping[str, Any]) -> dict[str, Any]:
+    """PEFT's options that are set and have an effect, lists sorted."""
+    kept = {key: value for key, value in config.items() if key not in {*INERT, *NAMES}}
+    plain = {key: sorted(value, key=str) if isinstance(value, list) else value for key, value in kept.items()}
+    return {key: value for key, value in plain.items() if value not in (None, False, [], {}, "") and (key, value) not in DEFAULTS}
 
 
 def flat(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,9 @@ MOST_NUMBERS = 1 << 22
 LEAST_DISTINCT = 0.6
 """Least share of distinct values in a matrix that was not rounded: 4 bits leave at most half, training in float32 at least 0.99."""
 
+LEVELS = 257
+"""The same as a number, in a matrix of a 16-bit type: 8 bits leave at most 256."""
+
 ONE_SIZE = 0.9
 """First decile over maximum, from which absolute values count as equal: 0.99 after one step of Adam, under 0.1 after training."""
 
@@ -39,7 +42,7 @@ def inspect(side: Side) -> None:
             size = float(np.abs(numbers).max())
             message = f"numbers in {name} are all about {size:.3g} in size, as after a single training step"
             raise side.fault("one-step", message, "train again: the run ended after its first step", file=WEIGHTS, name=name)
-        if numbers.ndim == 2 and (rounded := _rounded(first)):
+        if numbers.ndim == 2 and (rounded := _rounded(first, side.tensors[tensor][1])):
             raise side.fault("quantized", f"{name} was rounded: {rounded}", EXPORT + ", in float32", file=WEIGHTS, name=name)
     _require_effect(side, zero)
 
@@ -71,14 +74,15 @@ def _one_step(numbers: NDArray[np.float32]) -> bool:
     return bool(low > ONE_SIZE * high)
 
 
-def _rounded(numbers: NDArray[np.float32]) -> str | None:
-    """The sign that a matrix was rounded, or None. Zeros are ignored, because dead units leave them."""
+def _rounded(numbers: NDArray[np.float32], kind: str) -> str | None:
+    """The sign that a matrix was rounded to less than its type, or None. Zeros are ignored, because dead units leave them."""
     nonzero = numbers[numbers != 0]
     if nonzero.size < LEAST_NUMBERS:
         return None
     distinct = np.unique(nonzero).size
-    if distinct < LEAST_DISTINCT * nonzero.size:
+    few = LEAST_DISTINCT * nonzero.size
+    if distinct < (few if kind == "F32" else min(few, LEVELS)):
         return f"{distinct} distinct values among {nonzero.size} numbers"
-    if not (nonzero.view(np.uint32) & HALF_BITS).any():
+    if kind == "F32" and not (nonzero.view(np.uint32) & HALF_BITS).any():
         return f"all {nonzero.size} numbers are those of a 16-bit type"
     return None

@@ -1,0 +1,123 @@
+"""Adapters that a plain PEFT script trained: sealed, adopted, or judged as they are."""
+
+import json
+import shutil
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+import lorasent
+from lorasent.gate.finding import NOT_CHECKED, Outcome
+from lorasent.gate.policy import Policy
+from lorasent.gate.verdict import judge
+from tests.support.architectures import make
+from tests.support.bases import edit_json
+from tests.support.plain import train
+
+WEIGHTS, CONFIG, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "lorasent.json"
+
+
+@pytest.fixture(scope="module")
+def scripts(bases, tmp_path_factory):
+    """Two runs of a script that differ in the seed, each as it saved its adapter (`0`, `1`) and sealed (`sealed-0`, ...)."""
+    folder = tmp_path_factory.mktemp("scripts")
+    base = make(bases, folder / "base", "bert")
+    for seed in (0, 1):
+        sealed = folder / f"sealed-{seed}"
+        train(base, folder / str(seed), cut=32, seed=seed, at_end=lambda model, words, to=sealed: lorasent.seal(model, words, to))
+    return folder
+
+
+@pytest.fixture
+def policy(tmp_path):
+    """A function that returns a policy with this table [integrity]."""
+
+    def make(table=""):
+        (tmp_path / "gate.toml").write_text(f"[integrity]\n{table}")
+        return Policy.read(tmp_path / "gate.toml")
+
+    return make
+
+
+def causes(verdict):
+    """The checks and causes of findings other than PASS."""
+    return {(finding.check, finding.cause) for finding in verdict.findings if finding.outcome is not Outcome.PASS}
+
+
+@pytest.mark.parametrize("kind", ["", "sealed-"])
+def test_two_runs_of_a_script_pass(scripts, policy, kind):
+    """Without a manifest, and sealed."""
+    verdict = judge(scripts / f"{kind}1", [scripts / f"{kind}0"], policy())
+    assert not causes(verdict), verdict.findings
+
+
+def test_what_adoption_cannot_show_is_said_in_one_line(scripts, policy):
+    """Of adapters without a manifest; of sealed ones there is nothing to say."""
+    adopted, sealed = (judge(scripts / f"{kind}1", [scripts / f"{kind}0"], policy()) for kind in ("", "sealed-"))
+    [finding] = [each for each in adopted.findings if each.check == "integrity::files::manifest"]
+    assert finding.cause == NOT_CHECKED
+    assert "not verified: what the trainer's memory answered, and on which reviews it was trained" in finding.message
+    assert not [each for each in sealed.findings if each.check == "integrity::files::manifest"]
+
+
+def test_a_lost_manifest_blocks(scripts, policy, tmp_path):
+    """Where the baseline has one."""
+    lost = shutil.copytree(scripts / "sealed-1", tmp_path / "lost")
+    (lost / MANIFEST).unlink()
+    assert causes(judge(lost, [scripts / "sealed-0"], policy())) == {("integrity::files", "manifest-missing")}
+
+
+def test_a_policy_may_require_that_adapters_were_sealed(scripts, policy):
+    """With manifest = "required" in [integrity]: then an adopted one blocks."""
+    required = policy('manifest = "required"')
+    assert not causes(judge(scripts / "sealed-1", [scripts / "sealed-0"], required))
+    assert ("integrity::files::manifest", "not-sealed") in causes(judge(scripts / "1", [scripts / "0"], required))
+
+
+def test_an_adopted_copy_passes_and_says_its_origin(scripts, policy, tmp_path):
+    """It is written whole, with a manifest."""
+    for name in "01":
+        lorasent.adopt(scripts / name, tmp_path / name)
+    manifest = json.loads((tmp_path / "1" / MANIFEST).read_text())
+    assert (manifest["origin"], "recipe" in manifest) == ("adopted", False)
+    assert not causes(judge(tmp_path / "1", [tmp_path / "0"], policy()))
+
+
+def swap_head(path):
+    """Exchanges the rows of the head."""
+    tensors = load_file(path / WEIGHTS)
+    save_file(
+        {name: tensor if "classifier" not in name else tensor.flip(0).contiguous() for name, tensor in tensors.items()},
+        path / WEIGHTS,
+    )
+
+
+def forget_head(path):
+    """Leaves the head out."""
+    tensors = load_file(path / WEIGHTS)
+    save_file({name: tensor for name, tensor in tensors.items() if "classifier" not in name}, path / WEIGHTS)
+
+
+def double_alpha(path):
+    """Doubles alpha in PEFT's configuration."""
+    edit_json(path / CONFIG, lora_alpha=2 * json.loads((path / CONFIG).read_text())["lora_alpha"])
+
+
+@pytest.mark.parametrize(("fault", "cause"), [(swap_head, "head-swapped"), (forget_head, "head-missing"), (double_alpha, "alpha")])
+def test_what_goes_wrong_between_memory_and_disk_is_found_in_a_sealed_adapter(scripts, policy, tmp_path, fault, cause):
+    """An exporter's fault: the manifest lists the faulty files, its probes are the memory's."""
+    from tests.support.adapters import rehash
+
+    path = shutil.copytree(scripts / "sealed-1", tmp_path / "faulty")
+    fault(path)
+    rehash(path)
+    assert cause in {found for _, found in causes(judge(path, [scripts / "sealed-0"], policy()))}
+
+
+def test_a_head_that_was_not_saved_blocks_without_a_manifest(scripts, policy, tmp_path):
+    """It would be random at every load."""
+    path = shutil.copytree(scripts / "1", tmp_path / "headless")
+    forget_head(path)
+    verdict = judge(path, [scripts / "0"], policy())
+    assert verdict.outcome is Outcome.BLOCK
+    assert causes(verdict) == {("integrity::files", "head-missing")}
