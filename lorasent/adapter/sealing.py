@@ -146,9 +146,7 @@ def _require_sealable(model: Any) -> str:
     saved = {tensor.data_ptr() for tensor in get_peft_model_state_dict(model, adapter_name=name).values()}
     lost = [key for key, value in model.named_parameters() if value.requires_grad and value.data_ptr() not in saved]
     if lost:
-        raise AdapterError(
-            f"seal: PEFT does not save what was trained: {some(lost)}; train with modules_to_save naming the modules"
-        )
+        raise AdapterError(f"seal: PEFT does not save what was trained: {some(lost)}; name its modules in modules_to_save")
     return str(name)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lorasent import hub
 from lorasent.adapter.untrusted import most_bytes, pointer, read_json
 from lorasent.errors import AdapterError, LorasentError, NotFetchedError
 from lorasent.files import is_converted, open_regular, private
@@ -33,6 +34,9 @@ BESIDE = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "__MACO
 
 TRACKED = ".dvc"
 """Suffix of the file that DVC puts beside each file that it tracks."""
+
+NAME = re.compile(r"[\w.-]+/[\w.-]+@[\w./-]+")
+"""An adapter on the hub, at a revision."""
 
 TOKENIZER = ("tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
 """The files of a fast tokenizer. Without the first, a directory has none."""
@@ -164,9 +168,16 @@ class Snapshot:
 
 
 def of(path: "str | Path | Snapshot") -> Snapshot:
-    """The snapshot itself, or one of the directory at a path, or of the only adapter in it, as PEFT saves one that has a name."""
+    """The snapshot itself, or one of the directory at a path, or of the only adapter in it, as PEFT saves one that has a name.
+
+    USER/NAME@REVISION is an adapter on the hub, fetched unless it is in the cache; its path names the commit.
+    """
     if isinstance(path, Snapshot):
         return path
+    if NAME.fullmatch(str(path)) and not os.path.lexists(path):
+        repository, _, revision = str(path).partition("@")
+        cached = hub.fetch(repository, revision, WEIGHTS, AdapterError)
+        return Snapshot(cached, Path(f"{repository}@{cached.name}"))
     inside = _adapters_inside(Path(path))
     return Snapshot(inside[0], tokenizer=Path(path)) if len(inside) == 1 else Snapshot(path)
 

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lorasent.adapter.base import find
+from lorasent.adapter.snapshot import NAME, of
 from lorasent.errors import AnswersError, BaseModelError, LorasentError, NotFetchedError, PolicyError
 from lorasent.gate import retrains
 from lorasent.gate.context import Context, SharedError
@@ -17,7 +19,7 @@ from lorasent.gate.finding import Claim, Finding, Outcome, settle
 from lorasent.gate.integrity import checks as integrity
 from lorasent.gate.policy import Policy
 from lorasent.hub import offline
-from lorasent.scoring.evidence import LiveSubject, subject
+from lorasent.scoring.evidence import LiveSubject, Subject, subject
 from lorasent.text import shown
 
 EXIT_CODES = {Outcome.BLOCK: 1, Outcome.INVALID: 4, Outcome.INCONCLUSIVE: 3, Outcome.PASS: 0}
@@ -70,8 +72,7 @@ def judge(candidate: Location, baselines: Location | Iterable[Location], policy:
     path = Path(_path(candidate, "candidate"))
     if not isinstance(policy, Policy):
         policy = Policy.read(_path(policy, "policy"))
-    with offline():
-        findings, evidence = _judge(path, names, policy)
+    findings, evidence = _judge(path, names, policy)
     ranked = tuple(sorted(findings, key=lambda finding: [*EXIT_CODES].index(finding.outcome)))
     return Verdict(ranked[0].outcome, ranked, str(path), tuple(names), evidence)
 
@@ -85,7 +86,7 @@ def _path(value: Any, role: str) -> str:
 
 
 def _judge(path: Path, names: Sequence[str], policy: Policy) -> tuple[list[Finding], dict[str, str]]:
-    """The findings, and the hashes of adapters and data."""
+    """The findings, and the hashes of adapters and data. Opening what the user named may ask the hub; judging does not."""
     precision = policy.data.precision if policy.data else "fp32"
     try:
         baselines = [subject(name, precision) for name in names]
@@ -93,6 +94,24 @@ def _judge(path: Path, names: Sequence[str], policy: Policy) -> tuple[list[Findi
         return [integrity.not_fetched("baseline", error)], {}
     except (LorasentError, OSError) as error:
         return [Finding("baseline", Outcome.INVALID, "baseline", str(error), "give a sound baseline")], {}
+    _fetch(path, baselines)
+    with offline():
+        return _judge_candidate(path, names, baselines, policy)
+
+
+def _fetch(candidate: Path, baselines: Sequence[Subject]) -> None:
+    """Fetches a candidate that is named on the hub, and the baselines' bases; never a base that only the candidate names."""
+    with contextlib.suppress(LorasentError):  # an error is said where the adapter or the base is opened
+        if NAME.fullmatch(str(candidate)):
+            of(candidate)
+        for pinned in (baseline.manifest.base for baseline in baselines):
+            find(pinned.name, pinned.revision, pinned.sha256)
+
+
+def _judge_candidate(
+    path: Path, names: Sequence[str], baselines: Sequence[Subject], policy: Policy
+) -> tuple[list[Finding], dict[str, str]]:
+    precision = policy.data.precision if policy.data else "fp32"
     try:
         candidate = LiveSubject(path, precision, adopt=all(each.manifest.in_memory for each in baselines))
     except (LorasentError, OSError) as error:

@@ -154,9 +154,9 @@ def _layers(side: Side) -> frozenset[str]:
 
 
 def lora(config: Mapping[str, Any]) -> dict[str, Any]:
-    """PEFT's options that are set and have an effect, lists sorted."""
+    """PEFT's options that are set and have an effect; lists sorted, and each entry once: PEFT adds the head's names again."""
     kept = {key: value for key, value in config.items() if key not in {*INERT, *NAMES}}
-    plain = {key: sorted(value, key=str) if isinstance(value, list) else value for key, value in kept.items()}
+    plain = {key: sorted({*map(str, value)}) if isinstance(value, list) else value for key, value in kept.items()}
     return {key: value for key, value in plain.items() if value not in (None, False, [], {}, "") and (key, value) not in DEFAULTS}
 
 
