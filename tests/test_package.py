@@ -71,12 +71,15 @@ def test_the_public_names():
         "Recipe",
         "Reviews",
         "Scorer",
+        "SealCallback",
         "Trained",
         "Verdict",
+        "adopt",
         "evaluate",
         "judge",
         "load",
         "read",
+        "seal",
         "train",
     ]
     assert all(getattr(lorasent, name) for name in dir(lorasent))

@@ -191,7 +191,7 @@ def end_with_padding(base, path):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (cut_alike, r"tokenizer.json: cuts to 16 tokens, as the base's does, tokenizer_config.json to 64: write the length"),
+        (cut_alike, r"tokenizer.json: cuts to 16 tokens, as the base's does, tokenizer_config.json to 64: name the length"),
         (cut_beyond, r"tokenizer.json: cuts to 65 tokens, .* holds 64 positions"),
         (lose_the_configuration, r"tokenizer.json: a tokenizer without tokenizer_config.json; save it whole"),
         (leave_a_pointer, r"tokenizer.json: is a pointer of Git LFS, not the file itself: git lfs pull"),

@@ -10,13 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lorasent.adapter import directory
+from lorasent.adapter import directory, manifest
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import answer
 from lorasent.adapter.directory import PROBES, load
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.errors import AdapterError, BaseModelError, RecipeError
-from lorasent.recipe.recipe import Recipe
 from tests.support.adapters import exactly, rehash, write_untrained
 from tests.support.bases import edit_json, edit_tensors, make_hub_cache, quick
 
@@ -220,9 +219,8 @@ def test_a_tensor_that_neither_base_nor_adapter_holds_is_named(bases, tmp_path):
     path = write_untrained(tmp_path / "adapter", base)
     lost = "encoder.layer.0.attention.self.query.weight"
     edit_tensors(base / "model.safetensors", lambda tensors: tensors.pop(lost))
-    recipe = Recipe.parse(json.loads((path / "lorasent.json").read_text())["recipe"], "manifest")
     with pytest.raises(AdapterError, match=rf"neither it nor the base .* holds bert.{lost}: they would be random at every load"):
-        directory.assemble(Snapshot(path), find(str(base)), recipe)
+        directory.assemble(Snapshot(path), find(str(base)), manifest.read(path))
 
 
 def keep_only_the_head(tensors):

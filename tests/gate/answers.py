@@ -32,7 +32,7 @@ def context_of(data, candidate, bank, limit=512, alpha=0.05):
     """The context of a family's checks, with the answers of a candidate and of its bank."""
     encoding = SimpleNamespace(max_length=limit)
     labels = tuple(str(label) for label in range(candidate.logits.shape[1]))
-    subject = SimpleNamespace(labels=labels, manifest=SimpleNamespace(recipe=SimpleNamespace(encoding=encoding)))
+    subject = SimpleNamespace(labels=labels, manifest=SimpleNamespace(encoding=encoding))
     return SimpleNamespace(candidate=subject, labelled_reviews=data, answers=[candidate, *bank], alpha=alpha)
 
 

@@ -10,13 +10,12 @@ import pytest
 from lorasent.adapter import directory
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import answer
-from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
+from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.errors import LorasentError
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.checks import CHECKS, check
 from lorasent.gate.sections import Integrity
-from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject, record
 from tests.support.bases import edit_json, edit_tensors
 
@@ -52,8 +51,8 @@ def agree(path, base=None):
         found = find(str(base))
         said["base"] = {"name": found.name, "sha256": found.sha256, "revision": None, "config": dict(found.config)}
         edit_json(path / CONFIG, base_model_name_or_path=found.name)
-    recipe, pinned = Recipe.parse(said["recipe"], "test"), said["base"]
-    loaded = directory.assemble(Snapshot(path), find(pinned["name"], None, pinned["sha256"]), recipe)
+    pinned = said["base"]
+    loaded = directory.assemble(Snapshot(path), find(pinned["name"], None, pinned["sha256"]), Manifest.parse(said, "test"))
     said["probes"]["logits"] = answer(loaded.model, loaded.encoder, said["probes"]["texts"]).astype(np.float64).tolist()
     said["tokenizer_sha256"] = loaded.encoder.fingerprint
     said["files"] = Snapshot(path).listed

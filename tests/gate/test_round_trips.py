@@ -174,9 +174,8 @@ def test_a_link_into_a_store_says_how_to_put_the_file_there(copied, store):
 
 
 NESTED = {
-    "a checkpoint": (["checkpoint-9", "checkpoint-12"], "checkpoint-12, {out}/checkpoint-9"),
-    "PEFT's own name": (["default"], "default"),
-    "a checkpoint's adapter": (["checkpoint-12/default"], "checkpoint-12/default"),
+    "checkpoints": (["checkpoint-9", "checkpoint-12"], "checkpoint-12, {out}/checkpoint-9"),
+    "names": (["films", "books"], "books, {out}/films"),
 }
 
 
@@ -194,6 +193,13 @@ def test_an_adapter_inside_what_was_given_is_named(small_adapter, tmp_path, poli
     (found,) = judge(out, [small_adapter], policy).findings
     assert (found.outcome, found.cause) == (Outcome.BLOCK, "manifest-missing")
     assert message in found.message
+
+
+@pytest.mark.parametrize("folder", ["default", "checkpoint-12/default"])
+def test_the_only_adapter_inside_what_was_given_is_judged(small_adapter, tmp_path, policy, folder):
+    """As PEFT saves one that has a name."""
+    shutil.copytree(small_adapter, tmp_path / "out" / folder)
+    assert judge(tmp_path / "out", [small_adapter], policy).outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize("name", ["", None], ids=["empty", "null"])

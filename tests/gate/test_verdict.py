@@ -31,7 +31,7 @@ from tests.support.manifests import TABLES, manifest
 class StubAdapter:
     """A sound adapter: it answers the reviews rightly, and anything else with no doubt that it is positive."""
 
-    def __init__(self, path, precision="fp32"):
+    def __init__(self, path, precision="fp32", *, adopt=True):
         self.path, self.name, self.precision = path, str(path), precision
         self.identity, self.labels = f"identity of {path}", LABELS
         self.manifest = manifest(encoding={"max_length": 64}, labels=list(LABELS))

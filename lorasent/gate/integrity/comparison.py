@@ -187,7 +187,8 @@ class Side:
         """Every tensor of the weights with its name, one at a time, in float32."""
         kinds = ("F32",) if self.is_trained else TYPES
         if others := [f"{shown(name)} is {kind}" for name, (_, kind) in self.tensors.items() if kind not in kinds]:
-            raise self.fault("dtype", f"{len(others)} tensors are not {' or '.join(kinds)}: {others[0]}", file=WEIGHTS)
+            names = " or ".join(f"{NAMES[kind]} ({kind})" for kind in kinds)
+            raise self.fault("dtype", f"{len(others)} tensors are not {names}: {others[0]}", file=WEIGHTS)
         weights = self.snapshot.folder / WEIGHTS
         if weights.stat().st_size > ALWAYS:
             try:

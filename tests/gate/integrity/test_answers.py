@@ -13,7 +13,7 @@ from tests.gate.integrity.sides import blocks, fault, manifest, old, other_base,
 def calls(monkeypatch):
     """What was inspected and proved, in order, instead of doing so."""
     made = []
-    inspected = {"files": (files, "inspect"), "tensors": (tensors, "inspect"), "plain": (recipe_check, "require_plain")}
+    inspected = {"files": (files, "inspect"), "tensors": (tensors, "inspect"), "plain": (recipe_check, "require_known")}
     for name, place in {**inspected, "encoding": (encoding, "inspect")}.items():
         monkeypatch.setattr(*place, lambda one, name=name: made.append((name, one.name)))
     monkeypatch.setattr(probes, "prove", lambda one: made.append(("prove", one.name)) or {"parts": PARTS})

@@ -138,7 +138,7 @@ def test_each_side_is_inspected_before_the_sides_are_compared(monkeypatch):
 
 def test_a_candidate_that_cannot_be_opened_is_a_finding(tmp_path):
     """By what is missing: the directory, its manifest, the right to read, or sense."""
-    advice = f"give the directory of an adapter that lorasent train wrote, with its {MANIFEST}"
+    advice = f"give the directory of a LoRA adapter, with the {MANIFEST} that was written for it"
 
     def expected(path, cause, error):
         return Finding("integrity::files", Outcome.BLOCK, cause, f"{path}: cannot be opened as an adapter: {error}", advice)

@@ -42,10 +42,12 @@ def test_a_side_is_its_subject(tmp_path):
     assert (record.baseline, record.path) == (True, None)
 
 
-def bare(tmp_path):
-    """A side of which nothing is given but its directory."""
+def bare(tmp_path, origin=None):
+    """A side of which nothing is given but its directory, and the manifest's origin."""
     one = Side(SimpleNamespace(name="new", manifest={}), baseline=False, find_base=find_base)
     one.path, one.snapshot = tmp_path, Snapshot(tmp_path)
+    if origin:
+        one.manifest = SimpleNamespace(origin=origin)
     return one
 
 
@@ -91,8 +93,19 @@ def test_numbers_are_read_by_name(tmp_path):
     """As they are stored; another type is a fault before anything is read."""
     values = {"a": np.arange(3, dtype=np.float32), "b": np.ones((2, 2), dtype=np.float32)}
     save_file(values, tmp_path / WEIGHTS)
-    assert {name: value.tolist() for name, value in bare(tmp_path).numbers()} == {"a": [0, 1, 2], "b": [[1, 1], [1, 1]]}
+    assert {name: value.tolist() for name, value in bare(tmp_path, origin="trained").numbers()} == {
+        "a": [0, 1, 2],
+        "b": [[1, 1], [1, 1]],
+    }
     save_file({**values, "c": np.ones(1, dtype=np.float16), "d": np.ones(1)}, tmp_path / WEIGHTS)
     message = f"new/{WEIGHTS}: 2 tensors are not float32 (F32): c is F16"
-    found = fault(list, bare(tmp_path).numbers())
+    found = fault(list, bare(tmp_path, origin="trained").numbers())
     assert found == blocks("dtype", message)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_numbers_of_another_scripts_adapter_may_have_16_bits(tmp_path, dtype):
+    """They are read in float32."""
+    torch_files.save_file({"a": torch.arange(3, dtype=dtype)}, tmp_path / WEIGHTS)
+    [(name, values)] = bare(tmp_path, origin="sealed").numbers()
+    assert (name, values.dtype, values.tolist()) == ("a", np.float32, [0, 1, 2])

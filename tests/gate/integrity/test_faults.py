@@ -333,7 +333,7 @@ def test_a_candidate_that_cannot_be_opened_blocks(candidate, damage):
     plant, cause = UNOPENABLE[damage]
     plant(candidate)
     with pytest.raises(AdapterError, match=str(candidate)) as refused:
-        LiveSubject(candidate)
+        LiveSubject(candidate, adopt=False)
     found = blocked(candidate, refused.value)
     assert (found.check, found.outcome, found.cause) == ("integrity::files", Outcome.BLOCK, cause)
     assert str(candidate) in found.message

@@ -50,7 +50,7 @@ def test_a_configuration_is_held_to_the_recipe(cause):
 )
 def test_other_options_of_peft_must_be_off(key, value, cause):
     """Also those that nobody has heard of yet."""
-    assert fault(recipe_check.require_plain, side(config=config(**{key: value})))[0] == cause
+    assert fault(recipe_check.require_known, side(config=config(**{key: value})))[0] == cause
 
 
 @pytest.mark.parametrize(("key", "cause"), [("use_rslora", "rslora"), ("use_dora", "dora")])

@@ -97,14 +97,14 @@ def test_a_single_step_is_told_from_numbers_that_lie_close():
 def test_a_grid_is_found_at_its_bounds():
     """In 64 numbers and more; where fewer than six tenths of them are distinct."""
     fine = np.random.default_rng(1).normal(size=100).astype(np.float32)
-    assert values._rounded(np.ones(63, dtype=np.float32)) is None
-    assert values._rounded(np.ones(64, dtype=np.float32)) == "1 distinct values among 64 numbers"
-    assert values._rounded(np.concatenate([np.zeros(9, dtype=np.float32), np.ones(63, dtype=np.float32)])) is None
-    assert values._rounded(np.concatenate([fine[:60], fine[:40]])) is None
-    assert values._rounded(np.concatenate([fine[:59], fine[:41]])) == "59 distinct values among 100 numbers"
+    assert values._rounded(np.ones(63, dtype=np.float32), "F32") is None
+    assert values._rounded(np.ones(64, dtype=np.float32), "F32") == "1 distinct values among 64 numbers"
+    assert values._rounded(np.concatenate([np.zeros(9, dtype=np.float32), np.ones(63, dtype=np.float32)]), "F32") is None
+    assert values._rounded(np.concatenate([fine[:60], fine[:40]]), "F32") is None
+    assert values._rounded(np.concatenate([fine[:59], fine[:41]]), "F32") == "59 distinct values among 100 numbers"
     half = fine.astype(np.float16).astype(np.float32)
-    assert values._rounded(half) == "all 100 numbers are those of a 16-bit type"
-    assert values._rounded(np.concatenate([half, fine[:1]])) is None
+    assert values._rounded(half, "F32") == "all 100 numbers are those of a 16-bit type"
+    assert values._rounded(np.concatenate([half, fine[:1]]), "F32") is None
 
 
 def test_a_head_of_zeros_is_named():
