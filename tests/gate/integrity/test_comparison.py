@@ -4,6 +4,9 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
+import torch
+from safetensors import torch as torch_files
 from safetensors.numpy import save_file
 
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
@@ -93,7 +96,8 @@ def test_numbers_are_read_by_name(tmp_path):
     """As they are stored; another type is a fault before anything is read."""
     values = {"a": np.arange(3, dtype=np.float32), "b": np.ones((2, 2), dtype=np.float32)}
     save_file(values, tmp_path / WEIGHTS)
-    assert {name: value.tolist() for name, value in bare(tmp_path, origin="trained").numbers()} == {
+    read = {name: value.tolist() for name, value in bare(tmp_path, origin="trained").numbers()}
+    assert read == {
         "a": [0, 1, 2],
         "b": [[1, 1], [1, 1]],
     }
