@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
 from lorasent.adapter.architectures import Shapes
-from lorasent.adapter.base import BaseCheckpoint, find
+from lorasent.adapter.base import BaseCheckpoint, find, whole
 from lorasent.adapter.classifier import answer, forward, has_places, inference, positions, require_usable
 from lorasent.adapter.configuration import CONFIG as BASE_CONFIG
 from lorasent.adapter.configuration import TOKENIZER_CONFIG, differences
@@ -83,6 +83,8 @@ class Bare:
 
 def read(snapshot: Snapshot, shapes: Shapes, named: Named = Named()) -> Bare:  # noqa: B008 - frozen
     """What an adapter without a manifest is loaded with, given its tensors' shapes. Raises AdapterError or BaseModelError."""
+    if snapshot.is_model:
+        return _read(snapshot, whole(str(snapshot.path), snapshot.folder), {}, shapes, named)
     adapter, where = snapshot.json(CONFIG), snapshot.path / CONFIG
     check_peft(adapter, where)
     name = named.base or adapter.get("base_model_name_or_path")
@@ -90,9 +92,13 @@ def read(snapshot: Snapshot, shapes: Shapes, named: Named = Named()) -> Bare:  #
         message = f"names no base (base_model_name_or_path is {shown(name)}); write the name or directory of one there, or --base"
         raise AdapterError(f"{where}: {message}")
     base = find(name, named.revision or (None if named.base else adapter.get("revision")), moved=True)
+    return _read(snapshot, base, adapter, shapes, named)
+
+
+def _read(snapshot: Snapshot, base: BaseCheckpoint, adapter: Mapping[str, Any], shapes: Shapes, named: Named) -> Bare:
     require_usable(base)
-    config = AutoConfig.from_pretrained(base.path, trust_remote_code=False)
-    beside = snapshot.json(BASE_CONFIG) if BASE_CONFIG in snapshot.hashes else {}
+    config, where = AutoConfig.from_pretrained(base.path, trust_remote_code=False), snapshot.path / CONFIG
+    beside = snapshot.json(BASE_CONFIG) if BASE_CONFIG in snapshot.hashes and not snapshot.is_model else {}
     _check_configurations(base, beside, snapshot.path / BASE_CONFIG)
     two = outline(config, 2)
     trained = adapter.get("auto_mapping")
@@ -116,10 +122,11 @@ def read(snapshot: Snapshot, shapes: Shapes, named: Named = Named()) -> Bare:  #
     return Bare(base=base, settings=classifier, encoder=encoder, rows=rows, taken=taken)
 
 
-def check(model: PeftModel, encoder: Encoder, texts: Sequence[str], where: Path) -> None:
+def check(model: PeftModel | PreTrainedModel, encoder: Encoder, texts: Sequence[str], where: Path) -> None:
     """Raises AdapterError if logits move with padding, or without a tokenizer's further outputs (XLNet's segments)."""
-    texts, kind = (*texts, SHORT), type(model.get_base_model()).__name__
-    arguments = inspect.signature(model.get_base_model().forward).parameters
+    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    texts, kind = (*texts, SHORT), type(inner).__name__
+    arguments = inspect.signature(inner.forward).parameters
     encoded = encoder.encode(texts)
     rows = sorted(range(len(texts)), key=lambda row: len(encoded[row]))[:: len(texts) - 1]  # the shortest and the longest
     plain, message = [], f"{where}: {kind} cannot be called with token ids and a mask alone"

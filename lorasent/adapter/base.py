@@ -92,6 +92,11 @@ def find(
         raise BaseModelError(f"{error}{looked}; if it was moved, name its directory with --base or in {VARIABLE}") from None
 
 
+def whole(name: str, path: Path, expected_sha256: str | None = None) -> BaseCheckpoint:
+    """A whole model in a directory, as a base that is loaded as it is. Raises BaseModelError."""
+    return _checked(name, path, None, expected_sha256)
+
+
 def look_in(directories: Iterable[Path] | None) -> None:
     """Adds directories to LORASENT_BASE, where bases that were moved are searched for, until this process ends."""
     for directory in directories or ():

@@ -16,7 +16,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from lorasent.adapter import bare, configuration, weights
 from lorasent.adapter.architectures import Shapes
-from lorasent.adapter.base import BaseCheckpoint, find
+from lorasent.adapter.base import BaseCheckpoint, find, whole
 from lorasent.adapter.classifier import answer, linear_layers, load_base, quiet, require_usable
 from lorasent.adapter.encoding import Encoder
 from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest, verify
@@ -53,9 +53,10 @@ class UnverifiedAdapterWarning(UserWarning):
 
 
 class Adapter(NamedTuple):
-    """An adapter in memory: the base with LoRA, its encoder and its labels."""
+    """An adapter, or a whole model, in memory, with its encoder and its labels."""
 
-    model: PeftModel
+    model: PeftModel | PreTrainedModel
+    """The base with LoRA, or a whole model."""
     encoder: Encoder
     labels: tuple[str, ...]
 
@@ -73,6 +74,8 @@ def load(path: str | Path | Snapshot) -> Adapter:
 
 def _load(snapshot: Snapshot) -> Adapter:
     where = snapshot.path
+    if snapshot.is_model:
+        return _load_model(snapshot)
     if WEIGHTS not in snapshot.hashes and (pickles := [name for name in snapshot if name.endswith(".bin")]):
         raise AdapterError(f"{where}: holds a pickle ({shown(pickles[0])}), which is never loaded; needs {WEIGHTS}")
     snapshot.require(CONFIG, WEIGHTS)
@@ -85,12 +88,26 @@ def _load(snapshot: Snapshot) -> Adapter:
     if tuple(manifest.labels) != manifest.settings.labels:
         trained = some(manifest.settings.labels)
         raise AdapterError(f"{where / MANIFEST}: labels are {some(manifest.labels)}, its recipe trained {trained}")
-    pinned, probes = manifest.base, manifest.probes
+    pinned = manifest.base
     base = find(pinned.name, pinned.revision, pinned.sha256, where.absolute().parent)
     if pinned.config and (changed := configuration.differences(base.config, pinned.config)):
         message = f"its base {shown(base.name)} has another configuration than when the adapter was trained"
         raise AdapterError(f"{where}: {message}: {configuration.summary(changed)}; restore the base's config.json")
-    adapter = assemble(snapshot, base, manifest)
+    return _verified(assemble(snapshot, base, manifest), manifest, where)
+
+
+def _load_model(snapshot: Snapshot) -> Adapter:
+    """A whole model. Without a manifest, a warning says so."""
+    if snapshot.is_bare:
+        return _load_bare(snapshot)
+    manifest = verify(snapshot)
+    base = whole(str(snapshot.path), snapshot.folder, manifest.base.sha256)
+    return _verified(assemble(snapshot, base, manifest), manifest, snapshot.path)
+
+
+def _verified(adapter: Adapter, manifest: Manifest, where: Path) -> Adapter:
+    """The adapter, if its tokenizer and its answers to the probes are those of its manifest. Raises AdapterError."""
+    probes = manifest.probes
     if adapter.encoder.fingerprint != manifest.tokenizer_sha256:
         raise AdapterError(f"{where}: the tokenizer does not encode as it did when the adapter was trained")
     drift = np.abs(answer(adapter.model, adapter.encoder, probes.texts) - np.array(probes.logits)).max(axis=1)
@@ -114,7 +131,8 @@ def load_bare(snapshot: Snapshot, named: bare.Named = bare.Named()) -> tuple[Ada
     """An adapter without a manifest, and what it was loaded with, of which the caller may name some. Raises LorasentError."""
     path = snapshot.path
     with foreign(lambda reason: AdapterError(f"{path / WEIGHTS}: not a safetensors file that can be read: {reason}")):
-        shapes = {name: shape for name, (shape, _) in weights.header(snapshot.folder / WEIGHTS).items()}
+        headers = (weights.header(snapshot.folder / file) for file in snapshot.weights)
+        shapes = {name: shape for header in headers for name, (shape, _) in header.items()}
     plain = bare.read(snapshot, shapes, named)
     adapter = _assemble(snapshot, plain.base, plain.settings, plain.encoder, plain.rows)
     bare.check(adapter.model, adapter.encoder, PROBES, path)
@@ -135,6 +153,10 @@ def _assemble(
 ) -> Adapter:
     path = snapshot.path
     model, random = load_base(base, settings, encoder, rows, getattr(torch, dtype))
+    if snapshot.is_model:
+        if random:
+            raise AdapterError(f"{path}: lacks {some(sorted(random))}: they would be random at every load", "head-missing")
+        return Adapter(model.eval(), encoder, settings.labels)
     with quiet(), foreign(lambda reason: AdapterError(f"{path}: cannot be loaded onto {base.name}: {reason}")):
         weights.bounded(snapshot.folder / WEIGHTS, base.path)
         tensors: dict[str, torch.Tensor] = load_file(snapshot.folder / WEIGHTS)
@@ -163,9 +185,14 @@ def _assemble(
 def implied(snapshot: Snapshot, base: BaseCheckpoint, manifest: Manifest) -> list[Shapes]:
     """The tensors that PEFT's configuration implies, with their shapes: without the embeddings, and with them.
 
-    The model is built without memory for its weights. Raises LorasentError.
+    Of a whole model, which must load, the tensors that it holds. An adapter's is built without memory for its weights. Raises
+    LorasentError.
     """
     path = snapshot.path
+    if snapshot.is_model:
+        assemble(snapshot, base, manifest)
+        shapes = {name: shape for name, (shape, _) in weights.checkpoint(snapshot.folder).items()}
+        return [shapes, shapes]
     bare.check_peft(snapshot.json(CONFIG), path / CONFIG)
     require_usable(base)
     with quiet(), foreign(lambda reason: AdapterError(f"{path / CONFIG}: cannot be understood: {reason}")):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from lorasent import files
-from lorasent.adapter.snapshot import CONFIG, MANIFEST, WEIGHTS, Snapshot, of
+from lorasent.adapter.snapshot import CONFIG, MANIFEST, MODEL_CONFIG, WEIGHTS, Snapshot, of
 from lorasent.adapter.untrusted import read_json
 from lorasent.errors import AdapterError, RecipeError
 from lorasent.recipe import settings
@@ -81,7 +81,7 @@ class Manifest(_Frozen):
     tables: Annotated[dict[str, Any] | None, Field(alias="recipe")] = None
     """The recipe as it was written, not validated; see `recipe`."""
     peft: dict[str, Any] | None = None
-    """PEFT's configuration of an adapter that another script trained."""
+    """PEFT's configuration of an adapter that another script trained; empty of a whole model."""
     saved_encoding: Annotated[SavedEncoding | None, Field(alias="encoding")] = None
     embeddings: Annotated[int | None, Field(gt=0, le=1 << 24)] = None
     """Number of embeddings that the adapter brings, if it brings them."""
@@ -141,6 +141,11 @@ class Manifest(_Frozen):
             self.recipe.base if self.tables is not None else Base.model_construct(model=self.base.name, labels=tuple(self.labels))
         )
 
+    @property
+    def is_model(self) -> bool:
+        """Whether this is a whole model, without LoRA."""
+        return self.peft == {}
+
     def trained_on(self, reviews: "Reviews") -> str | None:
         """The split of the training run, "train" or "validation", that has the reviews' hash or source; None if neither does."""
         same = (name for name, split in self.data.items() if split.sha256 == reviews.fingerprint or split.source == reviews.source)
@@ -168,7 +173,7 @@ def verify(path: Path | Snapshot) -> Manifest:
     """The manifest of an adapter's directory. Raises AdapterError for a file that is missing, added or changed."""
     snapshot = of(path)
     manifest = read(snapshot)
-    for name in sorted({WEIGHTS, CONFIG} | manifest.files.keys()):
+    for name in sorted({*snapshot.weights, MODEL_CONFIG if manifest.is_model else CONFIG} | manifest.files.keys()):
         where, listed = snapshot.path / shown(name), manifest.files.get(name)
         snapshot.require_read(name)
         if name not in snapshot.hashes:

@@ -17,16 +17,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import PeftModel, PeftType, get_peft_model_state_dict
+from torch import nn
 from transformers import TrainerCallback
 
 from lorasent import files
 from lorasent.adapter import weights
 from lorasent.adapter.bare import Bare, Named
+from lorasent.adapter.base import INDEX
 from lorasent.adapter.classifier import answer, count_parameters, quiet
 from lorasent.adapter.directory import PROBES, load_bare
 from lorasent.adapter.encoding import Encoder
-from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, read_json
-from lorasent.adapter.snapshot import Snapshot, of
+from lorasent.adapter.manifest import CONFIG, MANIFEST, read_json
+from lorasent.adapter.snapshot import MODEL_CONFIG, Snapshot, of
 from lorasent.adapter.writing import describe, finish, staged, write_config
 from lorasent.errors import AdapterError, LorasentError
 from lorasent.text import shown, some
@@ -177,7 +179,7 @@ def _answers(model: PeftModel, encoder: Encoder) -> NDArray[np.float32]:
 def _write(
     folder: Path,
     snapshot: Snapshot,
-    model: PeftModel,
+    model: nn.Module,
     plain: Bare,
     encoder: Encoder,
     logits: NDArray[np.float32],
@@ -186,12 +188,16 @@ def _write(
 ) -> None:
     """Writes the directory: the saved weights and configuration, the tokenizer, and the manifest."""
     folder.mkdir(exist_ok=True)
-    trained = sum(prod(shape) for shape, _ in weights.header(snapshot.folder / WEIGHTS).values())
-    shutil.copyfile(snapshot.folder / WEIGHTS, folder / WEIGHTS)
-    write_config(folder, plain.base, snapshot.json(CONFIG))
+    headers = [weights.header(snapshot.folder / file) for file in snapshot.weights]
+    trained = sum(prod(shape) for header in headers for shape, _ in header.values())
+    for file in (*snapshot.weights, *((MODEL_CONFIG, INDEX) if snapshot.is_model else ())):
+        if file in snapshot.hashes:
+            shutil.copyfile(snapshot.folder / file, folder / file)
+    if not snapshot.is_model:
+        write_config(folder, plain.base, snapshot.json(CONFIG))
     manifest = {
         **describe(plain.base, encoder, plain.settings.labels, logits, dtype),
-        "peft": read_json(folder / CONFIG),
+        "peft": {} if snapshot.is_model else read_json(folder / CONFIG),
         "encoding": {
             "max_length": encoder.max_length,
             "truncation_side": encoder.tokenizer.truncation_side,

@@ -24,6 +24,7 @@ from lorasent.text import shown
 MANIFEST = "lorasent.json"
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+MODEL_CONFIG = "config.json"
 
 TEXT_FILES = (".json", ".txt", ".jinja")
 DATA_FILES = (".json", ".safetensors", ".txt", ".model", ".jinja")
@@ -94,9 +95,22 @@ class Snapshot:
         return read_json(self.folder / name, self.path / name)
 
     @property
+    def weights(self) -> list[str]:
+        """The files of weights: an adapter's, or a whole model's."""
+        if {CONFIG, WEIGHTS} & {*self.hashes, *self.refused}:
+            return [WEIGHTS]
+        return sorted(name for name in self.hashes if name.startswith("model") and name.endswith(".safetensors")) or [WEIGHTS]
+
+    @property
+    def is_model(self) -> bool:
+        """Whether this is a whole model instead of an adapter."""
+        return self.weights != [WEIGHTS] and MODEL_CONFIG in self.hashes
+
+    @property
     def is_bare(self) -> bool:
-        """Whether this is an adapter without a manifest."""
-        return MANIFEST not in {*self.hashes, *self.refused} and self.hashes.keys() >= {CONFIG, WEIGHTS}
+        """Whether this is an adapter or a whole model without a manifest."""
+        complete = self.is_model or self.hashes.keys() >= {CONFIG, WEIGHTS}
+        return complete and MANIFEST not in {*self.hashes, *self.refused}
 
     @property
     def listed(self) -> dict[str, str]:

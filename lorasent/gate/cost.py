@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lorasent.adapter.manifest import WEIGHTS
 from lorasent.errors import PolicyError
 from lorasent.gate.context import Context
 from lorasent.gate.finding import Finding, Outcome
@@ -65,7 +64,10 @@ def _counts(subject: LiveSubject, lengths: NDArray[np.int64]) -> dict[str, int]:
     limit = subject.manifest.encoding.max_length
     tokens = np.minimum(lengths, limit).astype(np.float64)
     flops = sum(coefficient * float((tokens**power).sum()) for power, coefficient in enumerate(coefficients))
-    return {"flops": round(flops), "bytes": (subject.snapshot.folder / WEIGHTS).stat().st_size}
+    return {
+        "flops": round(flops),
+        "bytes": sum((subject.snapshot.folder / file).stat().st_size for file in subject.snapshot.weights),
+    }
 
 
 def operations(subject: LiveSubject) -> list[float]:

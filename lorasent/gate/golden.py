@@ -106,4 +106,4 @@ def _unless_equal(logits: NDArray[Any], expected: NDArray[Any], tolerance: float
 
 
 def _weights(subject: Subject) -> str:
-    return subject.manifest.files.get(WEIGHTS, "none")
+    return subject.manifest.files.get(WEIGHTS) or subject.manifest.base.sha256

@@ -104,7 +104,7 @@ def _fetch(candidate: Path, baselines: Sequence[Subject]) -> None:
     with contextlib.suppress(LorasentError):  # an error is said where the adapter or the base is opened
         if NAME.fullmatch(str(candidate)):
             of(candidate)
-        for pinned in (baseline.manifest.base for baseline in baselines):
+        for pinned in (baseline.manifest.base for baseline in baselines if not baseline.manifest.is_model):
             find(pinned.name, pinned.revision, pinned.sha256)
 
 

@@ -109,6 +109,8 @@ class LiveSubject:
     def _origin(self) -> dict[str, Any]:
         """What an answer depends on beside the question; the base's files, because the manifest pins only its weights."""
         pinned, edited = self.manifest.base, {}
+        if self.manifest.is_model:  # its own files are its base
+            return {"identity": self.identity, "libraries": self.libraries}
         with contextlib.suppress(BaseModelError), hub.offline():  # a missing base is an error where it is needed
             base = find(pinned.name, pinned.revision, pinned.sha256, self.path.absolute().parent)
             edited = {"base": base.content}

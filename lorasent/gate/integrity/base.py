@@ -18,6 +18,8 @@ def sides(comparison: Comparison) -> list[Side]:
 
 def inspect(side: Side) -> None:
     """Raises the fault of a base whose configuration is not that of its manifest."""
+    if side.manifest.is_model:
+        return
     pinned = side.manifest.base
     if pinned.config and (changed := configuration.differences(side.base.config, pinned.config)):
         message = f"its base {pinned.name} has another configuration than when the adapter was trained"
@@ -32,8 +34,9 @@ def compare(comparison: Comparison) -> Passed:
     if not comparison.same_base:
         change = {"base.model": (f"{shown(before.name)} {before.sha256[:12]}", f"{shown(pinned.name)} {pinned.sha256[:12]}")}
         comparison.allow(change, "base", "another base than the baseline's", "base")
-    named = candidate.config.base_model_name_or_path, candidate.config.revision
-    if named != (pinned.name, pinned.revision):
+    config = None if candidate.manifest.is_model else candidate.config
+    named = config and (config.base_model_name_or_path, config.revision)
+    if named and named != (pinned.name, pinned.revision):
         name, revision, pinned_name, pinned_revision = map(shown, (*named, pinned.name, pinned.revision))
         message = f"base_model_name_or_path is {name or 'empty'} (revision {revision}), {MANIFEST} names {pinned_name}"
         raise candidate.fault("base", f"{message} (revision {pinned_revision}): plain PEFT would not load that base", file=CONFIG)

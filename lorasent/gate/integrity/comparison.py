@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import safe_open
 
 from lorasent.adapter.architectures import Shapes, resolve_targets
-from lorasent.adapter.base import BaseCheckpoint, find
+from lorasent.adapter.base import BaseCheckpoint, find, whole
 from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, CompleteManifest, SavedEncoding
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.adapter.weights import ALWAYS, bounded, header
@@ -167,13 +167,14 @@ class Side:
         try:
             return [{name: tuple(shape) for name, shape in way.items()} for way in self.subject.remember("tensors", compute)]
         except LorasentError as error:
-            raise self.fault("config-broken", error) from None
+            raise self.fault(getattr(error, "cause", "") or "config-broken", error) from None
 
     @functools.cached_property
     def tensors(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Shape and type of every tensor of the weights, by name."""
         try:
-            return header(self.snapshot.folder / WEIGHTS)
+            headers = [header(self.snapshot.folder / file) for file in self.snapshot.weights]
+            return {name: tensor for each in headers for name, tensor in each.items()}
         except (ValueError, OSError) as error:
             message = f"cannot be read as safetensors: {shown(error, 300)}"
             raise self.fault("weights-broken", message, RETRIEVE, file=WEIGHTS) from None
@@ -189,22 +190,27 @@ class Side:
         if others := [f"{shown(name)} is {kind}" for name, (_, kind) in self.tensors.items() if kind not in kinds]:
             names = " or ".join(f"{NAMES[kind]} ({kind})" for kind in kinds)
             raise self.fault("dtype", f"{len(others)} tensors are not {names}: {others[0]}", file=WEIGHTS)
-        weights = self.snapshot.folder / WEIGHTS
-        if weights.stat().st_size > ALWAYS:
+        if not self.manifest.is_model and (self.snapshot.folder / WEIGHTS).stat().st_size > ALWAYS:
             try:
-                bounded(weights, self.base.path)
+                bounded(self.snapshot.folder / WEIGHTS, self.base.path)
             except ValueError as error:
                 raise self.fault("weights-large", str(error), file=WEIGHTS) from None
         halves = any(kind == "BF16" for _, kind in self.tensors.values())  # NumPy has no such type
-        with safe_open(weights, framework="pt" if halves else "np") as file:
-            for name in self.tensors:
-                tensor = file.get_tensor(name)
-                yield name, tensor.float().numpy() if halves else tensor.astype(np.float32, copy=False)
+        for weights in self.snapshot.weights:
+            with safe_open(self.snapshot.folder / weights, framework="pt" if halves else "np") as file:
+                for name in file.keys():  # noqa: SIM118 - no mapping
+                    tensor = file.get_tensor(name)
+                    yield name, tensor.float().numpy() if halves else tensor.astype(np.float32, copy=False)
 
     @functools.cached_property
     def base(self) -> BaseCheckpoint:
-        """The base that the manifest pins. INVALID, whichever side this is, if it is not available here."""
+        """The base that the manifest pins, or the whole model. INVALID, whichever side this is, if it is not available here."""
         pinned = self.manifest.base
+        if self.manifest.is_model:
+            try:
+                return whole(self.name, self.snapshot.folder, pinned.sha256)
+            except BaseModelError as error:
+                raise self.fault("config-broken", error) from None
         beside = self.path.absolute().parent if self.path else None
         base = self._find_base(pinned.name, pinned.revision, pinned.sha256, beside)
         if isinstance(base, BaseCheckpoint):
@@ -247,7 +253,9 @@ class Comparison(NamedTuple):
 
     @property
     def same_base(self) -> bool:
-        """Whether both manifests pin a base of the same weights."""
+        """Whether both manifests pin a base of the same weights, or are whole models."""
+        if self.candidate.manifest.is_model and self.baseline.manifest.is_model:
+            return True
         return self.candidate.manifest.base.sha256 == self.baseline.manifest.base.sha256
 
     def allows(self, key: str) -> bool:

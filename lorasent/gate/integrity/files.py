@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
-from lorasent.adapter.snapshot import DATA_FILES
+from lorasent.adapter.manifest import CONFIG, MANIFEST
+from lorasent.adapter.snapshot import DATA_FILES, MODEL_CONFIG
 from lorasent.files import CONVERTED
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity.comparison import EXPORT, RETRIEVE, Comparison, Passed, Side
 from lorasent.text import some
 
-REQUIRED = (WEIGHTS, CONFIG, "tokenizer.json", "tokenizer_config.json")
-"""Files without which an adapter cannot be loaded."""
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+"""Files without which no adapter can be loaded, beside its weights and their configuration."""
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 """Endings of the names of pickles."""
@@ -27,7 +27,8 @@ def inspect(side: Side) -> None:
     if strange := sorted(name for name in listed if not name.endswith(DATA_FILES) or Path(name).name != name):
         allowed = f"an adapter has {', '.join(DATA_FILES)}, and no folders"
         raise side.fault("file-forbidden", f"{MANIFEST} lists {some(strange)}: {allowed}")
-    if missing := sorted({*REQUIRED, *listed} - snapshot.hashes.keys()):
+    required = {*TOKENIZER, *snapshot.weights, MODEL_CONFIG if side.manifest.is_model else CONFIG}
+    if missing := sorted({*required, *listed} - snapshot.hashes.keys()):
         raise side.fault("file-missing", f"{some(missing)} missing: {MANIFEST} lists it, or loading needs it", RETRIEVE)
     if added := [name for name in present if name not in listed]:
         raise side.fault("file-added", f"{some(added)}: not among the files that {MANIFEST} lists", "remove it")

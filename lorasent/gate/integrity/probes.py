@@ -48,7 +48,7 @@ def prove(side: Side) -> dict[str, Any]:
     for key, way in (("batched", "in a batch"), ("merged", "with LoRA merged into the base")):
         if not facts[key] <= facts["tolerance"]:
             raise side.fault(f"not-{key}", f"answers differ by {facts[key]:.3g} {way} {tolerance}", drift=facts[key])
-    if not facts["lora"] > LEAST_EFFECT:
+    if facts["lora"] is not None and not facts["lora"] > LEAST_EFFECT:
         message = f"without LoRA the answers move by {facts['lora']:.3g} only: nothing but the head is adapted"
         raise side.fault("adapter-inert", message, "train again: LoRA learned nothing, or was not saved", drift=facts["lora"])
     return facts
@@ -80,11 +80,12 @@ def measure(side: Side) -> dict[str, Any]:
                 "probe": int(drift.argmax()),
                 "twice": _largest(answer(model, encoder, texts) - logits),
                 "batched": _largest(batch - logits),
-                "lora": _largest(_scaled(loaded, texts, 0.0) - logits),
+                "lora": None if side.manifest.is_model else _largest(_scaled(loaded, texts, 0.0) - logits),
             }
             if not facts["drift"] <= directory.PROBE_TOLERANCE:
                 facts["suspect"] = _suspect(side, loaded, logits, expected, facts["lora"])
-            facts["merged"] = _largest(answer(loaded.model.merge_and_unload(), encoder, texts) - logits)
+            whole = loaded.model if side.manifest.is_model else loaded.model.merge_and_unload()
+            facts["merged"] = _largest(answer(whole, encoder, texts) - logits)
     except Exception as error:  # noqa: BLE001 - any error of the libraries is the directory's fault
         raise side.fault("not-loaded", f"cannot be loaded: {first_line(error)}") from None
     return facts
@@ -94,7 +95,7 @@ def _largest(moves: Any) -> float:
     return float(np.abs(moves).max())
 
 
-def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any, effect: float) -> tuple[str, str]:
+def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any, effect: float | None) -> tuple[str, str]:
     """The cause of changed answers, and a sentence: the change that would restore the manifest's."""
     from itertools import permutations
 
@@ -107,7 +108,7 @@ def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any, effect: 
     def explains(changed: Any) -> bool:
         return _largest(changed - expected) <= 10 * PROBE_TOLERANCE
 
-    if effect <= LEAST_EFFECT:
+    if effect is not None and effect <= LEAST_EFFECT:
         return "adapter-inert", "LoRA changes nothing, the answers are those of the base and the head"
     for order in permutations(range(len(labels))) if len(labels) <= MOST_LABELS else ():
         if explains(logits[:, order]):
@@ -116,7 +117,7 @@ def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any, effect: 
     encoder = Encoder(side.snapshot.folder, encoding.model_copy(update={"truncation_side": other}), side.name)
     if explains(answer(loaded.model, encoder, texts)):
         return "truncation-side", f"they are the manifest's with texts cut on the {other}"
-    for factor in (*FACTORS, side.config.r**0.5, side.config.r**-0.5):
+    for factor in () if effect is None else (*FACTORS, side.config.r**0.5, side.config.r**-0.5):
         if explains(_scaled(loaded, texts, factor)):
             return "scaling", f"they are the manifest's with LoRA scaled by {factor:g}"
     return "answers", "weights, scaling or base are not those of training"

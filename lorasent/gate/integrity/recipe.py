@@ -73,6 +73,8 @@ def _require_recipe(side: Side) -> None:
 
 def require_known(side: Side) -> None:
     """Raises the fault of another method than LoRA, another task, or an option that recipe or manifest does not have."""
+    if side.manifest.is_model:
+        return
     config = side.config
     if config.peft_type != "LORA":
         raise side.fault("peft-type", f"peft_type is {shown(config.peft_type)}, must be LORA", file=CONFIG)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from lorasent.adapter.manifest import WEIGHTS
 from lorasent.adapter.weights import PEFT_PREFIX
 from lorasent.gate.integrity.comparison import EXPORT, Comparison, Passed, Side
+from lorasent.gate.integrity.layout import ALWAYS_SAVED, is_inside
 from lorasent.text import shown, some
 
 LEAST_NUMBERS = 64
@@ -42,7 +43,7 @@ def inspect(side: Side) -> None:
             size = float(np.abs(numbers).max())
             message = f"numbers in {name} are all about {size:.3g} in size, as after a single training step"
             raise side.fault("one-step", message, "train again: the run ended after its first step", file=WEIGHTS, name=name)
-        if numbers.ndim == 2 and (rounded := _rounded(first, side.tensors[tensor][1])):
+        if numbers.ndim == 2 and not side.manifest.is_model and (rounded := _rounded(first, side.tensors[tensor][1])):
             raise side.fault("quantized", f"{name} was rounded: {rounded}", EXPORT + ", in float32", file=WEIGHTS, name=name)
     _require_effect(side, zero)
 
@@ -58,7 +59,7 @@ def compare(comparison: Comparison) -> Passed:
 def _require_effect(side: Side, zero: set[str]) -> None:
     """Raises the fault of a head or LoRA layers that change nothing; `zero` are the matrices that are all zero."""
     layers, without = ({name.partition(".lora_")[0] for name in names if ".lora_" in name} for names in (side.tensors, zero))
-    if heads := sorted(name for name in zero if ".lora_" not in name):
+    if heads := sorted(name for name in zero if ".lora_" not in name and (not side.manifest.is_model or _is_head(name))):
         raise side.fault("head-zero", f"{shown(heads[0])} is all zero: every text gets the same answer", file=WEIGHTS)
     if without and without == layers:
         raise side.fault("adapter-zero", f"LoRA is zero in all {len(layers)} layers: the base is unchanged", file=WEIGHTS)
@@ -66,6 +67,11 @@ def _require_effect(side: Side, zero: set[str]) -> None:
         names = some([name.removeprefix(PEFT_PREFIX) for name in sorted(without)])
         message = f"LoRA is zero in {len(without)} of {len(layers)} layers: {names}"
         raise side.fault("layer-zero", message, file=WEIGHTS, layers=sorted(without))
+
+
+def _is_head(name: str) -> bool:
+    """Whether a tensor of a whole model belongs to its head, whose names are the same everywhere."""
+    return is_inside(name, ALWAYS_SAVED)
 
 
 def _one_step(numbers: NDArray[np.float32]) -> bool:
