@@ -76,7 +76,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mpnet": Architecture(prefix="mpnet", head=ROBERTA_HEAD, after_pad_token=True),
     "deberta": Architecture(prefix="deberta", head=DEBERTA_HEAD),
     "deberta-v2": Architecture(prefix="deberta", head=DEBERTA_HEAD, query="query_proj"),
-    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), LLAMA),
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma"), LLAMA),
     "modernbert": Architecture(
         prefix="model",
         head=(HeadLayer("head.dense", bias="classifier_bias"), HeadLayer("head.norm", "norm", bias="norm_bias"), CLASSIFIER),

@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Callable
 
+from lorasent.adapter.architectures import ARCHITECTURES
 from lorasent.cli import ending
 from lorasent.errors import first_line
 from lorasent.text import shown
@@ -30,6 +31,9 @@ def doctor() -> None:
         "bf16": _bf16,
         "gpu": lambda: torch().cuda.get_device_name() if torch().cuda.is_available() else "none",
         "embedded base": _embedded_base,
+        "bases": lambda: (
+            ", ".join(kind for kind, row in ARCHITECTURES.items() if row.head) + "; others as transformers computes them"
+        ),
         "hub": _hub,
     }
     for name, describe in rows.items():

@@ -27,8 +27,8 @@ def test_a_broken_package_costs_only_its_own_rows(lorasent, monkeypatch, broken)
     if broken in ("torch", "everything"):
         monkeypatch.setitem(sys.modules, "torch", None)
     if broken in ("scoring", "everything"):
+        monkeypatch.setattr("lorasent.scoring.scorer.uses_bf16", fail)  # first: what it imports keeps the name `find`
         monkeypatch.setattr("lorasent.adapter.base.find", fail)
-        monkeypatch.setattr("lorasent.scoring.scorer.uses_bf16", fail)
     done = lorasent("doctor")
     assert done.returncode == 0, done.stderr
     rows = dict(line.split(maxsplit=1) for line in done.stdout.replace("embedded base", "embedded_base").splitlines())
@@ -44,6 +44,7 @@ def test_a_broken_package_costs_only_its_own_rows(lorasent, monkeypatch, broken)
         "bf16",
         "gpu",
         "embedded_base",
+        "bases",
         "hub",
     ]
     assert rows["python"] == platform.python_version()

@@ -1,0 +1,45 @@
+"""The command adopt."""
+
+import json
+
+import pytest
+
+from tests.support.architectures import make
+from tests.support.plain import train
+
+
+@pytest.fixture(scope="module")
+def saved(bases, tmp_path_factory):
+    """What a plain PEFT script saved."""
+    folder = tmp_path_factory.mktemp("script")
+    train(make(bases, folder / "base", "bert"), folder / "saved", cut=32)
+    return folder / "saved"
+
+
+def test_what_was_taken_is_said(lorasent, saved, tmp_path):
+    """Labels, base, length and side, and the files that were not read."""
+    (saved / "optimizer.pt").write_bytes(b"pickle")
+    done = lorasent("adopt", saved, "--labels", "Bad, Good", "--out", "new")
+    assert done.returncode == 0, done.stderr
+    assert "labels: Bad, Good; base: " in done.stderr
+    assert "at most 32 tokens, cut on the right" in done.stderr
+    assert "not read: optimizer.pt" in done.stderr
+    assert json.loads((tmp_path / "new" / "lorasent.json").read_text())["origin"] == "adopted"
+
+
+WRONG = {
+    "a side": (["--truncation-side", "up"], "--truncation-side up: allowed are left, right"),
+    "too few labels": (["--labels", "Good"], "--labels: names 1 labels, the head has 2 outputs"),
+    "more tokens than the base holds": (["--max-length", "999"], "--max-length 999: "),
+    "another base": (["--base", "nowhere/base"], "nowhere/base: no such directory"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_option_is_one_line(lorasent, saved, tmp_path, kind):
+    """Exit code 2, and nothing is written."""
+    options, message = WRONG[kind]
+    done = lorasent("adopt", saved, *options, "--out", "new")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert message in done.stderr
+    assert not (tmp_path / "new").exists()
