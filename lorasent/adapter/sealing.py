@@ -6,6 +6,7 @@ is found later, as for lorasent's own adapters. Those of an adopted one prove th
 
 import copy
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -86,6 +87,8 @@ class SealCallback(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, path: str | Path, tokenizer: Any = None, **options: Any) -> None:
         self.path, self.tokenizer, self.options = path, tokenizer, options
+        if os.path.lexists(path):  # said now, not after the training
+            raise AdapterError(f"{path}: exists already; choose another directory or remove it")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002 - as transformers calls it
         """Seals, in the main process only."""

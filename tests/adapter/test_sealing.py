@@ -179,6 +179,12 @@ def test_a_trainer_seals_what_it_trained(base, tmp_path):
     assert load(tmp_path / "sealed").encoder.max_length == 32
 
 
+def test_a_place_that_is_taken_is_told_before_the_training(tmp_path):
+    """Not after it."""
+    with pytest.raises(AdapterError, match="exists already"):
+        lorasent.SealCallback(tmp_path)
+
+
 def test_an_adapter_with_a_manifest_is_not_adopted(script, tmp_path):
     """It is judged as it is."""
     with pytest.raises(AdapterError, match="has a manifest"):
