@@ -1,5 +1,6 @@
 """Hostile candidates: whatever a stranger's directory holds is a verdict, or one line, within bounds; nothing of it is obeyed."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -73,6 +74,34 @@ def test_a_hostile_candidate_is_blocked_or_cannot_be_judged(small_adapter, polic
     CATALOGUE[name](candidate)
     verdict = judge(candidate, [small_adapter], policy)
     assert verdict.outcome in (Outcome.BLOCK, Outcome.INVALID)
+    assert all(finding.cause for finding in verdict.findings)
+    printed = report.text(verdict, "again") + json.dumps(verdict.to_json())
+    assert len(printed) < MOST_OUTPUT
+    assert not [sign for sign in OBEYED if sign in printed]
+
+
+@pytest.fixture(scope="module")
+def bare(small_adapter, tmp_path_factory):
+    """The adapter without its manifest."""
+    return without_manifest(shutil.copytree(small_adapter, tmp_path_factory.mktemp("bare") / "adapter"))
+
+
+def without_manifest(path):
+    """Removes the manifest, whatever lies in its place."""
+    manifest = path / "lorasent.json"
+    shutil.rmtree(manifest) if manifest.is_dir() and not manifest.is_symlink() else manifest.unlink(missing_ok=True)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_hostile_candidate_without_a_manifest_is_judged_within_bounds(bare, policy, tmp_path, name):
+    """As any other: adoption reads the same stranger's files. Where it passes, it answers."""
+    candidate = shutil.copytree(bare, tmp_path / "candidate")
+    (candidate / "lorasent.json").write_text('{"files": {}, "recipe": {}, "base": {}, "probes": {}}')
+    with contextlib.suppress(KeyError, TypeError):  # a damage of what only a manifest has
+        CATALOGUE[name](candidate)
+    verdict = judge(without_manifest(candidate), [bare], policy)
     assert all(finding.cause for finding in verdict.findings)
     printed = report.text(verdict, "again") + json.dumps(verdict.to_json())
     assert len(printed) < MOST_OUTPUT
