@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from lorasent.data.reviews import Reviews as Reviews
     from lorasent.data.reviews import read as read
     from lorasent.errors import LorasentError as LorasentError
+    from lorasent.evaluation.figures import evaluate as evaluate
     from lorasent.gate.policy import Policy as Policy
     from lorasent.gate.verdict import Verdict as Verdict
     from lorasent.gate.verdict import judge as judge
     from lorasent.metrics import Figures as Figures
-    from lorasent.metrics import evaluate as evaluate
     from lorasent.recipe.recipe import Recipe as Recipe
     from lorasent.scoring.scorer import Prediction as Prediction
     from lorasent.scoring.scorer import Scorer as Scorer
@@ -67,7 +67,7 @@ _HOME = {
     "Trained": "training.run",
     "Verdict": "gate.verdict",
     "adopt": "adapter.sealing",
-    "evaluate": "metrics",
+    "evaluate": "evaluation.figures",
     "judge": "gate.verdict",
     "load": "scoring.scorer",
     "read": "data.reviews",

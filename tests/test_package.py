@@ -97,6 +97,12 @@ def test_start_up_imports_nothing_large(code, arguments):
     assert found & (HEAVY | {"numpy", "scipy", "pydantic", "pyarrow", "huggingface_hub"}) == set()
 
 
+def test_measuring_logits_does_not_import_torch():
+    """Nor does reading reviews."""
+    code = "import lorasent; lorasent.evaluate([[0, 1]], [1], lorasent.read([('a', 1)], ['N', 'P']).names)"
+    assert imported(code) & HEAVY == set()
+
+
 def test_import_lorasent_imports_the_standard_library_alone():
     """And little of it: what reads packages' metadata takes half the time of all the rest."""
     packages = {name.partition(".")[0] for name in imported("import lorasent") - imported("pass")}

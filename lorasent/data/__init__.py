@@ -1,9 +1,10 @@
 """Labelled reviews, from the top down.
 
 slices       reviews -> row numbers by value of a column
-reviews      source -> labelled reviews; repeated texts
+reviews      source, or what is in memory -> labelled reviews; repeated texts
 sources      source -> columns: one row for each kind of source, and folders
 huggingface  data sets of the library `datasets`: on the hub, in its cache, or saved in a folder
+memory       lists, dicts, a pandas frame or a Dataset -> columns
 formats      a file -> columns: one row for each file format
 columns      blocks of columns, with class labels as names
 labels       what a label is called -> its id

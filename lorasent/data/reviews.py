@@ -1,7 +1,7 @@
 """source -> labelled reviews.
 
-A source is `embedded`, a file, a folder, or a hub data set (see `sources`); `:split` behind it chooses a split. Columns are found
-by name. A label means the same in every format.
+A source is `embedded`, a file, a folder, or a hub data set (see `sources`); `:split` behind it chooses a split. Reviews may also be
+in memory (see `memory`). Columns are found by name. A label means the same in every format.
 """
 
 import functools
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorasent import files
-from lorasent.data.columns import values
+from lorasent.data import memory
+from lorasent.data.columns import name_of, values
 from lorasent.data.labels import are_poles, folded, ids_of, is_missing, names_of
 from lorasent.data.sources import blocks_of, columns_of, is_embedded
 from lorasent.errors import DataError
@@ -39,6 +40,8 @@ class Reviews:
     columns: dict[str, list[Any]] = field(default_factory=dict)
     rows: Sequence[int] = ()
     """Row numbers in the source, from 1; by default 1 to N."""
+    names: tuple[str, ...] = ()
+    """The names of the label ids; empty: not known, the ids are those of whoever uses the reviews."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", self.rows or range(1, len(self.texts) + 1))
@@ -90,8 +93,12 @@ class Reviews:
         return {"source": self.source, "reviews": len(self), "sha256": self.fingerprint}
 
 
+ReviewsLike = str | os.PathLike[str] | Reviews | Iterable[Any]
+"""The name of a source, or reviews in memory: `Reviews`, or what `memory.FORMS` lists."""
+
+
 def read(
-    source: str | os.PathLike[str],
+    source: ReviewsLike,
     labels: Sequence[str],
     text_column: str | None = None,
     label_column: str | None = None,
@@ -100,26 +107,30 @@ def read(
 ) -> Reviews:
     """The reviews of a source whose labels are ids, or names that mean one of `labels` (see `labels.label_id`).
 
-    With `skip_empty`, rows without a text are left out, and a warning lists them. Raises DataError with the source and the row.
+    The source of reviews in memory has the beginning of their hash; `Reviews` keep theirs, and need no columns. With `skip_empty`,
+    rows without a text are left out, and a warning lists them. Raises DataError with the source and the row.
     """
-    files.path_of(source, "a source of reviews", DataError)
-    source, labels = os.fspath(source), names_of(labels)
+    labels = names_of(labels)
     for column in (text_column, label_column):
         if not isinstance(column, str | None):
             raise DataError(f"a column: expected its name, found {shown(column)} ({type(column).__name__})")
-    if is_embedded(source) and not are_poles(labels):
-        raise DataError(
-            f"{source}: its reviews are Negative and Positive, the labels are {', '.join(map(shown, labels))}: use your own "
-            "reviews, or name the two labels so: base.labels in a recipe, id2label in the configuration of a base or an adapter"
-        )
-    columns = columns_of(source)
-    text, label = _find(columns, text_column, source, "text"), _find(columns, label_column, source, "label")
+    if isinstance(source, Reviews):
+        return _again(source, labels, skip_empty=skip_empty)
+    if in_memory := not isinstance(source, str | os.PathLike):
+        name = memory.MEMORY
+        columns = memory.columns_of(source, text_column or "text", label_column or "label")
+    else:
+        name = _name(source)
+        _require_poles(name, labels)
+        columns = columns_of(name)
+    text, label = _find(columns, text_column, name, "text"), _find(columns, label_column, name, "label")
     if text == label:
-        raise DataError(f"{source}: column {shown(text)} cannot be both text and label; name another with --text-column")
-    texts = dict(check_texts(columns[text], f"{source}: column {shown(text)}", skip_empty=skip_empty))
-    ids = ids_of({row: columns[label][row - 1] for row in texts}, labels, f"{source}: column {shown(label)}")
-    extra_columns = {name: [values[row - 1] for row in texts] for name, values in columns.items() if name not in (text, label)}
-    return Reviews(source, list(texts.values()), ids, extra_columns, list(texts))
+        raise DataError(f"{name}: column {shown(text)} cannot be both text and label; name another with --text-column")
+    texts = dict(check_texts(columns[text], f"{name}: column {shown(text)}", skip_empty=skip_empty))
+    ids = ids_of({row: columns[label][row - 1] for row in texts}, labels, f"{name}: column {shown(label)}")
+    others = {column: [cells[row - 1] for row in texts] for column, cells in columns.items() if column not in (text, label)}
+    reviews = Reviews(name, list(texts.values()), ids, others, list(texts), labels)
+    return replace(reviews, source=f"{name} (sha256 {reviews.fingerprint[:12]})") if in_memory else reviews
 
 
 def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *, skip_empty: bool = False) -> Iterator[str]:
@@ -127,8 +138,7 @@ def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *
 
     Raises DataError: at once for the source or its columns, later for a row when it is read. `skip_empty` is as in `read`.
     """
-    files.path_of(source, "a source of reviews", DataError)
-    source = os.fspath(source)
+    source = _name(source)
     (text,), blocks = blocks_of(source, lambda names: [_find(names, text_column, source, "text")])
     cells = (value for block in blocks for value in values(block, text))
     return (text for _, text in check_texts(cells, f"{source}: column {shown(text)}", skip_empty=skip_empty))
@@ -181,6 +191,33 @@ def distinct(reviews: Reviews) -> tuple[Reviews, int, int]:
 def normal(text: str) -> str:
     """A text without case and spacing, by which repeated texts are found."""
     return " ".join(text.casefold().split())
+
+
+def _name(source: str | os.PathLike[str]) -> str:
+    files.path_of(source, "a source of reviews", DataError)
+    return os.fspath(source)
+
+
+def _require_poles(source: str, labels: Sequence[str]) -> None:
+    """Raises DataError for the embedded reviews, unless the labels are theirs."""
+    if is_embedded(source) and not are_poles(labels):
+        raise DataError(
+            f"{source}: its reviews are Negative and Positive, the labels are {', '.join(map(shown, labels))}: use your own "
+            "reviews, or name the two labels so: base.labels in a recipe, id2label in the configuration of a base or an adapter"
+        )
+
+
+def _again(reviews: Reviews, labels: tuple[str, ...], *, skip_empty: bool) -> Reviews:
+    """Reviews with the ids of `labels`. Raises DataError as `read` does."""
+    if len(reviews.texts) != len(reviews.labels):
+        raise DataError(f"{reviews.source}: expected a label for each text, found {len(reviews.texts)} and {len(reviews.labels)}")
+    if not len(reviews):
+        raise DataError(f"{reviews.source}: holds no reviews")
+    texts = dict(check_texts(reviews.texts, f"{reviews.source}: texts", skip_empty=skip_empty))
+    ids = reviews.labels.tolist()
+    cells = [name_of(label, reviews.names) for label in ids] if reviews.names else ids
+    kept = reviews.take([row - 1 for row in texts])
+    return replace(kept, labels=ids_of({row: cells[row - 1] for row in texts}, labels, f"{reviews.source}: labels"), names=labels)
 
 
 def _find(columns: Iterable[str], named: str | None, source: str, kind: Literal["text", "label"]) -> str:

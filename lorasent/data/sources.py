@@ -8,7 +8,7 @@ from importlib import resources
 from itertools import chain
 from pathlib import Path
 
-from lorasent.data import formats, huggingface
+from lorasent.data import formats, huggingface, memory
 from lorasent.data.columns import Choice, Columns, blocks_of_rows, of_card, reading, values
 from lorasent.errors import DataError
 from lorasent.text import lines, some
@@ -127,6 +127,7 @@ SOURCES: Sequence[tuple[Callable[[str], bool], Callable[[str, str | None, Choice
     (lambda path: Path(path).is_file(), formats.read),
     (huggingface.is_saved, huggingface.read_saved),
     (lambda path: Path(path).is_dir(), _folder),
+    (memory.is_name, memory.refuse),
     (lambda path: not formats.format_of(Path(path)) and not path.startswith(("/", ".")), huggingface.read_hub),
 )
 """Kinds of sources: a test of the path or name, and the reader (path, split, choice). The first kind whose test holds reads."""

@@ -29,7 +29,7 @@ class Source(NamedTuple):
 
 def read_source(data: Data, labels: Sequence[str]) -> Source:
     """The reviews that a policy names. Raises DataError."""
-    whole = read(data.test, labels, data.text_column, data.label_column, skip_empty=data.skip_empty)
+    whole = read(data.reviews, labels, data.text_column, data.label_column, skip_empty=data.skip_empty)
     once, repeated, disputed = distinct(whole)
     if not len(once):
         raise DataError(f"{whole.source}: every text has two labels")

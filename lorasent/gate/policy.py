@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lorasent import files
+from lorasent.data.memory import MEMORY
+from lorasent.data.reviews import ReviewsLike
 from lorasent.errors import PolicyError
 from lorasent.gate import behaviour, calibration, cost, data, golden, quality, triggers
 from lorasent.gate.behaviour import Behaviour
@@ -67,10 +69,11 @@ class Policy(Section):
     verdict: VerdictSettings = VerdictSettings()
 
     @classmethod
-    def read(cls, path: str | Path, data: str | None = None, *, skip_empty: bool = False) -> "Policy":
+    def read(cls, path: str | Path, data: ReviewsLike | None = None, *, skip_empty: bool = False) -> "Policy":
         """The policy of a file. Files that it names are looked for beside it first.
 
-        `data` replaces the source of the reviews, `skip_empty` turns on the key of that name. Raises PolicyError.
+        `data` replaces the policy's reviews: a source, or reviews in memory. `skip_empty` turns on the key of that name. Raises
+        PolicyError.
         """
         path = Path(path)
         try:
@@ -82,7 +85,7 @@ class Policy(Section):
         for table, key in (("data", "test"), ("golden", "predictions"), ("behaviour", "cases")):
             _resolve(path.parent, tables.get(table), key)
         if data is not None and isinstance(tables.setdefault("data", {}), dict):
-            tables["data"]["test"] = data
+            tables["data"]["test"] = MEMORY  # until `on` names what they are
         if skip_empty and isinstance(tables.get("data"), dict):
             tables["data"]["skip_empty"] = True
         policy = settings.parse(cls, tables, str(path), PolicyError)
@@ -92,7 +95,11 @@ class Policy(Section):
         needs = [name for name, family in FAMILIES.items() if family.needs_data and name in tables]
         if needs and policy.data is None:
             raise PolicyError(f"{path}: [{needs[0]}] needs data: add [data] with test = a source of labelled reviews")
-        return policy
+        return policy if data is None else policy.on(data)
+
+    def on(self, data: ReviewsLike) -> "Policy":
+        """This policy with other reviews: a source, or reviews in memory."""
+        return self.model_copy(update={"data": (self.data or Data(test=MEMORY)).on(data)})
 
     @property
     def families(self) -> list[tuple[str, Family, Any]]:

@@ -1,9 +1,12 @@
 """Tables of a policy that belong to no family of checks, and what all tables share."""
 
-from typing import Annotated, Literal
+import os
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
+from lorasent.data.memory import MEMORY
+from lorasent.data.reviews import ReviewsLike
 from lorasent.recipe import settings
 from lorasent.recipe.recipe import Recipe
 
@@ -39,6 +42,19 @@ class Data(Section):
     skip_empty: bool = False
     """Whether reviews without text are left out. Otherwise they are an error."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    _in_memory: Any = PrivateAttr(None)
+
+    @property
+    def reviews(self) -> ReviewsLike:
+        """The reviews in memory that `on` gave, or the source `test`."""
+        return self.test if self._in_memory is None else self._in_memory
+
+    def on(self, reviews: ReviewsLike) -> "Data":
+        """This table with other reviews: a source, or reviews in memory."""
+        is_source = isinstance(reviews, str | os.PathLike)
+        table = self.model_copy(update={"test": os.fspath(reviews) if is_source else MEMORY})
+        table._in_memory = None if is_source else reviews  # noqa: SLF001 - of its own class
+        return table
 
 
 class Integrity(Section):

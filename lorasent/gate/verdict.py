@@ -12,6 +12,7 @@ from typing import Any
 
 from lorasent.adapter.base import find
 from lorasent.adapter.snapshot import NAME, of
+from lorasent.data.reviews import ReviewsLike
 from lorasent.errors import AnswersError, BaseModelError, LorasentError, NotFetchedError, PolicyError
 from lorasent.gate import retrains
 from lorasent.gate.context import Context, SharedError
@@ -57,11 +58,13 @@ Location = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 """The path of an adapter, of recorded evidence or of a policy."""
 
 
-def judge(candidate: Location, baselines: Location | Iterable[Location], policy: Policy | Location) -> Verdict:
+def judge(
+    candidate: Location, baselines: Location | Iterable[Location], policy: Policy | Location, data: ReviewsLike | None = None
+) -> Verdict:
     """Whether the adapter `candidate` may replace the first of `baselines`. The others are retrains of that one.
 
-    `baselines` may be one path, `policy` the path of a policy. Faults of the candidate block; faults of a baseline, of the data or
-    of the policy are INVALID. Only PolicyError is raised.
+    `baselines` may be one path, `policy` the path of a policy. `data` replaces the policy's reviews: a source, or reviews in memory.
+    Faults of the candidate block; faults of a baseline, of the data or of the policy are INVALID. Only PolicyError is raised.
     """
     locations = [baselines] if isinstance(baselines, str | bytes | os.PathLike) else baselines
     if not isinstance(locations, Iterable) or isinstance(locations, Mapping | set | frozenset):
@@ -71,7 +74,9 @@ def judge(candidate: Location, baselines: Location | Iterable[Location], policy:
         raise PolicyError("the gate needs a baseline: an adapter's directory or recorded evidence")
     path = Path(_path(candidate, "candidate"))
     if not isinstance(policy, Policy):
-        policy = Policy.read(_path(policy, "policy"))
+        policy = Policy.read(_path(policy, "policy"), data)
+    elif data is not None:
+        policy = policy.on(data)
     findings, evidence = _judge(path, names, policy)
     ranked = tuple(sorted(findings, key=lambda finding: [*EXIT_CODES].index(finding.outcome)))
     return Verdict(ranked[0].outcome, ranked, str(path), tuple(names), evidence)

@@ -193,6 +193,10 @@ class Recipe(Table):
         """Validates a parsed recipe; `origin` names it in errors. Raises RecipeError."""
         return settings.parse(cls, tables, origin, RecipeError)
 
+    def on_data(self, train: str, validation: str) -> "Recipe":
+        """This recipe with other sources of reviews."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"train": train, "validation": validation})})
+
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON tables, without keys that are absent."""
         return self.model_dump(mode="json", exclude_none=True)

@@ -13,7 +13,7 @@ from typing import Any
 from lorasent.adapter.base import BaseCheckpoint
 from lorasent.adapter.classifier import ParameterCount
 from lorasent.adapter.encoding import Ids
-from lorasent.data.reviews import Reviews, read, without_overlap
+from lorasent.data.reviews import Reviews, ReviewsLike, read, without_overlap
 from lorasent.recipe.recipe import Recipe, Training
 from lorasent.scoring.scorer import Prediction
 
@@ -122,11 +122,17 @@ def checkpoint_steps(folder: Path) -> list[int]:
     return [int(file.parent.name.rpartition("-")[2]) for file in folder.glob(f"checkpoint-*/{COMPLETE}")]
 
 
-def read_splits(recipe: Recipe) -> tuple[Reviews, Reviews, int]:
-    """The train and validation reviews of a recipe, and the number of train reviews removed because validation has them too."""
+def read_splits(
+    recipe: Recipe, train: ReviewsLike | None = None, validation: ReviewsLike | None = None
+) -> tuple[Reviews, Reviews, int]:
+    """The train and validation reviews of a recipe, and the number of train reviews removed because validation has them too.
+
+    Reviews that are given take the place of the recipe's, and are sampled as those are.
+    """
     data, labels = recipe.data, recipe.base.labels
     options = (labels, data.text_column, data.label_column)
-    whole, validation = (read(source, *options, skip_empty=bool(data.skip_empty)) for source in (data.train, data.validation))
+    sources = (data.train if train is None else train, data.validation if validation is None else validation)
+    whole, validation = (read(source, *options, skip_empty=bool(data.skip_empty)) for source in sources)
     if data.sample is not None:
         whole, validation = (split.sample(data.sample, data.seed, labels) for split in (whole, validation))
     train = without_overlap(whole, validation)

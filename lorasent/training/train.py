@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import set_seed
 
@@ -18,6 +19,7 @@ from lorasent.adapter import directory, writing
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import build, count_parameters
 from lorasent.adapter.encoding import Encoder
+from lorasent.data.reviews import ReviewsLike
 from lorasent.errors import TrainingError
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.scorer import Scorer, uses_bf16
@@ -28,17 +30,26 @@ CLAIM = "run.json"
 """Name of the file in a run's folder that records the run's recipe and data."""
 
 
-def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, listener: Listener | None = None) -> Trained:
+def train(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    train: ReviewsLike | None = None,
+    validation: ReviewsLike | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> Trained:
     """Trains an adapter by a recipe, a shipped one's name or a TOML file's path; writes it to `out`, which must not exist.
 
-    A seed gives the same adapter, bit for bit. `resume` continues an interrupted run of the same recipe on the same data after its
-    last whole epoch, to the same adapter. Raises a LorasentError; an interrupted run stays resumable.
+    `train` and `validation` take the place of the recipe's reviews: sources, or reviews in memory. A seed gives the same adapter,
+    bit for bit. `resume` continues an interrupted run of the same recipe on the same data after its last whole epoch, to the same
+    adapter. Raises a LorasentError; an interrupted run stays resumable.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
     out, listener = files.path_of(out, "the adapter's directory", TrainingError), listener or Listener()
     folder = out.parent / f"{out.name}.partial"  # "." has no name
     _require_free(out, folder, resume=resume)
-    reviews, validation, removed = read_splits(recipe)
+    reviews, held_out, removed = read_splits(recipe, train, validation)
     base = find(recipe.base.model, recipe.base.revision)
     encoder = Encoder(base.path, recipe.encoding, base.name)
     set_seed(recipe.training.seed)
@@ -49,10 +60,10 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     prepared = Prepared(
         out=out,
         folder=folder,
-        recipe=recipe,
+        recipe=recipe.on_data(reviews.source, held_out.source),
         base=base,
         train=reviews,
-        validation=validation,
+        validation=held_out,
         removed=removed,
         lengths=encoder.lengths(reviews.texts),
         parameters=count_parameters(model),
@@ -66,13 +77,8 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
 
     started = time.monotonic()
     epochs = fit(prepared, model, encoder, listener)
-    best = best_of(epochs)
-    try:
-        writing.write(out, model, encoder, base, recipe, _record(prepared, epochs, best))
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(f"{out}: cannot be written: {error}; make room and continue with --resume") from None
-    shutil.rmtree(folder)
-    result = Trained(out, epochs, best, time.monotonic() - started)
+    _write(prepared, model, encoder, epochs)
+    result = Trained(out, epochs, best_of(epochs), time.monotonic() - started)
     listener.trained(result, Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
     return result
 
@@ -110,11 +116,20 @@ def _claim(run: Prepared) -> None:
     files.write(path, [files.canonical(claim)])
 
 
-def _record(run: Prepared, epochs: list[Epoch], best: Epoch) -> Mapping[str, Any]:
+def _write(run: Prepared, model: PeftModel, encoder: Encoder, epochs: list[Epoch]) -> None:
+    """Writes the adapter of a run that has ended, and removes the run's folder. Raises TrainingError."""
+    try:
+        writing.write(run.out, model, encoder, run.base, run.recipe, _record(run, epochs))
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{run.out}: cannot be written: {error}; make room and continue with --resume") from None
+    shutil.rmtree(run.folder)
+
+
+def _record(run: Prepared, epochs: list[Epoch]) -> Mapping[str, Any]:
     """The keys of the manifest that describe the run."""
     return {
         "data": {"train": run.train.record, "validation": run.validation.record},
         "epochs": [asdict(row) for row in epochs],
-        "best": asdict(best),
+        "best": asdict(best_of(epochs)),
         "bf16": run.bf16,
     }

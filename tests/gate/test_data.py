@@ -8,8 +8,10 @@ from lorasent.gate import report
 from lorasent.gate.finding import Outcome
 from lorasent.gate.golden import Golden
 from lorasent.gate.policy import Policy
+from lorasent.gate.quality import Quality
 from lorasent.gate.verdict import judge
 from tests.gate.answers import LABELS, always, by_check, film_reviews, first_word_decides, write_cases
+from tests.support.in_memory import FORMS
 from tests.support.manifests import split
 
 
@@ -81,6 +83,71 @@ def test_reviews_that_trained_one_of_them_are_invalid(adapters, policy, trained,
     judged = judge("new", "old", rules)
     assert (judged.outcome, judged.findings[0].cause) == (Outcome.INVALID, "trained-on")
     assert judged.findings[0].message.endswith(f"these reviews trained {trained}")
+
+
+FILMS = film_reviews(60, 60)
+TEXTS, IDS = [text for text, _ in FILMS], [LABELS.index(label) for _, label in FILMS]
+OTHER = film_reviews(3, 3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("read_first", [True, False], ids=["policy", "policy's path"])
+def test_each_form_of_reviews_in_memory_is_judged_as_the_file(adapters, policy, tmp_path, form, read_first):
+    """They take the place of the policy's reviews, and its other keys hold. So does a source that is named."""
+    expected = judge("new", "old", policy(FILMS, "[quality]\nmin = 0.9"))
+    rules = policy(OTHER, "[quality]\nmin = 0.9")
+    assert judge("new", "old", rules) != expected
+    rules = rules if read_first else tmp_path / "gate.toml"
+    assert judge("new", "old", rules, FORMS[form](TEXTS, IDS)) == expected
+    rows = "".join(f'{{"text": "{text}", "label": {label}}}\n' for text, label in zip(TEXTS, IDS, strict=True))
+    (tmp_path / "mine.jsonl").write_text(rows)
+    assert (
+        judge("new", "old", rules, tmp_path / "mine.jsonl") == judge("new", "old", rules, str(tmp_path / "mine.jsonl")) == expected
+    )
+
+
+def test_a_policy_needs_no_data_where_reviews_are_in_memory(adapters, tmp_path):
+    """Its precision and the like are then the defaults."""
+    (tmp_path / "gate.toml").write_text("[quality]")
+    for rules in (tmp_path / "gate.toml", Policy(quality=Quality())):
+        judged = judge("new", "old", rules, FILMS)
+        assert (judged.outcome, judged.evidence["data"]) == (Outcome.PASS, read(FILMS, LABELS).fingerprint)
+
+
+def test_a_policys_sample_and_skip_empty_hold_for_reviews_in_memory(adapters, policy):
+    """As for a source."""
+    rules = policy(OTHER)
+    rules = rules.model_copy(update={"data": rules.data.model_copy(update={"sample": 20, "seed": 1, "skip_empty": True})})
+    judged = judge("new", "old", rules, [*FILMS, (None, 1)])
+    assert judged.evidence["data"] == read(FILMS, LABELS).sample(20, 1, LABELS).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([("good", 1), ("", 0)], "reviews in memory: column text, row 2: expected a text, found nothing; leave such rows out"),
+        ([("good", 1), ("bad", None)], "reviews in memory: column label, row 2: unknown label ''; expected Negative, Positive"),
+        ([], "reviews in memory: holds no reviews"),
+        ("", "expected a source of reviews as a str or a Path, found ''"),
+        (7, "expected a source of reviews as a str or a Path, found '7' (int); in memory, reviews are a list of pairs"),
+    ],
+    ids=["empty text", "no label", "no reviews", "empty name", "number"],
+)
+def test_faults_of_reviews_in_memory_are_invalid(adapters, policy, data, message):
+    """As those of a file are."""
+    judged = judge("new", "old", policy(OTHER), data)
+    assert (judged.outcome, judged.findings[0].check) == (Outcome.INVALID, "data")
+    assert judged.findings[0].message.startswith(message)
+
+
+@pytest.mark.parametrize("by", ["hash", "source"])
+def test_reviews_in_memory_that_trained_are_invalid(adapters, policy, by):
+    """They are known by their hash, which their source has too; other reviews in memory are not."""
+    whole = read(FILMS, LABELS)
+    adapters["new manifest"] = {"data": {"train": split(sha256=whole.fingerprint) if by == "hash" else split(whole.source)}}
+    judged = judge("new", "old", policy(OTHER), FILMS)
+    assert (judged.outcome, judged.findings[0].cause) == (Outcome.INVALID, "trained-on")
+    assert judge("new", "old", policy(OTHER), FILMS[1:]).outcome is Outcome.PASS
 
 
 def test_reviews_that_chose_an_epoch_are_told(adapters, policy):

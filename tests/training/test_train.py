@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 
 from lorasent.adapter.directory import SAMPLE_REVIEWS
 from lorasent.adapter.manifest import MANIFEST, read_json
+from lorasent.adapter.manifest import read as read_manifest
 from lorasent.augmentation import ways
+from lorasent.data.reviews import read
 from lorasent.errors import DataError, RecipeError, TrainingError
 from lorasent.files import sha256
 from lorasent.recipe.recipe import Recipe
@@ -20,7 +22,8 @@ from lorasent.training import loop
 from lorasent.training.run import read_splits
 from lorasent.training.train import Listener, train
 from tests.support.architectures import make
-from tests.support.bases import write_small_recipe
+from tests.support.bases import LABELS, write_small_recipe
+from tests.support.in_memory import FORMS
 from tests.support.killed import train_until
 
 STEPS = 6  # 24 reviews in batches of 4, in each of three epochs
@@ -294,7 +297,6 @@ def test_the_best_epoch_is_kept(small_recipe, tmp_path):
     losses = [row.validation_loss for row in result.epochs]
     assert result.best.epoch == 1 + losses.index(min(losses))
     assert min(losses) < losses[-1]
-    from lorasent.data.reviews import read
     from lorasent.metrics import evaluate
 
     reviews = read("embedded:validation", recipe.base.labels).sample(24, 0, recipe.base.labels)
@@ -341,10 +343,60 @@ def test_a_recipe_may_be_named(small_recipe, tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
     shutil.copy(small_recipe, "mine.toml")
     recipes = []
-    monkeypatch.setattr("lorasent.training.train.read_splits", lambda recipe: [recipes.append(recipe), {}["enough"]])
+    monkeypatch.setattr("lorasent.training.train.read_splits", lambda recipe, *_: [recipes.append(recipe), {}["enough"]])
     with pytest.raises(KeyError, match="enough"):
         train(given, "new")
     assert recipes == [Recipe.read(given)]
+
+
+SPLITS = ("train", "validation")
+
+
+@pytest.fixture(scope="module")
+def columns():
+    """Texts and ids of 24 embedded reviews of each split."""
+    splits = {split: read(f"embedded:{split}", LABELS).sample(24, 0, LABELS) for split in SPLITS}
+    return {split: (reviews.texts, reviews.labels.tolist()) for split, reviews in splits.items()}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_of_reviews_in_memory_takes_the_place_of_the_recipes(small_recipe, columns, form):
+    """They are sampled as those are; what is not given is the recipe's."""
+    recipe = Recipe.read(small_recipe)
+    train, validation, removed = read_splits(recipe, *(FORMS[form](*columns[split]) for split in SPLITS))
+    assert (removed, [sorted(split.texts) for split in (train, validation)]) == (0, [sorted(columns[name][0]) for name in SPLITS])
+    assert read_splits(recipe, FORMS[form](*columns["train"]))[1].fingerprint == read_splits(recipe)[1].fingerprint
+    assert read_splits(recipe, validation="embedded:test")[1].source == "embedded:test"
+
+
+def test_reviews_in_memory_train_as_those_of_a_file(small_recipe, columns, tmp_path):
+    """To the same bits. The manifest has both splits by hash, and names them in the recipe, so that they are known again."""
+    for split, (texts, labels) in columns.items():
+        rows = [json.dumps({"text": text, "label": label}) for text, label in zip(texts, labels, strict=True)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(rows))
+    recipe = Recipe.read(small_recipe, ["training.epochs=1"])
+    files = train(recipe, tmp_path / "files", train=tmp_path / "train.jsonl", validation=f"{tmp_path}/validation.jsonl").path
+    pairs = {split: FORMS["pairs"](*columns[split]) for split in SPLITS}
+    memory = train(recipe, tmp_path / "memory", **pairs).path
+    assert weights(memory) == weights(files)
+    of_files, of_memory = read_manifest(files), read_manifest(memory)
+    for split in SPLITS:
+        assert of_memory.data[split].sha256 == of_files.data[split].sha256
+        assert of_memory.trained_on(read(pairs[split], LABELS)) == split
+        assert of_memory.data[split].source == getattr(of_memory.recipe.data, split) == read(pairs[split], LABELS).source
+        assert getattr(of_files.recipe.data, split) == str(tmp_path / f"{split}.jsonl")
+
+
+def test_a_run_on_reviews_in_memory_resumes_only_on_the_same(small_recipe, columns, tmp_path):
+    """They are compared by their hash, whatever form they have."""
+    recipe, out = Recipe.read(small_recipe, ["training.epochs=2", "data.sample=12"]), tmp_path / "adapter"
+    with pytest.raises(KeyboardInterrupt, match=INTERRUPT):
+        train(recipe, out, train=FORMS["pairs"](*columns["train"]), listener=Interrupt(1))
+    texts, labels = columns["train"]
+    for others in ({"train": (texts[::-1], labels[::-1])}, {}):
+        with pytest.raises(TrainingError, match=r"was made with another recipe and train_sha256; remove it, or resume with the"):
+            train(recipe, out, resume=True, **others)
+    assert len(train(recipe, out, train=FORMS["pandas frame"](texts, labels), resume=True).epochs) == 2
 
 
 @pytest.mark.parametrize("given", [None, 7, b"new", "", ["new"]], ids=repr)
@@ -368,8 +420,6 @@ def test_a_broken_link_counts_as_existing(small_recipe, tmp_path, name):
 def test_the_listener_gets_all_events_in_order(small_recipe, tmp_path):
     """The events are prepared, untrained, steps and epochs, trained; reviews that validation has too are counted and removed."""
     train_file = tmp_path / "train.jsonl"
-    from lorasent.data.reviews import read
-
     reviews = read("embedded:train", ("Negative", "Positive")).sample(12, 0, ("Negative", "Positive"))
     overlap = read("embedded:validation", ("Negative", "Positive")).texts[:3]
     rows = [*zip(reviews.texts, reviews.labels.tolist(), strict=True), *((text.upper(), 1) for text in overlap)]
