@@ -21,6 +21,7 @@ def columns_of(data: Any, text: str = "text", label: str = "label") -> Columns:
     Pairs, and (texts, labels), have columns of the names `text` and `label`. Any iterable of rows is read, once. Raises DataError.
     """
     classes: Classes = {}
+    data = _plain(data)
     if _is(data, "datasets", "Dataset", "IterableDataset"):
         classes = of_features(data.features.to_dict()) if data.features else {}
         with reading(MEMORY, "unreadable rows"):
@@ -62,7 +63,7 @@ def _of_columns(data: Mapping[Any, Any]) -> dict[str, list[Any]]:
     for name, cells in data.items():
         unordered = isinstance(cells, str | bytes | Mapping | set | frozenset) or getattr(cells, "ndim", 1) != 1
         if unordered or not isinstance(cells, Iterable):
-            raise DataError(f"{MEMORY}: column {shown(name)}: expected a list of values, found {shown(cells)}")
+            raise DataError(f"{MEMORY}: column {shown(name)}: expected a list of values, found {shown(_plain(cells))}")
         table[str(name)] = [_plain(cell) for cell in cells]
     if len({len(cells) for cells in table.values()}) > 1:
         lengths = some([f"{shown(name)} of {len(cells)}" for name, cells in table.items()], 5)

@@ -51,9 +51,9 @@ class Data(Section):
 
     def on(self, reviews: ReviewsLike) -> "Data":
         """This table with other reviews: a source, or reviews in memory."""
-        is_source = isinstance(reviews, str | os.PathLike)
-        table = self.model_copy(update={"test": os.fspath(reviews) if is_source else MEMORY})
-        table._in_memory = None if is_source else reviews  # noqa: SLF001 - of its own class
+        source, in_memory = (os.fspath(reviews), None) if isinstance(reviews, str | os.PathLike) else (MEMORY, reviews)
+        table = self.model_copy(update={"test": source})
+        table._in_memory = in_memory  # noqa: SLF001 - of its own class
         return table
 
 

@@ -63,8 +63,8 @@ def judge(
 ) -> Verdict:
     """Whether the adapter `candidate` may replace the first of `baselines`. The others are retrains of that one.
 
-    `baselines` may be one path, `policy` the path of a policy. `data` replaces the policy's reviews: a source, or reviews in memory.
-    Faults of the candidate block; faults of a baseline, of the data or of the policy are INVALID. Only PolicyError is raised.
+    `baselines` may be one path, `policy` the path of a policy. `data` replaces its reviews: a source, or reviews in memory. Faults
+    of the candidate block; faults of a baseline, of the data or of the policy are INVALID. Only PolicyError is raised.
     """
     locations = [baselines] if isinstance(baselines, str | bytes | os.PathLike) else baselines
     if not isinstance(locations, Iterable) or isinstance(locations, Mapping | set | frozenset):

@@ -159,8 +159,12 @@ DATASET = datasets.Dataset.from_dict({"text": ["a"], "label": [1]})
         (("a", "b"), r"reviews in memory, row 1: expected a pair \(text, label\) or a dict, found a$"),
         ([("a", 1), ("b", 0, 1)], r"reviews in memory, row 2: expected a pair \(text, label\) or a dict, found tuple of length 3"),
         ({"text": "good", "label": "pos"}, "reviews in memory: column text: expected a list of values, found good$"),
-        ({"text": np.array([["a"]]), "label": [1]}, "reviews in memory: column text: expected a list of values, found ndarray"),
-        ({"text": np.array("a"), "label": [1]}, "reviews in memory: column text: expected a list of values, found ndarray"),
+        ({"text": np.array([["a"]]), "label": [1]}, "reviews in memory: column text: expected a list of values, found list of"),
+        (
+            np.array(7),
+            r"expected a source of reviews as a str or a Path, found '7' \(int\); in memory, reviews are a list of pairs",
+        ),
+        ({"text": np.array("a"), "label": [1]}, "reviews in memory: column text: expected a list of values, found a$"),
         ((["a", "b"], [1]), "reviews in memory: expected columns of one length, found text of 2, label of 1$"),
         ({"words": ["a"], "label": [1]}, "reviews in memory: no text column: expected text or review or sentence, found words, l"),
         ({"text": ["a"], "Text ": ["b"], "label": [1]}, "reviews in memory: two columns of the same name, text and Text"),
@@ -186,8 +190,8 @@ DATASET = datasets.Dataset.from_dict({"text": ["a"], "label": [1]})
             "triple",
             "text as column",
         ),
-        *("array of two dimensions", "array of none", "lengths", "no text column", "same name", "same name in a frame", "splits"),
-        *("pairs the other way round", "lone surrogate", "number as text"),
+        *("array of two dimensions", "array of none", "column of none", "lengths", "no text column", "same name"),
+        *("same name in a frame", "splits", "pairs the other way round", "lone surrogate", "number as text"),
     ],
 )
 def test_what_is_not_reviews_is_one_error(data, message):

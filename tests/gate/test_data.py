@@ -108,8 +108,8 @@ def test_each_form_of_reviews_in_memory_is_judged_as_the_file(adapters, policy, 
 
 def test_a_policy_needs_no_data_where_reviews_are_in_memory(adapters, tmp_path):
     """Its precision and the like are then the defaults."""
-    (tmp_path / "gate.toml").write_text("[quality]")
-    for rules in (tmp_path / "gate.toml", Policy(quality=Quality())):
+    (tmp_path / "gate.toml").write_text("[quality]\nmargin = 0.05")
+    for rules in (tmp_path / "gate.toml", Policy(quality=Quality(margin=0.05))):
         judged = judge("new", "old", rules, FILMS)
         assert (judged.outcome, judged.evidence["data"]) == (Outcome.PASS, read(FILMS, LABELS).fingerprint)
 
