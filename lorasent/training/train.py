@@ -19,7 +19,7 @@ from lorasent.adapter import directory, writing
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import build, count_parameters
 from lorasent.adapter.encoding import Encoder
-from lorasent.data.reviews import ReviewsLike
+from lorasent.data.reviews import Reviews, ReviewsLike
 from lorasent.errors import TrainingError
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.scorer import Scorer, uses_bf16
@@ -49,36 +49,16 @@ def train(
     out, listener = files.path_of(out, "the adapter's directory", TrainingError), listener or Listener()
     folder = out.parent / f"{out.name}.partial"  # "." has no name
     _require_free(out, folder, resume=resume)
-    reviews, held_out, removed = read_splits(recipe, train, validation)
-    base = find(recipe.base.model, recipe.base.revision)
-    encoder = Encoder(base.path, recipe.encoding, base.name)
-    set_seed(recipe.training.seed)
-    model = build(base, recipe.base, recipe.lora, encoder)
-    if not resume:
-        shutil.rmtree(folder, ignore_errors=True)  # a run that did not finish its first epoch
-    steps = checkpoint_steps(folder)
-    prepared = Prepared(
-        out=out,
-        folder=folder,
-        recipe=recipe.on_data(reviews.source, held_out.source),
-        base=base,
-        train=reviews,
-        validation=held_out,
-        removed=removed,
-        lengths=encoder.lengths(reviews.texts),
-        parameters=count_parameters(model),
-        bf16=uses_bf16(recipe.training.precision, device()),
-        resumed_steps=max(steps, default=0),
-    )
-    _claim(prepared)
-    prepared.keep_checkpoints(steps)  # a kill leaves broken ones
+    prepared, model, encoder = _prepare(recipe, out, folder, read_splits(recipe, train, validation), resume=resume)
     listener.prepared(prepared)
     listener.untrained(Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
 
     started = time.monotonic()
     epochs = fit(prepared, model, encoder, listener)
-    _write(prepared, model, encoder, epochs)
-    result = Trained(out, epochs, best_of(epochs), time.monotonic() - started)
+    best = best_of(epochs)
+    _write(prepared, model, encoder, _record(prepared, epochs, best))
+    shutil.rmtree(folder)
+    result = Trained(out, epochs, best, time.monotonic() - started)
     listener.trained(result, Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
     return result
 
@@ -95,6 +75,40 @@ def _require_free(out: Path, folder: Path, *, resume: bool) -> None:
             raise TrainingError(f"{folder}: the run needs this folder, and it holds something else; choose another --out")
     elif resume and not folder.exists():
         raise TrainingError(f"{folder}: no interrupted run to resume")
+
+
+def _prepare(
+    recipe: Recipe, out: Path, folder: Path, splits: tuple[Reviews, Reviews, int], *, resume: bool
+) -> tuple[Prepared, PeftModel, Encoder]:
+    """The input of a run, the model before training, and its encoder. The recipe names the reviews that are used.
+
+    Makes the run's folder. Raises TrainingError if it is the folder of a run with another recipe, base or data.
+    """
+    reviews, validation, removed = splits
+    recipe = recipe.on_data(reviews.source, validation.source)
+    base = find(recipe.base.model, recipe.base.revision)
+    encoder = Encoder(base.path, recipe.encoding, base.name)
+    set_seed(recipe.training.seed)
+    model = build(base, recipe.base, recipe.lora, encoder)
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)  # a run that did not finish its first epoch
+    steps = checkpoint_steps(folder)
+    prepared = Prepared(
+        out=out,
+        folder=folder,
+        recipe=recipe,
+        base=base,
+        train=reviews,
+        validation=validation,
+        removed=removed,
+        lengths=encoder.lengths(reviews.texts),
+        parameters=count_parameters(model),
+        bf16=uses_bf16(recipe.training.precision, device()),
+        resumed_steps=max(steps, default=0),
+    )
+    _claim(prepared)
+    prepared.keep_checkpoints(steps)  # a kill leaves broken ones
+    return prepared, model, encoder
 
 
 def _claim(run: Prepared) -> None:
@@ -116,20 +130,18 @@ def _claim(run: Prepared) -> None:
     files.write(path, [files.canonical(claim)])
 
 
-def _write(run: Prepared, model: PeftModel, encoder: Encoder, epochs: list[Epoch]) -> None:
-    """Writes the adapter of a run that has ended, and removes the run's folder. Raises TrainingError."""
+def _write(run: Prepared, model: PeftModel, encoder: Encoder, record: Mapping[str, Any]) -> None:
     try:
-        writing.write(run.out, model, encoder, run.base, run.recipe, _record(run, epochs))
+        writing.write(run.out, model, encoder, run.base, run.recipe, record)
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"{run.out}: cannot be written: {error}; make room and continue with --resume") from None
-    shutil.rmtree(run.folder)
 
 
-def _record(run: Prepared, epochs: list[Epoch]) -> Mapping[str, Any]:
+def _record(run: Prepared, epochs: list[Epoch], best: Epoch) -> Mapping[str, Any]:
     """The keys of the manifest that describe the run."""
     return {
         "data": {"train": run.train.record, "validation": run.validation.record},
         "epochs": [asdict(row) for row in epochs],
-        "best": asdict(best_of(epochs)),
+        "best": asdict(best),
         "bf16": run.bf16,
     }
