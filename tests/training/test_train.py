@@ -374,7 +374,7 @@ def test_reviews_in_memory_train_as_those_of_a_file(small_recipe, columns, tmp_p
     for split, (texts, labels) in columns.items():
         rows = [json.dumps({"text": text, "label": label}) for text, label in zip(texts, labels, strict=True)]
         (tmp_path / f"{split}.jsonl").write_text("\n".join(rows))
-    recipe = Recipe.read(small_recipe, ["training.epochs=1"])
+    recipe = Recipe.read(small_recipe, ["training.epochs=1", "training.batch_size=24"])
     files = train(recipe, tmp_path / "files", train=tmp_path / "train.jsonl", validation=f"{tmp_path}/validation.jsonl").path
     pairs = {split: FORMS["pairs"](*columns[split]) for split in SPLITS}
     memory = train(recipe, tmp_path / "memory", **pairs).path
