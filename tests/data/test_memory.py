@@ -99,10 +99,12 @@ def test_columns_are_found_by_name_and_the_others_are_kept():
 
 
 def test_class_labels_of_a_dataset_are_read_by_their_names():
-    """A data set numbers them in its own way; a format of NumPy or torch, a stream and an index change nothing."""
+    """A data set numbers them in its own way; a format of another library, a stream and an index change nothing."""
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["pos", "neg"])})
     data = datasets.Dataset.from_dict({"text": TEXTS, "label": [1 - number for number in IDS]}, features=features)
-    for form in (data, data.with_format("numpy"), data.with_format("torch"), data.to_iterable_dataset(), data.select([0, 1, 2])):
+    formats = [data.with_format(name) for name in ("numpy", "torch", "pandas", "arrow")]
+    some_columns, stream = data.with_format("torch", columns=["label"]), data.to_iterable_dataset()
+    for form in (data, *formats, some_columns, stream, stream.with_format("numpy"), data.select([0, 1, 2])):
         assert read(form, LABELS).labels.tolist() == IDS
     assert read(data.to_iterable_dataset().map(lambda row: row), LABELS).texts == TEXTS
 

@@ -118,7 +118,9 @@ def test_a_policys_sample_and_skip_empty_hold_for_reviews_in_memory(adapters, po
     """As for a source."""
     rules = policy(OTHER)
     rules = rules.model_copy(update={"data": rules.data.model_copy(update={"sample": 20, "seed": 1, "skip_empty": True})})
-    judged = judge("new", "old", rules, [*FILMS, (None, 1)])
+    given = rules.on([*FILMS, (None, 1)])
+    assert (given.data.test, rules.data.reviews) == ("reviews in memory", rules.data.test)
+    judged = judge("new", "old", given)
     assert judged.evidence["data"] == read(FILMS, LABELS).sample(20, 1, LABELS).fingerprint
 
 
