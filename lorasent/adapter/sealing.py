@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,11 +31,9 @@ from lorasent.adapter.encoding import Encoder
 from lorasent.adapter.manifest import CONFIG, MANIFEST, read_json
 from lorasent.adapter.snapshot import MODEL_CONFIG, Snapshot, of
 from lorasent.adapter.writing import describe, finish, staged, write_config
+from lorasent.data.reviews import read
 from lorasent.errors import AdapterError, LorasentError
 from lorasent.text import shown, some
-
-if TYPE_CHECKING:
-    from lorasent.data.reviews import Reviews
 
 
 def seal(
@@ -46,20 +44,22 @@ def seal(
     labels: Sequence[str] | None = None,
     max_length: int | None = None,
     truncation_side: str | None = None,
-    train: "Reviews | None" = None,
-    validation: "Reviews | None" = None,
+    train: Any = None,
+    validation: Any = None,
 ) -> Path:
     """Writes the directory of an adapter in the trainer's memory, with PEFT's files and its manifest; returns its path.
 
     `model` is a PeftModel with LoRA for sequence classification, `tokenizer` the one that encoded the training texts. Labels are
     taken from the model's configuration, length and side of the truncation from the tokenizer, unless they are named. `train`
-    and `validation` are the reviews that it learnt from (`lorasent.read`): a gate on them says so. Raises LorasentError.
+    and `validation` are the reviews that it learnt from, as `lorasent.read` takes them: a gate on them says so. Raises
+    LorasentError.
     """
     path, model = files.path_of(path, "the adapter's directory", AdapterError), getattr(model, "module", model)
     name, config = _require_sealable(model), model.get_base_model().config
     names = tuple(labels or (str(config.id2label[place]) for place in range(config.num_labels)))
     named = Named(None, getattr(config, "_commit_hash", None), names, max_length, truncation_side)
-    splits = {split: reviews for split, reviews in (("train", train), ("validation", validation)) if reviews is not None}
+    named_splits = {split: data for split, data in (("train", train), ("validation", validation)) if data is not None}
+    data = {split: read(reviews, names).record for split, reviews in named_splits.items()}
     with staged(path) as staging, tempfile.TemporaryDirectory(dir=files.private()) as folder:
         with quiet():
             model.save_pretrained(folder, safe_serialization=True, selected_adapters=[name])
@@ -73,7 +73,6 @@ def seal(
             raise type(error)(f"{error}; what PEFT saved is in {kept}") from None
         encoder = Encoder.of(copy.deepcopy(tokenizer), plain.encoder.max_length, path, plain.encoder.pad_id)
         encoder.tokenizer.truncation_side = plain.encoder.tokenizer.truncation_side
-        data = {split: reviews.record for split, reviews in splits.items()}
         about = {"origin": "sealed", "data": data, "peft": _config(model, name)}
         _write(staging, Snapshot(saved, path), loaded.model, plain, encoder, _answers(model, encoder), about, _dtype(model))
     return path

@@ -14,7 +14,7 @@ from lorasent.adapter.classifier import quiet
 from lorasent.adapter.directory import load
 from lorasent.errors import AdapterError
 from tests.support.architectures import make
-from tests.support.bases import edit_json
+from tests.support.bases import LABELS, edit_json
 from tests.support.plain import TEXTS, train
 
 
@@ -75,10 +75,14 @@ def test_a_base_in_half_precision_is_loaded_as_in_the_trainers_memory(base, tmp_
 
 
 def test_the_reviews_that_trained_it_can_be_named(base, tmp_path):
-    """Then a gate on them says so."""
-    reviews = lorasent.read("embedded:test", ("Negative", "Positive"))
-    train(base, tmp_path / "saved", at_end=lambda model, words: lorasent.seal(model, words, tmp_path / "sealed", train=reviews))
-    assert manifest(tmp_path / "sealed")["data"]["train"]["sha256"] == reviews.fingerprint
+    """As rows, a frame or a path; then a gate on them says so."""
+    reviews = lorasent.read("embedded:test", LABELS)
+    rows = list(zip(reviews.texts, reviews.labels.tolist(), strict=True))
+    options = {"labels": LABELS, "train": rows, "validation": "embedded:validation"}
+    train(base, tmp_path / "saved", at_end=lambda model, words: lorasent.seal(model, words, tmp_path / "sealed", **options))
+    data = manifest(tmp_path / "sealed")["data"]
+    assert data["train"]["sha256"] == reviews.fingerprint
+    assert data["validation"]["source"] == "embedded:validation"
 
 
 def test_an_adopted_adapter_answers_as_it_did(script, tmp_path):
