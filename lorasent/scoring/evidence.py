@@ -54,7 +54,11 @@ class LiveSubject:
         if adopt and self.snapshot.is_bare:
             from lorasent.adapter.sealing import adopted
 
-            self.snapshot = adopted(self.snapshot)
+            try:
+                self.snapshot = adopted(self.snapshot)
+            except AdapterError as error:
+                error.cause = error.cause or "not-adopted"
+                raise
         self.path = self.snapshot.path
         self.name = str(self.path)
         self.precision: Precision = precision

@@ -1,6 +1,7 @@
 """A script as in PEFT's own example, sealed by one line: the README's, on real reviews, from training to every command."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -36,7 +37,8 @@ def workplace(real_data, tmp_path_factory):
     (script,) = re.findall(r"^```python script\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     (folder / "train.py").write_text(script.replace("distilbert-base-uncased", str(_embedded_path())))
     for seed in "01":
-        subprocess.run([sys.executable, "train.py", seed], cwd=folder, check=True, capture_output=True)
+        environment = {**os.environ, "HF_DATASETS_CACHE": str(folder / f"datasets-{seed}")}
+        subprocess.run([sys.executable, "train.py", seed], cwd=folder, check=True, capture_output=True, env=environment)
         (checkpoint,) = (folder / "runs").iterdir()
         shutil.move(checkpoint, folder / "saved" / seed)
     (folder / "gate.toml").write_text(POLICY)
@@ -61,6 +63,7 @@ def test_two_seeds_pass_the_gate(run, kind):
     assert [("not read: optimizer.pt" in note) for note in notes] == ([True] if kind == "saved/" else [])
 
 
+@pytest.mark.filterwarnings("ignore::lorasent.adapter.directory.UnverifiedAdapterWarning")
 @pytest.mark.parametrize("adapter", ["adapters/seed-0", "saved/0"])
 def test_every_command_takes_them(run, workplace, tmp_path, adapter):
     """The four sample reviews, evaluate, record, a gate under pytest and prove."""
