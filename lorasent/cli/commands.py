@@ -8,7 +8,7 @@ import typer
 
 from lorasent.cli import DEBUG, ending
 from lorasent.cli.doctor import doctor
-from lorasent.cli.judging import adopt, gate, prove, record
+from lorasent.cli.judging import adopt, gate, init, prove, record
 from lorasent.cli.messages import LogHandler
 from lorasent.cli.scoring import evaluate, predict
 from lorasent.cli.training import augment, sweep, train
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, augment, predict, evaluate, gate, adopt, record, prove, sweep, doctor):
+for command in (train, augment, predict, evaluate, init, gate, adopt, record, prove, sweep, doctor):
     app.command(epilog=TRACEBACK)(command)
 
 

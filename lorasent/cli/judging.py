@@ -1,5 +1,6 @@
-"""Commands of the gate: gate, record, prove."""
+"""Commands of the gate: init, gate, record, prove."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,34 @@ from lorasent.cli import ending, options
 from lorasent.cli.messages import command_line, console, report_written
 from lorasent.errors import LorasentError, PolicyError
 from lorasent.text import MESSAGE, shown, some
+
+
+def init(
+    candidate: Annotated[Path | None, options.folder(help="An adapter that is to ship, to say how it differs.")] = None,
+    baseline: Annotated[Path | None, typer.Option(metavar="PATH", help="The incumbent, an adapter or a record.")] = None,
+    data: Annotated[str | None, options.source(help="Source of labelled reviews. [default: embedded:test]")] = None,
+    out: Annotated[Path, options.file(help="New file to write.")] = options.GATE,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    skip_empty: options.SkipEmpty = False,
+) -> None:
+    """Write a policy that suits your adapters and reviews.
+
+    Tells the labels, the number of reviews, and the drop in accuracy that so many reviews can block. Nothing is scored.
+    """
+    from lorasent.gate import facts, proposal
+
+    options.require_writable("--out", out)
+    proposal.require_new(out)
+    found = facts.look(
+        candidate, baseline, data, out.parent, text_column=text_column, label_column=label_column, skip_empty=skip_empty
+    )
+    proposal.write(found, out)
+    for remark in proposal.remarks(found):
+        console.print(remark)
+    policy = [] if out == options.GATE else ["--policy", str(out)]
+    judge = ["lorasent", "gate", str(candidate or "CANDIDATE"), "--baseline", str(baseline or "BASELINE"), *policy]
+    report_written(out, f". Judge by it: {shlex.join(judge)}")
 
 
 def gate(

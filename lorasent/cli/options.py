@@ -30,6 +30,7 @@ Set = Annotated[
 Data = Annotated[str | None, source(help="Source of labelled reviews. [default: the policy's data.test]")]
 Policy = Annotated[Path, file(help="The policy, a TOML file.")]
 TextColumn = Annotated[str | None, name(help="Column of the reviews. [default: text, review or sentence]")]
+LabelColumn = Annotated[str | None, name(help="Column of the labels. [default: label or sentiment]")]
 SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out rows without a text, instead of an error.")]
 Precision = Annotated[str, name(help="fp32, bf16, or auto: bf16 if the hardware supports it.")]
 Base = Annotated[

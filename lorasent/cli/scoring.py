@@ -64,7 +64,7 @@ def evaluate(
     top: Annotated[int | None, options.number(min=1, help="Mistakes to list and explain, with --errors. [default: 10]")] = None,
     as_json: options.Json = False,
     text_column: options.TextColumn = None,
-    label_column: Annotated[str | None, options.name(help="Column of the labels. [default: label or sentiment]")] = None,
+    label_column: options.LabelColumn = None,
     skip_empty: options.SkipEmpty = False,
     precision: options.Precision = "fp32",
     base: options.Base = None,

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -131,6 +132,30 @@ def read(
     others = {column: [cells[row - 1] for row in texts] for column, cells in columns.items() if column not in (text, label)}
     reviews = Reviews(name, list(texts.values()), ids, others, list(texts), labels)
     return replace(reviews, source=f"{name} (sha256 {reviews.fingerprint[:12]})") if in_memory else reviews
+
+
+def label_names(source: str, label_column: str | None = None) -> tuple[str, ...]:
+    """The names of a source's labels, sorted; "label 0" and so on where they are ids. Raises DataError for fewer than two.
+
+    `read` finds them in the source again. Other numbers than ids are refused, as `read` would refuse them.
+    """
+    columns = columns_of(source)
+    column = _find(columns, label_column, source, "label")
+    cells = [cell for cell in columns[column] if not is_missing(cell)]
+    if any(isinstance(cell, list | dict) for cell in cells):
+        raise DataError(f"{source}: column {shown(column)}: expected one label a review, found several")
+    names = sorted({folded(str(cell)): str(cell).strip() for cell in reversed(cells)}.values())  # as written first
+    if len(names) < 2:
+        raise DataError(f"{source}: column {shown(column)}: expected two labels or more, found {some(names)}")
+    numbers = sorted({float(name) for name in names if re.fullmatch(r"[+-]?\d+(\.\d*)?", name, re.ASCII)})
+    if numbers == [*range(len(numbers))] and len(numbers) == len(names):
+        return tuple(f"label {number:g}" for number in numbers)
+    if numbers:
+        raise DataError(
+            f"{source}: column {shown(column)}: labels are {some(names, 10)}; a number is a label's id, from 0: write names "
+            'instead, such as "1 star"'
+        )
+    return tuple(names)
 
 
 def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *, skip_empty: bool = False) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 report       a verdict for people: lines for a terminal, and an HTML page
 verdict      checks all families and returns the verdict: outcome, exit code, JSON
+proposal     facts -> a policy with comments, whose margin the reviews can resolve
+facts        what `lorasent init` finds out about adapters and reviews
 policy       gate.toml, and the list of the families of checks
 triggers     a family: words that change the candidate's labels alone
 data         a family: reviews that repeat or trained an adapter, baselines that answer alike

@@ -1,0 +1,213 @@
+"""Adapters and reviews -> the facts that a policy for them is made of. No model is loaded, and nothing imports torch."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lorasent.adapter.base import find
+from lorasent.adapter.configuration import CONFIG as MODEL_CONFIG
+from lorasent.adapter.configuration import TOKENIZER_CONFIG
+from lorasent.adapter.manifest import CONFIG, WEIGHTS
+from lorasent.adapter.snapshot import Snapshot
+from lorasent.data.labels import are_poles
+from lorasent.data.reviews import Reviews, label_names
+from lorasent.data.slices import cut
+from lorasent.errors import AdapterError, BaseModelError, DataError
+from lorasent.gate.context import Source, read_source
+from lorasent.gate.integrity import encoding, recipe
+from lorasent.gate.integrity.comparison import Comparison, Fault, Side, find_base
+from lorasent.gate.quality import SMALLEST_SLICE
+from lorasent.gate.sections import Data, Integrity
+from lorasent.hub import offline
+from lorasent.recipe.recipe import Recipe
+from lorasent.scoring.evidence import LiveSubject, RecordedSubject, Subject
+from lorasent.text import shown, some
+
+EMBEDDED = "embedded:test"
+"""The source of reviews where none is given."""
+
+MOST_VALUES = 20
+"""Largest number of values of a column that slices reviews. Columns of more hold texts, dates or ids."""
+
+ENGLISH = {"and", "it", "not", "that", "the", "this", "with"}
+ENGLISH_SHARE = 0.05
+"""Least share of these words among all words of English reviews: 0.13 to 0.16 in the embedded ones, IMDB and SST-2."""
+
+TOKENS_OF_WORD, TOKENS_OF_CHARACTER = 4 / 3, 1 / 4
+"""Rough numbers of tokens, in English."""
+
+
+class Adapter(NamedTuple):
+    """An adapter's directory, or recorded evidence, as far as it can be read without its model."""
+
+    name: str
+    labels: tuple[str, ...]
+    """Empty where nothing names them."""
+    truncation_side: str | None
+    max_length: int | None
+    subject: Subject | None
+    """None without a manifest."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a policy is made of. Names in it may be a stranger's."""
+
+    data: Data
+    counts: Mapping[str, int]
+    """Distinct reviews by label."""
+    labels_of: str
+    """Whose labels these are."""
+    slices: tuple[str, ...] = ()
+    """Columns of the reviews, and "length" and "truncated", of which two values or more have enough reviews."""
+    english: bool = True
+    truncation_side: str | None = None
+    """The baseline's; None without a baseline."""
+    has_recipes: bool = True
+    """Whether all adapters have a manifest, with their recipe."""
+    differences: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    """The baseline's value and the candidate's by the entry of may_change that would allow them to differ."""
+    remarks: tuple[str, ...] = ()
+    """What else a user should know, in sentences."""
+
+    @property
+    def reviews(self) -> int:
+        """The number of distinct reviews."""
+        return sum(self.counts.values())
+
+
+def look(candidate: Path | None, baseline: Path | None, data: str | None, folder: Path, **columns: Any) -> Facts:
+    """The facts for a policy in `folder`; `columns` are keys of its [data]. Raises LorasentError for what cannot be judged by."""
+    given = {role: _adapter(role, path) for role, path in (("baseline", baseline), ("candidate", candidate)) if path is not None}
+    labels_of, labels = next(((f"the {role}'s", each.labels) for role, each in given.items() if each.labels), ("of the data", ()))
+    differences: dict[str, tuple[Any, Any]] = {}
+    remarks = [*_remarks(given), *_compare(given, differences)]
+    if data is None:
+        data = _embedded(labels)
+        remarks.append(f"no --data was given: the reviews are {EMBEDDED}, of films, in English, which come with lorasent")
+    labels = labels or label_names(data, columns.get("label_column"))
+    source = read_source(Data(test=data, **columns), labels)
+    _require_unseen(source, given)
+    recorded = [each.subject.precision for each in given.values() if isinstance(each.subject, RecordedSubject)]
+    max_length = next((each.max_length for each in given.values() if each.max_length), Recipe.read().encoding.max_length)
+    return Facts(
+        data=Data(test=_seen_from(folder, data), precision=recorded[0] if recorded else "fp32", **columns),  # type: ignore[arg-type]
+        counts=source.reviews.counts(labels),
+        labels_of=labels_of,
+        slices=tuple(_slices(source.reviews, max_length)),
+        english=_is_english(source.reviews.texts),
+        truncation_side=given["baseline"].truncation_side if baseline is not None else None,
+        has_recipes=all(each.subject is not None for each in given.values()),
+        differences=differences,
+        remarks=tuple(remarks),
+    )
+
+
+def _adapter(role: str, path: Path) -> Adapter:
+    """The adapter at a path, or the baseline's record. Raises LorasentError where there is none, or its manifest is broken."""
+    try:
+        subject: Subject = RecordedSubject(path) if role == "baseline" and path.is_file() else LiveSubject(path)
+    except AdapterError as error:
+        if error.cause != "manifest-missing":
+            raise
+        return _bare(Snapshot(path))
+    settings = subject.manifest.recipe.encoding
+    return Adapter(subject.name, subject.labels, settings.truncation_side, settings.max_length, subject)
+
+
+def _bare(snapshot: Snapshot) -> Adapter:
+    """An adapter without a manifest, by its configurations or its base's. Raises AdapterError if it is none."""
+    snapshot.require(CONFIG, WEIGHTS)
+    config, base = (snapshot.json(name) if name in snapshot.hashes else {} for name in (MODEL_CONFIG, CONFIG))
+    try:
+        with offline():
+            of_base = find(str(base.get("base_model_name_or_path")), base.get("revision")).config
+    except BaseModelError:
+        of_base = {}
+    names = config.get("id2label") or of_base.get("id2label") or {}
+    labels = tuple(names.values()) if isinstance(names, dict) and all(isinstance(name, str) for name in names.values()) else ()
+    tokenizer = snapshot.json(TOKENIZER_CONFIG) if TOKENIZER_CONFIG in snapshot.hashes else None
+    side = tokenizer and tokenizer.get("truncation_side", "right")  # transformers' default
+    return Adapter(str(snapshot.path), labels, side if side in ("left", "right") else None, None, None)
+
+
+def _remarks(given: Mapping[str, Adapter]) -> Iterator[str]:
+    """Adapters without a manifest, and labels that differ."""
+    for each in given.values():
+        if each.subject is None:
+            yield f"{shown(each.name)} has no manifest: its recipe is not known"
+    baseline, candidate = (given[role].labels if role in given else () for role in ("baseline", "candidate"))
+    if baseline and candidate and baseline != candidate:
+        yield f"the candidate will be blocked: its labels are {some(candidate, 10)}, the baseline's {some(baseline, 10)}"
+
+
+def _compare(given: Mapping[str, Adapter], differences: dict[str, tuple[Any, Any]]) -> Iterator[str]:
+    """Adds to `differences` those of two adapters that have recipes; why they cannot be compared."""
+    candidate, baseline = (given[role].subject if role in given else None for role in ("candidate", "baseline"))
+    if candidate is None or baseline is None:
+        return
+    sides = Side(candidate, baseline=False, find_base=find_base), Side(baseline, baseline=True, find_base=find_base)
+    bases = candidate.manifest.base, baseline.manifest.base
+    if bases[0].sha256 != bases[1].sha256:
+        new, old = (f"{base.name} {base.sha256[:12]}" for base in bases)
+        differences["base.model"] = (old, new)
+    for check in (encoding, recipe):
+        try:
+            while True:  # a check tells some differences at a time, and the next if those are allowed
+                try:
+                    check.compare(Comparison(*sides, Integrity(may_change=tuple(differences))))
+                    break
+                except Fault as fault:
+                    if not (more := fault.figures.get("differences")):
+                        raise
+                    differences |= more
+        except Fault as fault:
+            yield fault.message
+
+
+def _embedded(labels: Sequence[str]) -> str:
+    """The embedded reviews' source. Raises DataError where labels are no poles."""
+    if labels and not are_poles(labels):
+        raise DataError(
+            f"init needs --data: the labels are {some(labels, 10)}, those of the embedded reviews Negative and Positive: "
+            "give a source of labelled reviews"
+        )
+    return EMBEDDED
+
+
+def _require_unseen(source: Source, given: Mapping[str, Adapter]) -> None:
+    """Raises DataError for reviews that trained one of the adapters: a verdict on them is INVALID."""
+    for each in given.values():
+        if each.subject and "train" in {each.subject.manifest.trained_on(reviews) for reviews in (source.whole, source.reviews)}:
+            raise DataError(
+                f"{source.whole.source}: these reviews trained {each.name}, so no verdict can rest on them; give others"
+            )
+
+
+def _seen_from(folder: Path, source: str) -> str:
+    """A source as a policy in `folder` names it: the path of a file or folder from there, anything else as it is."""
+    name, colon, split = (source, "", "") if os.path.exists(source) else source.rpartition(":")  # noqa: PTH110 - as in Policy.read
+    if os.path.isabs(name) or not os.path.exists(name):  # noqa: PTH110, PTH117
+        return source
+    return f"{os.path.relpath(name, folder)}{colon}{split}"
+
+
+def _slices(reviews: Reviews, max_length: int) -> Iterator[str]:
+    """The columns that slice reviews, with "length" and "truncated"."""
+    lengths = np.array([max(TOKENS_OF_WORD * len(text.split()), TOKENS_OF_CHARACTER * len(text)) for text in reviews.texts])
+    columns = [name for name in reviews.columns if name not in ("length", "truncated") and shown(name) == name]
+    for column in ("length", "truncated", *columns):
+        values = cut(column, reviews, lengths, max_length)
+        if len(values) <= MOST_VALUES and sum(len(rows) >= SMALLEST_SLICE for rows in values.values()) > 1:
+            yield column
+
+
+def _is_english(texts: Sequence[str]) -> bool:
+    """Whether reviews read as English, by the share of words that are common in it and in no other language."""
+    words = [word for text in texts[:2000] for word in re.findall(r"\w+", text.lower())]
+    return sum(word in ENGLISH for word in words) >= ENGLISH_SHARE * len(words)
