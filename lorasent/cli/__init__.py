@@ -3,7 +3,7 @@
 The commands are imported inside `main`, so that a package that is missing or broken is also reported in one line.
 
 commands   the commands, registered with typer
-judging    init, gate, record, prove
+judging    init, gate, adopt, record, prove
 scoring    predict, evaluate
 training   train, augment, sweep
 doctor     doctor

@@ -1,4 +1,4 @@
-"""Commands of the gate: init, gate, record, prove."""
+"""Commands of the gate: init, gate, adopt, record, prove."""
 
 import shlex
 from pathlib import Path

@@ -1,29 +1,26 @@
-"""Adapters and reviews -> the facts that a policy for them is made of. No model is loaded, and nothing imports torch."""
+"""Adapters and reviews -> the facts that a policy for them is made of.
+
+Nothing is scored. Only an adapter without a manifest is loaded, as the gate does to adopt it; nothing else imports torch.
+"""
 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lorasent.adapter.base import find
-from lorasent.adapter.configuration import CONFIG as MODEL_CONFIG
-from lorasent.adapter.configuration import TOKENIZER_CONFIG
-from lorasent.adapter.manifest import CONFIG, WEIGHTS
-from lorasent.adapter.snapshot import Snapshot
 from lorasent.data.labels import are_poles
 from lorasent.data.reviews import Reviews, label_names
 from lorasent.data.slices import cut
-from lorasent.errors import AdapterError, BaseModelError, DataError
+from lorasent.errors import DataError
 from lorasent.gate.context import Source, read_source
-from lorasent.gate.integrity import encoding, recipe
+from lorasent.gate.integrity import encoding, recipe, tensors
 from lorasent.gate.integrity.comparison import Comparison, Fault, Side, find_base
 from lorasent.gate.quality import SMALLEST_SLICE
 from lorasent.gate.sections import Data, Integrity
-from lorasent.hub import offline
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject, Subject
 from lorasent.text import shown, some
@@ -42,18 +39,6 @@ TOKENS_OF_WORD, TOKENS_OF_CHARACTER = 4 / 3, 1 / 4
 """Rough numbers of tokens, in English."""
 
 
-class Adapter(NamedTuple):
-    """An adapter's directory, or recorded evidence, as far as it can be read without its model."""
-
-    name: str
-    labels: tuple[str, ...]
-    """Empty where nothing names them."""
-    truncation_side: str | None
-    max_length: int | None
-    subject: Subject | None
-    """None without a manifest."""
-
-
 @dataclass(frozen=True)
 class Facts:
     """What a policy is made of. Names in it may be a stranger's."""
@@ -68,8 +53,8 @@ class Facts:
     english: bool = True
     truncation_side: str | None = None
     """The baseline's; None without a baseline."""
-    has_recipes: bool = True
-    """Whether all adapters have a manifest, with their recipe."""
+    is_proven: bool | None = None
+    """Whether the manifest of every adapter says what its trainer's memory answered; None without adapters."""
     differences: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     """The baseline's value and the candidate's by the entry of may_change that would allow them to differ."""
     remarks: tuple[str, ...] = ()
@@ -83,8 +68,8 @@ class Facts:
 
 def look(candidate: Path | None, baseline: Path | None, data: str | None, folder: Path, **columns: Any) -> Facts:
     """The facts for a policy in `folder`; `columns` are keys of its [data]. Raises LorasentError for what cannot be judged by."""
-    given = {role: _adapter(role, path) for role, path in (("baseline", baseline), ("candidate", candidate)) if path is not None}
-    labels_of, labels = next(((f"the {role}'s", each.labels) for role, each in given.items() if each.labels), ("of the data", ()))
+    given = {role: _subject(role, path) for role, path in (("baseline", baseline), ("candidate", candidate)) if path is not None}
+    labels_of, labels = next(((f"the {role}'s", each.labels) for role, each in given.items()), ("of the data", ()))
     differences: dict[str, tuple[Any, Any]] = {}
     remarks = [*_remarks(given), *_compare(given, differences)]
     if data is None:
@@ -93,62 +78,39 @@ def look(candidate: Path | None, baseline: Path | None, data: str | None, folder
     labels = labels or label_names(data, columns.get("label_column"))
     source = read_source(Data(test=data, **columns), labels)
     _require_unseen(source, given)
-    recorded = [each.subject.precision for each in given.values() if isinstance(each.subject, RecordedSubject)]
-    max_length = next((each.max_length for each in given.values() if each.max_length), Recipe.read().encoding.max_length)
+    recorded = [each.precision for each in given.values() if isinstance(each, RecordedSubject)]
+    encodings = [each.manifest.encoding for each in given.values()]
     return Facts(
         data=Data(test=_seen_from(folder, data), precision=recorded[0] if recorded else "fp32", **columns),  # type: ignore[arg-type]
         counts=source.reviews.counts(labels),
         labels_of=labels_of,
-        slices=tuple(_slices(source.reviews, max_length)),
+        slices=tuple(_slices(source.reviews, (encodings[0] if encodings else Recipe.read().encoding).max_length)),
         english=_is_english(source.reviews.texts),
-        truncation_side=given["baseline"].truncation_side if baseline is not None else None,
-        has_recipes=all(each.subject is not None for each in given.values()),
+        truncation_side=given["baseline"].manifest.encoding.truncation_side if baseline is not None else None,
+        is_proven=all(each.manifest.origin != "adopted" for each in given.values()) if given else None,
         differences=differences,
         remarks=tuple(remarks),
     )
 
 
-def _adapter(role: str, path: Path) -> Adapter:
-    """The adapter at a path, or the baseline's record. Raises LorasentError where there is none, or its manifest is broken."""
-    try:
-        subject: Subject = RecordedSubject(path) if role == "baseline" and path.is_file() else LiveSubject(path)
-    except AdapterError as error:
-        if error.cause != "manifest-missing":
-            raise
-        return _bare(Snapshot(path))
-    settings = subject.manifest.recipe.encoding
-    return Adapter(subject.name, subject.labels, settings.truncation_side, settings.max_length, subject)
+def _subject(role: str, path: Path) -> Subject:
+    """The adapter at a path, or the baseline's record. One without a manifest is adopted in memory. Raises LorasentError."""
+    return RecordedSubject(path) if role == "baseline" and path.is_file() else LiveSubject(path)
 
 
-def _bare(snapshot: Snapshot) -> Adapter:
-    """An adapter without a manifest, by its configurations or its base's. Raises AdapterError if it is none."""
-    snapshot.require(CONFIG, WEIGHTS)
-    config, base = (snapshot.json(name) if name in snapshot.hashes else {} for name in (MODEL_CONFIG, CONFIG))
-    try:
-        with offline():
-            of_base = find(str(base.get("base_model_name_or_path")), base.get("revision")).config
-    except BaseModelError:
-        of_base = {}
-    names = config.get("id2label") or of_base.get("id2label") or {}
-    labels = tuple(names.values()) if isinstance(names, dict) and all(isinstance(name, str) for name in names.values()) else ()
-    tokenizer = snapshot.json(TOKENIZER_CONFIG) if TOKENIZER_CONFIG in snapshot.hashes else None
-    side = tokenizer and tokenizer.get("truncation_side", "right")  # transformers' default
-    return Adapter(str(snapshot.path), labels, side if side in ("left", "right") else None, None, None)
-
-
-def _remarks(given: Mapping[str, Adapter]) -> Iterator[str]:
-    """Adapters without a manifest, and labels that differ."""
+def _remarks(given: Mapping[str, Subject]) -> Iterator[str]:
+    """Adapters whose training is not known, and labels that differ."""
     for each in given.values():
-        if each.subject is None:
-            yield f"{shown(each.name)} has no manifest: its recipe is not known"
+        if each.manifest.origin == "adopted":
+            yield f"{shown(each.name)} was not sealed by its trainer, so what it answered then is not known"
     baseline, candidate = (given[role].labels if role in given else () for role in ("baseline", "candidate"))
     if baseline and candidate and baseline != candidate:
         yield f"the candidate will be blocked: its labels are {some(candidate, 10)}, the baseline's {some(baseline, 10)}"
 
 
-def _compare(given: Mapping[str, Adapter], differences: dict[str, tuple[Any, Any]]) -> Iterator[str]:
-    """Adds to `differences` those of two adapters that have recipes; why they cannot be compared."""
-    candidate, baseline = (given[role].subject if role in given else None for role in ("candidate", "baseline"))
+def _compare(given: Mapping[str, Subject], differences: dict[str, tuple[Any, Any]]) -> Iterator[str]:
+    """Adds to `differences` those of two adapters; yields why they cannot be compared."""
+    candidate, baseline = (given.get(role) for role in ("candidate", "baseline"))
     if candidate is None or baseline is None:
         return
     sides = Side(candidate, baseline=False, find_base=find_base), Side(baseline, baseline=True, find_base=find_base)
@@ -156,11 +118,11 @@ def _compare(given: Mapping[str, Adapter], differences: dict[str, tuple[Any, Any
     if bases[0].sha256 != bases[1].sha256:
         new, old = (f"{base.name} {base.sha256[:12]}" for base in bases)
         differences["base.model"] = (old, new)
-    for check in (encoding, recipe):
+    for check in (encoding, tensors, recipe):
         try:
             while True:  # a check tells some differences at a time, and the next if those are allowed
                 try:
-                    check.compare(Comparison(*sides, Integrity(may_change=tuple(differences))))
+                    check.compare(Comparison(*sides, Integrity.model_construct(may_change=tuple(differences))))
                     break
                 except Fault as fault:
                     if not (more := fault.figures.get("differences")):
@@ -180,10 +142,10 @@ def _embedded(labels: Sequence[str]) -> str:
     return EMBEDDED
 
 
-def _require_unseen(source: Source, given: Mapping[str, Adapter]) -> None:
+def _require_unseen(source: Source, given: Mapping[str, Subject]) -> None:
     """Raises DataError for reviews that trained one of the adapters: a verdict on them is INVALID."""
     for each in given.values():
-        if each.subject and "train" in {each.subject.manifest.trained_on(reviews) for reviews in (source.whole, source.reviews)}:
+        if "train" in {each.manifest.trained_on(reviews) for reviews in (source.whole, source.reviews)}:
             raise DataError(
                 f"{source.whole.source}: these reviews trained {each.name}, so no verdict can rest on them; give others"
             )

@@ -168,11 +168,12 @@ def _data(facts: Facts) -> list[str]:
 
 
 def _integrity(facts: Facts) -> list[str]:
-    trainable = ['trainable_parameters = "recipe"  # as many as the candidate\'s recipe implies; or a number']
+    proof = ['manifest = "required"  # only adapters that lorasent trained, or that were sealed in the trainer\'s memory']
     side = [f'truncation_side = "{facts.truncation_side or "left"}"  # where the baseline cuts texts that are too long']
     lines = [
         "[integrity]",
-        *(trainable if facts.has_recipes else _off(trainable)),
+        'trainable_parameters = "recipe"  # as many as the recipe, or PEFT\'s configuration, implies; or a number',
+        *(proof if facts.is_proven else _off(proof)),
         *(side if facts.truncation_side else _off(side)),
     ]
     if not facts.differences:

@@ -1,6 +1,5 @@
 """Facts: what `lorasent init` finds out about adapters and reviews."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,9 @@ from lorasent.gate.facts import look
 from lorasent.gate.sections import Data, Integrity
 from lorasent.scoring import evidence
 from tests.support.adapters import write_untrained
+from tests.support.architectures import make
 from tests.support.bases import edit_json
+from tests.support.plain import train
 
 WORDS = "It was the film that I had hoped for, and not a dull one"
 
@@ -127,7 +128,7 @@ def test_differences_are_those_that_the_gate_would_block(small_adapter, tmp_path
     assert {"base.model", "lora.target_modules", "training.epochs"} <= found.differences.keys()
     assert Integrity(may_change=tuple(found.differences)).may_change
     assert of(candidate=small_adapter, baseline=small_adapter).differences == {}
-    assert found.truncation_side == "left"
+    assert (found.truncation_side, found.is_proven) == ("left", True)
 
 
 def test_a_manifest_that_cannot_be_compared_is_told(small_adapter, tmp_path):
@@ -138,23 +139,27 @@ def test_a_manifest_that_cannot_be_compared_is_told(small_adapter, tmp_path):
     assert any("the recipe was edited after training" in remark for remark in found.remarks)
 
 
-@pytest.mark.parametrize("named", ["beside it", "by its base", "nowhere"])
-def test_an_adapter_without_a_manifest_is_looked_at(films, small_adapter, tmp_path, bases, named):
-    """Its labels are those of a configuration, else of the data; its recipe is not known."""
+def test_an_adapter_of_another_script_is_adopted(films, bases, tmp_path):
+    """Its labels, and the side that it cuts, are those that the gate would take; a remark says what is not known."""
+    base = make(bases, tmp_path / "base", "bert")
+    edit_json(base / "config.json", id2label={"0": "poor", "1": "fine"})
+    train(base, tmp_path / "plain", cut=32)
+    found = of(films([(row, ["poor", "fine"][row % 2]) for row in range(30)]), baseline=tmp_path / "plain")
+    assert (found.counts, found.labels_of) == ({"poor": 15, "fine": 15}, "the baseline's")
+    assert (found.is_proven, found.truncation_side) == (False, "right")
+    assert any("was not sealed by its trainer" in remark for remark in found.remarks)
+    train(base, tmp_path / "other", cut=32, r=4)
+    found = of("films.csv", candidate=tmp_path / "other", baseline=tmp_path / "plain")
+    assert found.differences == {"lora.r": (2, 4)}
+
+
+def test_an_adapter_whose_base_is_missing_is_one_line(small_adapter, tmp_path):
+    """Without a manifest it cannot be looked at without its base, and the error names it."""
     bare = shutil.copytree(small_adapter, tmp_path / "bare")
     (bare / "lorasent.json").unlink()
-    names = {"id2label": {"0": "poor", "1": "fine"}}
-    if named == "beside it":
-        (bare / "config.json").write_text(json.dumps(names))
-    base = shutil.copytree(bases("bert"), tmp_path / "base")
-    if named == "by its base":
-        edit_json(base / "config.json", **names)
-    edit_json(bare / "adapter_config.json", base_model_name_or_path=str(base))
-    found = of(films([(row, ["poor", "fine"][row % 2]) for row in range(30)]), baseline=bare)
-    assert found.counts == {"poor": 15, "fine": 15}
-    assert found.labels_of == ("of the data" if named == "nowhere" else "the baseline's")
-    assert (found.has_recipes, found.truncation_side) == (False, "left")
-    assert any("has no manifest" in remark for remark in found.remarks)
+    edit_json(bare / "adapter_config.json", base_model_name_or_path=str(tmp_path / "missing"))
+    with pytest.raises(LorasentError, match=r"^.*missing.*$"):
+        of(baseline=bare)
 
 
 def test_a_record_stands_for_the_baseline(small_adapter, tmp_path):

@@ -95,12 +95,12 @@ def test_the_number_of_reviews_that_is_asked_for_resolves_the_margin(margin):
     differences=st.dictionaries(
         st.sampled_from(["lora.r", "data.train", "base.model", "augmentation.typos"]), st.tuples(TEXTS, TEXTS)
     ),
-    flags=st.tuples(st.booleans(), st.booleans(), st.sampled_from([None, "left", "right"])),
+    flags=st.tuples(st.booleans(), st.sampled_from([None, False, True]), st.sampled_from([None, "left", "right"])),
     remarks=st.lists(TEXTS, max_size=3),
 )
 def test_any_facts_make_a_policy(tmp_path_factory, counts, source, column, slices, differences, flags, remarks):
     """Whatever strangers called their labels, columns and files: the policy is read, and names them as they are."""
-    english, has_recipes, side = flags
+    english, is_proven, side = flags
     data = Data(test=source, label_column=column, skip_empty=True)
     policy = written(
         tmp_path_factory.mktemp("proposed"),
@@ -109,7 +109,7 @@ def test_any_facts_make_a_policy(tmp_path_factory, counts, source, column, slice
             data=data,
             slices=tuple(slices),
             english=english,
-            has_recipes=has_recipes,
+            is_proven=is_proven,
             truncation_side=side,
             differences=differences,
             remarks=tuple(remarks),
@@ -118,6 +118,7 @@ def test_any_facts_make_a_policy(tmp_path_factory, counts, source, column, slice
     resolved = proposal.resolution(sum(counts.values()))
     assert policy.data == data
     assert policy.integrity.truncation_side == side
+    assert policy.integrity.manifest == ("required" if is_proven else "optional")
     assert (policy.quality is None) == (policy.calibration is None) == (resolved is None)
     if resolved:
         assert (policy.quality.margin, policy.quality.slices) == (resolved.margin, tuple(slices))
