@@ -1,5 +1,6 @@
 """Facts about adapters and reviews -> a policy with comments, whose margin the reviews can resolve."""
 
+import functools
 import json
 import math
 import os
@@ -46,6 +47,10 @@ WIDTH = 110
 """Characters of a line of the file."""
 
 
+COST = ("[cost]  # against an adapter only: a record has no model to measure", "max_flops_ratio = 1.0", "max_bytes_ratio = 1.05")
+"""Lines of a table that is a comment, because ratios of operations and bytes depend on what may change."""
+
+
 class Resolution(NamedTuple):
     """The smallest margin that reviews can resolve, and the smallest true drop that they block with this margin 4 times in 5."""
 
@@ -53,6 +58,7 @@ class Resolution(NamedTuple):
     blocked: float
 
 
+@functools.cache
 def resolution(reviews: int) -> Resolution | None:
     """What this many reviews can resolve: a candidate that is no worse is shown to be so 4 times in 5, and some drop is blocked.
 
@@ -117,13 +123,7 @@ def text(facts: Facts) -> str:
         _quality(facts, resolved),
         _behaviour(facts),
         _calibration(facts, resolved),
-        _off(
-            [
-                "[cost]  # against an adapter only: a record has no model to measure",
-                "max_flops_ratio = 1.0",
-                "max_bytes_ratio = 1.05",
-            ]
-        ),
+        _off(COST),
     ]
     return "\n\n".join("\n".join(lines) for lines in tables) + "\n"
 

@@ -23,7 +23,7 @@ def films(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def write(rows, *columns, name="films.csv"):
-        cells = (f'"{WORDS} {number}",{",".join(map(str, others))}' for number, *others in rows)
+        cells = (f'"{WORDS * (1 + row % 4)} {number}",{",".join(map(str, others))}' for row, (number, *others) in enumerate(rows))
         lines = [",".join(["text", "label", *columns]), *cells]
         Path(name).write_text("\n".join(lines))
         return name
@@ -57,10 +57,9 @@ def test_columns_that_have_enough_reviews_slice_them(films):
 
 def test_reviews_longer_than_the_adapter_reads_are_a_slice(films, small_adapter):
     """Where 20 are longer than its 64 tokens, roughly, and 20 are not."""
-    longer = [(f"{row} {WORDS * 8}", row % 2) for row in range(30)]
-    rows = [(row, row % 2) for row in range(100, 130)]
-    assert of(films(longer + rows), baseline=small_adapter).slices == ("truncated",)
-    assert of(films(longer + rows)).slices == ()  # the embedded recipe reads 256
+    films([(row, row % 2) for row in range(90)])  # a quarter has 52 words or more
+    assert of("films.csv", baseline=small_adapter).slices == ("length", "truncated")
+    assert of("films.csv").slices == ("length",)  # the embedded recipe reads 256 tokens
 
 
 def test_a_text_counts_once_and_not_with_two_labels(films):
@@ -125,7 +124,7 @@ def test_differences_are_those_that_the_gate_would_block(small_adapter, tmp_path
     """Keys of the recipe, the tokenizer and the base, each as an entry of may_change; none of an adapter and itself."""
     other = write_untrained(tmp_path / "other", bases("roberta"))
     found = of(candidate=other, baseline=small_adapter)
-    assert {"base.model", "lora.target_modules", "training.epochs"} <= found.differences.keys()
+    assert {"base.model", "encoding.tokenizer", "data.train", "training.epochs"} <= found.differences.keys()
     assert Integrity(may_change=tuple(found.differences)).may_change
     assert of(candidate=small_adapter, baseline=small_adapter).differences == {}
     assert (found.truncation_side, found.is_proven) == ("left", True)
@@ -175,7 +174,7 @@ def test_what_is_no_adapter_is_refused(tmp_path, role):
     """A missing directory, and one that holds nothing."""
     with pytest.raises(AdapterError, match=r"no such adapter directory"):
         of(**{role: tmp_path / "missing"})
-    with pytest.raises(LorasentError, match=r"not an adapter: needs adapter_config.json"):
+    with pytest.raises(AdapterError, match=r"no lorasent.json: lorasent did not train this adapter"):
         of(**{role: tmp_path})
 
 
