@@ -78,10 +78,11 @@ def look(candidate: Path | None, baseline: Path | None, data: str | None, folder
     labels = labels or label_names(data, columns.get("label_column"))
     source = read_source(Data(test=data, **columns), labels)
     _require_unseen(source, given)
-    recorded = [each.precision for each in given.values() if isinstance(each, RecordedSubject)]
+    record = given.get("baseline")
+    recorded: dict[str, Any] = {"precision": record.precision} if isinstance(record, RecordedSubject) else {}
     encodings = [each.manifest.encoding for each in given.values()]
     return Facts(
-        data=Data(test=_seen_from(folder, data), precision=recorded[0] if recorded else "fp32", **columns),  # type: ignore[arg-type]
+        data=Data(test=_seen_from(folder, data), **columns, **recorded),
         counts=source.reviews.counts(labels),
         labels_of=labels_of,
         slices=tuple(_slices(source.reviews, (encodings[0] if encodings else Recipe.read().encoding).max_length)),

