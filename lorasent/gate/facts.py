@@ -71,7 +71,7 @@ def look(candidate: Path | None, baseline: Path | None, data: str | None, folder
     given = {role: _subject(role, path) for role, path in (("baseline", baseline), ("candidate", candidate)) if path is not None}
     labels_of, labels = next(((f"the {role}'s", each.labels) for role, each in given.items()), ("of the data", ()))
     differences: dict[str, tuple[Any, Any]] = {}
-    remarks = [*_remarks(given), *_compare(given, differences)]
+    remarks = [*_remarks(given), *dict.fromkeys(_compare(given, differences))]
     if data is None:
         data = _embedded(labels)
         remarks.append(f"no --data was given: the reviews are {EMBEDDED}, of films, in English, which come with lorasent")
@@ -115,12 +115,11 @@ def _compare(given: Mapping[str, Subject], differences: dict[str, tuple[Any, Any
     if candidate is None or baseline is None:
         return
     sides = Side(candidate, baseline=False, find_base=find_base), Side(baseline, baseline=True, find_base=find_base)
-    bases = candidate.manifest.base, baseline.manifest.base
-    if bases[0].sha256 != bases[1].sha256:
-        new, old = (f"{base.name} {base.sha256[:12]}" for base in bases)
-        differences["base.model"] = (old, new)
+    old, new = (f"{base.name} {base.sha256[:12]}" for base in (baseline.manifest.base, candidate.manifest.base))
     for check in (encoding, tensors, recipe):
         try:
+            if not Comparison(*sides, Integrity()).same_base:
+                differences["base.model"] = (old, new)
             while True:  # a check tells some differences at a time, and the next if those are allowed
                 try:
                     check.compare(Comparison(*sides, Integrity.model_construct(may_change=tuple(differences))))
