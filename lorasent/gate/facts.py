@@ -75,7 +75,9 @@ def look(candidate: Path | None, baseline: Path | None, data: str | None, folder
     if data is None:
         data = _embedded(labels)
         remarks.append(f"no --data was given: the reviews are {EMBEDDED}, of films, in English, which come with lorasent")
-    labels = labels or label_names(data, columns.get("label_column"))
+    if not labels:
+        labels = label_names(data, columns.get("label_column"))
+        remarks += ["labels are ids there: give --baseline, which names them"] if labels[0] == "label 0" else []
     source = read_source(Data(test=data, **columns), labels)
     _require_unseen(source, given)
     record = given.get("baseline")

@@ -50,9 +50,11 @@ def test_without_anything_the_facts_are_of_the_embedded_reviews():
 def test_columns_that_have_enough_reviews_slice_them(films):
     """Two values of 20 reviews or more, and few values in all; ids, constants and small groups do not."""
     rows = [(row, row % 2, row, "all", "blu-ray" if row % 3 else "dvd", "rare" if row < 19 else "common") for row in range(90)]
-    found = of(films(rows, "id", "constant", "medium", "size"))
+    rows = [(*cells, "AB"[row % 2] if row < 60 else row) for row, cells in enumerate(rows)]
+    found = of(films(rows, "id", "constant", "medium", "size", "star"))
     assert found.slices == ("length", "medium")
     assert found.counts == {"label 0": 45, "label 1": 45}
+    assert "labels are ids there: give --baseline, which names them" in found.remarks
 
 
 def test_reviews_longer_than_the_adapter_reads_are_a_slice(films, small_adapter):
