@@ -106,4 +106,5 @@ def _unless_equal(logits: NDArray[Any], expected: NDArray[Any], tolerance: float
 
 
 def _weights(subject: Subject) -> str:
-    return subject.manifest.files.get(WEIGHTS) or subject.manifest.base.sha256
+    manifest = subject.manifest
+    return manifest.base.sha256 if manifest.is_model else manifest.files.get(WEIGHTS, "none")

@@ -30,7 +30,7 @@ class Timed:
         self.path, self.clock, self.seconds, self.facts = path, clock, seconds, operations
         self.lengths = np.array(lengths)
         self.manifest = manifest(encoding=encoding)
-        self.quick, self.calls, self.snapshot = self, [], SimpleNamespace(folder=path)
+        self.quick, self.calls, self.snapshot = self, [], SimpleNamespace(folder=path, weights=[WEIGHTS])
         path.mkdir()
         (path / WEIGHTS).write_bytes(b"x" * size)
 
