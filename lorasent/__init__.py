@@ -19,6 +19,7 @@ The map of the house, a line a room, from the top down. A module imports only wh
     recipe/         recipes: everything that determines a training run
     golden          a recorded result that tests must reproduce
     metrics         logits x labels -> figures
+    devices         the device that a model computes on, and what is said where its memory is too small
     files           hashes; regular files read, files written beside their place and renamed
     hub             whether the Hugging Face hub may be contacted
     machine         library versions, processor features, glibc's malloc

@@ -70,6 +70,10 @@ class AnswersError(EvidenceError):
     subject = ""
 
 
+class DeviceError(LorasentError):
+    """A device that is not there, or whose memory is too small."""
+
+
 class PolicyError(LorasentError):
     """A policy that cannot be used."""
 

@@ -29,6 +29,7 @@ def doctor() -> None:
         ),
         "onednn": _onednn,
         "bf16": _bf16,
+        "device": _device,
         "gpu": lambda: torch().cuda.get_device_name() if torch().cuda.is_available() else "none",
         "embedded base": _embedded_base,
         "bases": lambda: (
@@ -53,6 +54,16 @@ def _bf16() -> str:
     if uses_bf16("auto", torch.device("cpu")):
         return f"in hardware, {machine.bf16()} (precision auto = bf16)"
     return "not in hardware (precision auto = fp32; bf16 is emulated and many times slower)"
+
+
+def _device() -> str:
+    import torch
+
+    from lorasent import devices
+    from lorasent.scoring.scorer import number_format
+
+    device = devices.resolve()
+    return f"auto = {device}, precision auto = {number_format('auto', torch.device(device))} there"
 
 
 def _onednn() -> str:

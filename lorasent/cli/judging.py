@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from lorasent import files
+from lorasent import devices, files
 from lorasent.cli import ending, options
-from lorasent.cli.messages import command_line, console, report_written
+from lorasent.cli.messages import command_line, console, report_written, stages_shown
 from lorasent.errors import LorasentError, PolicyError
 from lorasent.text import MESSAGE, shown, some
 
@@ -50,6 +50,7 @@ def gate(
     as_json: options.Json = False,
     report: Annotated[Path | None, options.file(help="HTML page to write.")] = None,
     base: options.Base = None,
+    device: options.Device = "auto",
 ) -> int:
     """Judge whether a candidate may replace a baseline.
 
@@ -62,10 +63,12 @@ def gate(
     from lorasent.gate.verdict import judge
 
     look_in(base)
+    device = devices.resolve(device)
     read_policy = Policy.read(policy, data, skip_empty=skip_empty)
     options.require_writable("--report", report, policy, data, *baseline)
     try:
-        verdict = judge(candidate, baseline, read_policy)
+        with stages_shown():
+            verdict = judge(candidate, baseline, read_policy, device)
     except PolicyError:
         raise
     except (LorasentError, OSError) as error:  # the policy is valid, and there is no verdict
@@ -119,6 +122,7 @@ def record(
     policy: options.Policy = options.GATE,
     skip_empty: options.SkipEmpty = False,
     base: options.Base = None,
+    device: options.Device = "auto",
 ) -> None:
     """Record an adapter's answers, as a baseline for later.
 
@@ -134,8 +138,9 @@ def record(
     options.require_writable("--out", out)
     look_in(base)
     read_policy = Policy.read(policy, data, skip_empty=skip_empty)
-    subject = evidence.LiveSubject(adapter, read_policy.data.precision if read_policy.data else "fp32")
-    evidence.record(subject, questions(read_policy, subject.labels), out)
+    subject = evidence.LiveSubject(adapter, read_policy.data.precision if read_policy.data else "fp32", device)
+    with stages_shown():
+        evidence.record(subject, questions(read_policy, subject.labels), out)
     report_written(out, f". Judge against it: lorasent gate CANDIDATE --baseline {out}")
 
 
@@ -149,6 +154,7 @@ def prove(
     work: Annotated[Path, options.folder(help="Folder of trained and faulty adapters, to continue a run.")] = Path("proof"),
     out: Annotated[Path | None, options.file(help="JSON file to write.")] = None,
     as_json: options.Json = False,
+    device: options.Device = "auto",
 ) -> None:
     """Measure the gate's error rates on your adapters.
 
@@ -161,7 +167,8 @@ def prove(
     read_policy, faults = Policy.read(policy, data), select(fault)
     options.require_folder("--work", work)
     options.require_writable("--out", out, policy, data, *baseline)
-    rates = measure(baseline, read_policy, work, retrain=retrain, per_fault=per_fault, faults=faults, report=console.print)
+    with devices.auto_is(device):
+        rates = measure(baseline, read_policy, work, retrain=retrain, per_fault=per_fault, faults=faults, report=console.print)
     if out is not None:
         files.write(out, [files.canonical(rates.to_json())])
         report_written(out)

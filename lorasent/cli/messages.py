@@ -1,14 +1,18 @@
-"""Messages on standard error: a console, and the package's log."""
+"""Messages on standard error: a console, progress bars, and the package's log."""
 
+import contextlib
 import logging
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lorasent.cli import ending
+from lorasent.scoring import progress
 from lorasent.text import MESSAGE, shown
 
 
@@ -29,6 +33,27 @@ class MessageConsole(Console):
 
 
 console = MessageConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def bar() -> Progress:
+    """A progress bar, shown on a terminal only."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextlib.contextmanager
+def stages_shown() -> Iterator[None]:
+    """Inside, a bar shows the stage of long work, and the time left of it, on a terminal only."""
+    with bar() as shown_bar:
+        task = shown_bar.add_task("", total=None)
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if done == 0:
+                shown_bar.reset(task)
+            shown_bar.update(task, description=shown(name, 60), completed=done, total=total)
+
+        with progress.shown_by(show):
+            yield
 
 
 def report_written(path: Path, advice: str = "") -> None:

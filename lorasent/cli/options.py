@@ -33,6 +33,7 @@ TextColumn = Annotated[str | None, name(help="Column of the reviews. [default: t
 LabelColumn = Annotated[str | None, name(help="Column of the labels. [default: label or sentiment]")]
 SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out rows without a text, instead of an error.")]
 Precision = Annotated[str, name(help="fp32, bf16, or auto: bf16 if the hardware supports it.")]
+Device = Annotated[str, name(help="auto (a GPU if there is one), cpu, cuda, cuda:N, or mps.")]
 Base = Annotated[
     list[Path] | None, folder(help="Directory of a base that was moved, or of several bases. Also LORASENT_BASE. Repeatable.")
 ]
@@ -68,11 +69,11 @@ def require_folder(option: str, path: Path) -> None:
         raise LorasentError(f"{option} {path}: expected a directory, or a new one")
 
 
-def load_scorer(adapter: Path, precision: str, bases: Iterable[Path] | None = None) -> "Scorer":
+def load_scorer(adapter: Path, precision: str, bases: Iterable[Path] | None = None, device: str = "auto") -> "Scorer":
     """The scorer of an adapter directory; its base may lie in one of `bases`. Raises LorasentError."""
     check_precision(precision)
     from lorasent.adapter.base import look_in
     from lorasent.scoring.scorer import load
 
     look_in(bases)
-    return load(adapter, precision)  # type: ignore[arg-type]
+    return load(adapter, precision, device=device)  # type: ignore[arg-type]

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from lorasent import files
 from lorasent.cli import ending, options
-from lorasent.cli.messages import console, report_written
+from lorasent.cli.messages import bar, console, report_written, stages_shown
 from lorasent.errors import DataError, LorasentError
+from lorasent.scoring import progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +32,9 @@ def predict(
     output: Annotated[Path | None, options.file(help="File to write. [default: standard output]")] = None,
     text_column: options.TextColumn = None,
     skip_empty: options.SkipEmpty = False,
-    precision: options.Precision = "fp32",
+    precision: options.Precision = "auto",
     base: options.Base = None,
+    device: options.Device = "auto",
 ) -> None:
     """Label reviews.
 
@@ -40,19 +42,25 @@ def predict(
     """
     if texts and source:
         raise LorasentError("predict: give reviews as arguments or with --input, not both")
-    from lorasent.data.reviews import check_texts, read_texts
+    from lorasent.data.reviews import check_texts, count_rows, read_texts
 
     reviews: Iterable[str] = _lines()
+    total = len(texts) if texts else None
     if source is not None:
         reviews = read_texts(source, text_column, skip_empty=skip_empty)
+        total = count_rows(source, text_column) if output is not None and console.is_terminal else None  # for the time left
     elif texts:
         reviews = [text for _, text in check_texts(texts, "arguments", skip_empty=skip_empty)]
     options.require_writable("--output", output, source)
-    rows = map(vars, options.load_scorer(adapter, precision, base).stream(reviews))
+    scorer = options.load_scorer(adapter, precision, base, device)
+    if precision == "auto" and (output is not None or console.is_terminal):
+        console.print(f"Precision: {scorer.number_format}, on {scorer.device} (evaluate and gate: fp32)")
+    rows = map(vars, scorer.stream(reviews))
     if output is None:
         ending.write_json_lines(rows)
     else:
-        files.write(output, map(ending.json_line, rows))
+        with stages_shown(), progress.stage("labelling reviews", total):
+            files.write(output, map(ending.json_line, rows))
         report_written(output)
 
 
@@ -68,11 +76,12 @@ def evaluate(
     skip_empty: options.SkipEmpty = False,
     precision: options.Precision = "fp32",
     base: options.Base = None,
+    device: options.Device = "auto",
 ) -> None:
     """Measure an adapter on labelled reviews."""
     if not errors and (slices or top is not None):
         raise LorasentError(f"evaluate: --{'slice' if slices else 'top'} is about mistakes; add --errors")
-    scorer = options.load_scorer(adapter, precision, base)
+    scorer = options.load_scorer(adapter, precision, base, device)
     from lorasent.data.reviews import read
     from lorasent.data.slices import require
     from lorasent.evaluation.console import known_reviews_warning, measure, render
@@ -80,7 +89,8 @@ def evaluate(
     reviews = read(data, scorer.labels, text_column, label_column, skip_empty=skip_empty)
     for column in slices or ():
         require(column, reviews)
-    logits = scorer.logits(reviews.texts)
+    with stages_shown(), progress.stage(f"answering {len(reviews):,} reviews", len(reviews)):
+        logits = scorer.logits(reviews.texts)
     evaluation = measure(logits, reviews.labels, scorer.labels)
     if errors:
         evaluation = replace(evaluation, mistakes=_mistakes(adapter, scorer, reviews, logits, slices or (), top or 10))
@@ -102,12 +112,11 @@ def _mistakes(
     from lorasent.adapter import manifest
     from lorasent.data import sources
     from lorasent.evaluation import mistakes
-    from lorasent.training.progress import bar
 
     has_manifest = (adapter / manifest.MANIFEST).is_file()  # an adapter of plain PEFT has none
     trained_on = manifest.read(adapter).trained_on(reviews) if has_manifest else None
-    with bar(console) as progress:
-        task = progress.add_task("leaving words out", total=None)
+    with bar() as shown_bar:
+        task = shown_bar.add_task("leaving words out", total=None)
         return mistakes.find(
             scorer,
             reviews,
@@ -116,7 +125,7 @@ def _mistakes(
             lines=sources.lines_of(reviews.source),
             trained_on=trained_on,
             top=top,
-            progress=lambda done, of: progress.update(task, completed=done, total=of),
+            progress=lambda done, of: shown_bar.update(task, completed=done, total=of),
         )
 
 

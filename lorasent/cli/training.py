@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lorasent.cli import ending, options
-from lorasent.cli.messages import command_line, console, report_written
+from lorasent.cli.messages import bar, command_line, console, report_written
 from lorasent.errors import LorasentError, RecipeError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def train(
     set_: options.Set = None,
     skip_empty: options.SkipEmpty = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    device: options.Device = "auto",
 ) -> None:
     """Train an adapter from a recipe."""
     from lorasent.recipe.recipe import Recipe
@@ -41,11 +42,11 @@ def train(
     read_recipe = Recipe.read(recipe, set_ or [], values)
     out = out or Path("adapters") / Path(recipe).stem
     try:
-        from lorasent.training.progress import Printer, bar
+        from lorasent.training.progress import Printer
         from lorasent.training.train import train as run
 
-        with bar(console) as progress:
-            run(read_recipe, out, resume=resume, listener=Printer(console, progress, recipe))
+        with bar() as progress:
+            run(read_recipe, out, resume=resume, listener=Printer(console, progress, recipe), device=device)
     except KeyboardInterrupt:
         begun = out.with_name(f"{out.name}.partial").exists()
         advice = f" Continue after the last complete epoch with: {command_line('--resume')}" if begun else ""
@@ -149,9 +150,8 @@ def _search(search: "Search", compare: "Callable[[Recipe, Recipe], Confirmation]
     """Searches, compares the best recipe with the starting one, writes and prints the results."""
     from lorasent.sweep import results, study
     from lorasent.sweep.search import recipe_at
-    from lorasent.training.progress import bar
 
-    with bar(console) as progress:
+    with bar() as progress:
         task = progress.add_task("trials", total=search.trials)
 
         def on_trial(trial: Any, finished: int) -> None:

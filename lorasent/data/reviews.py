@@ -169,6 +169,12 @@ def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *
     return (text for _, text in check_texts(cells, f"{source}: column {shown(text)}", skip_empty=skip_empty))
 
 
+def count_rows(source: str, text_column: str | None = None) -> int:
+    """The number of rows of a source, read a block at a time. Raises DataError as `read_texts`."""
+    (text,), blocks = blocks_of(source, lambda names: [_find(names, text_column, source, "text")])
+    return sum(len(values(block, text)) for block in blocks)
+
+
 def check_texts(values: Iterable[Any], where: str, *, skip_empty: bool) -> Iterator[tuple[int, str]]:
     """Each value with its row (from 1): a text that is not empty and can be encoded as UTF-8. Raises DataError with the row."""
     empty, row = list[int](), 0

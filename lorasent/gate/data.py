@@ -6,6 +6,7 @@ from lorasent.gate import retrains
 from lorasent.gate.context import Context, Source, read_source
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.sections import Data
+from lorasent.scoring.evidence import LiveSubject, RecordedSubject, Subject
 from lorasent.text import shown
 
 
@@ -27,6 +28,22 @@ def ask(_: Data, context: Context) -> Iterator[Finding]:
     answers = context.answers
     if len(context.baselines) > 1:
         yield from retrains.alike([one.name for one in (context.candidate, *context.baselines)], answers)
+
+
+def made_elsewhere(candidate: LiveSubject, baselines: Sequence[Subject]) -> list[Finding]:
+    """A finding for each record from another kind of device, or in another number format, than the candidate's answers."""
+    records = [subject for subject in baselines if isinstance(subject, RecordedSubject)]
+    return [
+        Finding(
+            "data::device",
+            Outcome.PASS,
+            "another-device",
+            f"{shown(record.name)} was recorded on {record.made_on}, the candidate answers on {candidate.made_on}: rounding "
+            "differs, which may change labels; record it again where the candidate is judged, or choose --device",
+        )
+        for record in records
+        if record.made_on != candidate.made_on
+    ]
 
 
 def _training_data(source: Source, context: Context) -> Iterator[Finding]:

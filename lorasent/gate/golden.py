@@ -48,6 +48,9 @@ def ask(table: Golden, context: Context) -> Iterator[Finding | Claim]:
     """
     recorded = _read(table, context.candidate.labels)
     recorded_texts = [row["text"] for row in recorded.rows]
+    if not (made_on := context.candidate.made_on).startswith("cpu"):
+        message = f"answers made on {made_on} are compared with {shown(table.predictions)}, which does not name its device"
+        yield Finding("golden::device", Outcome.PASS, "another-device", message)
     expected = np.array([row["logits"] for row in recorded.rows])
     tolerance, made_by = recorded.tolerance.get("logits", 0.0), recorded.producer.get("adapter_sha256", "")
     if _weights(context.incumbent) == made_by:

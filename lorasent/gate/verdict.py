@@ -10,16 +10,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lorasent import devices
 from lorasent.adapter.base import find
 from lorasent.adapter.snapshot import NAME, of
 from lorasent.data.reviews import ReviewsLike
 from lorasent.errors import AnswersError, BaseModelError, LorasentError, NotFetchedError, PolicyError
 from lorasent.gate import retrains
 from lorasent.gate.context import Context, SharedError
+from lorasent.gate.data import made_elsewhere
 from lorasent.gate.finding import Claim, Finding, Outcome, settle
 from lorasent.gate.integrity import checks as integrity
 from lorasent.gate.policy import Policy
 from lorasent.hub import offline
+from lorasent.scoring import progress
 from lorasent.scoring.evidence import LiveSubject, Subject, subject
 from lorasent.text import shown
 
@@ -59,12 +62,18 @@ Location = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def judge(
-    candidate: Location, baselines: Location | Iterable[Location], policy: Policy | Location, data: ReviewsLike | None = None
+    candidate: Location,
+    baselines: Location | Iterable[Location],
+    policy: Policy | Location,
+    data: ReviewsLike | None = None,
+    *,
+    device: str = "auto",
 ) -> Verdict:
     """Whether the adapter `candidate` may replace the first of `baselines`. The others are retrains of that one.
 
     `baselines` may be one path, `policy` the path of a policy. `data` replaces its reviews: a source, or reviews in memory. Faults
-    of the candidate block; faults of a baseline, of the data or of the policy are INVALID. Only PolicyError is raised.
+    of the candidate block; faults of a baseline, of the data or of the policy are INVALID. Only PolicyError is raised,
+    and DeviceError for a device that is not there.
     """
     locations = [baselines] if isinstance(baselines, str | bytes | os.PathLike) else baselines
     if not isinstance(locations, Iterable) or isinstance(locations, Mapping | set | frozenset):
@@ -77,7 +86,8 @@ def judge(
         policy = Policy.read(_path(policy, "policy"), data)
     elif data is not None:
         policy = policy.on(data)
-    findings, evidence = _judge(path, names, policy)
+    with devices.auto_is(device):
+        findings, evidence = _judge(path, names, policy)
     ranked = tuple(sorted(findings, key=lambda finding: [*EXIT_CODES].index(finding.outcome)))
     return Verdict(ranked[0].outcome, ranked, str(path), tuple(names), evidence)
 
@@ -124,11 +134,13 @@ def _judge_candidate(
     evidence = {"candidate": candidate.identity}
     for number, (name, baseline) in enumerate(zip(names, baselines, strict=True), 1):
         evidence[name if name not in {*evidence, "data"} else f"baseline {number}: {name}"] = baseline.identity
-    findings = [
-        *integrity.check(candidate, baselines[0], policy.integrity),
-        *integrity.origins(candidate, baselines, policy.integrity),
-        *retrains.check(baselines, candidate),
-    ]
+    with progress.stage("checking files and weights"):
+        findings = [
+            *integrity.check(candidate, baselines[0], policy.integrity),
+            *integrity.origins(candidate, baselines, policy.integrity),
+            *retrains.check(baselines, candidate),
+            *made_elsewhere(candidate, baselines),
+        ]
     if all(finding.outcome is Outcome.PASS for finding in findings):
         context = Context(candidate, baselines, policy.data, policy.verdict.alpha)
         findings += _check_families(policy, context)

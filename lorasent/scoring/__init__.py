@@ -2,5 +2,7 @@
 
 evidence  a subject, live or recorded, and its answers to texts
 cache     answers on disk, by the hash of their question
-scorer    an adapter in memory: plans batches, chooses the precision
+scorer    an adapter in memory, on a device, in a precision
+plans     which reviews share a matrix, or a padded batch
+progress  the stage of long work, and how much of it is done, for whoever shows it
 """

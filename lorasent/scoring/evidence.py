@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorasent import hub, machine
+from lorasent import devices, hub, machine
 from lorasent.adapter import manifest, snapshot
 from lorasent.adapter.base import find
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.errors import AdapterError, AnswersError, BaseModelError, EvidenceError, foreign
-from lorasent.scoring import cache
+from lorasent.scoring import cache, progress
 from lorasent.text import shown
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class LiveSubject:
     An adapter without a manifest is adopted in memory, unless `adopt` is off: then it is an AdapterError.
     """
 
-    def __init__(self, path: Path | Snapshot, precision: "Precision" = "fp32", *, adopt: bool = True) -> None:
+    def __init__(self, path: Path | Snapshot, precision: "Precision" = "fp32", device: str = "auto", *, adopt: bool = True) -> None:
         self.snapshot = snapshot.of(path)
         if adopt and self.snapshot.is_bare:
             from lorasent.adapter.sealing import adopted
@@ -62,6 +62,7 @@ class LiveSubject:
         self.path = self.snapshot.path
         self.name = str(self.path)
         self.precision: Precision = precision
+        self.device = devices.resolve(device)
         with foreign(lambda reason: AdapterError(f"{self.path}: no manifest that can be read: {reason}")):
             self.manifest = manifest.read(self.snapshot)
             self.identity = manifest.identity(self.snapshot)
@@ -70,14 +71,20 @@ class LiveSubject:
 
     def at(self, precision: "Precision") -> "LiveSubject":
         """The same adapter, answering in this precision."""
-        return LiveSubject(self.snapshot, precision)
+        return LiveSubject(self.snapshot, precision, self.device)
+
+    @functools.cached_property
+    def made_on(self) -> str:
+        """The kind of device and the number format of the answers, such as "cuda, bf16"."""
+        return f"{devices.kind(self.device)}, {self._number_format if self.precision == 'auto' else self.precision}"
 
     @functools.cached_property
     def scorer(self) -> "Scorer":
         """The adapter in memory. Its answer to a text does not depend on the texts beside it."""
         from lorasent.scoring.scorer import load
 
-        return load(self.snapshot, self.precision, invariant=True)
+        with progress.stage(f"loading {self.path.name}"):
+            return load(self.snapshot, self.precision, device=self.device, invariant=True)
 
     @functools.cached_property
     def quick(self) -> "Scorer":
@@ -89,13 +96,16 @@ class LiveSubject:
     def answer(self, texts: Sequence[str]) -> Answers:
         """The answers to `texts`, in their order; from the cache if they are there."""
         # What "auto" means depends on the machine, and machines may share a cache.
-        precision = f"auto: {machine.bf16()}" if self.precision == "auto" else self.precision
+        meaning = machine.bf16() if self.device == "cpu" else self._number_format
+        precision = f"auto: {meaning}" if self.precision == "auto" else self.precision
         question = {"texts": texts_sha256(texts), "precision": precision, **self._origin}
         shapes = {"logits": (len(texts), len(self.labels)), "lengths": (len(texts),)}
         arrays, _ = cache.find(question) or ({}, {})
         if {name: array.shape for name, array in arrays.items()} == shapes:
             return Answers(arrays["logits"].astype(np.float32), arrays["lengths"].astype(np.int64), self.name)
-        answers = Answers(self.scorer.logits(texts), self.scorer.encoder.lengths(texts), self.name)
+        scorer = self.scorer
+        with progress.stage(f"answering {len(texts):,} texts: {self.path.name}", len(texts)):
+            answers = Answers(scorer.logits(texts), scorer.encoder.lengths(texts), self.name)
         cache.keep(question, {"logits": answers.logits, "lengths": answers.lengths})
         return answers
 
@@ -118,7 +128,17 @@ class LiveSubject:
         with contextlib.suppress(BaseModelError), hub.offline():  # a missing base is an error where it is needed
             base = find(pinned.name, pinned.revision, pinned.sha256, self.path.absolute().parent)
             edited = {"base": base.content}
-        return {"identity": self.identity, "libraries": self.libraries, **edited}
+        elsewhere = {} if self.device == "cpu" else {"device": devices.kind(self.device)}
+        return {"identity": self.identity, "libraries": self.libraries, **edited, **elsewhere}
+
+    @property
+    def _number_format(self) -> str:
+        """What the precision means on the device."""
+        import torch
+
+        from lorasent.scoring.scorer import number_format
+
+        return number_format(self.precision, torch.device(self.device))
 
 
 class RecordedSubject:
@@ -134,6 +154,7 @@ class RecordedSubject:
             self.manifest = manifest.Manifest.parse(json.loads(metadata["manifest"]), path)
             self.libraries: Mapping[str, str] = dict(json.loads(metadata["libraries"]))
             self.precision: str = metadata["precision"]
+            self.made_on: str = shown(metadata.get("made_on", f"cpu, {self.precision}"))  # older records: on the CPU
             valid = (
                 self.manifest.labels == list(self.labels)
                 and len(set(self.labels)) == len(self.labels)
@@ -174,11 +195,11 @@ Subject = LiveSubject | RecordedSubject
 """What the gate asks for answers. `identity` is a hash of everything that its answers depend on."""
 
 
-def subject(path: str | Path, precision: "Precision" = "fp32") -> Subject:
+def subject(path: str | Path, precision: "Precision" = "fp32", device: str = "auto") -> Subject:
     """The subject at a path: an adapter's directory, or recorded evidence. Raises EvidenceError for evidence in other precision."""
     path = Path(path)
     if not path.is_file():
-        return LiveSubject(path, precision)
+        return LiveSubject(path, precision, device)
     recorded = RecordedSubject(path)
     if recorded.precision != precision:
         raise EvidenceError(
@@ -199,6 +220,7 @@ def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> 
         "labels": list(live.labels),
         "manifest": live.manifest.content,
         "precision": live.precision,
+        "made_on": live.made_on,
         "libraries": live.libraries,
         "machine": machine.features(),
     }

@@ -1,9 +1,8 @@
-"""Texts to logits: matrices of unpadded reviews, or batches of about one length, and the choice of the precision."""
+"""Texts to logits: matrices of unpadded reviews, or padded batches on any device, and the choice of the precision."""
 
 import functools
 import itertools
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +11,25 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from peft import PeftModel
 from torch import nn
 
-from lorasent import files, machine
+from lorasent import devices, files, machine
 from lorasent.adapter import directory
-from lorasent.adapter.classifier import forward, inference
+from lorasent.adapter.classifier import inference
 from lorasent.adapter.encoding import Encoder, Ids
 from lorasent.adapter.snapshot import Snapshot
 from lorasent.data.reviews import require_text
 from lorasent.errors import AdapterError, DataError, LorasentError
 from lorasent.metrics import probabilities
+from lorasent.scoring import progress
+from lorasent.scoring.plans import TOKENS_PER_BATCH, grouped, matrices, plan_batches
 from lorasent.text import shown
 from lorasent.unpadded import inference as engine
 from lorasent.unpadded import products
+from lorasent.unpadded.parts import parts
 
 Precision = Literal["auto", "fp32", "bf16"]
-
-TOKENS_PER_BATCH = 4096
-"""Largest size of a batch of more than one review, in tokens with padding."""
-
-UNIFORM_BATCH_TOKENS = 1024
-"""Size of a batch, in tokens with padding, from which it accepts no review shorter than 7/8 of its longest."""
 
 TEXTS_PER_CHUNK = 2048
 """Number of texts that are planned at once: memory does not grow with their number."""
@@ -61,7 +58,8 @@ class Scorer:
         self.encoder = encoder
         self.labels = tuple(labels)
         self.device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-        self.bf16 = uses_bf16(precision, self.device)
+        self.number_format = number_format(precision, self.device)
+        self.bf16 = self.number_format == "bf16"
         self.invariant = invariant
 
     def logits(self, texts: Iterable[str]) -> NDArray[np.float32]:
@@ -84,27 +82,49 @@ class Scorer:
                 yield Prediction(text, self.labels[best], float(row[best]))
 
     def score(self, encoded: Sequence[Ids]) -> NDArray[np.float32]:
-        """Logits (N, L) of encoded texts, in their order."""
+        """Logits (N, L) of encoded texts, in their order. Raises DeviceError where the device's memory is too small."""
+        if self._engine is None:
+            return self._padded(encoded)
         logits = np.empty((len(encoded), len(self.labels)), np.float32)
-        lengths = [len(ids) for ids in encoded]
-        if self._engine is not None:
-            with torch.inference_mode():
-                for rows in matrices(lengths, invariant=self.invariant):
-                    logits[rows] = self._engine.logits([encoded[row] for row in rows])
-            return logits
-        # Single reviews have neither padding nor neighbours. On a GPU they would take many times as long.
-        alone = self.invariant and self.device.type == "cpu"
-        with inference(self.model), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            for rows in ([row] for row in range(len(encoded))) if alone else self._batches(encoded):
-                logits[rows] = forward(self.model, self.encoder.pad([encoded[row] for row in rows]))
+        with torch.inference_mode():
+            for rows in matrices([len(ids) for ids in encoded], invariant=self.invariant):
+                logits[rows] = self._engine.logits([encoded[row] for row in rows])
+                progress.advance(len(rows))
         return logits
+
+    def _padded(self, encoded: Sequence[Ids]) -> NDArray[np.float32]:
+        """Logits of padded batches through the model itself. They stay on the device until the last batch is computed."""
+        batches = list(self._batches(encoded))
+        logits = np.empty((len(encoded), len(self.labels)), np.float32)
+        reduced = torch.float16 if self.number_format == "fp16" else torch.bfloat16
+        with (
+            inference(self.model),
+            torch.autocast(self.device.type, dtype=reduced, enabled=self.number_format != "fp32"),
+            devices.fitting("a batch of reviews", self.device),
+        ):
+            if batches:
+                logits[np.concatenate(batches)] = torch.cat(list(self._answers(encoded, batches))).cpu().numpy()
+        return logits
+
+    def _answers(self, encoded: Sequence[Ids], batches: Sequence[list[int]]) -> Iterator[torch.Tensor]:
+        """Logits (B, L) in float32 of each batch, on the device. Nothing here waits for the device."""
+        padded = (self.encoder.pad([encoded[row] for row in rows]) for rows in batches)
+        if _takes_own_masks(self.model):
+            padded = (_with_own_mask(batch, self.device) for batch in padded)
+        for rows, inputs in zip(batches, _sent(padded, self.device), strict=True):
+            yield self.model(**inputs).logits.float()
+            progress.advance(len(rows))
 
     def _batches(self, encoded: Sequence[Ids]) -> Iterator[list[int]]:
         """Row numbers by batch. Encoder-decoders (BART, T5) need the same number of end tokens in all texts of a batch."""
+        if self.invariant and self.device.type == "cpu":
+            # Single reviews have neither padding nor neighbours. On a GPU they would take many times as long.
+            return ([row] for row in range(len(encoded)))
         config: Any = getattr(self.model, "config", None)
         end = config.eos_token_id if getattr(config, "is_encoder_decoder", False) else None
         ends = [0 if end is None else int((ids == end).sum()) for ids in encoded]
-        return _grouped([len(ids) for ids in encoded], ends, lambda lengths, _: plan_batches(lengths))
+        budget = TOKENS_PER_BATCH.get(self.device.type, TOKENS_PER_BATCH["cpu"])
+        return grouped([len(ids) for ids in encoded], ends, lambda lengths, _: plan_batches(lengths, budget))
 
     @functools.cached_property
     def _engine(self) -> engine.Engine | None:
@@ -127,51 +147,18 @@ class Scorer:
                 chunk, encoded = following, ahead
 
 
-def load(path: str | Path | Snapshot, precision: Precision = "fp32", *, invariant: bool = False) -> Scorer:
-    """A scorer of the adapter in a directory, verified as by `directory.load`. Raises LorasentError for an unknown precision."""
-    uses_bf16(precision, torch.device("cpu"))
+def load(path: str | Path | Snapshot, precision: Precision = "fp32", *, device: str = "auto", invariant: bool = False) -> Scorer:
+    """A scorer of the adapter in a directory, verified on the CPU as by `directory.load`, then on a device of `devices.resolve`.
+
+    Raises LorasentError, also for an unknown precision, a device that is not there, and one whose memory is too small.
+    """
+    where = torch.device(devices.resolve(device))
+    uses_bf16(precision, where)
     loaded = directory.load(path if isinstance(path, Snapshot) else files.path_of(path, "an adapter's directory", AdapterError))
+    size = sum(weight.numel() * weight.element_size() for weight in loaded.model.parameters()) / 2**30
+    with devices.fitting(f"the model, {size:.1f} GiB of weights,", where):
+        loaded.model.to(where)
     return Scorer(loaded.model, loaded.encoder, loaded.labels, precision, invariant=invariant)
-
-
-def matrices(lengths: Sequence[int], *, invariant: bool) -> Iterator[list[int]]:
-    """Row numbers by matrix: reviews of one capacity, in as few matrices as `fill` finds. `lengths` are in tokens."""
-    return _grouped(lengths, [engine.capacity(length, invariant=invariant) for length in lengths], fill)
-
-
-def fill(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Row numbers by batch of at most `capacity` tokens, or one review, by best fit: the longest first, into the fullest batch."""
-    batches: list[list[int]] = []
-    by_room: dict[int, list[int]] = defaultdict(list)
-    rooms = 0  # bit r: some batch has room for exactly r more tokens
-    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
-        length = lengths[row]
-        if fitting := rooms >> length:
-            room = length + (fitting & -fitting).bit_length() - 1
-            batch = by_room[room].pop()
-            if not by_room[room]:
-                rooms ^= 1 << room
-        else:
-            room, batch = max(capacity, length), len(batches)
-            batches.append([])
-        batches[batch].append(row)
-        by_room[room - length].append(batch)
-        rooms |= 1 << (room - length)
-    return batches
-
-
-def plan_batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Row numbers by padded batch, longest first. A batch has at most `TOKENS_PER_BATCH` tokens with padding, or one review."""
-    batches: list[list[int]] = []
-    longest = 0
-    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
-        padded = len(batches[-1]) * longest if batches else 0
-        too_short = padded >= UNIFORM_BATCH_TOKENS and lengths[row] < longest * 7 / 8
-        if not batches or padded + longest > TOKENS_PER_BATCH or too_short:
-            batches.append([])
-            longest = lengths[row]
-        batches[-1].append(row)
-    return batches
 
 
 def uses_bf16(precision: Precision, device: torch.device) -> bool:
@@ -181,18 +168,48 @@ def uses_bf16(precision: Precision, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(machine.bf16()) and products.available(device, torch.bfloat16)
 
 
-def _grouped(lengths: Sequence[int], keys: Sequence[int], plan: Callable[[list[int], int], list[list[int]]]) -> Iterator[list[int]]:
-    """Row numbers by batch. Rows with the same key share batches, which `plan` makes of their lengths and the key."""
-    groups: dict[int, list[int]] = defaultdict(list)
-    for row, key in enumerate(keys):
-        groups[key].append(row)
-    for key, rows in groups.items():
-        for batch in plan([lengths[row] for row in rows], key):
-            yield [rows[place] for place in batch]
+def number_format(precision: Precision, device: torch.device) -> str:
+    """What a precision means on a device: "fp32", "bf16", or "fp16", which "auto" takes on CUDA cards that lack bf16 alone."""
+    if uses_bf16(precision, device):
+        return "bf16"
+    multiplies_fp16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+    return "fp16" if precision == "auto" and multiplies_fp16 else "fp32"
+
+
+def _takes_own_masks(model: nn.Module) -> bool:
+    """Whether a model hands a mask of four dimensions to attention as it is."""
+    model = model.get_base_model() if isinstance(model, PeftModel) else model
+    implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
+    return implementation == "sdpa" and parts(model) is not None
+
+
+def _with_own_mask(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The batch with attention's mask, (B, 1, 1, T). transformers would wait for the device, to learn whether it hides a key."""
+    mask = batch["attention_mask"]
+    if device.type == "cpu" and mask.all():
+        return batch  # without a mask attention is faster
+    return {**batch, "attention_mask": mask[:, None, None].astype(bool)}
+
+
+def _sent(batches: Iterable[dict[str, Any]], device: torch.device) -> Iterator[dict[str, torch.Tensor]]:
+    """Each batch on the device. CUDA copies it from pinned memory, on a stream of its own, beside the computation before it."""
+    if device.type != "cuda":
+        yield from ({name: torch.from_numpy(array).to(device) for name, array in batch.items()} for batch in batches)
+        return
+    beside, computing = torch.cuda.Stream(device), torch.cuda.current_stream(device)  # type: ignore[no-untyped-call]
+    for batch in batches:
+        with torch.cuda.stream(beside):
+            pinned = {name: torch.from_numpy(array).pin_memory() for name, array in batch.items()}
+            inputs = {name: array.to(device, non_blocking=True) for name, array in pinned.items()}
+        computing.wait_stream(beside)
+        for array in inputs.values():
+            array.record_stream(computing)  # the copy's memory is free only when the computation has read it
+        yield inputs
 
 
 def _checked(texts: Iterable[str]) -> Iterator[str]:

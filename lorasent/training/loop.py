@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
+from lorasent import devices
 from lorasent.adapter.classifier import quiet
 from lorasent.adapter.encoding import Encoder, Ids
 from lorasent.adapter.manifest import WEIGHTS
@@ -40,20 +41,16 @@ BATCHES_PER_GROUP = 50
 """Batches in a group; reviews are sorted by length within a group, and groups are drawn at random."""
 
 
-def device() -> torch.device:
-    """The device on which Trainer trains."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def fit(run: Prepared, model: PeftModel, encoder: Encoder, listener: Listener) -> list[Epoch]:
     """The epoch table of a run, after training `model` in place to its best epoch. Raises TrainingError."""
-    with quiet():
+    with quiet(), devices.fitting(f"training in batches of {run.recipe.training.batch_size}", run.device):
         trainer = _Trainer(run, encoder, model)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_Callback(trainer, listener))
         epochs = _train(trainer)
     # Trainer wraps the model's forward pass in autocast; from here on it answers in float32.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    model.to("cpu")  # where adapters are verified: the manifest's probes are answered there
     best = run.checkpoint(best_of(epochs).epoch * run.steps_per_epoch)
     set_peft_model_state_dict(model, load_file(best / WEIGHTS))
     if trainer.average:
@@ -62,7 +59,7 @@ def fit(run: Prepared, model: PeftModel, encoder: Encoder, listener: Listener) -
 
 
 def _arguments(run: Prepared) -> TrainingArguments:
-    settings, on_gpu = run.recipe.training, device().type == "cuda"
+    settings, on_cuda = run.recipe.training, devices.kind(run.device) == "cuda"
     arguments = TrainingArguments(
         output_dir=str(run.folder),
         num_train_epochs=settings.epochs,
@@ -72,7 +69,7 @@ def _arguments(run: Prepared) -> TrainingArguments:
         warmup_steps=int(settings.warmup * run.steps),
         lr_scheduler_type=SCHEDULES[settings.schedule],
         bf16=run.bf16,
-        use_cpu=not on_gpu,
+        use_cpu=run.device == "cpu",
         seed=settings.seed,
         eval_strategy="epoch",
         save_strategy="epoch",
@@ -80,9 +77,12 @@ def _arguments(run: Prepared) -> TrainingArguments:
         logging_nan_inf_filter=False,
         disable_tqdm=True,
         remove_unused_columns=False,
-        dataloader_pin_memory=on_gpu,
+        dataloader_pin_memory=on_cuda,
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - several GPUs would multiply the recipe's batch size
+    if on_cuda and run.device != "cuda":
+        torch.cuda.set_device(run.device)
+        vars(arguments)["_setup_devices"] = torch.device(run.device)  # Trainer would take the first
     return arguments
 
 
@@ -117,9 +117,9 @@ class _Trainer(Trainer):  # type: ignore[misc]
     def __init__(self, run: Prepared, encoder: Encoder, model: PeftModel) -> None:
         self.run = run
         self.encoder = encoder
-        on_gpu = device().type == "cuda"  # Trainer moves the model there later
-        self.unpadded = None if on_gpu else training.build(model, bf16=run.bf16)
-        if self.unpadded is None and not on_gpu:
+        on_cpu = run.device == "cpu"  # Trainer moves the model to other devices later
+        self.unpadded = training.build(model, bf16=run.bf16) if on_cpu else None
+        if self.unpadded is None and on_cpu:
             model.set_attn_implementation("eager")  # on the CPU its backward pass is the fastest
         decay = run.recipe.training.ema_decay
         self.average = None if decay is None else Average(model, decay)

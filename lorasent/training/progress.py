@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from lorasent.augmentation import ways
 from lorasent.data.labels import are_poles
 from lorasent.recipe.recipe import Training
 from lorasent.scoring.scorer import Prediction, uses_bf16
 from lorasent.text import MESSAGE, shown
-from lorasent.training.loop import device
 from lorasent.training.run import Epoch, Listener, Prepared, Trained
 
 SEARCHED = 200
@@ -22,12 +22,6 @@ ENDING = 110
 
 COLUMNS = ("epoch", "train loss", "val loss", "accuracy", "precision", "recall", "f1", "mcc")
 """Head of the epoch table. Its rows appear as epochs end; rich would print a table only once it is whole."""
-
-
-def bar(console: Console) -> Progress:
-    """A progress bar, shown on a terminal only."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 class Printer(Listener):
@@ -84,8 +78,9 @@ class Printer(Listener):
 
 def _describe(run: Prepared) -> Iterator[str]:
     recipe, parameters = run.recipe, run.parameters
-    emulated = "" if uses_bf16("auto", device()) else ", emulated: on this machine fp32 is many times as fast"
-    yield f"Base: {run.base.name} (sha256 {run.base.sha256[:12]}…), {f'bf16{emulated}' if run.bf16 else 'fp32'}"
+    emulated = "" if uses_bf16("auto", torch.device(run.device)) else ", emulated: on this machine fp32 is many times as fast"
+    where = "" if run.device == "cpu" else f" on {run.device}"
+    yield f"Base: {run.base.name} (sha256 {run.base.sha256[:12]}…), {f'bf16{emulated}' if run.bf16 else 'fp32'}{where}"
     for name, reviews in (("Train", run.train), ("Validation", run.validation)):
         balance = ", ".join(f"{count} {label}" for label, count in reviews.counts(recipe.base.labels).items())
         yield f"{name}: {reviews.source}, {len(reviews)} reviews ({balance})"

@@ -59,6 +59,7 @@ class Prepared:
     lengths: Ids
     """Tokens of each training review before truncation."""
     parameters: ParameterCount
+    device: str
     bf16: bool
     resumed_steps: int
     """Steps of the checkpoint from which the run continues; 0 for a new run."""

@@ -14,7 +14,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import set_seed
 
-from lorasent import files
+from lorasent import devices, files
 from lorasent.adapter import directory, writing
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import build, count_parameters
@@ -23,7 +23,7 @@ from lorasent.data.reviews import Reviews, ReviewsLike
 from lorasent.errors import TrainingError
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.scorer import Scorer, uses_bf16
-from lorasent.training.loop import device, fit
+from lorasent.training.loop import fit
 from lorasent.training.run import Epoch, Listener, Prepared, Trained, best_of, checkpoint_steps, read_splits
 
 CLAIM = "run.json"
@@ -38,18 +38,20 @@ def train(
     validation: ReviewsLike | None = None,
     resume: bool = False,
     listener: Listener | None = None,
+    device: str = "auto",
 ) -> Trained:
     """Trains an adapter by a recipe, a shipped one's name or a TOML file's path; writes it to `out`, which must not exist.
 
-    `train` and `validation` take the place of the recipe's reviews: sources, or reviews in memory. A seed gives the same adapter,
-    bit for bit. `resume` continues an interrupted run of the same recipe on the same data after its last whole epoch, to the same
-    adapter. Raises a LorasentError; an interrupted run stays resumable.
+    `train` and `validation` take the place of the recipe's reviews: sources, or reviews in memory. On the CPU a seed gives the
+    same adapter, bit for bit. `resume` continues an interrupted run of the same recipe on the same data after its last whole epoch,
+    to the same adapter; `device` is one of `devices.resolve`. Raises a LorasentError; an interrupted run stays resumable.
     """
+    device = devices.resolve(device)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
     out, listener = files.path_of(out, "the adapter's directory", TrainingError), listener or Listener()
     folder = out.parent / f"{out.name}.partial"  # "." has no name
     _require_free(out, folder, resume=resume)
-    prepared, model, encoder = _prepare(recipe, out, folder, read_splits(recipe, train, validation), resume=resume)
+    prepared, model, encoder = _prepare(recipe, out, folder, read_splits(recipe, train, validation), device, resume=resume)
     listener.prepared(prepared)
     listener.untrained(Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
 
@@ -78,11 +80,11 @@ def _require_free(out: Path, folder: Path, *, resume: bool) -> None:
 
 
 def _prepare(
-    recipe: Recipe, out: Path, folder: Path, splits: tuple[Reviews, Reviews, int], *, resume: bool
+    recipe: Recipe, out: Path, folder: Path, splits: tuple[Reviews, Reviews, int], device: str, *, resume: bool
 ) -> tuple[Prepared, PeftModel, Encoder]:
     """The input of a run, the model before training, and its encoder. The recipe names the reviews that are used.
 
-    Makes the run's folder. Raises TrainingError if it is the folder of a run with another recipe, base or data.
+    Makes the run's folder. Raises TrainingError if it is the folder of a run with another recipe, base, data or device.
     """
     reviews, validation, removed = splits
     recipe = recipe.on_data(reviews.source, validation.source)
@@ -103,7 +105,8 @@ def _prepare(
         removed=removed,
         lengths=encoder.lengths(reviews.texts),
         parameters=count_parameters(model),
-        bf16=uses_bf16(recipe.training.precision, device()),
+        device=device,
+        bf16=uses_bf16(recipe.training.precision, torch.device(device)),
         resumed_steps=max(steps, default=0),
     )
     _claim(prepared)
@@ -119,10 +122,11 @@ def _claim(run: Prepared) -> None:
         "train_sha256": run.train.fingerprint,
         "validation_sha256": run.validation.fingerprint,
         "torch": torch.__version__,
+        "device": devices.kind(run.device),
     }
     path = run.folder / CLAIM
     if path.is_file():
-        recorded = json.loads(path.read_text("utf-8"))
+        recorded = {"device": "cpu", **json.loads(path.read_text("utf-8"))}
         if changed := [key for key, value in claim.items() if recorded.get(key) != value]:
             raise TrainingError(f"{run.folder}: was made with another {' and '.join(changed)}; remove it, or resume with the same")
         return
@@ -144,4 +148,5 @@ def _record(run: Prepared, epochs: list[Epoch], best: Epoch) -> Mapping[str, Any
         "epochs": [asdict(row) for row in epochs],
         "best": asdict(best),
         "bf16": run.bf16,
+        **({} if run.device == "cpu" else {"device": devices.kind(run.device)}),
     }

@@ -11,7 +11,7 @@ import lorasent
 from lorasent.adapter.manifest import WEIGHTS
 from lorasent.gate.cost import operations
 from lorasent.scoring.evidence import LiveSubject
-from lorasent.scoring.scorer import fill
+from lorasent.scoring.plans import fill
 from lorasent.training.loop import epoch_order
 from lorasent.unpadded import inference, training
 from tests.benchmarks.workloads import SHORT, reviews

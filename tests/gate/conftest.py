@@ -22,6 +22,7 @@ class StubAdapter:
 
     def __init__(self, path, precision="fp32", *, adopt=True):
         self.path, self.name, self.identity, self.precision = path, str(path), f"identity of {path}", precision
+        self.made_on = f"cpu, {precision}"
         self.manifest = manifest(labels=[*LABELS], **self.readers.get(f"{path} manifest", {}))
 
     def answer(self, texts):

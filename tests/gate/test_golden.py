@@ -31,6 +31,8 @@ from tests.support.manifests import manifest
 class StubSubject:
     """A subject that answers what it is told to, and remembers what it was asked."""
 
+    made_on = "cpu, fp32"
+
     def __init__(self, logits, weights="w", labels=LABELS):
         self.logits, self.labels = np.asarray(logits, dtype=np.float32), labels
         self.manifest = manifest(files={WEIGHTS: weights})

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lorasent import hub
+from lorasent import devices, hub
 from lorasent.data.reviews import read
-from lorasent.errors import AdapterError, BaseModelError, PolicyError
+from lorasent.errors import AdapterError, BaseModelError, DeviceError, PolicyError
 from lorasent.gate import behaviour, quality, report, retrains, triggers, verdict
 from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.calibration import Calibration
@@ -33,6 +33,7 @@ class StubAdapter:
 
     def __init__(self, path, precision="fp32", *, adopt=True):
         self.path, self.name, self.precision = path, str(path), precision
+        self.made_on = f"{devices.resolve()}, {precision}"
         self.identity, self.labels = f"identity of {path}", LABELS
         self.manifest = manifest(encoding={"max_length": 64}, labels=list(LABELS))
         if "broken" in str(path):
@@ -295,6 +296,30 @@ def test_cost_cannot_be_asked_of_a_record(integrity_stub, films, monkeypatch):
     found = verdict.judge("new", ["old"], Policy(data=Data(test=films), cost=Cost())).findings[0]
     message = "cost: recorded evidence has no model to measure; give an adapter as baseline, or remove [cost]"
     assert found == Finding("cost", Outcome.INVALID, "not-judged", message, "correct the data or the policy")
+
+
+@pytest.mark.parametrize("made_on", ["cpu, fp32", "cuda, fp32", "cpu, bf16"])
+def test_a_record_of_another_kind_of_device_is_told(integrity_stub, monkeypatch, made_on):
+    """Beside the verdict, which it does not change, and in the report; a record of the same kind is not mentioned."""
+    record = object.__new__(RecordedSubject)
+    record.__dict__.update({**vars(StubAdapter("old")), "made_on": made_on})
+    monkeypatch.setattr(verdict, "subject", lambda *_: record)
+    judged = verdict.judge("new", ["old"], Policy(), device="cpu")
+    assert judged.outcome is Outcome.PASS
+    said = [finding.message for finding in judged.findings if finding.check == "data::device"]
+    expected = f"old was recorded on {made_on}, the candidate answers on cpu, fp32: rounding differs, which may change labels"
+    assert [message.partition(";")[0] for message in said] == ([] if made_on == "cpu, fp32" else [expected])
+    assert all(message in report.text(judged, "again") for message in said)
+
+
+def test_every_subject_answers_on_the_device(integrity_stub, monkeypatch):
+    """Candidate and baselines; one that is not there is an error before anything is judged."""
+    monkeypatch.setattr(devices, "available", lambda: ["cuda", "cpu"])
+    verdict.judge("new", ["old", "other"], Policy(), device="cuda")
+    ((judged, first, _),) = integrity_stub.calls
+    assert (judged.made_on, first.made_on) == ("cuda, fp32", "cuda, fp32")
+    with pytest.raises(DeviceError, match=r"^device mps: not here"):
+        verdict.judge("new", ["old"], Policy(), device="mps")
 
 
 def test_a_baseline_is_asked_the_policys_every_text(films, recorded):

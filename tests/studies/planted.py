@@ -77,8 +77,8 @@ FAULTS = (
     Fault(
         "answers come in the order of lengths",
         "scoring/scorer.py",
-        "logits[rows] = forward",
-        "logits[sorted(rows)] = forward",
+        "logits[np.concatenate(batches)] =",
+        "logits[sorted(np.concatenate(batches))] =",
         ENCODING,
     ),
     Fault(
@@ -100,7 +100,7 @@ FAULTS = (
     ),
     Fault(
         "short reviews lie among longer ones",
-        "scoring/scorer.py",
+        "scoring/plans.py",
         "engine.capacity(length, invariant=invariant)",
         "engine.CAPACITY",
         ENGINE,

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 
 from lorasent.data.reviews import Reviews
 from lorasent.recipe.recipe import Recipe, Training
 from lorasent.scoring.scorer import Prediction
-from lorasent.training.progress import Printer, _no_better_than_a_guess, _stopped, bar
+from lorasent.training.progress import Printer, _no_better_than_a_guess, _stopped
 from lorasent.training.run import Epoch, Trained
 
 
@@ -56,7 +57,7 @@ def test_a_run_no_better_than_a_guess_is_reported(accuracy, counts, expected):
 def test_labels_are_shown_escaped(capsys):
     """Labels of an untrusted recipe cannot control the terminal or a workflow log."""
     console = Console(width=200, soft_wrap=True)
-    printer = Printer(console, bar(console), "embedded")
+    printer = Printer(console, Progress(console=console, disable=True), "embedded")
     printer.run = SimpleNamespace(recipe=Recipe.read("embedded"), validation=Reviews("here", ["a"], np.array([0])))
     best = Epoch(1, 0.7, 0.7, 0.5, *[0.5] * 4)
     printer.trained(Trained(Path("mine"), [best], best, 1.0), [Prediction("a film", "\x1b[2J\n::error::x", 0.5)])
@@ -69,7 +70,7 @@ def test_the_warning_follows_the_best_epoch(capsys):
     recipe = Recipe.read("embedded")
     validation = Reviews("here", ["a", "b"], np.array([0, 1]))
     run = SimpleNamespace(recipe=recipe, validation=validation)
-    printer = Printer(console, bar(console), "embedded")
+    printer = Printer(console, Progress(console=console, disable=True), "embedded")
     printer.run = run
     epochs = [best] * recipe.training.epochs
     printer.trained(Trained(Path("mine"), epochs, best, 1.0), [])
@@ -85,7 +86,7 @@ def test_the_suggested_next_command_works(capsys, labels, hinted):
     """The embedded reviews are suggested only for labels with which they can be read."""
     console, best = Console(width=200), Epoch(1, 0.7, 0.7, 0.5, *[0.5] * 4)
     recipe = Recipe.read("embedded", [f"base.labels={labels}"])
-    printer = Printer(console, bar(console), "embedded")
+    printer = Printer(console, Progress(console=console, disable=True), "embedded")
     printer.run = SimpleNamespace(recipe=recipe, validation=Reviews("here", ["a", "b"], np.array([0, 1])))
     printer.trained(Trained(Path("mine"), [best] * recipe.training.epochs, best, 1.0), [])
     assert ("lorasent evaluate mine --data embedded:test" in capsys.readouterr().out) is hinted

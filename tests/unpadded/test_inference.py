@@ -11,7 +11,8 @@ from lorasent.adapter.classifier import answer, build, inference
 from lorasent.adapter.encoding import Encoder
 from lorasent.data.reviews import read
 from lorasent.recipe.recipe import Base, Encoding, Lora
-from lorasent.scoring.scorer import Scorer, fill, matrices
+from lorasent.scoring.plans import fill, matrices
+from lorasent.scoring.scorer import Scorer
 from lorasent.unpadded import inference as engine
 from lorasent.unpadded import parts, products
 from tests.support.bases import CONFIGS, LABELS
