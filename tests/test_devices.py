@@ -30,7 +30,7 @@ def unset(monkeypatch):
     ids=["auto, no GPU", "auto, Apple's", "auto, CUDA", "the CPU of a machine with GPUs", "the second card", "torch's own object"],
 )
 def test_a_name_is_a_device(monkeypatch, name, there, expected):
-    """ "auto" is CUDA, else Apple's GPU, else the CPU; any other name is what it says."""
+    """By itself it is CUDA, else Apple's GPU, else the CPU; any other name is what it says."""
     monkeypatch.setattr(devices, "available", lambda: there)
     assert devices.resolve(name) == expected
 

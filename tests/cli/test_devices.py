@@ -71,7 +71,7 @@ def test_long_work_shows_its_stages_on_a_terminal(lorasent, judged, tmp_path, te
     assert done.returncode in (0, 3), done.stderr
     assert done.stderr == ""
     positions = [terminal.getvalue().find(stage) for stage in stages]
-    assert -1 < min(positions)
+    assert min(positions) > -1
     assert positions == sorted(positions)
     total = {"evaluate": "100/100", "predict": "2/2"}.get(command, "20/20")
     assert total in terminal.getvalue()

@@ -42,6 +42,7 @@ def test_a_broken_package_costs_only_its_own_rows(lorasent, monkeypatch, broken)
         "processor",
         "onednn",
         "bf16",
+        "device",
         "gpu",
         "embedded_base",
         "bases",
@@ -49,5 +50,7 @@ def test_a_broken_package_costs_only_its_own_rows(lorasent, monkeypatch, broken)
     ]
     assert rows["python"] == platform.python_version()
     assert (rows["datasets"] == "no: failed") is (broken in ("metadata", "everything"))
+    assert rows["device"].startswith("auto = cpu, precision auto = ") is (broken == "metadata")
+    assert rows["device"].startswith("no: ") is (broken != "metadata")
     assert rows["gpu"].startswith("no: import of torch halted") is (broken in ("torch", "everything"))
     assert (rows["embedded_base"] == "no: failed") is (broken in ("scoring", "everything"))

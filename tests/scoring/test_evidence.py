@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from lorasent import machine
+from lorasent import devices, machine
 from lorasent.adapter import manifest
 from lorasent.errors import AnswersError, EvidenceError
 from lorasent.scoring import cache, evidence
@@ -154,7 +154,8 @@ def test_a_record_answers_the_recorded_texts(adapter, tmp_path):
             assert one.tolist() == other.tolist()
             assert one.dtype == other.dtype
     content = metadata(out)
-    assert content.keys() == {"identity", "labels", "manifest", "precision", "libraries", "machine"}
+    assert content.keys() == {"identity", "labels", "manifest", "precision", "made_on", "libraries", "machine"}
+    assert content["made_on"] == found.made_on == "cpu, fp32"
     assert content["manifest"] == json.dumps(MANIFEST, sort_keys=True)
     assert json.loads(content["machine"]) == machine.features()
 
@@ -178,6 +179,39 @@ def test_the_question_names_the_instructions_that_auto_means(adapter, monkeypatc
         monkeypatch.setattr(machine, "bf16", lambda found=instructions: found)
         subject.answer(["good"])
     assert len(subject.scorer.calls) == 2
+
+
+def test_answers_of_another_kind_of_device_are_others(adapter, tmp_path, monkeypatch):
+    """The question and the record name the kind where it is not the CPU; two cards of a kind answer alike."""
+    monkeypatch.setattr(devices, "available", lambda: ["cuda", "cuda:1", "cpu"])
+    subjects = [LiveSubject(adapter, "fp32", device) for device in ("cpu", "cuda", "cuda:1")]
+    for subject in subjects:
+        subject.__dict__["scorer"] = Scorer()
+        subject.answer(["good"])
+        subject.remember("fact", lambda: 1)
+    assert [len(subject.scorer.calls) for subject in subjects] == [1, 1, 0]
+    assert [subject._origin.get("device") for subject in subjects] == [None, "cuda", "cuda"]
+    assert subjects[2].at("bf16").device == "cuda:1"
+    evidence.record(subjects[1], [["good"]], tmp_path / "record")
+    assert RecordedSubject(tmp_path / "record").made_on == "cuda, fp32"
+
+
+def test_what_auto_means_on_a_gpu_is_part_of_the_question(adapter, monkeypatch):
+    """Of two cards, one may have bf16 and the other only fp16: they do not share answers, and records name the format."""
+    monkeypatch.setattr(devices, "available", lambda: ["cuda", "cpu"])
+    found = []
+    for number_format in ("bf16", "fp16", "bf16"):
+        monkeypatch.setattr("lorasent.scoring.scorer.number_format", lambda *_, known=number_format: known)
+        subject = LiveSubject(adapter, "auto", "cuda")
+        subject.__dict__["scorer"] = Scorer()
+        subject.answer(["good"])
+        found.append((subject.made_on, len(subject.scorer.calls)))
+    assert found == [("cuda, bf16", 1), ("cuda, fp16", 1), ("cuda, bf16", 0)]
+
+
+def test_a_record_of_an_older_lorasent_was_made_on_the_cpu(tmp_path):
+    """It does not name a device."""
+    assert RecordedSubject(holding(tmp_path / "record")).made_on == "cpu, fp32"
 
 
 def test_a_record_does_not_answer_other_texts(adapter, tmp_path):

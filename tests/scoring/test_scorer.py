@@ -1,10 +1,11 @@
-"""Scoring: plans that waste nothing, and answers that are those of one review by itself."""
+"""Scoring: answers that are those of one review by itself, from any way and device."""
 
 import re
 
 import numpy as np
 import pytest
 import torch
+
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import answer, build, inference
 from lorasent.adapter.encoding import Encoder
@@ -96,12 +97,10 @@ def test_no_batch_waits_for_the_device(bases, name):
 
 
 def _untrained(path):
-    base = find(str(path))
+    base, labels = find(str(path)), ("Negative", "Positive")
     encoder = Encoder(base.path, Encoding(max_length=64))
-    model = build(
-        base, Base(model=base.name, labels=("Negative", "Positive")), Lora(r=2, alpha=4, target_modules=("query",)), encoder
-    )
-    return scoring.Scorer(model, encoder, ("Negative", "Positive"))
+    model = build(base, Base(model=base.name, labels=labels), Lora(r=2, alpha=4, target_modules=("query",)), encoder)
+    return scoring.Scorer(model, encoder, labels)
 
 
 @pytest.mark.gpu
