@@ -83,7 +83,7 @@ def operations(subject: LiveSubject) -> list[float]:
     model.set_attn_implementation("eager")  # the counter sees each of its products
     try:
         for length in LENGTHS:
-            ids = torch.full((1, length), encoder.pad_id, device=subject.scorer.device)
+            ids = torch.full((1, length), encoder.pad_id, device=model.device)
             ids[0, -1] = last
             with FlopCounterMode(display=False) as counter, torch.inference_mode():
                 model(input_ids=ids, attention_mask=torch.ones_like(ids))

@@ -177,8 +177,8 @@ def number_format(precision: Precision, device: torch.device) -> str:
     """What a precision means on a device: "fp32", "bf16", or "fp16", which "auto" takes on CUDA cards that lack bf16 alone."""
     if uses_bf16(precision, device):
         return "bf16"
-    multiplies_fp16 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
-    return "fp16" if precision == "auto" and multiplies_fp16 else "fp32"
+    fp16 = precision == "auto" and device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+    return "fp16" if fp16 else "fp32"
 
 
 def _takes_own_masks(model: nn.Module) -> bool:
