@@ -195,11 +195,11 @@ Subject = LiveSubject | RecordedSubject
 """What the gate asks for answers. `identity` is a hash of everything that its answers depend on."""
 
 
-def subject(path: str | Path, precision: "Precision" = "fp32", device: str = "auto") -> Subject:
+def subject(path: str | Path, precision: "Precision" = "fp32") -> Subject:
     """The subject at a path: an adapter's directory, or recorded evidence. Raises EvidenceError for evidence in other precision."""
     path = Path(path)
     if not path.is_file():
-        return LiveSubject(path, precision, device)
+        return LiveSubject(path, precision)
     recorded = RecordedSubject(path)
     if recorded.precision != precision:
         raise EvidenceError(

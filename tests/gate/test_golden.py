@@ -142,7 +142,10 @@ def test_a_golden_without_a_tolerance_or_a_producer_is_exact(recorded, tmp_path)
     golden.write(tmp_path / "golden.json", content.model_copy(update={"tolerance": {}}))
     assert [one.figures["allowed"] for one in compared(recorded, StubSubject(ROWS), StubSubject(ROWS))] == [0.0, 0.0]
     golden.write(tmp_path / "golden.json", content.model_copy(update={"producer": {}}))
-    for nobody in (StubSubject(ROWS), SimpleNamespace(labels=LABELS, manifest=manifest(), answer=StubSubject(ROWS).answer)):
+    for nobody in (
+        StubSubject(ROWS),
+        SimpleNamespace(labels=LABELS, manifest=manifest(), made_on="cpu, fp32", answer=StubSubject(ROWS).answer),
+    ):
         first, second = compared(recorded, nobody, nobody)
         assert first.cause == NOT_CHECKED
         assert second.figures.items() >= {"changed": 0, "n": 4, "max_changed": 0.1}.items()
@@ -168,7 +171,7 @@ def test_a_subject_without_weights_made_no_golden(recorded, tmp_path):
     """Whatever its golden says of its maker."""
     content = golden.read(tmp_path / "golden.json")
     golden.write(tmp_path / "golden.json", content.model_copy(update={"producer": {"adapter_sha256": "None"}}))
-    nobody = SimpleNamespace(labels=LABELS, manifest=manifest(), answer=StubSubject(ROWS).answer)
+    nobody = SimpleNamespace(labels=LABELS, manifest=manifest(), made_on="cpu, fp32", answer=StubSubject(ROWS).answer)
     assert compared(recorded, nobody, nobody)[0].cause == NOT_CHECKED
     assert differential._weights(StubSubject(ROWS)) == "w"
     assert differential._weights(nobody) == "none"
@@ -218,6 +221,16 @@ def recorded_golden(path, subject, drift=0.0, wrong=0):
     producer = {"adapter_sha256": subject.manifest.files[WEIGHTS]}
     golden.write(path, golden.make(rows, about="test", producer=producer, tolerance={"logits": 1e-4}, why="test"))
     return Golden(predictions=str(path))
+
+
+def test_answers_of_a_gpu_are_not_compared_with_a_golden_in_silence(recorded):
+    """A golden does not name its device: the first finding says what it is compared with."""
+    candidate, baseline = StubSubject(ROWS), StubSubject(ROWS)
+    assert [finding.check for finding in compared(recorded, candidate, baseline)] == ["golden::environment", "golden::model"]
+    candidate.made_on = "cuda, bf16"
+    first, *_ = compared(recorded, candidate, baseline)
+    assert (first.check, first.outcome, first.cause) == ("golden::device", Outcome.PASS, "another-device")
+    assert first.message == f"answers made on cuda, bf16 are compared with {recorded.predictions}, which does not name its device"
 
 
 def moved_record(subject, path):
