@@ -37,7 +37,7 @@ console = MessageConsole(stderr=True, highlight=False, soft_wrap=True, markup=Fa
 
 def bar() -> Progress:
     """A progress bar, shown on a terminal only."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 

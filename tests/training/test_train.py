@@ -14,7 +14,7 @@ from lorasent.adapter.manifest import MANIFEST, read_json
 from lorasent.adapter.manifest import read as read_manifest
 from lorasent.augmentation import ways
 from lorasent.data.reviews import read
-from lorasent.errors import DataError, RecipeError, TrainingError
+from lorasent.errors import DataError, DeviceError, RecipeError, TrainingError
 from lorasent.files import sha256
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.scorer import load
@@ -202,6 +202,12 @@ def test_an_interrupted_run_is_not_overwritten_and_resumes_only_with_its_recipe_
         train(recipe, out)
     with pytest.raises(TrainingError, match=r"was made with another recipe and train_sha256"):
         train(Recipe.read(small_recipe, ["data.seed=5", "data.validation=embedded:validation"]), out, resume=True)
+    claim = read_json(out.with_name("adapter.partial") / "run.json")
+    (out.with_name("adapter.partial") / "run.json").write_text(json.dumps({**claim, "device": "cuda"}))
+    with pytest.raises(TrainingError, match=r"was made with another device; remove it, or resume with the same"):
+        train(recipe, out, resume=True, device="cpu")
+    del claim["device"]  # an older lorasent began the run
+    (out.with_name("adapter.partial") / "run.json").write_text(json.dumps(claim))
     resumed = []
     listener = Listener()
     listener.prepared = lambda run: resumed.append(run.resumed_epochs)
@@ -325,6 +331,8 @@ def test_runs_that_cannot_start_are_refused(small_recipe, tmp_path):
     recipe = Recipe.read(small_recipe)
     with pytest.raises(TrainingError, match=r"exists already; choose another --out"):
         train(recipe, tmp_path)
+    with pytest.raises(DeviceError, match=r"device cuda:99: not here"):
+        train(recipe, tmp_path / "new", device="cuda:99")
     with pytest.raises(TrainingError, match=r"no interrupted run to resume"):
         train(recipe, tmp_path / "new", resume=True)
     (tmp_path / "one.jsonl").write_text('{"text": "x", "label": 1}\n{"text": "y", "label": 1}\n')
@@ -335,6 +343,15 @@ def test_runs_that_cannot_start_are_refused(small_recipe, tmp_path):
     with pytest.raises(RecipeError, match=r"no linear layer is called q_lin"):
         train(Recipe.read(small_recipe, ['lora.target_modules=["q_lin"]']), tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["one.jsonl"]
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu_gives_an_adapter_for_any_device(small_recipe, tmp_path):
+    """Its probes were answered on the CPU, where loading verifies it, and its manifest names the kind of device."""
+    out = train(Recipe.read(small_recipe), tmp_path / "adapter", device="cuda").path
+    assert read_json(out / MANIFEST)["device"] == "cuda"
+    expected = load(out, device="cpu").logits(SAMPLE_REVIEWS)
+    np.testing.assert_allclose(load(out, device="cuda").logits(SAMPLE_REVIEWS), expected, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("given", ["imdb-bert", "mine.toml", Path("mine.toml")], ids=["shipped name", "path as text", "path"])
