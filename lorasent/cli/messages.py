@@ -45,12 +45,13 @@ def bar() -> Progress:
 def stages_shown() -> Iterator[None]:
     """Inside, a bar shows the stage of long work, and the time left of it, on a terminal only."""
     with bar() as shown_bar:
-        task = shown_bar.add_task("", total=None)
 
         def show(name: str, done: int, total: int | None) -> None:
-            if done == 0:
-                shown_bar.reset(task)
-            shown_bar.update(task, description=shown(name, 60), completed=done, total=total)
+            if not done:
+                for task in shown_bar.task_ids:
+                    shown_bar.remove_task(task)
+                shown_bar.add_task(shown(name, 60), total=total)
+            shown_bar.update(shown_bar.task_ids[-1], completed=done)
 
         with progress.shown_by(show):
             yield

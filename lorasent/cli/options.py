@@ -32,7 +32,7 @@ Policy = Annotated[Path, file(help="The policy, a TOML file.")]
 TextColumn = Annotated[str | None, name(help="Column of the reviews. [default: text, review or sentence]")]
 LabelColumn = Annotated[str | None, name(help="Column of the labels. [default: label or sentiment]")]
 SkipEmpty = Annotated[bool, typer.Option("--skip-empty", help="Leave out rows without a text, instead of an error.")]
-Precision = Annotated[str, name(help="fp32, bf16, or auto: bf16 if the hardware supports it.")]
+Precision = Annotated[str, name(help="fp32, bf16, or auto: bf16 if the hardware supports it, on CUDA else fp16.")]
 Device = Annotated[str, name(help="auto (a GPU if there is one), cpu, cuda, cuda:N, or mps.")]
 Base = Annotated[
     list[Path] | None, folder(help="Directory of a base that was moved, or of several bases. Also LORASENT_BASE. Repeatable.")
