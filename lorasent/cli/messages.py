@@ -50,8 +50,8 @@ def stages_shown() -> Iterator[None]:
             if not done:
                 for task in shown_bar.task_ids:
                     shown_bar.remove_task(task)
-                shown_bar.add_task(shown(name, 60), total=total)
-            shown_bar.update(shown_bar.task_ids[-1], completed=done)
+                shown_bar.add_task("", total=total)
+            shown_bar.update(shown_bar.task_ids[-1], description=shown(name, 60), completed=done, total=total)
 
         with progress.shown_by(show):
             yield

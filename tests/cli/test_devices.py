@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from lorasent.cli import messages
+from lorasent.cli import judging, messages, scoring
 from tests.cli.processes import gate_arguments, one_line
 
 COMMANDS = {
@@ -42,8 +42,8 @@ def terminal(monkeypatch):
     """What a terminal gets of the messages."""
     written = io.StringIO()
     console = messages.MessageConsole(file=written, force_terminal=True, width=100, highlight=False, markup=False)
-    for module in ("messages", "scoring", "judging"):
-        monkeypatch.setattr(f"lorasent.cli.{module}.console", console)
+    for module in (messages, scoring, judging):
+        monkeypatch.setattr(module, "console", console)
     return written
 
 
