@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from lorasent.cli import judging, messages, scoring
+from lorasent.cli import judging, messages, scoring, training
 from tests.cli.processes import gate_arguments, one_line
 
 COMMANDS = {
@@ -42,7 +42,7 @@ def terminal(monkeypatch):
     """What a terminal gets of the messages."""
     written = io.StringIO()
     console = messages.MessageConsole(file=written, force_terminal=True, width=100, highlight=False, markup=False)
-    for module in (messages, scoring, judging):
+    for module in (messages, scoring, judging, training):
         monkeypatch.setattr(module, "console", console)
     return written
 
