@@ -68,7 +68,7 @@ def gate(
     options.require_writable("--report", report, policy, data, *baseline)
     try:
         with stages_shown():
-            verdict = judge(candidate, baseline, read_policy, device)
+            verdict = judge(candidate, baseline, read_policy, device=device)
     except PolicyError:
         raise
     except (LorasentError, OSError) as error:  # the policy is valid, and there is no verdict
