@@ -201,5 +201,5 @@ def _adapters_inside(path: Path) -> list[Path]:
     if not os.path.isdir(path) or any(os.path.lexists(path / name) for name in (CONFIG, MANIFEST)):  # noqa: PTH112 - as above
         return []
     files = (file for pattern in (f"*/{CONFIG}", f"*/*/{CONFIG}") for file in itertools.islice(path.glob(pattern), 100))
-    names = {file.parent.relative_to(path).as_posix() for file in files}
+    names = sorted({file.parent.relative_to(path).as_posix() for file in files})
     return [path / name for name in sorted(names, key=lambda name: [-int(part) for part in re.findall(r"\d{1,18}", name)])[:3]]

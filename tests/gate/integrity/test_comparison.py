@@ -50,7 +50,7 @@ def bare(tmp_path, origin=None):
     one = Side(SimpleNamespace(name="new", manifest={}), baseline=False, find_base=find_base)
     one.path, one.snapshot = tmp_path, Snapshot(tmp_path)
     if origin:
-        one.manifest = SimpleNamespace(origin=origin)
+        one.manifest = SimpleNamespace(origin=origin, is_model=False)
     return one
 
 
