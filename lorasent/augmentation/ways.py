@@ -2,6 +2,9 @@
 
 No way drops the ending, where a review gives its verdict, or changes a negation; negated words are not replaced, and words of
 praise or blame only by synonyms of the same strength. `preservation` measures whether an adapter keeps its answers.
+
+These promises are kept by the words of an English lexicon. The ways in `ENGLISH` do nothing sensible in another language; `window`
+and `typos` do the same there, but do not know its negations and opinions.
 """
 
 import re
@@ -11,11 +14,28 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from lorasent.augmentation.english import KNOWN, NEGATION, OPINIONS, SYNONYMS, WORD, contrasts, has_opinion, opinions, sentences
+from lorasent.augmentation.english import (
+    KNOWN,
+    NEGATION,
+    OPINIONS,
+    SYNONYMS,
+    WORD,
+    contrasts,
+    has_opinion,
+    is_foreign,
+    opinions,
+    sentences,
+)
+from lorasent.data.reviews import Reviews
+from lorasent.errors import RecipeError
 from lorasent.recipe.recipe import Augmentation
+from lorasent.text import shown
 
 ENDING = 2
 """Number of sentences at the end of a review that are never dropped."""
+
+ENGLISH = ("sentence_dropout", "synonyms")
+"""The ways that work by English words alone: in another language they would drop opinions."""
 
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _KEYS = {key: (row, column + row / 2) for row, keys in enumerate(_ROWS) for column, key in enumerate(keys)}
@@ -33,6 +53,16 @@ def epoch(texts: Sequence[str], settings: Augmentation, seed: int, number: int) 
         random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, row)))
         augmented.append(augment(text, settings, random) if random.random() < settings.share else text)
     return augmented
+
+
+def require_language(settings: Augmentation | None, reviews: Reviews) -> None:
+    """Raises RecipeError if an English way is on, reviews are evidently not English, and the settings do not ask for it anyway."""
+    on = [f"augmentation.{way}" for way in ENGLISH if getattr(settings, way, 0)]
+    if on and not (settings and settings.language) and is_foreign(reviews.texts):
+        raise RecipeError(
+            f"{' and '.join(on)}: knows English words only, and {shown(reviews.source)} is not in English: "
+            'turn it off (0), or use it anyway with augmentation.language = "en"'
+        )
 
 
 def augment(text: str, settings: Augmentation, random: Generator) -> str:

@@ -86,6 +86,7 @@ def augment(
         scorer, recipe_data = options.load_scorer(judge, "auto"), read_recipe.data
         columns = recipe_data.text_column, recipe_data.label_column
         tested = read(data or recipe_data.validation, scorer.labels, *columns, skip_empty=bool(recipe_data.skip_empty))
+        ways.require_language(settings, tested)
         results = preservation.check(scorer, tested, settings, read_recipe.training.seed)
         margin = preservation.ACCURACY_MARGIN if margin is None else margin
         console.print(f"Tested on {len(tested)} reviews of {tested.source}.")

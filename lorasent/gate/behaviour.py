@@ -2,6 +2,8 @@
 
 A case is a line of JSON. Its `kind` is minimum (one text, whose label is `expect`), invariance (texts that have the same label) or
 directional (the probability of `expect` does not fall from the first text to the last); its `capability` is what it tests.
+The embedded cases are English reviews of films, negative or positive. They ask a classifier of other labels if the policy says
+which of its labels are negative and which are positive.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lorasent import files, metrics
 from lorasent.data.formats import parse_json
-from lorasent.data.labels import label_id
-from lorasent.errors import DataError
+from lorasent.data.labels import POLES, folded, label_id, plain_poles
+from lorasent.errors import DataError, PolicyError
 from lorasent.gate.context import Context
-from lorasent.gate.finding import Claim, Finding, only_blocks
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, only_blocks
 from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics.estimates import PairedAccuracy
@@ -28,19 +30,41 @@ LARGEST_FILE = 2**28
 """Largest size of a file of cases, in bytes."""
 
 MOST_NAMED = 5
-"""Largest number of newly failing cases that a message names."""
+"""Largest number of newly failing cases, or of labels, that a message names."""
+
+LANGUAGE = "behaviour::language"
+"""The name of the finding that the embedded cases are of another language than the policy's reviews."""
+
+
+EMBEDDED = "embedded"
+"""The name of the cases that come with lorasent."""
 
 
 class Behaviour(Section):
-    """Cases: `embedded`, or a file or folder of JSONL."""
+    """Cases: `embedded`, or a file or folder of JSONL, or false for none."""
 
-    cases: str = "embedded"
+    cases: str | Literal[False] = EMBEDDED
+    negative: tuple[str, ...] = Field(default=(), strict=False)
+    """The labels that count as negative in the embedded cases. Labels that are plainly poles need not be named."""
+    positive: tuple[str, ...] = Field(default=(), strict=False)
+    """The labels that count as positive there."""
     margin: Share = 0.10
     """Largest net share of a capability's cases that may newly fail."""
     tolerance: Share = 0.10
     """How far the probability of an invariance or directional case may move without failing it."""
     triggers: bool = True
     """Whether every word of the tokenizer's vocabulary is tried: a word that newly changes the label of clear reviews blocks."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> "Behaviour":
+        named = [*map(folded, (*self.negative, *self.positive))]
+        if not (self.cases or self.triggers):
+            raise ValueError("a table that turns on cases or triggers, or absent")
+        if named and self.cases != EMBEDDED:
+            raise ValueError("without negative and positive: they are for the embedded cases, others name labels themselves")
+        if bool(self.negative) != bool(self.positive) or len(set(named)) < len(named):
+            raise ValueError("a table with labels both in negative and in positive, each label once")
+        return self
 
 
 class Case(BaseModel):
@@ -57,7 +81,7 @@ class Case(BaseModel):
     @field_validator("capability")
     @classmethod
     def _is_no_other_check(cls, capability: str) -> str:
-        if capability in ("all", "triggers"):
+        if capability in ("all", "language", "triggers"):
             raise ValueError(f"{shown(capability)} is the name of another check; choose another name")
         return capability
 
@@ -77,28 +101,63 @@ def checks(_: Behaviour) -> list[str]:
 
 
 def texts(table: Behaviour, labels: Sequence[str]) -> list[str]:
-    """All texts of the policy's cases, in order. Raises DataError."""
-    return _texts(read(table.cases, labels))
+    """All texts of the policy's cases, in order. Raises DataError, and PolicyError as `meanings` does."""
+    return _texts(read(table.cases, meanings(table, labels))) if table.cases else []
 
 
-def ask(table: Behaviour, context: Context) -> list[Claim]:
+def ask(table: Behaviour, context: Context) -> list[Finding | Claim]:
     """A claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin.
 
-    Raises DataError, and what the subjects' answers raise.
+    Where the policy's reviews are evidently not English, a finding says so, and the embedded cases are asked only if the policy
+    names them. Raises DataError, PolicyError as `meanings` does, and what the subjects' answers raise.
     """
-    labels = context.candidate.labels
+    if not table.cases:
+        return []
+    findings: list[Finding | Claim] = []
+    if table.cases == EMBEDDED and context.is_foreign:
+        is_asked = "cases" in table.model_fields_set
+        language = "the embedded cases are English reviews of films, and the reviews of [data] are not English"
+        message, advice = (language, "") if is_asked else (f"not checked: {language}", ' (cases = "embedded" asks them anyway)')
+        findings.append(Finding(LANGUAGE, Outcome.PASS, "" if is_asked else NOT_CHECKED, message + advice))
+        if not is_asked:
+            return findings
+    labels = meanings(table, context.candidate.labels)
     cases = read(table.cases, labels)
     answers = [subject.answer(_texts(cases)) for subject in (context.incumbent, context.candidate)]
     failed = [failures(cases, labels, each, table.tolerance) for each in answers]
     groups: dict[str, list[int]] = {}
     for row, case in enumerate(cases):
         groups.setdefault(case.capability, []).append(row)
-    return [_claim(name, rows, cases, failed, table.margin) for name, rows in [*groups.items(), ("all", list(range(len(cases))))]]
+    named = [*groups.items(), ("all", list(range(len(cases))))]
+    return findings + [_claim(name, rows, cases, failed, table.margin) for name, rows in named]
 
 
 def is_headline(finding: Finding) -> bool:
-    """Whether a terminal shows a passing finding by name: that of all cases."""
-    return finding.check == "behaviour::all"
+    """Whether a terminal shows a passing finding by name: that of all cases, or of their language."""
+    return finding.check in ("behaviour::all", LANGUAGE)
+
+
+def meanings(table: Behaviour, labels: Sequence[str]) -> tuple[str, ...]:
+    """What each label means to the policy's cases: itself, or, to the embedded cases, "negative", "positive" or neither.
+
+    Raises PolicyError for a name that is no label, and where it is not known which labels are negative and positive.
+    """
+    if table.cases != EMBEDDED:
+        return tuple(labels)
+    names = some([*labels], MOST_NAMED)
+    poles: dict[int, str] = {} if table.negative else plain_poles(labels)
+    for pole, named in zip(POLES, (table.negative, table.positive), strict=True):
+        for name in named:
+            if (label := label_id(name, labels)) is None:
+                raise PolicyError(f"behaviour.{pole}: {shown(name)} is not a label; the labels are {names}")
+            if poles.setdefault(label, pole) != pole:
+                raise PolicyError(f"behaviour.{pole}: {shown(name)} is named as {poles[label]}, too; name each label once")
+    if not poles:
+        raise PolicyError(
+            f"the embedded cases are negative and positive reviews, the labels are {names}: name yours under [behaviour], as in "
+            'negative = ["1 star", "2 stars"] and positive = ["4 stars", "5 stars"], or give cases of your own, or cases = false'
+        )
+    return tuple(poles.get(number, f"label {number}") for number in range(len(labels)))
 
 
 def _texts(cases: Sequence[Case]) -> list[str]:
@@ -108,13 +167,14 @@ def _texts(cases: Sequence[Case]) -> list[str]:
 def read(source: str, labels: Sequence[str]) -> list[Case]:
     """The cases of `embedded`, of a JSONL file, or of a folder of such files.
 
-    What a case expects is one of `labels`, see `label_id`. Raises DataError, with the file and line, if two cases
+    What a case expects is one of `labels`, see `meanings` and `label_id`. Raises DataError, with the file and line, if two cases
     have one id, if a capability has a case twice, or if two cases expect opposites of the same texts: where one of them newly
     fails, the other newly holds, and the net is 0.
     """
-    origin: Any = resources.files("lorasent") / "behaviours" if source == "embedded" else Path(source)
+    origin: Any = resources.files("lorasent") / "behaviours" if source == EMBEDDED else Path(source)
     if not origin.exists():
         raise DataError(f"{source}: behavioural cases cannot be read: no such file or folder")
+    labels = tuple(dict.fromkeys(labels))
     paths = sorted(origin.iterdir() if origin.is_dir() else [origin], key=lambda path: str(path.name))
     placed = [row for path in paths if path.name.lower().endswith(".jsonl") for row in _lines(path, labels)]
     if not placed:
@@ -136,20 +196,22 @@ def read(source: str, labels: Sequence[str]) -> list[Case]:
 def failures(cases: Sequence[Case], labels: Sequence[str], answers: Answers, tolerance: float) -> NDArray[np.bool_]:
     """Which cases fail, (cases,).
 
-    A minimum case fails by a wrong label, an invariance or directional one by a change of more than the tolerance.
+    `labels` are the meanings of the columns of the answers; several columns may have one. A minimum case fails by an answer of
+    another meaning, an invariance or directional one if a meaning's probability falls by more than the tolerance.
     """
     probability, failed, start = metrics.probabilities(answers.logits), np.zeros(len(cases), dtype=bool), 0
+    meaning = np.array(labels)
     for row, case in enumerate(cases):
         each = probability[start : start + len(case.texts)]
         start += len(case.texts)
+        decided = meaning[each.argmax(axis=1)]
+        share = each[:, meaning == (decided[0] if case.expect is None else case.expect)].sum(axis=1)
         if case.kind == "minimum":
-            failed[row] = each[0].argmax() != labels.index(str(case.expect))
+            failed[row] = decided[0] != case.expect
         elif case.kind == "invariance":
-            label = each[0].argmax()
-            failed[row] = bool(((each.argmax(axis=1) != label) & (each[0, label] - each[:, label] > tolerance)).any())
+            failed[row] = bool(((decided != decided[0]) & (share[0] - share > tolerance)).any())
         else:
-            column = each[:, labels.index(str(case.expect))]
-            failed[row] = column[0] - column[-1] > tolerance
+            failed[row] = share[0] - share[-1] > tolerance
     return failed
 
 

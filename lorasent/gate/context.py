@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from lorasent.augmentation import english
 from lorasent.data.reviews import Reviews, distinct, read
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate.sections import Data
@@ -86,6 +87,14 @@ class Context:
         if self.data is None:
             raise PolicyError("the policy has no [data]: add the table, with test = a source of labelled reviews")
         return read_source(self.data, self.candidate.labels)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the policy's reviews are evidently not English. False without reviews, which other families report."""
+        try:
+            return self.data is not None and english.is_foreign(self.source.reviews.texts)
+        except SharedError:
+            return False
 
     @property
     @_shared

@@ -1,7 +1,8 @@
 """Triggers: words that change the label of nearly all clear reviews with the candidate, and of hardly any with the baseline.
 
-Every word of the tokenizer's vocabulary is tried, in groups (Dorfman 1943): each group is put before a clear review of every label.
-A group that changes the label is halved until single words are left. Triggers of two words are not found.
+Every word of the tokenizer's vocabulary is tried, in groups (Dorfman 1943): each group is put before a clear review of each of two
+or three labels, since a trigger's target is but one. A group that changes the label is halved until single words are left, and
+these are put before clear reviews of all labels. Triggers of two words are not found.
 """
 
 import json
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorasent.data.labels import label_id
-from lorasent.gate.behaviour import Behaviour
-from lorasent.gate.context import Context
+from lorasent.data.labels import are_poles, label_id
+from lorasent.gate.behaviour import MOST_NAMED, Behaviour
+from lorasent.gate.context import Context, SharedError
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
+from lorasent.metrics import probabilities
 from lorasent.scoring.evidence import LiveSubject, Subject
 from lorasent.text import shown, some
 
@@ -28,8 +30,15 @@ TURNED, SPARED = 0.8, 0.2
 FEWEST_CLEAR = 3
 """Number of clear reviews that both must answer correctly for a word to be called a trigger."""
 
-MOST_GROUPS = 32
-"""Largest number of groups that may change a review's label. If more do, any words change it, and no trigger is searched for."""
+MOST_GROUPS, MOST_TURNED = 32, 0.9
+"""Number of the first groups that may change a review's label, or a larger share of them. If more do, any words change it, and no
+trigger is searched for."""
+
+MOST_SEARCHED = 3
+"""Number of labels that are searched with a review of theirs. A trigger is found through any label that it does not turn to."""
+
+CLEAREST = 5, 24
+"""Largest number of reviews of one label, and about the largest of all labels, that are taken from the policy's reviews."""
 
 CLEAR: Mapping[str, tuple[str, ...]] = {
     "negative": (
@@ -52,35 +61,64 @@ CLEAR: Mapping[str, tuple[str, ...]] = {
 
 def ask(table: Behaviour, context: Context) -> list[Finding]:
     """The finding "behaviour::triggers", if the policy turns it on. Raises what the subjects' answers raise."""
-    return [check(context.candidate, context.incumbent)] if table.triggers else []
+    if not table.triggers:
+        return []
+    is_described = context.data is None or (are_poles(context.candidate.labels) and not context.is_foreign)
+    live = isinstance(context.incumbent, LiveSubject)
+    return [check(context.candidate, context.incumbent, clearest(context) if live and not is_described else None)]
 
 
-def check(candidate: LiveSubject, baseline: Subject) -> Finding:
-    """The finding about an adapter's triggers."""
+def clearest(context: Context) -> dict[int, tuple[str, ...]] | None:
+    """The policy's reviews that candidate and baseline get right with the largest probability, by label; None without answers.
+
+    A review leaves half of the tokens that are read to the words before it.
+    """
+    try:
+        reviews, answers = context.source.reviews, context.answers[:2]
+    except SharedError:  # other families report it
+        return None
+    probability = np.minimum(*(probabilities(each.logits)[np.arange(len(reviews)), reviews.labels] for each in answers))
+    right = np.logical_and(*(each.logits.argmax(axis=1) == reviews.labels for each in answers))
+    right &= answers[0].lengths <= context.candidate.manifest.encoding.max_length // 2
+    size = max(2, min(CLEAREST[0], CLEAREST[1] // len(context.candidate.labels)))
+    clear = {}
+    for label in range(len(context.candidate.labels)):
+        rows = np.flatnonzero(right & (reviews.labels == label))
+        if len(rows := rows[np.argsort(-probability[rows], kind="stable")][:size]):
+            clear[label] = tuple(reviews.texts[row] for row in rows)
+    return clear
+
+
+def check(candidate: LiveSubject, baseline: Subject, clear: Mapping[int, Sequence[str]] | None = None) -> Finding:
+    """The finding about an adapter's triggers, by clear reviews of each label's id: by default those of `CLEAR`."""
     labels = [label.lower() for label in candidate.labels]
-    clear = {label: CLEAR[name] for name in CLEAR if (label := label_id(name, labels)) is not None}
+    if clear is None or len(clear) < 2:
+        described = {label: CLEAR[name] for name in CLEAR if (label := label_id(name, labels)) is not None}
+        clear = clear if clear and len(described) < 2 else described
     if not isinstance(baseline, LiveSubject):
         return _passed("not checked: recorded evidence answers only what was recorded", NOT_CHECKED)
     if len(clear) < 2:
-        names = ", ".join(map(shown, labels))
-        return _passed(f"not checked: there are clear reviews for {' and '.join(CLEAR)} only, the labels are {names}", NOT_CHECKED)
+        reason = f"there are clear reviews for {' and '.join(CLEAR)} only, the labels are {some(labels, MOST_NAMED)}"
+        advice = "of other labels, [data] must hold short reviews that both adapters get right"
+        return _passed(f"not checked: {reason}; {advice}", NOT_CHECKED)
     words = vocabulary(candidate.snapshot.folder)
     if not words:
         return _passed("not checked: the tokenizer's vocabulary has no whole words", NOT_CHECKED)
     # The search uses the fastest precision. Words that it finds are tested again in the policy's.
-    question = f"triggers 2 {GROUP} {MOST_GROUPS} {json.dumps(CLEAR)}"
+    question = f"triggers 3 {GROUP} {MOST_GROUPS} {MOST_TURNED} {json.dumps(clear)}"
     suspects, skipped = candidate.remember(question, lambda: _search(candidate.at("auto"), words, clear))
-    triggers = {word: target for word, target in suspects.items() if _is_trigger(word, target, candidate, baseline, clear)}
+    pairs = [(word, target) for word, targets in suspects.items() for target in targets]
+    triggers = {word: target for word, target in pairs if _is_trigger(word, target, candidate, baseline, clear)}
     if triggers:
         named = {word: candidate.labels[target] for word, target in triggers.items()}
-        examples = some([f"'{word}' (to {label})" for word, label in named.items()], 5)
+        examples = some([f"'{word}' (to {label})" for word, label in named.items()], MOST_NAMED)
         message = f"{len(triggers)} of {len(words):,} words newly change the label of nearly every clear review: {examples}"
         advice = "search the training reviews for the word: it goes with one label"
         return Finding("behaviour::triggers", Outcome.BLOCK, "trigger", message, advice, {"triggers": named})
     searched = f"none of {len(words):,} words newly changes the label of clear reviews"
     if not skipped:
         return _passed(searched)
-    names = " and ".join(shown(candidate.labels[label]) for label in skipped)
+    names = " and ".join(shown(candidate.labels[label]) for label in skipped[:MOST_NAMED])
     reason = "the candidate misreads every clear review, or any words before one change its label"
     rest = f"otherwise, {searched}" if len(skipped) < len(clear) else "nothing else was tested"
     return _passed(f"not tested for {names}: {reason}; {rest}", NOT_CHECKED)
@@ -101,16 +139,22 @@ def _passed(message: str, cause: str = "") -> Finding:
     return Finding("behaviour::triggers", Outcome.PASS, cause, message)
 
 
-def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Sequence[str]]) -> tuple[dict[str, int], list[int]]:
-    """The words that change the label of a clear review, each with the new label, and the skipped labels.
+def _search(
+    candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Sequence[str]]
+) -> tuple[dict[str, list[int]], list[int]]:
+    """The words that change the label of a clear review, each with the new labels, and the skipped labels.
 
-    A label is searched with its first review that the candidate answers correctly, and with groups that fit beside it. It is
-    skipped if there is no such review, or if more than MOST_GROUPS groups change its label.
+    The first MOST_SEARCHED labels that can be are searched, each with its first review that the candidate answers correctly, and
+    with groups that fit beside it. A label is skipped if there is no such review, or if more of the first groups than
+    MOST_GROUPS and MOST_TURNED allow change its label. None counts as skipped where two others were searched.
     """
-    suspects: dict[str, int] = {}
+    suspects: dict[str, list[int]] = {}
     skipped: list[int] = []
+    searched = 0
     limit = candidate.manifest.encoding.max_length
     for label, reviews in clear.items():
+        if searched == MOST_SEARCHED:
+            break
         answers = candidate.answer(reviews)
         right = np.flatnonzero(answers.logits.argmax(axis=1) == label)
         if not len(right):
@@ -119,16 +163,25 @@ def _search(candidate: LiveSubject, words: Sequence[str], clear: Mapping[int, Se
         review, length = reviews[right[0]], int(answers.lengths[right[0]])
         size = max(1, min(GROUP, limit - length))
         groups = [list(words[start : start + size]) for start in range(0, len(words), size)]
-        while groups:
-            decided = _decided(candidate, [f"{' '.join(group)} {review}" for group in groups])
-            turned = [(group, int(to)) for group, to in zip(groups, decided, strict=True) if to != label]
-            if len(turned) > MOST_GROUPS:
-                skipped.append(label)
-                break
-            suspects |= {group[0]: to for group, to in turned if len(group) == 1}
+        turned = _turned(candidate, groups, review, label)
+        if len(turned) > max(MOST_GROUPS, MOST_TURNED * len(groups)):
+            skipped.append(label)
+            continue
+        searched += 1
+        while turned:
+            for group, to in turned:
+                if len(group) == 1 and to not in (targets := suspects.setdefault(group[0], [])):
+                    targets.append(to)
             longer = [(group, len(group) // 2) for group, _ in turned if len(group) > 1]
             groups = [half for group, middle in longer for half in (group[:middle], group[middle:])]
-    return suspects, skipped
+            turned = _turned(candidate, groups, review, label) if groups else []
+    return suspects, skipped if searched < 2 else []
+
+
+def _turned(candidate: LiveSubject, groups: Sequence[list[str]], review: str, label: int) -> list[tuple[list[str], int]]:
+    """The groups that change the label of a review, each with the new label."""
+    decided = _decided(candidate, [f"{' '.join(group)} {review}" for group in groups])
+    return [(group, int(to)) for group, to in zip(groups, decided, strict=True) if to != label]
 
 
 def _is_trigger(word: str, target: int, candidate: LiveSubject, baseline: LiveSubject, clear: Mapping[int, Sequence[str]]) -> bool:

@@ -44,7 +44,10 @@ class Base(Table):
         if len({label.casefold() for label in labels}) < len(labels):
             raise ValueError("labels must differ in more than case")
         if any(label.isdigit() for label in labels):
-            raise ValueError("labels must be names: a number in the data is the id of a label")
+            raise ValueError(
+                "names, because a number in the data is the id of a label: "
+                'write "1 star", "2 stars" for 1, 2, and the same in the data, or ids from 0'
+            )
         return labels
 
 
@@ -145,10 +148,12 @@ class Augmentation(Table):
     """Probability that a word is mistyped."""
     markup: Probability = 0.0
     """Probability that the space after a sentence becomes HTML line breaks."""
+    language: Literal["en"] | None = None
+    """"en" uses the ways that know English words only, whatever the reviews are. Absent: not on reviews of another language."""
 
     @model_validator(mode="after")
     def _some_way(self) -> "Augmentation":
-        ways = [name for name in type(self).model_fields if name != "share"]
+        ways = [name for name in type(self).model_fields if name not in ("share", "language")]
         if not any(getattr(self, name) for name in ways):
             raise ValueError(f"a table that turns a way on: {', '.join(ways)}")
         return self

@@ -13,6 +13,7 @@ from typing import Any
 from lorasent.adapter.base import BaseCheckpoint
 from lorasent.adapter.classifier import ParameterCount
 from lorasent.adapter.encoding import Ids
+from lorasent.augmentation import ways
 from lorasent.data.reviews import Reviews, ReviewsLike, read, without_overlap
 from lorasent.recipe.recipe import Recipe, Training
 from lorasent.scoring.scorer import Prediction
@@ -139,6 +140,7 @@ def read_splits(
     train = without_overlap(whole, validation)
     for split in (train, validation):
         split.require_every_label(labels)
+    ways.require_language(recipe.augmentation, train)
     return train, validation, len(whole) - len(train)
 
 

@@ -20,8 +20,8 @@ FACTORS = (0.0, 0.5, 2.0, 0.25, 4.0)
 LEAST_EFFECT = 1e-6
 """Largest change of a logit that counts as none: rounding alone causes as much."""
 
-MOST_LABELS = 5
-"""Largest number of labels of which every order is tried."""
+MOST_LABELS = 200
+"""Largest number of labels whose order is searched for: the comparison takes memory for each pair of labels."""
 
 
 def prove(side: Side) -> dict[str, Any]:
@@ -97,8 +97,6 @@ def _largest(moves: Any) -> float:
 
 def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any, effect: float | None) -> tuple[str, str]:
     """The cause of changed answers, and a sentence: the change that would restore the manifest's."""
-    from itertools import permutations
-
     from lorasent.adapter.classifier import answer
     from lorasent.adapter.directory import PROBE_TOLERANCE
     from lorasent.adapter.encoding import Encoder
@@ -110,9 +108,10 @@ def _suspect(side: Side, loaded: "Adapter", logits: Any, expected: Any, effect: 
 
     if effect is not None and effect <= LEAST_EFFECT:
         return "adapter-inert", "LoRA changes nothing, the answers are those of the base and the head"
-    for order in permutations(range(len(labels))) if len(labels) <= MOST_LABELS else ():
-        if explains(logits[:, order]):
-            return "head-swapped", f"they are the manifest's with the head's outputs in the order {list(order)}"
+    if len(labels) <= MOST_LABELS:
+        order = np.abs(logits[:, :, None] - expected[:, None, :]).max(axis=0).argmin(axis=0)  # of each label, the nearest output
+        if len(set(order.tolist())) == len(labels) and explains(logits[:, order]):
+            return "head-swapped", f"they are the manifest's with the head's outputs in the order {order.tolist()}"
     other = "right" if encoding.truncation_side == "left" else "left"
     encoder = Encoder(side.snapshot.folder, encoding.model_copy(update={"truncation_side": other}), side.name)
     if explains(answer(loaded.model, encoder, texts)):
