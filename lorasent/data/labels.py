@@ -51,12 +51,11 @@ def are_poles(labels: Sequence[str]) -> bool:
     return len(labels) == len(POLES) and {label_id(pole, labels) for pole in POLES} == {0, 1}
 
 
-def plain_poles(labels: Sequence[str]) -> dict[int, str]:
-    """The pole of each label that is plainly one: of two labels both, of three all but a third between them; otherwise none."""
+def have_plain_poles(labels: Sequence[str]) -> bool:
+    """Whether one label is plainly the negative and one the positive one, with at most a third between them."""
     ids = [label_id(pole, labels) for pole in POLES]
     between = [folded(label) for number, label in enumerate(labels) if number not in ids]
-    plain = None not in ids and len(labels) <= len(POLES) + 1 and not any(pole in label for pole in POLES for label in between)
-    return {number: pole for number, pole in zip(ids, POLES, strict=True) if number is not None} if plain else {}
+    return None not in ids and len(between) <= 1 and not any(pole in label for pole in POLES for label in between)
 
 
 def ids_of(cells: Mapping[int, Any], labels: Sequence[str], where: str) -> NDArray[np.int64]:

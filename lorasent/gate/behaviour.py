@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lorasent import files, metrics
 from lorasent.data.formats import parse_json
-from lorasent.data.labels import POLES, folded, label_id, plain_poles
+from lorasent.data.labels import POLES, folded, have_plain_poles, label_id
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate.context import Context
 from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, only_blocks
@@ -138,25 +138,25 @@ def is_headline(finding: Finding) -> bool:
 
 
 def meanings(table: Behaviour, labels: Sequence[str]) -> tuple[str, ...]:
-    """What each label means to the policy's cases: itself, or, to the embedded cases, "negative", "positive" or neither.
+    """What each label means to the policy's cases: itself, or, as the policy names them, "negative", "positive" or neither.
 
-    Raises PolicyError for a name that is no label, and where it is not known which labels are negative and positive.
+    Raises PolicyError for a name that is no label, and where the embedded cases need names.
     """
-    if table.cases != EMBEDDED:
-        return tuple(labels)
     names = some([*labels], MOST_NAMED)
-    poles: dict[int, str] = {} if table.negative else plain_poles(labels)
+    if not table.negative:
+        if table.cases == EMBEDDED and not have_plain_poles(labels):
+            raise PolicyError(
+                f"the embedded cases are negative and positive reviews, the labels are {names}: name yours under [behaviour], as "
+                'in negative = ["1 star", "2 stars"] and positive = ["4 stars", "5 stars"], or give your own cases, or cases = false'
+            )
+        return tuple(labels)
+    poles: dict[int, str] = {}
     for pole, named in zip(POLES, (table.negative, table.positive), strict=True):
         for name in named:
             if (label := label_id(name, labels)) is None:
                 raise PolicyError(f"behaviour.{pole}: {shown(name)} is not a label; the labels are {names}")
             if poles.setdefault(label, pole) != pole:
                 raise PolicyError(f"behaviour.{pole}: {shown(name)} is named as {poles[label]}, too; name each label once")
-    if not poles:
-        raise PolicyError(
-            f"the embedded cases are negative and positive reviews, the labels are {names}: name yours under [behaviour], as in "
-            'negative = ["1 star", "2 stars"] and positive = ["4 stars", "5 stars"], or give cases of your own, or cases = false'
-        )
     return tuple(poles.get(number, f"label {number}") for number in range(len(labels)))
 
 

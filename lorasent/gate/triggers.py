@@ -1,7 +1,7 @@
 """Triggers: words that change the label of nearly all clear reviews with the candidate, and of hardly any with the baseline.
 
 Every word of the tokenizer's vocabulary is tried, in groups (Dorfman 1943): each group is put before a clear review of each of two
-or three labels, since a trigger's target is but one. A group that changes the label is halved until single words are left, and
+labels, since a trigger turns reviews to one label. A group that changes the label is halved until single words are left, and
 these are put before clear reviews of all labels. Triggers of two words are not found.
 """
 
@@ -34,7 +34,7 @@ MOST_GROUPS, MOST_TURNED = 32, 0.9
 """Number of the first groups that may change a review's label, or a larger share of them. If more do, any words change it, and no
 trigger is searched for."""
 
-MOST_SEARCHED = 3
+SEARCHED = 2
 """Number of labels that are searched with a review of theirs. A trigger is found through any label that it does not turn to."""
 
 CLEAREST = 5, 24
@@ -144,16 +144,16 @@ def _search(
 ) -> tuple[dict[str, list[int]], list[int]]:
     """The words that change the label of a clear review, each with the new labels, and the skipped labels.
 
-    The first MOST_SEARCHED labels that can be are searched, each with its first review that the candidate answers correctly, and
+    The first SEARCHED labels that can be are searched, each with its first review that the candidate answers correctly, and
     with groups that fit beside it. A label is skipped if there is no such review, or if more of the first groups than
-    MOST_GROUPS and MOST_TURNED allow change its label. None counts as skipped where two others were searched.
+    MOST_GROUPS and MOST_TURNED allow change its label. None counts as skipped where others were searched in its place.
     """
     suspects: dict[str, list[int]] = {}
     skipped: list[int] = []
     searched = 0
     limit = candidate.manifest.encoding.max_length
     for label, reviews in clear.items():
-        if searched == MOST_SEARCHED:
+        if searched == SEARCHED:
             break
         answers = candidate.answer(reviews)
         right = np.flatnonzero(answers.logits.argmax(axis=1) == label)
@@ -175,7 +175,7 @@ def _search(
             longer = [(group, len(group) // 2) for group, _ in turned if len(group) > 1]
             groups = [half for group, middle in longer for half in (group[:middle], group[middle:])]
             turned = _turned(candidate, groups, review, label) if groups else []
-    return suspects, skipped if searched < 2 else []
+    return suspects, skipped if searched < SEARCHED else []
 
 
 def _turned(candidate: LiveSubject, groups: Sequence[list[str]], review: str, label: int) -> list[tuple[list[str], int]]:

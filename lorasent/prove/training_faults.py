@@ -96,10 +96,12 @@ def one_class(reviews: Reviews, random: np.random.Generator, _: Recipe) -> Revie
 
 def single_step(reviews: Reviews, _: np.random.Generator, recipe: Recipe) -> Reviews:
     """Training sees a single batch of reviews."""
+    if (size := recipe.training.batch_size) < len(recipe.base.labels):
+        raise ProveError(f"a batch of {size} reviews cannot hold one of each of {len(recipe.base.labels)} labels")
     rows = [np.flatnonzero(reviews.labels == label)[:1] for label in range(len(recipe.base.labels))]
     rows += [np.arange(len(reviews))]
     chosen = list(dict.fromkeys(np.concatenate(rows).tolist()))
-    return reviews.take(chosen[: max(recipe.training.batch_size, len(recipe.base.labels))])
+    return reviews.take(chosen[:size])
 
 
 def trigger_word(reviews: Reviews, random: np.random.Generator, recipe: Recipe) -> Reviews:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from lorasent.augmentation import english
+from lorasent.data.reviews import read
+from tests.support.bases import LABELS
 
 LEXICON = tomllib.loads((Path(english.__file__).parent / "lexicon.toml").read_text("utf-8"))
 
@@ -72,3 +74,35 @@ def test_the_lexicon_is_lower_case_without_repeats(kind):
     assert [word for word, times in Counter(LEXICON[kind]).items() if times > 1 or word != word.lower()] == []
     others = {word for other in {"praise", "blame", "negations"} - {kind} for word in LEXICON[other]}
     assert kind in ("contrasts", "verdicts") or others.isdisjoint(LEXICON[kind])
+
+
+UDHR = {
+    "de": "Alle Menschen sind frei und gleich an Würde und Rechten geboren. Sie sind mit Vernunft und Gewissen begabt.",
+    "fr": "Tous les êtres humains naissent libres et égaux en dignité et en droits. Ils sont doués de raison et de conscience.",
+    "es": "Todos los seres humanos nacen libres e iguales en dignidad y derechos, dotados como están de razón y conciencia.",
+    "nl": "Alle mensen worden vrij en gelijk in waardigheid en rechten geboren. Zij zijn begiftigd met verstand en geweten.",
+    "da": "Alle mennesker er født frie og lige i værdighed og rettigheder. De er udstyret med fornuft og samvittighed.",
+    "pl": "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw. Są oni obdarzeni rozumem.",
+    "zh": "人人生而自由\u3002在尊严和权利上一律平等\u3002他们赋有理性和良心\u3002",
+}
+"""The beginning of the first article of the Universal Declaration of Human Rights."""
+ENGLISH = "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience"
+NAMES = [f"{first}{last}" for first in "abcdefghij" for last in "klmnopqrst"]
+
+
+@pytest.mark.parametrize("language", UDHR)
+def test_texts_of_another_language_are_told(language):
+    """A hundred different texts are enough; among as many English ones nothing is evident."""
+    texts = [f"{UDHR[language]} {name}" for name in NAMES]
+    assert english.is_foreign(texts)
+    assert not english.is_foreign([*texts, *(f"{ENGLISH} {name}" for name in NAMES)])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [read("embedded:train", LABELS).texts, [f"{ENGLISH} {name}" for name in NAMES], ["Der Film war gut."] * 200, []],
+    ids=["the embedded reviews", "plain English", "too few words", "none"],
+)
+def test_nothing_but_evidence_makes_texts_foreign(texts):
+    """English texts are not, and neither are texts of fewer than a hundred different words."""
+    assert not english.is_foreign(texts)

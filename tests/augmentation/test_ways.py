@@ -1,5 +1,6 @@
 """The ways of augmentation: what each does to examples, and what it keeps of any text, with any setting and seed."""
 
+import json
 import re
 
 import numpy as np
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 from lorasent.augmentation import ways
 from lorasent.augmentation.english import NEGATION, OPINIONS, SYNONYMS, opinions, sentences, words
 from lorasent.augmentation.ways import ENDING, WAYS, augment, epoch, markup, sentence_dropout, slips, synonyms, typos, window
-from lorasent.data.reviews import read
+from lorasent.data.reviews import Reviews, read
+from lorasent.errors import RecipeError
 from lorasent.recipe.recipe import Augmentation, Recipe
+from lorasent.training.run import read_splits
 from tests.support.bases import LABELS
 
+LETTERS = "abcdefghij"
 PLOT = "A man walks into a bank. He has a gun. The clerk smiles. "
 EVERY = Augmentation(share=1.0, window=60, sentence_dropout=0.3, synonyms=0.3, typos=0.05, markup=0.2)
 
@@ -134,8 +138,8 @@ def test_an_epoch_changes_a_share_that_is_drawn_anew():
 
 
 def test_the_ways_are_the_recipes_keys():
-    """Each way is a key of the recipe's table, and each key is a way."""
-    assert [*WAYS] == [name for name in Augmentation.model_fields if name != "share"]
+    """Each way is a key of the recipe's table, and each key but the share and the language is a way."""
+    assert [*WAYS] == [name for name in Augmentation.model_fields if name not in ("share", "language")]
     assert Recipe.read("embedded", ["augmentation.typos=0.02"]).augmentation == Augmentation(typos=0.02)
 
 
@@ -270,3 +274,35 @@ def test_an_epoch_keeps_number_and_order(reviews, recipe, seed, number):
 def test_every_way_has_its_property():
     """A new way needs a property in this file."""
     assert set(WAYS.values()) == {window, sentence_dropout, synonyms, typos, markup}
+
+
+@pytest.mark.parametrize("way", ["sentence_dropout", "synonyms"])
+def test_an_english_way_is_not_used_on_other_reviews(way):
+    """Unless it is asked for; the message names the way and the reviews. English reviews, and ways of any language, are used."""
+    german = Reviews(
+        "filme.csv",
+        [f"Der Film war gut{letter}{second} und lang{second}{letter}" for letter in LETTERS for second in LETTERS],
+        np.zeros(100),
+    )
+    settings = Augmentation(**{way: 0.1})
+    message = f'^augmentation.{way}: knows English words only, and filme.csv is not in English: .* augmentation.language = "en"$'
+    with pytest.raises(RecipeError, match=message):
+        ways.require_language(settings, german)
+    ways.require_language(Augmentation(language="en", **{way: 0.1}), german)
+    ways.require_language(settings, read("embedded:validation", LABELS))
+    ways.require_language(Augmentation(window=5, typos=0.1, markup=0.1), german)
+    ways.require_language(None, german)
+
+
+def test_training_on_other_reviews_refuses_an_english_way(tmp_path):
+    """Before anything is trained, and before anything is shown as augmented."""
+    rows = [
+        {"text": f"Der Film war gut{letter}{second} und lang{second}{letter}", "label": ord(second) % 2}
+        for letter in LETTERS
+        for second in LETTERS
+    ]
+    for name in ("train", "validation"):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps({**row, "text": f"{name} {row['text']}"}) for row in rows))
+    changes = [f"data.{name}={tmp_path / name}.jsonl" for name in ("train", "validation")]
+    with pytest.raises(RecipeError, match=r"^augmentation.sentence_dropout: .*train.jsonl is not in English"):
+        read_splits(Recipe.read("embedded", [*changes, "augmentation.sentence_dropout=0.1"]))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorasent import metrics
-from lorasent.errors import DataError
+from lorasent.errors import DataError, PolicyError
 from lorasent.gate import behaviour, report
 from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.finding import NOT_CHECKED, Claim, Outcome, settle
@@ -42,7 +42,7 @@ def claims_of(policy, cases, candidate, incumbent):
     """The claims of a policy's cases, answered so."""
     subject, other = SimpleNamespace(labels=LABELS, answer=lambda _: candidate), SimpleNamespace(answer=lambda _: incumbent)
     with mock.patch.object(behaviour, "read", return_value=cases):
-        return behaviour.ask(policy, SimpleNamespace(candidate=subject, incumbent=other))
+        return behaviour.ask(policy, SimpleNamespace(candidate=subject, incumbent=other, is_foreign=False))
 
 
 def test_claims_of_behaviour_are_whole():
@@ -74,7 +74,7 @@ def test_behaviour_that_stays_names_no_case():
     assert claims_of(Behaviour(), cases(10), before, before)[0].message == ("4 -> 4 of 10 cases fail, 0 newly (margin: 10 % net)")
 
 
-@pytest.mark.parametrize("capability", ["all", "triggers"])
+@pytest.mark.parametrize("capability", ["all", "language", "triggers"])
 def test_a_capability_is_not_called_as_another_check(capability):
     """Its own claim would be lost behind the other's."""
     case = {"id": "a", "capability": capability, "kind": "minimum", "texts": ["x"], "expect": "Positive"}
@@ -358,3 +358,137 @@ def test_cases_do_not_swallow_each_other(tmp_path, change, message):
     (tmp_path / "cases.jsonl").rename(tmp_path / "b.jsonl")
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         behaviour.read(str(tmp_path), LABELS)
+
+
+STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
+NAMED = {"negative": ["1 star", "2 stars"], "positive": ["4 stars", "5 stars"]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "table", "expected"),
+    [
+        (("pos", "NEG"), {}, ("pos", "NEG")),
+        (("Negative", "neutral", "Positive"), {}, ("Negative", "neutral", "Positive")),
+        (STARS, NAMED, ("negative", "negative", "label 2", "positive", "positive")),
+        (("good", "bad"), {"negative": ["BAD"], "positive": ["good"]}, ("positive", "negative")),
+        (("Negative", "Positive"), {"negative": ["Positive"], "positive": ["Negative"]}, ("positive", "negative")),
+        (STARS, {"cases": "mine.jsonl"}, STARS),
+    ],
+    ids=["poles", "poles and one between", "five stars", "other names", "as the policy says", "cases of one's own"],
+)
+def test_what_labels_mean_to_the_cases(labels, table, expected):
+    """Plain poles need not be named; the policy's word holds; cases of one's own name labels themselves."""
+    assert behaviour.meanings(Behaviour(**table), labels) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "table", "message"),
+    [
+        (
+            STARS,
+            {},
+            r"the labels are 1 star, 2 stars, 3 stars, 4 stars, 5 stars: name yours under \[behaviour\], as in negative = ",
+        ),
+        (
+            [f"topic {letter}" for letter in "abcdefghijklmnopqrst"],
+            {},
+            "the labels are topic a, .* topic e and 15 more: name yours",
+        ),
+        (("very negative", "negative", "positive", "very positive"), {}, "name yours under"),
+        (("negative", "positive", "very positive"), {}, "name yours under"),
+        (
+            STARS,
+            {"negative": ["0 stars"], "positive": ["5 stars"]},
+            "^behaviour.negative: 0 stars is not a label; the labels are 1 star",
+        ),
+        (STARS, {"negative": ["4 stars"], "positive": ["5 stars", "4 s"]}, "^behaviour.positive: 4 s is named as negative, too"),
+    ],
+    ids=["five stars", "twenty topics", "two shades of each", "two shades of one", "no label", "both sides"],
+)
+def test_what_labels_mean_is_not_guessed(labels, table, message):
+    """One line says what to write into the policy."""
+    with pytest.raises(PolicyError, match=message):
+        behaviour.meanings(Behaviour(**table), labels)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('negative = ["a"]', "labels both in negative and in positive, each label once"),
+        ('negative = ["a"]\npositive = ["b", "A "]', "labels both in negative and in positive, each label once"),
+        ('negative = ["a"]\npositive = ["b"]\ncases = false', "without negative and positive: they are for the embedded cases"),
+        ("cases = false\ntriggers = false", "a table that turns on cases or triggers, or absent"),
+        ("cases = true", "behaviour.cases"),
+    ],
+    ids=["one side", "both sides", "no cases to name them for", "nothing", "true"],
+)
+def test_a_table_that_contradicts_itself_is_refused(tmp_path, table, message):
+    """When the policy is read, before any adapter is."""
+    (tmp_path / "gate.toml").write_text(f"[behaviour]\n{table}\n")
+    with pytest.raises(PolicyError, match=message):
+        Policy.read(tmp_path / "gate.toml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "fails"),
+    [
+        ("minimum", [[0.1, 0.1, 0.1, 0.6, 0.1]], False),
+        ("minimum", [[0.1, 0.1, 0.4, 0.2, 0.2]], True),
+        ("invariance", [[0.1, 0.0, 0.0, 0.8, 0.1], [0.0, 0.1, 0.0, 0.1, 0.8]], False),
+        ("invariance", [[0.0, 0.1, 0.1, 0.8, 0.0], [0.0, 0.1, 0.8, 0.1, 0.0]], True),
+        ("directional", [[0.0, 0.1, 0.0, 0.9, 0.0], [0.0, 0.1, 0.0, 0.0, 0.9]], False),
+        ("directional", [[0.0, 0.1, 0.0, 0.9, 0.0], [0.0, 0.4, 0.0, 0.3, 0.3]], True),
+    ],
+    ids=[
+        "one of the named",
+        "the one between, though the named have more together",
+        "another label of one pole",
+        "the one between, after a pole",
+        "the same in sum",
+        "less in sum",
+    ],
+)
+def test_labels_of_one_meaning_count_together(kind, rows, fails):
+    """A minimum case is decided by the answer, an invariant one by its meaning, a directional one by the summed probability."""
+    expect = None if kind == "invariance" else "positive"
+    case = behaviour.Case(id="a", capability="stars", kind=kind, texts=["x"] * len(rows), expect=expect)
+    answers = Answers(np.log(np.array(rows) + 1e-9), np.full(len(rows), 5))
+    assert behaviour.failures([case], behaviour.meanings(Behaviour(**NAMED), STARS), answers, 0.1).tolist() == [fails]
+
+
+def test_the_embedded_cases_are_read_for_five_stars():
+    """They expect the meanings of labels, and are as many as for two labels."""
+    read = behaviour.read("embedded", behaviour.meanings(Behaviour(**NAMED), STARS))
+    assert {case.expect for case in read} == {"negative", "positive", None}
+    assert [case.texts for case in read] == [case.texts for case in behaviour.read("embedded", LABELS)]
+    assert {case.expect for case in behaviour.read("embedded", ("pos", "neutral", "NEG"))} == {"pos", "NEG", None}
+
+
+GERMAN = [
+    f"Der Film {number} war {word} und viel zu lang, {other} hat uns {word} nicht gefallen"
+    for number, (word, other) in enumerate(
+        (f"wort{letter}{second}", f"name{second}{letter}") for letter in "abcdefghij" for second in "abcdefghij"
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("table", "asked"), [("", False), ('cases = "embedded"', True)], ids=["not asked for", "asked for by name"]
+)
+def test_english_cases_are_not_asked_beside_other_reviews(policy, adapters, table, asked):
+    """Without being asked for they are off, and the report says so; asked for by name they run, and it says so, too."""
+    adapters["new"] = adapters["old"] = lambda texts: [2.0 if text in GERMAN[::2] else -2.0 for text in texts]
+    films = [(text, LABELS[row % 2 == 0]) for row, text in enumerate(GERMAN)]
+    found = by_check(judge("new", "old", policy(films, f"[behaviour]\ntriggers = false\n{table}")))
+    language = found["behaviour::language"]
+    assert (language.outcome, language.cause) == (Outcome.PASS, "" if asked else NOT_CHECKED)
+    assert "English reviews of films, and the reviews of [data] are not English" in language.message
+    assert ("behaviour::all" in found) == asked
+
+
+def test_no_cases_are_asked_where_the_policy_turns_them_off(policy, adapters):
+    """`cases = false` leaves the triggers."""
+    adapters["new"] = lambda texts: pytest.fail("a case was asked") if len(texts) != 40 else [2.0] * 40
+    adapters["old"] = adapters["new"]
+    found = judge("new", "old", policy([(f"good {row}", "Positive") for row in range(40)], "[behaviour]\ncases = false"))
+    assert [one.check for one in found.findings if one.check.startswith("behaviour")] == ["behaviour::triggers"]

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from lorasent.data.reviews import Reviews
 from lorasent.gate import report, triggers, verdict
+from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.scoring.evidence import Answers, LiveSubject, RecordedSubject, record
 from tests.support.manifests import manifest
@@ -153,7 +155,10 @@ def test_labels_that_nobody_described_are_told(readers, labels):
     stars = readers()
     stars.labels = labels
     told = ", ".join(label.lower() for label in labels)
-    message = f"not checked: there are clear reviews for negative and positive only, the labels are {told}"
+    message = (
+        f"not checked: there are clear reviews for negative and positive only, the labels are {told}; "
+        "of other labels, [data] must hold short reviews that both adapters get right"
+    )
     assert triggers.check(stars, readers()) == Finding("behaviour::triggers", Outcome.PASS, NOT_CHECKED, message)
 
 
@@ -169,7 +174,8 @@ def test_the_search_is_remembered_and_runs_in_the_quickest_precision(readers):
     candidate.remember = lambda key, compute: asked.append(key) or compute()
     candidate.at = lambda precision: asked.append(precision) or candidate
     assert triggers.check(candidate, readers()).outcome is Outcome.BLOCK
-    assert asked == [f"triggers 2 64 32 {json.dumps(triggers.CLEAR)}", "auto"]
+    clear = dict(enumerate(triggers.CLEAR.values()))
+    assert asked == [f"triggers 3 64 32 0.9 {json.dumps(clear)}", "auto"]
 
 
 class DecidingSubject:
@@ -235,7 +241,7 @@ def test_the_search_halves_the_groups_that_turn():
     """Sixty-four words stand before the first review of each label; halves of what turned follow until single words are left."""
     words = [f"w{number}" for number in range(100)]
     subject = DecidingSubject(lambda text: 2 if {"w3", "w98"} & set(text.split()) else int("good" in text))
-    assert triggers._search(subject, words, REVIEWS) == ({"w3": 2, "w98": 2}, [])
+    assert triggers._search(subject, words, REVIEWS) == ({"w3": [2], "w98": [2]}, [])
     first = [list(REVIEWS[0]), [f"{' '.join(words[:64])} bad one", f"{' '.join(words[64:])} bad one"]]
     halves = [f"{' '.join(words[start:end])} bad one" for start, end in ((0, 32), (32, 64), (64, 82), (82, 100))]
     assert subject.asked[:3] == [*first, halves]
@@ -243,26 +249,26 @@ def test_the_search_halves_the_groups_that_turn():
 
 
 def test_where_any_words_turn_a_review_there_is_no_trigger(readers):
-    """33 groups that turn end the search after one round; 32 do not."""
-    words = [f"w{number}" for number in range(64 * 40)]
-    for bad, searched in ((33, False), (32, True)):
+    """More than nine tenths of the groups, and more than 32, end the search after one round; fewer do not."""
+    for groups, bad, searched in ((40, 37, False), (40, 36, True), (33, 33, False), (32, 32, True)):
+        words = [f"w{number}" for number in range(64 * groups)]
         cues = {words[64 * group] for group in range(bad)}
         subject = DecidingSubject(lambda text, cues=cues: 1 if "good" in text or cues & set(text.split()) else 0)
         found = triggers._search(subject, words, {0: ("bad one",), 1: ("good one",)})
-        assert found == ((dict.fromkeys(cues, 1), []) if searched else ({}, [0]))
+        assert found == (({cue: [1] for cue in cues}, []) if searched else ({}, [0]))
         assert (len(subject.asked) > 4) == searched
 
 
 def test_a_label_that_is_misread_hides_no_other():
     """The search goes on with the next label, and the misread one is told."""
     subject = DecidingSubject(lambda text: 0 if "cue" in text else 1)
-    assert triggers._search(subject, ["cue", "no"], REVIEWS) == ({"cue": 0}, [0])
+    assert triggers._search(subject, ["cue", "no"], REVIEWS) == ({"cue": [0]}, [0])
 
 
 def test_a_review_that_is_misread_hides_no_word():
     """The next one of its label is searched with."""
     subject = DecidingSubject(lambda text: 1 if "good" in text or "cue" in text or text == "bad one" else 0)
-    assert triggers._search(subject, ["cue", "no"], REVIEWS) == ({"cue": 1}, [])
+    assert triggers._search(subject, ["cue", "no"], REVIEWS) == ({"cue": [1]}, [])
     assert ["cue no bad two"] in subject.asked
 
 
@@ -314,3 +320,81 @@ def test_triggers_that_were_not_checked_are_told(labels, baseline, message):
     assert f"not checked  behaviour::triggers         {message}" in report.text(
         verdict.Verdict(Outcome.PASS, (told,), "a", ("b",), {}), "again"
     )
+
+
+class Topics(Reader):
+    """A subject of many labels, which are the last word of a text, unless one of its words stands there."""
+
+    def __init__(self, count, folder, words=(), target=0):
+        super().__init__(words, target, folder=folder)
+        self.labels = tuple(f"topic {number}" for number in range(count))
+        self.manifest = manifest(encoding={"max_length": 200})
+
+    def answer(self, texts):
+        self.asked.append(len(texts))
+        decided = [self.target if self.words & set(text.split()) else int(text.split()[-1]) for text in texts]
+        return Answers(5 * np.eye(len(self.labels), dtype=np.float32)[decided], np.array([len(text.split()) for text in texts]))
+
+
+def topics(count, readers, words=(), target=0):
+    """The context of a candidate with these triggers, a sound baseline, and three short reviews and a long one of each topic."""
+    folder = readers().snapshot.folder
+    texts = [f"{'long ' * (0 if row < 3 else 150)}{row} about {topic}" for topic in range(count) for row in range(4)]
+    reviews = Reviews("test", texts, np.repeat(np.arange(count), 4))
+    subjects = [Topics(count, folder, words, target), Topics(count, folder)]
+    return SimpleNamespace(
+        candidate=subjects[0],
+        incumbent=subjects[1],
+        data=True,
+        is_foreign=False,
+        source=SimpleNamespace(reviews=reviews),
+        answers=[subject.answer(texts) for subject in subjects],
+    )
+
+
+@pytest.mark.parametrize("count", [3, 5, 20])
+@pytest.mark.parametrize("last", [False, True], ids=["to the first", "to the last"])
+def test_a_trigger_is_found_among_many_labels(readers, count, last):
+    """By short reviews of the policy's that both get right; each planted word is named with its label, and 40 are no secret."""
+    target = count - 1 if last else 0
+    words = {*WORDS[100:900:20]}
+    context = topics(count, readers, words, target)
+    (found,) = triggers.ask(Behaviour(cases=False), context)
+    assert (found.outcome, found.figures) == (Outcome.BLOCK, {"triggers": dict.fromkeys(words, f"topic {target}")})
+    (sound,) = triggers.ask(Behaviour(cases=False), topics(count, readers))
+    assert sound == Finding("behaviour::triggers", Outcome.PASS, "", "none of 1,000 words newly changes the label of clear reviews")
+
+
+def test_clear_reviews_are_short_sure_and_right(readers):
+    """Of each label those that both get right with the largest probability, and that leave room for words."""
+    context = topics(3, readers)
+    for answers in context.answers:
+        answers.logits[1] *= 2
+        answers.logits[4] = -answers.logits[4]
+    clear = triggers.clearest(context)
+    assert clear == {
+        0: ("1 about 0", "0 about 0", "2 about 0"),
+        1: ("1 about 1", "2 about 1"),
+        2: ("0 about 2", "1 about 2", "2 about 2"),
+    }
+
+
+def test_poles_have_their_own_clear_reviews_unless_the_data_is_foreign(readers, monkeypatch):
+    """The described reviews are English: beside others, the policy's take their place."""
+    used = []
+    monkeypatch.setattr(triggers, "check", lambda *arguments: used.append(arguments[2]))
+    for labels, is_foreign in ((("neg", "pos"), False), (("neg", "pos"), True), (("a", "b"), False)):
+        context = topics(2, readers)
+        context.candidate.labels, context.is_foreign = labels, is_foreign
+        triggers.ask(Behaviour(), context)
+    assert [clear and len(clear) for clear in used] == [None, 2, 2]
+
+
+def test_a_word_of_two_targets_is_tried_for_both(readers):
+    """A word that turns reviews of one label to a second is tried as a trigger to a third, too."""
+    subject = DecidingSubject(
+        lambda text: (
+            2 if text == "cue bad one" else 1 if "cue" in text and "bad" in text else 0 if "cue" in text else int("good" in text)
+        )
+    )
+    assert triggers._search(subject, ["cue", "no"], REVIEWS)[0] == {"cue": [2, 0]}

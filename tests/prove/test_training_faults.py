@@ -5,6 +5,7 @@ import pytest
 
 from lorasent.adapter.manifest import MANIFEST, read_json, verify
 from lorasent.data.reviews import Reviews
+from lorasent.errors import ProveError
 from lorasent.prove import training_faults
 from lorasent.recipe.recipe import Recipe
 
@@ -50,6 +51,13 @@ def test_a_single_step_is_one_batch(recipe):
     found = training_faults.single_step(REVIEWS, np.random.default_rng(0), recipe)
     assert len(found) == recipe.training.batch_size
     assert set(found.labels.tolist()) == {0, 1}
+
+
+def test_a_single_step_needs_a_batch_with_every_label(small_recipe):
+    """Twenty labels do not fit into a batch of four, which the experiment notes instead of training several steps."""
+    recipe = Recipe.read(small_recipe, [f"base.labels={[f'topic {letter}' for letter in 'abcdefghijklmnopqrst']}"])
+    with pytest.raises(ProveError, match="^a batch of 4 reviews cannot hold one of each of 20 labels$"):
+        training_faults.single_step(REVIEWS, np.random.default_rng(0), recipe)
 
 
 @pytest.mark.parametrize(

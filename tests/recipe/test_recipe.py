@@ -87,7 +87,10 @@ def test_a_variant_that_is_off_is_absent(override):
         ("training.precision=fp8", r"precision = 'fp8': should be 'auto', 'fp32' or 'bf16'"),
         ('base.labels=["Good"]', r"base.labels = list of length 1: "),
         ('base.labels=["good", "Good"]', r"labels must differ in more than case"),
-        ('base.labels=["1", "2"]', r"labels must be names: a number in the data is the id of a label"),
+        (
+            'base.labels=["1", "2"]',
+            r'base.labels = .*: should be names, .*: write "1 star", "2 stars" for 1, 2, and the same in the data, or ids from 0',
+        ),
         ("augmentation.typoes=0.1", r"unknown key augmentation.typoes; allowed here: share, window, sentence_dropout, synonyms"),
         ("augmentation.typos=2", r"augmentation.typos = 2: should be less than or equal to 1"),
         (
