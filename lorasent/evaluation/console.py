@@ -33,6 +33,9 @@ MAX_WORDS, MIN_SHARE = 6, 0.2
 MAX_VALUES, MAX_ROWS = 12, 4
 """Largest number of a column's values that are shown, those with the most mistakes, and of rows that are named for each."""
 
+MOST_CONFUSED = 20
+"""Largest number of pairs of labels that stand for a confusion matrix too wide to show."""
+
 _COMMAND = re.compile(r":(?=:)|#(?=#?\[)")
 """The beginning of a command in a GitHub workflow log."""
 
@@ -93,10 +96,20 @@ def _figures(evaluation: Evaluation) -> Iterator[RenderableType]:
         note = f"  ({_name(average)})" if name in ("precision", "recall", "f1") else ""
         yield f"{name:<10}{value:>8}{note}" if name == "n" else f"{name:<10}{value:>8.4f}{note}"
     yield from _table(("label", "precision", "recall", "f1", "n"), evaluation.by_label())
-    counts = zip(evaluation.labels, *evaluation.confusion.T.tolist(), strict=True)
-    yield from _table(("label, decided as", *map(_name, evaluation.labels)), counts)
+    yield from _table(*_confusion(evaluation))
     bins = ((f"{low:.3f} to {high:.3f}", *rest) for low, high, *rest in evaluation.reliability)
     yield from _table(("confidence", "n", "mean", "accuracy"), bins)
+
+
+def _confusion(evaluation: Evaluation) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+    """Heads and rows of the confusion matrix, or, if it does not fit into WIDTH, of the most frequent confusions."""
+    heads, counts = ("label, decided as", *map(_name, evaluation.labels)), evaluation.confusion
+    if sum(cell_len(head) + 2 for head in heads) <= WIDTH:
+        return heads, [*zip(evaluation.labels, *counts.T.tolist(), strict=True)]
+    wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    pairs = [divmod(int(place), len(counts)) for place in np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSED]]
+    rows = [(evaluation.labels[label], evaluation.labels[to], int(wrong[label, to])) for label, to in pairs if wrong[label, to]]
+    return ("label", "decided as", "reviews"), rows
 
 
 def _mistakes(mistakes: Mistakes, n: int, width: int) -> Iterator[RenderableType]:

@@ -147,7 +147,7 @@ def meanings(table: Behaviour, labels: Sequence[str]) -> tuple[str, ...]:
         if table.cases == EMBEDDED and not have_plain_poles(labels):
             raise PolicyError(
                 f"the embedded cases are negative and positive reviews, the labels are {names}: name yours under [behaviour], as "
-                'in negative = ["1 star", "2 stars"] and positive = ["4 stars", "5 stars"], or give your own cases, or cases = false'
+                'in negative = ["1 star", "2 stars"] and positive = ["4 stars", "5 stars"], or give other cases, or cases = false'
             )
         return tuple(labels)
     poles: dict[int, str] = {}

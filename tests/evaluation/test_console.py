@@ -4,6 +4,7 @@ import io
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -98,3 +99,16 @@ def test_the_end_of_a_review_begins_with_a_word():
         assert end in ("…three", "…two three", "one two three")
     assert evaluation._end(LocatedReview(1, None, "one two three", "Positive"), 13).plain == "one two three"
     assert evaluation._end(LocatedReview(1, None, "x" * 50, "Positive"), 10).plain == "…" + "x" * 10
+
+
+def test_confusions_of_many_labels_are_a_list():
+    """A matrix that does not fit would lose columns; the most frequent confusions come first, and right answers are none."""
+    names = tuple(f"topic {letter}" for letter in "abcdefghijklmnopqrst")
+    labels = [*range(20), 3, 3, 7]
+    decided = [*range(19), 0, 5, 5, 2]
+    few = evaluation.measure(np.eye(5)[[0, 1, 2, 3, 3]], range(5), names[:5])
+    many = evaluation.measure(np.eye(20)[decided], labels, names)
+    assert evaluation._confusion(few)[0] == ("label, decided as", *names[:5])
+    heads, rows = evaluation._confusion(many)
+    assert heads == ("label", "decided as", "reviews")
+    assert rows == [("topic d", "topic f", 2), ("topic h", "topic c", 1), ("topic t", "topic a", 1)]

@@ -56,7 +56,7 @@ def test_a_single_step_is_one_batch(recipe):
 def test_a_single_step_needs_a_batch_with_every_label(small_recipe):
     """Twenty labels do not fit into a batch of four, which the experiment notes instead of training several steps."""
     recipe = Recipe.read(small_recipe, [f"base.labels={[f'topic {letter}' for letter in 'abcdefghijklmnopqrst']}"])
-    with pytest.raises(ProveError, match="^a batch of 4 reviews cannot hold one of each of 20 labels$"):
+    with pytest.raises(ProveError, match=r"^a batch of 4 reviews cannot hold one of each of 20 labels$"):
         training_faults.single_step(REVIEWS, np.random.default_rng(0), recipe)
 
 

@@ -1,5 +1,8 @@
 """integrity::answers: which sides are proved, in which order, and how their tokenizers are compared."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from lorasent.gate.integrity import encoding, files, probes, tensors
@@ -74,3 +77,16 @@ def test_tokenizers_that_are_made_otherwise_block(calls, monkeypatch):
     spaced.subject.identity = "other"
     made["new"] = {**PARTS, "normalizer": "x"}
     assert not run("answers", spaced, old()).declared
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 20, 200])
+def test_outputs_in_another_order_are_told_among_any_number_of_labels(count):
+    """The order that restores the manifest's logits is found without trying every order, and named."""
+    random = np.random.default_rng(count)
+    expected, order = random.normal(size=(7, count)), random.permutation(count)
+    told = side(manifest=SimpleNamespace(probes=SimpleNamespace(texts=["x"] * 7), labels=["x"] * count, saved_encoding="any"))
+    logits = np.empty_like(expected)
+    logits[:, order] = expected
+    cause, reason = probes._suspect(told, None, logits, expected, 1.0)
+    assert cause == "head-swapped"
+    assert reason == f"they are the manifest's with the head's outputs in the order {order.tolist()}"
