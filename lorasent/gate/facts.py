@@ -4,7 +4,6 @@ Nothing is scored. Only an adapter without a manifest is loaded, as the gate doe
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lorasent.augmentation.english import is_foreign
 from lorasent.data.labels import are_poles
 from lorasent.data.reviews import Reviews, label_names
 from lorasent.data.slices import cut
@@ -30,10 +30,6 @@ EMBEDDED = "embedded:test"
 
 MOST_VALUES = 20
 """Largest number of values of a column that slices reviews. Columns of more hold texts, dates or ids."""
-
-ENGLISH = {"and", "it", "not", "that", "the", "this", "with"}
-ENGLISH_SHARE = 0.05
-"""Least share of these words among all words of English reviews: 0.13 to 0.16 in the embedded ones, IMDB and SST-2."""
 
 TOKENS_OF_WORD, TOKENS_OF_CHARACTER = 4 / 3, 1 / 4
 """Rough numbers of tokens, in English."""
@@ -88,7 +84,7 @@ def look(candidate: Path | None, baseline: Path | None, data: str | None, folder
         counts=source.reviews.counts(labels),
         labels_of=labels_of,
         slices=tuple(_slices(source.reviews, (encodings[0] if encodings else Recipe.read().encoding).max_length)),
-        english=_is_english(source.reviews.texts),
+        english=not is_foreign(source.reviews.texts),
         truncation_side=given["baseline"].manifest.encoding.truncation_side if baseline is not None else None,
         is_proven=all(each.manifest.origin != "adopted" for each in given.values()) if given else None,
         differences=differences,
@@ -169,9 +165,3 @@ def _slices(reviews: Reviews, max_length: int) -> Iterator[str]:
         values = cut(column, reviews, lengths, max_length)
         if len(values) <= MOST_VALUES and sum(len(rows) >= SMALLEST_SLICE for rows in values.values()) > 1:
             yield column
-
-
-def _is_english(texts: Sequence[str]) -> bool:
-    """Whether reviews read as English, by the share of words that are common in it and in no other language."""
-    words = [word for text in texts[:2000] for word in re.findall(r"\w+", text.lower())]
-    return sum(word in ENGLISH for word in words) >= ENGLISH_SHARE * len(words)

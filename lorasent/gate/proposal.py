@@ -197,11 +197,14 @@ def _quality(facts: Facts, resolved: Resolution | None) -> list[str]:
 
 
 def _behaviour(facts: Facts) -> list[str]:
-    lines = ["[behaviour]", 'cases = "embedded"  # English test cases about films; or a JSONL file of your own']
-    if not are_poles(tuple(facts.counts)):
-        off = "off: the embedded cases are Negative or Positive; turn it on and say which labels mean that, or give your own cases"
-        return _off([off, *lines, 'negative = ["..."]', 'positive = ["..."]'])
-    return lines if facts.english else _off(["off: the embedded cases are English, and the reviews do not read so", *lines])
+    cases = 'cases = "embedded"'
+    if facts.english and are_poles(tuple(facts.counts)):
+        return ["[behaviour]", f"{cases}  # English test cases about films; or a JSONL file of your own"]
+    lines = ["[behaviour]", "cases = false  # triggers alone: words that newly change the label of clear reviews"]
+    if not facts.english:
+        return [*lines, "# The embedded cases are English, and the reviews do not read so. A JSONL file of your own may be named."]
+    names = (f"# {key} = [...]" for key in ("negative", "positive"))
+    return [*lines, f"# The embedded cases ask with the labels that mean Negative and Positive named: {cases}", *names]
 
 
 def _calibration(facts: Facts, resolved: Resolution | None) -> list[str]:

@@ -178,18 +178,3 @@ def test_what_is_no_adapter_is_refused(tmp_path, role):
         of(**{role: tmp_path / "missing"})
     with pytest.raises(AdapterError, match=r"no lorasent.json: lorasent did not train this adapter"):
         of(**{role: tmp_path})
-
-
-@pytest.mark.parametrize(
-    ("text", "english"),
-    [
-        ("It is the worst film of the year, and I want my evening back.", True),
-        ("Ein langweiliger Film, und das Ende ist noch schlechter als der Anfang.", False),
-        ("Une perte de temps, la fin est pire que le début.", False),
-        ("这部电影非常无聊", False),
-    ],
-)
-def test_english_is_told_from_other_languages(films, text, english):
-    """By its commonest words."""
-    Path(films([])).write_text(f'text,label\n"{text} 1",0\n"{text} 2",1\n')
-    assert of("films.csv").english is english

@@ -145,13 +145,13 @@ def test_any_facts_make_a_policy(tmp_path_factory, counts, source, column, slice
     ids=["poles", "poles by other names", "German", "three labels"],
 )
 def test_behaviours_are_asked_where_they_apply(tmp_path, counts, english, asked):
-    """Of English reviews of two poles; elsewhere the table is a comment that says why."""
+    """Of English reviews of two poles; elsewhere triggers alone, and a comment says why."""
     policy = written(tmp_path, facts(counts, english=english))
-    assert (policy.behaviour is not None) == asked
-    assert ("# off: the embedded cases are" in (tmp_path / "gate.toml").read_text()) == (not asked)
+    assert policy.behaviour.cases == ("embedded" if asked else False)
+    assert ("# The embedded cases " in (tmp_path / "gate.toml").read_text()) == (not asked)
 
 
-@pytest.mark.parametrize("table", ["cost", "behaviour", "quality", "calibration"])
+@pytest.mark.parametrize("table", ["cost", "quality", "calibration"])
 def test_a_table_that_is_a_comment_can_be_turned_on(tmp_path, table):
     """Without the marks of a comment its lines are a valid table."""
     labels = {"negative": 3, "positive": 3}
