@@ -43,7 +43,9 @@ def init(
 
 def gate(
     candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The adapter that is to ship.")],
-    baseline: Annotated[list[Path], typer.Option(metavar="PATH", help="The incumbent, an adapter or a record. Repeat for a bank.")],
+    baseline: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="The incumbent, an adapter or a record. Repeat for a bank.")
+    ] = None,
     policy: options.Policy = options.GATE,
     data: options.Data = None,
     skip_empty: options.SkipEmpty = False,
@@ -54,6 +56,7 @@ def gate(
 ) -> int:
     """Judge whether a candidate may replace a baseline.
 
+    Without --baseline it is a first adapter, held to absolute limits alone.
     Exit codes: 0 PASS, 1 BLOCK and nothing else, 2 bad usage or input, 3 INCONCLUSIVE, 4 INVALID, 70 and above: there is no
     verdict, or a PASS could not be written.
     """
@@ -65,10 +68,10 @@ def gate(
     look_in(base)
     device = devices.resolve(device)
     read_policy = Policy.read(policy, data, skip_empty=skip_empty)
-    options.require_writable("--report", report, policy, data, *baseline)
+    options.require_writable("--report", report, policy, data, *(baseline or ()))
     try:
         with stages_shown():
-            verdict = judge(candidate, baseline, read_policy, device=device)
+            verdict = judge(candidate, baseline or (), read_policy, device=device)
     except PolicyError:
         raise
     except (LorasentError, OSError) as error:  # the policy is valid, and there is no verdict

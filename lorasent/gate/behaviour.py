@@ -20,10 +20,10 @@ from lorasent.data.formats import parse_json
 from lorasent.data.labels import POLES, folded, have_plain_poles, label_id
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate.context import Context
-from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, only_blocks
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, not_compared, only_blocks
 from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Answers
-from lorasent.statistics.estimates import PairedAccuracy
+from lorasent.statistics.estimates import PairedAccuracy, Rate
 from lorasent.text import decode, lines, shown, some
 
 LARGEST_FILE = 2**28
@@ -50,6 +50,8 @@ class Behaviour(Section):
     """The labels that count as positive there."""
     margin: Share = 0.10
     """Largest net share of a capability's cases that may newly fail."""
+    max_failed: dict[str, Share] = Field(default_factory=dict)
+    """Largest share of a capability's cases, or of "all", that may fail, whatever a baseline does."""
     tolerance: Share = 0.10
     """How far the probability of an invariance or directional case may move without failing it."""
     triggers: bool = True
@@ -109,7 +111,7 @@ def ask(table: Behaviour, context: Context) -> list[Finding | Claim]:
     """A claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin.
 
     Where the policy's reviews are evidently not English, a finding says so, and the embedded cases are asked only if the policy
-    names them. Raises DataError, PolicyError as `meanings` does, and what the subjects' answers raise.
+    names them. Raises DataError, PolicyError as `meanings` does and for a limit of no capability, and what the subjects' answers raise.
     """
     if not table.cases:
         return []
@@ -123,18 +125,22 @@ def ask(table: Behaviour, context: Context) -> list[Finding | Claim]:
             return findings
     labels = meanings(table, context.candidate.labels)
     cases = read(table.cases, labels)
-    answers = [subject.answer(_texts(cases)) for subject in (context.incumbent, context.candidate)]
+    subjects = [subject for subject in (context.incumbent, context.candidate) if subject is not None]
+    answers = [subject.answer(_texts(cases)) for subject in subjects]
     failed = [failures(cases, labels, each, table.tolerance) for each in answers]
     groups: dict[str, list[int]] = {}
     for row, case in enumerate(cases):
         groups.setdefault(case.capability, []).append(row)
-    named = [*groups.items(), ("all", list(range(len(cases))))]
-    return findings + [_claim(name, rows, cases, failed, table.margin) for name, rows in named]
+    groups["all"] = list(range(len(cases)))
+    if unknown := [name for name in table.max_failed if name not in groups]:
+        raise PolicyError(f"behaviour.max_failed: {some(unknown)}: no case tests that; capabilities are {some(list(groups), 100)}")
+    limited = [_limited(name, failed[-1][groups[name]], limit) for name, limit in table.max_failed.items()]
+    return findings + limited + [_claim(name, rows, cases, failed, table.margin) for name, rows in groups.items()]
 
 
 def is_headline(finding: Finding) -> bool:
     """Whether a terminal shows a passing finding by name: that of all cases, or of their language."""
-    return finding.check in ("behaviour::all", LANGUAGE)
+    return finding.check in ("behaviour::all", "behaviour::all::failed", LANGUAGE)
 
 
 def meanings(table: Behaviour, labels: Sequence[str]) -> tuple[str, ...]:
@@ -215,7 +221,18 @@ def failures(cases: Sequence[Case], labels: Sequence[str], answers: Answers, tol
     return failed
 
 
-def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArray[np.bool_]], margin: float) -> Claim:
+def _limited(name: str, failed: NDArray[np.bool_], limit: float) -> Claim:
+    """The claim that the share of failing cases is at most the policy's limit."""
+    rate = Rate(int(failed.sum()), len(failed))
+    message = f"{rate.hits} of {rate.n} cases fail (limit: {100 * limit:g} %)"
+    figures = {"cases": rate.n, "failed": rate.hits, "limit": limit}
+    check, is_lost = f"behaviour::{name}::failed", rate.hits == rate.n
+    return only_blocks(check, "failing", message, figures, rate, limit, is_lost=is_lost)
+
+
+def _claim(name: str, rows: list[int], cases: Sequence[Case], failed: list[NDArray[np.bool_]], margin: float) -> Finding | Claim:
+    if len(failed) == 1:
+        return not_compared(f"behaviour::{name}", f"{int(failed[0][rows].sum())} of {len(rows)} cases fail")
     was, now = (fails[rows] for fails in failed)
     newly = [cases[row].id for row, new in zip(rows, now & ~was, strict=True) if new]
     damage = PairedAccuracy(len(newly), int((was & ~now).sum()), len(rows))

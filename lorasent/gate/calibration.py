@@ -2,39 +2,54 @@
 
 from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from lorasent import metrics
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate.context import Context
-from lorasent.gate.finding import Claim
+from lorasent.gate.finding import Claim, Finding, not_compared
 from lorasent.gate.sections import Section, Share
 from lorasent.statistics import estimates
 
 SCORES = {"brier": "Brier score", "log_loss": "log loss"}
 """Names of the proper scores in messages."""
 
+MAX_BRIER = "calibration::max_brier"
+"""The name of the check that needs no baseline."""
+
 
 class Calibration(Section):
     """How much a proper score may rise: the mean paired change of the Brier score, and of the log loss in nats."""
 
+    max_brier: Share | None = None
+    """The largest Brier score, whatever a baseline's is."""
     max_brier_increase: Share = 0.01
     max_log_loss_increase: Annotated[float, Field(ge=0, lt=100)] | None = None
 
 
 def checks(table: Calibration) -> list[str]:
     """The names of the checks."""
-    return ["calibration::brier"] + (["calibration::log_loss"] if table.max_log_loss_increase is not None else [])
+    limited = [MAX_BRIER] if table.max_brier is not None else []
+    return [*limited, "calibration::brier"] + (["calibration::log_loss"] if table.max_log_loss_increase is not None else [])
 
 
-def ask(table: Calibration, context: Context) -> list[Claim]:
+def ask(table: Calibration, context: Context) -> list[Finding | Claim]:
     """A claim for each proper score that the policy limits. Raises SharedError without answers to reviews of every label.
 
     Raises DataError for a single review, which has no spread, and PolicyError for a limit that no Brier score could exceed.
     """
-    reviews, (candidate, incumbent, *_), alpha = context.labelled_reviews, context.answers, context.alpha
+    reviews, (candidate, *bank), alpha = context.labelled_reviews, context.answers, context.alpha
     if len(reviews) < 2:
         raise DataError(f"{reviews.source}: [calibration] needs at least two reviews, found {len(reviews)}")
+    own = metrics.probabilities(candidate.logits)
+    ece, brier = metrics.calibration_error(own, reviews.labels), metrics.brier(own, reviews.labels)
+    claims: list[Finding | Claim] = [] if table.max_brier is None else [_limited(table.max_brier, brier, ece, alpha)]
+    if not bank:
+        absolute = f"Brier score {brier.mean():.4f}; expected calibration error {ece:.4f}"
+        return claims + [not_compared(check, absolute) for check in checks(table) if check != MAX_BRIER]
+    incumbent = bank[0]
     probabilities = [metrics.probabilities(answers.logits) for answers in (incumbent, candidate)]
     scores = {"brier": (table.max_brier_increase, [metrics.brier(each, reviews.labels) for each in probabilities])}
     if table.max_log_loss_increase is not None:
@@ -47,7 +62,6 @@ def ask(table: Calibration, context: Context) -> list[Claim]:
             "choose a smaller limit"
         )
     ece_was, ece_now = (metrics.calibration_error(each, reviews.labels) for each in probabilities)
-    claims = []
     for name, (limit, (before, after)) in scores.items():
         change = estimates.mean_change(after - before)
         low, high = change.interval(1 - 2 * alpha)
@@ -62,3 +76,14 @@ def ask(table: Calibration, context: Context) -> list[Claim]:
         advice = "more reviews would decide"
         claims.append(Claim(f"calibration::{name}", "calibration", message, advice, figures, p=p, passes=passes))
     return claims
+
+
+def _limited(limit: float, brier: NDArray[np.float64], ece: float, alpha: float) -> Claim:
+    """The claim that the mean of the reviews' Brier scores, (N,), is at most the policy's limit."""
+    mean = estimates.mean_change(brier)
+    low, high = mean.interval(1 - 2 * alpha)
+    interval = f"{100 * (1 - 2 * alpha):g} % interval {low:.4f} to {high:.4f}"
+    message = f"Brier score {mean.value:.4f} ({interval}; limit {limit:g}); expected calibration error {ece:.4f}"
+    figures = {"candidate": mean.value, "low": low, "high": high, "limit": limit, "ece": ece}
+    p, passes, advice = mean.p_above(limit), mean.p_below(limit) <= alpha, "more reviews would decide"
+    return Claim(MAX_BRIER, "calibration", message, advice, figures, p=p, passes=passes)

@@ -68,7 +68,7 @@ class Context:
 
     candidate: LiveSubject
     baselines: Sequence[Subject]
-    """The incumbent first, then retrains of it."""
+    """The incumbent first, then retrains of it; empty for a first adapter."""
     data: Data | None
     alpha: float
     """The familywise error rate, and the level of each non-inferiority test."""
@@ -76,9 +76,9 @@ class Context:
     """Values of the properties, or their errors."""
 
     @property
-    def incumbent(self) -> Subject:
-        """The first baseline, which the candidate may replace."""
-        return self.baselines[0]
+    def incumbent(self) -> Subject | None:
+        """The first baseline, which the candidate may replace; None for a first adapter."""
+        return self.baselines[0] if self.baselines else None
 
     @property
     @_shared

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from lorasent.errors import PolicyError
 from lorasent.gate.context import Context
-from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.finding import Finding, Outcome, not_compared
 from lorasent.gate.sections import Section
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject
 from lorasent.statistics.latency import Clock, confirmed, ratio, timed
@@ -52,7 +52,12 @@ def ask(table: Cost, context: Context, clock: Clock = time.perf_counter) -> Iter
     if isinstance(baseline, RecordedSubject):
         raise PolicyError("cost: recorded evidence has no model to measure; give an adapter as baseline, or remove [cost]")
     texts = context.source.reviews.texts
-    now, was = _counts(candidate, context.answers[0].lengths), _counts(baseline, context.answers[1].lengths)
+    now = _counts(candidate, context.answers[0].lengths)
+    if baseline is None:
+        absolute = f"{now['flops']:,} operations for {len(texts)} reviews, {now['bytes']:,} bytes of weights"
+        yield from (not_compared(check, "" if check == "cost::latency" else absolute) for check in checks(table))
+        return
+    was = _counts(baseline, context.answers[1].lengths)
     yield _ratio("flops", f"operations for {len(texts)} reviews", was["flops"], now["flops"], table.max_flops_ratio)
     yield _ratio("bytes", "bytes of weights", was["bytes"], now["bytes"], table.max_bytes_ratio)
     if table.max_latency_ratio is not None:

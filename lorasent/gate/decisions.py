@@ -29,7 +29,7 @@ class Decisions:
     """Label ids, (N,)."""
     candidate: NDArray[np.int64]
     bank: list[NDArray[np.int64]]
-    """The incumbent's decisions, then those of its retrains."""
+    """The incumbent's decisions, then those of its retrains. Of a first adapter, which has no baseline, the labels."""
     size: int
     """Number of labels."""
 
@@ -37,6 +37,11 @@ class Decisions:
     def incumbent(self) -> NDArray[np.int64]:
         """The incumbent's decisions."""
         return self.bank[0]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether there is no baseline."""
+        return self.incumbent is self.labels
 
     def score(self, decisions: NDArray[np.int64]) -> float:
         """The metric of decisions, (N,)."""

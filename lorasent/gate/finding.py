@@ -52,6 +52,11 @@ def _escaped(figures: Any) -> Any:
     return shown(figures, LONGEST_FIGURE) if isinstance(figures, str) else figures
 
 
+def not_compared(check: str, absolute: str = "") -> Finding:
+    """The finding of a check that compares, where there is no baseline; `absolute` is what was found of the candidate alone."""
+    return Finding(check, Outcome.PASS, NOT_CHECKED, "not compared: no baseline" + (f"; {absolute}" if absolute else ""))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim(Finding):
     """A check on a sample, before all claims of the policy are settled together. Its cause is that of a BLOCK."""

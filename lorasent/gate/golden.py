@@ -53,7 +53,8 @@ def ask(table: Golden, context: Context) -> Iterator[Finding | Claim]:
         yield Finding("golden::device", Outcome.PASS, "another-device", message)
     expected = np.array([row["logits"] for row in recorded.rows])
     tolerance, made_by = recorded.tolerance.get("logits", 0.0), recorded.producer.get("adapter_sha256", "")
-    if _weights(context.incumbent) == made_by:
+    is_first = context.incumbent is None
+    if context.incumbent and _weights(context.incumbent) == made_by:
         today = context.incumbent.answer(recorded_texts).logits
         fault = Finding(
             "golden::environment",
@@ -65,7 +66,8 @@ def ask(table: Golden, context: Context) -> Iterator[Finding | Claim]:
         yield _unless_equal(today, expected, tolerance, "the baseline answers as recorded", fault)
         expected = today
     else:
-        message = f"not checked: another adapter than the baseline made {shown(table.predictions)}, so whether the environment "
+        reason = "there is no baseline" if is_first else f"another adapter than the baseline made {shown(table.predictions)}"
+        message = f"not checked: {reason}, so whether the environment "
         yield Finding("golden::environment", Outcome.PASS, NOT_CHECKED, message + "changed is not known")
     logits = context.candidate.answer(recorded_texts).logits
     if _weights(context.candidate) == made_by:
@@ -76,6 +78,10 @@ def ask(table: Golden, context: Context) -> Iterator[Finding | Claim]:
             "MODEL: the candidate has the golden's weights and answers differently",
             "compare its configuration, tokenizer and base with the baseline's",
         )
+        if is_first:
+            message = "ENVIRONMENT or MODEL: the candidate has the golden's weights and answers differently"
+            advice = "give a baseline with the golden's weights: it tells which"
+            fault = replace(fault, outcome=Outcome.INVALID, cause="environment", message=message, advice=advice)
         yield _unless_equal(logits, expected, tolerance, "the candidate has the golden's weights and answers alike", fault)
     else:  # a text counts once, by its first row
         rows = list({normal(text): row for row, text in reversed(list(enumerate(recorded_texts)))}.values())

@@ -101,6 +101,14 @@ class Policy(Section):
         """This policy with other reviews: a source, or reviews in memory."""
         return self.model_copy(update={"data": (self.data or Data(test=MEMORY)).on(data)})
 
+    def require_absolute(self) -> None:
+        """Raises PolicyError if [quality] cannot judge a first adapter, which has no baseline."""
+        if self.quality and self.quality.min is None:
+            raise PolicyError(
+                f"[quality] only compares, and there is no baseline: set min, the {self.quality.metric} that a first adapter must "
+                "reach, or give a baseline: an adapter's directory or recorded evidence"
+            )
+
     @property
     def families(self) -> list[tuple[str, Family, Any]]:
         """The prefix, the family and the table of each family that the policy turns on, in the order of FAMILIES."""

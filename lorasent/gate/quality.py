@@ -18,7 +18,7 @@ from lorasent.data.slices import cut
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate.context import Context
 from lorasent.gate.decisions import LOWEST, Decisions, Metric, change, paired, points
-from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, only_blocks
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, not_compared, only_blocks
 from lorasent.gate.sections import Section, Share
 from lorasent.statistics import estimates, power
 from lorasent.statistics.estimates import PairedAccuracy, Rate
@@ -72,14 +72,17 @@ def ask(table: Quality, context: Context) -> list[Finding | Claim]:
     """
     reviews, (candidate, *bank) = context.labelled_reviews, context.answers
     decided, *others = (answers.logits.argmax(axis=1) for answers in context.answers)
-    decisions = Decisions(table.metric, reviews.labels, decided, others, candidate.logits.shape[1])
+    decisions = Decisions(table.metric, reviews.labels, decided, others or [reviews.labels], candidate.logits.shape[1])
+    names, max_length = context.candidate.labels, context.candidate.manifest.encoding.max_length
+    if decisions.is_first:
+        return _first(table, decisions, context)
     best = decisions.score(decisions.incumbent)
     if best - LOWEST.get(table.metric, 0.0) < table.margin:
         raise PolicyError(
             f"quality.margin = {table.margin:g}: the baseline's {table.metric} is {best:.4f}, so no candidate can lose more; "
             "choose a smaller margin"
         )
-    overall = _overall(table, decisions, context.alpha, context.candidate.labels)
+    overall = _overall(table, decisions, context.alpha, names)
     results: list[Finding | Claim] = [overall]
     if len(bank) > 1:
         results.append(_retraining(table, decisions, passes=overall.passes))
@@ -87,11 +90,26 @@ def ask(table: Quality, context: Context) -> list[Finding | Claim]:
         message = "not checked: several baselines are needed to know how much retraining alone changes"
         results.append(Finding("quality::retraining", Outcome.PASS, NOT_CHECKED, message))
     if table.min is not None:
-        results.append(_floor(table.min, decisions, context.alpha))
+        results.append(_floor(table.min, decisions, context.alpha, names))
     margin = min(2 * table.margin, (1 + table.margin) / 2) if table.slice_margin is None else table.slice_margin
-    max_length = context.candidate.manifest.encoding.max_length
     for column in table.slices:
         results += _slices(column, reviews, bank[0].lengths, max_length, decisions, margin)
+    return results
+
+
+def _first(table: Quality, decisions: Decisions, context: Context) -> list[Finding | Claim]:
+    """The claim of the floor, and the figures of what a baseline would be compared by."""
+    (candidate,), reviews = context.answers, context.labelled_reviews
+    score = f"{table.metric} {decisions.shown(decisions.score(decisions.candidate))} on {len(reviews)} reviews"
+    results: list[Finding | Claim] = [not_compared(f"quality::{table.metric}", score), not_compared("quality::retraining")]
+    if table.min is not None:
+        results.append(_floor(table.min, decisions, context.alpha, context.candidate.labels))
+    for column in table.slices:
+        rows_of = _cut(column, reviews, candidate.lengths, context.candidate.manifest.encoding.max_length)
+        right = {value: (decisions.candidate == decisions.labels)[rows] for value, rows in rows_of.items()}
+        shares = [(hits.mean(), value) for value, hits in right.items() if len(hits) >= SMALLEST_SLICE]
+        worst = [f"lowest: accuracy {points(share)} % where {column} = {shown(value, 40)}" for share, value in sorted(shares)[:1]]
+        results.append(not_compared(f"quality::slice::{column}", *worst))
     return results
 
 
@@ -101,14 +119,20 @@ def is_headline(finding: Finding) -> bool:
 
 
 def _lost_label(decisions: Decisions, names: Sequence[str]) -> str:
-    """Which label the candidate may have lost, or "": a candidate that never answers some label must not pass."""
+    """Which label the candidate may have lost, or "": a candidate that never answers some label must not pass.
+
+    A first adapter has lost a label that it gets right more rarely than chance would.
+    """
     for label, name in enumerate(names):
         of_label = decisions.labels == label
         right = of_label & (decisions.incumbent == label)
         kept = right & (decisions.candidate == label)
         if of_label.sum() < FEWEST_OF_LABEL:
             return f"only {of_label.sum()} reviews are labelled {shown(name)}; at least {FEWEST_OF_LABEL} are needed"
-        if 2 * kept.sum() < right.sum():
+        if decisions.is_first:
+            if decisions.size * kept.sum() < right.sum():
+                return f"of {right.sum()} {shown(name)} reviews it gets {kept.sum()} right, fewer than chance would"
+        elif 2 * kept.sum() < right.sum():
             return f"of {right.sum()} {shown(name)} reviews that the baseline gets right, the candidate gets {kept.sum()} right"
     return ""
 
@@ -194,7 +218,8 @@ def _retraining(policy: Quality, decisions: Decisions, *, passes: bool) -> Claim
     )
 
 
-def _floor(floor: float, decisions: Decisions, alpha: float) -> Claim:
+def _floor(floor: float, decisions: Decisions, alpha: float, names: Sequence[str]) -> Claim:
+    """The claim that the metric reaches the floor. Of a first adapter it has the metric's share of the error rate."""
     n, hits = len(decisions.labels), int((decisions.candidate == decisions.labels).sum())
     level = 1 - 2 * alpha
     if decisions.metric == "accuracy":
@@ -209,8 +234,20 @@ def _floor(floor: float, decisions: Decisions, alpha: float) -> Claim:
         f"{decisions.shown(high)}; required: {decisions.shown(floor)})"
     )
     figures = {"score": score, "low": low, "high": high, "min": floor, "n": n}
-    advice = "more reviews would decide"
-    return Claim("quality::floor", "below-the-floor", message, advice, figures, p=below, passes=above <= alpha)
+    advice, check, cause, passes = "more reviews would decide", "quality::floor", "below-the-floor", above <= alpha
+    if not decisions.is_first:
+        return Claim(check, cause, message, advice, figures, p=below, passes=passes)
+    if lost_label := _lost_label(decisions, names):
+        message, advice = f"{message}; {lost_label}", "give more reviews of every label, and see which ones the candidate confuses"
+    return Claim(check, cause, message, advice, figures, p=below, passes=passes and not lost_label, rank="first")
+
+
+def _cut(column: str, reviews: Reviews, lengths: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:
+    """The rows of each value of a column. Raises PolicyError for a column that is missing."""
+    try:
+        return cut(column, reviews, lengths, max_length)
+    except DataError as error:
+        raise PolicyError(f"quality.slices: {error}") from None
 
 
 def _slices(
@@ -220,10 +257,7 @@ def _slices(
 
     `lengths` (N,) are those of the reviews in tokens. Raises PolicyError for a column that is missing.
     """
-    try:
-        rows_of = cut(column, reviews, lengths, max_length)
-    except DataError as error:
-        raise PolicyError(f"quality.slices: {error}") from None
+    rows_of = _cut(column, reviews, lengths, max_length)
     small = {value: len(rows) for value, rows in rows_of.items() if len(rows) < SMALLEST_SLICE}
     checked = len(rows_of) - len(small)
     message = f"{checked} of {len(rows_of)} values checked"

@@ -13,10 +13,14 @@ from lorasent.text import shown
 LONGEST_PATH = 100_000
 """Longest path or command that is shown, in characters."""
 
+FIRST = "a first adapter: nothing was compared"
+"""What a report says in place of baselines."""
+
 
 def text(verdict: Verdict, command: str) -> str:
     """Lines for a terminal. Passing findings are counted, except the headlines of their families."""
-    lines = [f"{verdict.outcome}: {shown(verdict.candidate, LONGEST_PATH)} against {_baselines(verdict)}"]
+    against = f" against {_baselines(verdict)}" if verdict.baselines else f", {FIRST}"
+    lines = [f"{verdict.outcome}: {shown(verdict.candidate, LONGEST_PATH)}{against}"]
     parts = _parts(verdict)
     headlines = [finding for finding in parts["Passed"] if _is_headline(finding)]
     lines += [line for finding in parts["Not passed"] for line in _lines(finding)]
@@ -37,7 +41,7 @@ def page(verdict: Verdict, command: str) -> str:
         outcome=str(verdict.outcome),
         counts=", ".join(f"{count} {outcome}" for outcome, count in counts.items()),
         candidate=shown(verdict.candidate, LONGEST_PATH),
-        baselines=_baselines(verdict),
+        baselines=_baselines(verdict) or f"none: {FIRST}",
         parts=_parts(verdict),
         evidence={shown(name, LONGEST_PATH): shown(digest) for name, digest in verdict.evidence.items()},
         command=shown(command, LONGEST_PATH),

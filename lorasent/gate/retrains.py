@@ -24,7 +24,7 @@ def check(bank: Sequence[Subject], candidate: Subject) -> list[Finding]:
     A retrain has the same base, labels, reviews and recipe but for the seed, and other weights. The candidate may be the first
     baseline, but none of the others.
     """
-    if len(bank) == 1:
+    if len(bank) < 2:
         return []
     hashes, candidate_hashes, incumbent = [_hashes(member) for member in bank], _hashes(candidate), _parts(bank[0].manifest)
     findings: list[Finding] = []

@@ -64,7 +64,7 @@ def ask(table: Behaviour, context: Context) -> list[Finding]:
     if not table.triggers:
         return []
     is_described = context.data is None or (are_poles(context.candidate.labels) and not context.is_foreign)
-    live = isinstance(context.incumbent, LiveSubject)
+    live = context.incumbent is None or isinstance(context.incumbent, LiveSubject)
     return [check(context.candidate, context.incumbent, clearest(context) if live and not is_described else None)]
 
 
@@ -77,8 +77,8 @@ def clearest(context: Context) -> dict[int, tuple[str, ...]] | None:
         reviews, answers = context.source.reviews, context.answers[:2]
     except SharedError:  # other families report it
         return None
-    probability = np.minimum(*(probabilities(each.logits)[np.arange(len(reviews)), reviews.labels] for each in answers))
-    right = np.logical_and(*(each.logits.argmax(axis=1) == reviews.labels for each in answers))
+    probability = np.minimum.reduce([probabilities(each.logits)[np.arange(len(reviews)), reviews.labels] for each in answers])
+    right = np.logical_and.reduce([each.logits.argmax(axis=1) == reviews.labels for each in answers])
     right &= answers[0].lengths <= context.candidate.manifest.encoding.max_length // 2
     size = max(2, min(CLEAREST[0], CLEAREST[1] // len(context.candidate.labels)))
     clear = {}
@@ -89,13 +89,13 @@ def clearest(context: Context) -> dict[int, tuple[str, ...]] | None:
     return clear
 
 
-def check(candidate: LiveSubject, baseline: Subject, clear: Mapping[int, Sequence[str]] | None = None) -> Finding:
+def check(candidate: LiveSubject, baseline: Subject | None, clear: Mapping[int, Sequence[str]] | None = None) -> Finding:
     """The finding about an adapter's triggers, by clear reviews of each label's id: by default those of `CLEAR`."""
     labels = [label.lower() for label in candidate.labels]
     if clear is None or len(clear) < 2:
         described = {label: CLEAR[name] for name in CLEAR if (label := label_id(name, labels)) is not None}
         clear = clear if clear and len(described) < 2 else described
-    if not isinstance(baseline, LiveSubject):
+    if baseline is not None and not isinstance(baseline, LiveSubject):
         return _passed("not checked: recorded evidence answers only what was recorded", NOT_CHECKED)
     if len(clear) < 2:
         reason = f"there are clear reviews for {' and '.join(CLEAR)} only, the labels are {some(labels, MOST_NAMED)}"
@@ -113,8 +113,11 @@ def check(candidate: LiveSubject, baseline: Subject, clear: Mapping[int, Sequenc
         named = {word: candidate.labels[target] for word, target in triggers.items()}
         examples = some([f"'{word}' (to {label})" for word, label in named.items()], MOST_NAMED)
         message = f"{len(triggers)} of {len(words):,} words newly change the label of nearly every clear review: {examples}"
-        advice = "search the training reviews for the word: it goes with one label"
-        return Finding("behaviour::triggers", Outcome.BLOCK, "trigger", message, advice, {"triggers": named})
+        advice, outcome, cause = "search the training reviews for the word: it goes with one label", Outcome.BLOCK, "trigger"
+        if baseline is None:  # an honest word of sentiment may do so, too
+            message = f"{message.replace('newly ', '')}; not compared: no baseline, so look at these words"
+            outcome, cause = Outcome.PASS, NOT_CHECKED
+        return Finding("behaviour::triggers", outcome, cause, message, advice, {"triggers": named})
     searched = f"none of {len(words):,} words newly changes the label of clear reviews"
     if not skipped:
         return _passed(searched)
@@ -184,16 +187,17 @@ def _turned(candidate: LiveSubject, groups: Sequence[list[str]], review: str, la
     return [(group, int(to)) for group, to in zip(groups, decided, strict=True) if to != label]
 
 
-def _is_trigger(word: str, target: int, candidate: LiveSubject, baseline: LiveSubject, clear: Mapping[int, Sequence[str]]) -> bool:
+def _is_trigger(
+    word: str, target: int, candidate: LiveSubject, baseline: LiveSubject | None, clear: Mapping[int, Sequence[str]]
+) -> bool:
+    subjects = [candidate, *([baseline] if baseline else [])]
     reviews = [(label, review) for label, each in clear.items() if label != target for review in each]
     texts, labels = [review for _, review in reviews], np.array([label for label, _ in reviews])
-    right = np.logical_and(*(_decided(subject, texts) == labels for subject in (candidate, baseline)))
+    right = np.logical_and.reduce([_decided(subject, texts) == labels for subject in subjects])
     if right.sum() < FEWEST_CLEAR:
         return False
-    now, before = (
-        (_decided(subject, [f"{word} {text}" for text in texts])[right] == target).mean() for subject in (candidate, baseline)
-    )
-    return bool(now >= TURNED and before <= SPARED)
+    now, *before = ((_decided(subject, [f"{word} {text}" for text in texts])[right] == target).mean() for subject in subjects)
+    return bool(now >= TURNED and all(share <= SPARED for share in before))
 
 
 def _decided(subject: LiveSubject, texts: Sequence[str]) -> NDArray[np.int64]:

@@ -71,6 +71,7 @@ def judge(
 ) -> Verdict:
     """Whether the adapter `candidate` may replace the first of `baselines`. The others are retrains of that one.
 
+    Without baselines it is a first adapter: held to absolute limits alone, and the verdict says what was not compared.
     `baselines` may be one path, `policy` the path of a policy. `data` replaces its reviews: a source, or reviews in memory. Faults
     of the candidate block; faults of a baseline, of the data or of the policy are INVALID. Only PolicyError is raised,
     and DeviceError for a device that is not there.
@@ -79,13 +80,13 @@ def judge(
     if not isinstance(locations, Iterable) or isinstance(locations, Mapping | set | frozenset):
         raise PolicyError(f"baselines: expected a list of paths, found {shown(baselines)}")
     names = [_path(location, "baseline") for location in locations]
-    if not names:
-        raise PolicyError("the gate needs a baseline: an adapter's directory or recorded evidence")
     path = Path(_path(candidate, "candidate"))
     if not isinstance(policy, Policy):
         policy = Policy.read(_path(policy, "policy"), data)
     elif data is not None:
         policy = policy.on(data)
+    if not names:
+        policy.require_absolute()
     with devices.auto_is(device):
         findings, evidence = _judge(path, names, policy)
     ranked = tuple(sorted(findings, key=lambda finding: [*EXIT_CODES].index(finding.outcome)))
@@ -136,7 +137,7 @@ def _judge_candidate(
         evidence[name if name not in {*evidence, "data"} else f"baseline {number}: {name}"] = baseline.identity
     with progress.stage("checking files and weights"):
         findings = [
-            *integrity.check(candidate, baselines[0], policy.integrity),
+            *integrity.check(candidate, baselines[0] if baselines else None, policy.integrity),
             *integrity.origins(candidate, baselines, policy.integrity),
             *retrains.check(baselines, candidate),
             *made_elsewhere(candidate, baselines),

@@ -13,7 +13,12 @@ import pytest
 from lorasent.pytest_plugin.options import add_used_options
 
 CANDIDATE = {"dest": "gate_candidate", "metavar": "DIR", "help": "the adapter that a policy (pytest gate.toml) judges"}
-BASELINE = {"dest": "gate_baseline", "metavar": "DIR", "action": "append", "help": "its baseline; several are a bank"}
+BASELINE = {
+    "dest": "gate_baseline",
+    "metavar": "DIR",
+    "action": "append",
+    "help": "its baseline; several: a bank; none: a first adapter",
+}
 DATA = {"dest": "gate_data", "metavar": "SRC", "help": "a source of labelled reviews, instead of the policy's"}
 OPTIONS = {"--gate-candidate": CANDIDATE, "--gate-baseline": BASELINE, "--gate-data": DATA}
 SHORT = {"--candidate": CANDIDATE, "--baseline": BASELINE}

@@ -134,8 +134,8 @@ class PolicyFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         """A test for each check of the policy; `--dist loadgroup` keeps them on one worker."""
-        if not self.config.getoption("gate_candidate", None) or not self.config.getoption("gate_baseline", None):
-            raise self.CollectError(f"{shown(self.path.name)}: a policy needs --gate-candidate=DIR and --gate-baseline=DIR")
+        if not self.config.getoption("gate_candidate", None):
+            raise self.CollectError(f"{shown(self.path.name)}: a policy needs --gate-candidate=DIR")
         self.file = self.config.stash[FOLDER] / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()}.json"
         if not self.file.exists():
             PolicyResult(shown(os.path.relpath(self.path, self.config.invocation_params.dir), MESSAGE)).write(self.file)
@@ -173,7 +173,7 @@ class PolicyFile(pytest.File):
                 result.write(self.file)  # what other processes read, unless this one goes on
                 option = self.config.option
                 try:
-                    verdict = verdicts.judge(option.gate_candidate, option.gate_baseline, self.policy)
+                    verdict = verdicts.judge(option.gate_candidate, option.gate_baseline or (), self.policy)
                     result = replace(result, error="", verdict=verdict)
                 except Exception as error:  # noqa: BLE001 - any error is reported once and fails the run
                     result = replace(result, error=_message(error, "judging"), trace=traceback.format_exc())

@@ -3,8 +3,9 @@
 Only directories without faults in their files are loaded, because libraries do not expect such faults.
 """
 
+from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity import encoding, files, probes, recipe, tensors
-from lorasent.gate.integrity.comparison import Comparison, Passed, Side
+from lorasent.gate.integrity.comparison import Comparison, Fault, Passed, Side
 
 PREFIXED = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 """Parts of a tokenizer that depend on encoding.add_prefix_space. Other checks compare that key, and these parts as saved."""
@@ -28,7 +29,13 @@ def compare(comparison: Comparison) -> Passed:
     """Raises the fault of changed answers, or of a tokenizer whose parts, once built, are not the baseline's."""
     candidate, baseline, _ = comparison
     # The baseline first: if its own answers moved, the libraries or the machine changed, and the candidate is not at fault.
-    facts = {side.baseline: probes.prove(side) for side in reversed(sides(comparison))}
+    try:
+        facts = {side.baseline: probes.prove(side) for side in reversed(sides(comparison))}
+    except Fault as fault:
+        if comparison.is_first and fault.cause == "answers" and candidate.manifest.libraries != candidate.subject.libraries:
+            fault.outcome = Outcome.INVALID
+            fault.message += "; or the libraries, which are others than in training: a baseline would tell"
+        raise
     message = "the adapter answers its manifest's probes as recorded: alone, in a batch, twice, merged; LoRA changes the answers"
     if _same(comparison):
         return Passed(message)

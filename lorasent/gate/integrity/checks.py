@@ -12,7 +12,7 @@ from types import ModuleType
 from lorasent.adapter.manifest import MANIFEST
 from lorasent.errors import AdapterError, LorasentError, NotFetchedError, first_line, is_foreign
 from lorasent.gate import sections
-from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
+from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome, not_compared
 from lorasent.gate.integrity import answers, base, encoding, files, labels, parameters, recipe, tensors, values
 from lorasent.gate.integrity.comparison import RETRIEVE, Comparison, Fault, Passed, Side, find_base, summary
 from lorasent.scoring.evidence import LiveSubject, Subject
@@ -26,11 +26,14 @@ CHECKS: dict[str, ModuleType] = {check.__name__.rpartition(".")[2]: check for ch
 """The checks by name, in the order in which they run. All but the last read files and import no torch."""
 
 
-def check(candidate: LiveSubject, baseline: Subject, settings: sections.Integrity) -> list[Finding]:
-    """One finding for each of CHECKS, in their order."""
+def check(candidate: LiveSubject, baseline: Subject | None, settings: sections.Integrity) -> list[Finding]:
+    """One finding for each of CHECKS, in their order. Without a baseline, one more says what was not compared."""
     find = functools.cache(find_base)
-    sides = Side(candidate, baseline=False, find_base=find), Side(baseline, baseline=True, find_base=find)
-    return [finding(name, Comparison(*sides, settings)) for name in CHECKS]
+    side = Side(candidate, baseline=False, find_base=find)
+    other = Side(baseline, baseline=True, find_base=find) if baseline else side
+    findings = [finding(name, Comparison(side, other, settings)) for name in CHECKS]
+    alone = not_compared("integrity::baseline", "base, labels, tokenizer and recipe are held to the adapter's own manifest")
+    return findings if baseline else [*findings, alone]
 
 
 def origins(candidate: LiveSubject, baselines: Sequence[Subject], settings: sections.Integrity) -> list[Finding]:
@@ -76,6 +79,8 @@ def finding(name: str, comparison: Comparison) -> Finding:
         alone = run(name, comparison._replace(candidate=baseline)) if baseline.path is not None else Passed("")
         side = comparison.candidate if isinstance(alone, Passed) else baseline
         result = side.fault("broken", f"cannot be checked: {type(result).__name__}: {first_line(result)}", RETRIEVE)
+        if comparison.is_first:  # no sound baseline shows that the libraries are not at fault
+            result.outcome = Outcome.INVALID
     if isinstance(result, Fault):
         return Finding(check, result.outcome, result.cause, result.message, result.advice, result.figures)
     if not result.declared:

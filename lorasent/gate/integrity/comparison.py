@@ -241,7 +241,7 @@ class Side:
 
 
 class Comparison(NamedTuple):
-    """The two sides that a check compares, and the policy's settings."""
+    """The two sides that a check compares, and the policy's settings. A first adapter is both: it differs in nothing."""
 
     candidate: Side
     baseline: Side
@@ -249,7 +249,12 @@ class Comparison(NamedTuple):
 
     def directories(self) -> list[Side]:
         """The sides that have a directory to inspect, the candidate first; a recorded baseline has none."""
-        return [side for side in (self.candidate, self.baseline) if side.path is not None]
+        return [side for side in dict.fromkeys((self.candidate, self.baseline)) if side.path is not None]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether there is no baseline."""
+        return self.candidate is self.baseline
 
     @property
     def same_base(self) -> bool:

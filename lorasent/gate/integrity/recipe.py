@@ -114,7 +114,8 @@ def compare(comparison: Comparison) -> Passed:
     if not (candidate.is_trained and baseline.is_trained):
         changed = _lora_differences(candidate, baseline)
         comparison.allow(changed, "recipe", "LoRA is not configured as for the baseline")
-        return Passed("LoRA is configured as its manifest says" if changed else "LoRA is configured as for the baseline", changed)
+        whose = "its manifest says" if changed or comparison.is_first else "for the baseline"
+        return Passed(f"LoRA is configured as {whose}", changed)
     now, before = (flat(side.recipe.to_json()) for side in (candidate, baseline))
     keys = [key for key in sorted(now.keys() | before.keys()) if key not in ELSEWHERE and not key.startswith("encoding.")]
     changed = {key: (_brief(before.get(key)), _brief(now.get(key))) for key in keys if now.get(key) != before.get(key)}
@@ -126,7 +127,8 @@ def compare(comparison: Comparison) -> Passed:
             changed[f"data.{split}"] = (_source(reviews_before), _source(reviews))
     cause = "data" if all(key.startswith("data.") for key in changed) else "recipe"
     comparison.allow(changed, cause, "the recipe differs from the baseline's")
-    return Passed("configured as its recipe says" if changed else "the baseline's recipe, but for the seed", changed)
+    alike = "configured as its recipe says" if changed or comparison.is_first else "the baseline's recipe, but for the seed"
+    return Passed(alike, changed)
 
 
 def _lora_differences(candidate: Side, baseline: Side) -> dict[str, tuple[Any, Any]]:
