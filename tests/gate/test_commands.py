@@ -313,9 +313,3 @@ def test_the_same_weights_are_no_second_retrain(small_adapter, retrained, anothe
     twice, myself = (judge(retrained, [small_adapter, *others], Policy()).findings[0] for others in ([another, twin], [own]))
     assert twice.message.endswith(f"it is the same adapter as {another}")
     assert myself.message.endswith("it is the candidate")
-
-
-def test_no_baseline_is_an_error(small_adapter, policy):
-    """There is nothing to compare with."""
-    with pytest.raises(PolicyError, match=r"the gate needs a baseline"):
-        judge(small_adapter, [], Policy.read(policy))

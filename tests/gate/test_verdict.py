@@ -143,13 +143,6 @@ def test_exit_codes_are_stable():
     assert codes == [0, 1, 3, 4]
 
 
-def test_no_baseline_is_one_line():
-    """There is nothing to compare with."""
-    message = "the gate needs a baseline: an adapter's directory or recorded evidence"
-    with pytest.raises(PolicyError, match=f"^{re.escape(message)}$"):
-        verdict.judge("new", [], Policy())
-
-
 def test_the_hub_is_not_asked(integrity_stub, monkeypatch):
     """A verdict is the same with and without a network."""
     seen = []
@@ -391,7 +384,7 @@ def test_one_path_is_one_baseline(integrity_stub, tmp_path, baselines):
         (("new", {"old"}, Policy()), "baselines: expected a list of paths, found set of length 1"),
         (("new", "", Policy()), "baseline: expected a path, found an empty one"),
         (("new", [7], Policy()), "baseline: expected a path, found 7"),
-        (("new", [], Policy()), "the gate needs a baseline"),
+        (("new", [], Policy(quality=Quality())), "[quality] only compares, and there is no baseline: set min"),
         ((None, "old", Policy()), "candidate: expected a path, found None"),
         (("", "old", Policy()), "candidate: expected a path, found an empty one"),
         (("a\0b", "old", Policy()), r"candidate: expected a path, found a\x00b"),
