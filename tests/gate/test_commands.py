@@ -9,7 +9,6 @@ from safetensors.numpy import load_file, save_file
 from lorasent import golden
 from lorasent.adapter import snapshot
 from lorasent.adapter.manifest import MANIFEST, WEIGHTS
-from lorasent.errors import PolicyError
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge

@@ -81,6 +81,21 @@ def test_the_gates_commands_run(lorasent, small_adapter, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
+def test_a_first_adapter_is_judged(lorasent, tmp_path, monkeypatch):
+    """Both lines run on the repository's policy without its golden; the floor is one that the small adapter reaches."""
+    monkeypatch.setenv("LORASENT_CACHE", str(tmp_path / "cache"))
+    policy = re.sub(r"\[golden\]\npredictions = .*\n", "", (ROOT / "gate.toml").read_text("utf-8"))
+    (tmp_path / "gate.toml").write_text(policy.replace("min = 0.70", "min = 0.01") + '[verdict]\non_inconclusive = "warn"\n')
+    command, under_pytest = (shlex.split(line)[1:] for line in "".join(blocks("sh first")).splitlines())
+    done = lorasent(*command)
+    assert done.returncode in (0, 3), done.stdout + done.stderr
+    assert "adapters/embedded, a first adapter: nothing was compared" in done.stdout.splitlines()[0]
+    done = subprocess.run([sys.executable, "-m", "pytest", *under_pytest], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workplace")
 def test_its_search_runs(lorasent, small_recipe):
     """Both lines about the search run, with the small recipe and fewer trials; the best recipe trains."""
     written = "".join(blocks("sh sweep")).replace(" embedded ", f" {small_recipe} ").replace("--trials 30", "--trials 3")
