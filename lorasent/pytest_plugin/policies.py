@@ -173,7 +173,7 @@ class PolicyFile(pytest.File):
                 result.write(self.file)  # what other processes read, unless this one goes on
                 option = self.config.option
                 try:
-                    verdict = verdicts.judge(option.gate_candidate, option.gate_baseline or (), self.policy)
+                    verdict = verdicts.judge(option.gate_candidate, getattr(option, "gate_baseline", None) or (), self.policy)
                     result = replace(result, error="", verdict=verdict)
                 except Exception as error:  # noqa: BLE001 - any error is reported once and fails the run
                     result = replace(result, error=_message(error, "judging"), trace=traceback.format_exc())
