@@ -190,7 +190,7 @@ def _quality(facts: Facts, resolved: Resolution | None) -> list[str]:
         "[quality]",
         'metric = "accuracy"  # or "f1", "mcc"',
         f"margin = {resolved.margin if resolved else MARGINS[-1]}  # the drop that may not ship",
-        "# min = 0.80  # the least that any candidate must reach",
+        "# min = 0.80  # the least that any candidate must reach; without a baseline it is needed",
         f'slices = [{slices}]  # columns; "length" and "truncated" are counted in tokens',
     ]
     return lines if resolved else _off(lines)
