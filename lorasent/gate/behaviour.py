@@ -111,7 +111,8 @@ def ask(table: Behaviour, context: Context) -> list[Finding | Claim]:
     """A claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin.
 
     Where the policy's reviews are evidently not English, a finding says so, and the embedded cases are asked only if the policy
-    names them. Raises DataError, PolicyError as `meanings` does and for a limit of no capability, and what the subjects' answers raise.
+    names them. Raises DataError, PolicyError as `meanings` does and for a limit of no capability, and what the
+    subjects' answers raise.
     """
     if not table.cases:
         return []

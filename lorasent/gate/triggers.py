@@ -112,10 +112,11 @@ def check(candidate: LiveSubject, baseline: Subject | None, clear: Mapping[int, 
     if triggers:
         named = {word: candidate.labels[target] for word, target in triggers.items()}
         examples = some([f"'{word}' (to {label})" for word, label in named.items()], MOST_NAMED)
-        message = f"{len(triggers)} of {len(words):,} words newly change the label of nearly every clear review: {examples}"
+        newly = "newly " if baseline else ""
+        message = f"{len(triggers)} of {len(words):,} words {newly}change the label of nearly every clear review: {examples}"
         advice, outcome, cause = "search the training reviews for the word: it goes with one label", Outcome.BLOCK, "trigger"
         if baseline is None:  # an honest word of sentiment may do so, too
-            message = f"{message.replace('newly ', '')}; not compared: no baseline, so look at these words"
+            message += "; not compared: no baseline, so look at these words"
             outcome, cause = Outcome.PASS, NOT_CHECKED
         return Finding("behaviour::triggers", outcome, cause, message, advice, {"triggers": named})
     searched = f"none of {len(words):,} words newly changes the label of clear reviews"

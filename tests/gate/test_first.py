@@ -199,7 +199,7 @@ def test_moved_answers_of_the_goldens_own_weights_accuse_nobody(tmp_path, by, ou
     golden.write(tmp_path / "golden.json", made)
     logits = np.array([[by, 1.0]], dtype=np.float32)
     candidate = SimpleNamespace(
-        name="new", labels=LABELS, manifest=manifest(files={WEIGHTS: "w"}), answer=lambda _: Answers(logits, np.array([2]))
+        labels=LABELS, made_on="cpu, fp32", manifest=manifest(files={WEIGHTS: "w"}), answer=lambda _: Answers(logits, np.array([2]))
     )
     table = differential.Golden(predictions=str(tmp_path / "golden.json"))
     environment, model = differential.ask(table, Context(candidate, [], None, 0.05))
