@@ -10,6 +10,7 @@ import lorasent
 from lorasent.gate.finding import NOT_CHECKED, Outcome
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
+from tests.gate.test_round_trips import through_the_hub
 from tests.support.architectures import make
 from tests.support.bases import edit_json
 from tests.support.plain import train
@@ -121,3 +122,37 @@ def test_a_head_that_was_not_saved_blocks_without_a_manifest(scripts, policy, tm
     verdict = judge(path, [scripts / "0"], policy())
     assert verdict.outcome is Outcome.BLOCK
     assert causes(verdict) == {("integrity::files", "head-missing")}
+
+
+def in_bfloat16(path):
+    """Saves the weights in 16 bits."""
+    save_file({name: tensor.bfloat16() for name, tensor in load_file(path / WEIGHTS).items()}, path / WEIGHTS)
+
+
+def test_the_type_of_the_weights_is_a_declared_property(scripts, policy, tmp_path):
+    """Two adapters in bfloat16 pass; a change of the type is named, and allowed where it is declared."""
+    halves = [shutil.copytree(scripts / name, tmp_path / name) for name in "01"]
+    for path in halves:
+        in_bfloat16(path)
+    assert not causes(judge(halves[1], [halves[0]], policy()))
+    assert ("integrity::tensors", "dtype") in causes(judge(halves[1], [scripts / "0"], policy()))
+    assert not causes(judge(halves[1], [scripts / "0"], policy('may_change = ["lora.dtype"]')))
+
+
+def test_weights_that_were_rounded_to_16_bits_are_a_fault_in_a_file_of_32(scripts, policy, tmp_path):
+    """The file says what it is not."""
+    path = shutil.copytree(scripts / "1", tmp_path / "rounded")
+    save_file({name: tensor.bfloat16().float() for name, tensor in load_file(path / WEIGHTS).items()}, path / WEIGHTS)
+    assert ("integrity::values", "quantized") in causes(judge(path, [scripts / "0"], policy()))
+
+
+def test_an_adapter_is_named_on_the_hub_at_a_revision(scripts, policy, tmp_path, monkeypatch):
+    """Out of the cache, or fetched before judging; the verdict names the commit."""
+    commit = through_the_hub(shutil.copytree(scripts / "0", tmp_path / "hub" / "copy")).name
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    verdict = judge(scripts / "1", [f"me/adapter@{commit}"], policy())
+    assert not causes(verdict), verdict.findings
+    assert any(commit in finding.message for finding in verdict.findings)
+    missing = judge(scripts / "1", ["films/nothing@main"], policy())
+    assert missing.outcome is Outcome.INVALID
+    assert "films/nothing at revision main: no such directory, not in the cache" in missing.findings[0].message
