@@ -63,6 +63,15 @@ def test_two_seeds_pass_the_gate(run, kind):
     assert [("not read: optimizer.pt" in note) for note in notes] == ([True] if kind == "saved/" else [])
 
 
+def test_a_policy_is_written_for_them(run):
+    """As the README says, and the sealed pair passes by it."""
+    pair = ["adapters/seed-1", "--baseline", "adapters/seed-0"]
+    done = run("init", "--candidate", *pair, "--data", "reviews.csv", "--out", "mine.toml")
+    assert done.returncode == 0, done.stderr
+    done = run("gate", *pair, "--policy", "mine.toml")
+    assert done.returncode in (0, 3), done.stdout
+
+
 @pytest.mark.filterwarnings("ignore::lorasent.adapter.directory.UnverifiedAdapterWarning")
 @pytest.mark.parametrize("adapter", ["adapters/seed-0", "saved/0"])
 def test_every_command_takes_them(run, workplace, tmp_path, adapter):

@@ -19,6 +19,8 @@ from lorasent.errors import BaseModelError
 from lorasent.pytest_plugin.goldens import Check
 from lorasent.recipe.recipe import Augmentation, Encoding
 from tests.adapter.test_classifier import SHIPPED
+from tests.support.architectures import make
+from tests.support.plain import train
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -92,6 +94,15 @@ def test_a_first_adapter_is_judged(lorasent, tmp_path, monkeypatch):
     assert "adapters/embedded, a first adapter: nothing was compared" in done.stdout.splitlines()[0]
     done = subprocess.run([sys.executable, "-m", "pytest", *under_pytest], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_its_adoption_runs(lorasent, bases, tmp_path):
+    """Every line about adoption, on the checkpoint of a small script."""
+    train(make(bases, tmp_path / "base", "bert"), tmp_path / "runs" / "checkpoint-2", cut=32)
+    (tmp_path / "gate.toml").write_text("[integrity]\n")
+    for line in "".join(blocks("sh adopt")).splitlines():
+        done = lorasent(*shlex.split(re.split(r"\s+#", line)[0])[1:])
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
 
 
 @pytest.mark.slow
