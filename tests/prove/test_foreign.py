@@ -23,7 +23,7 @@ def adapters(bases, tmp_path_factory):
     for seed in (0, 1):
         sealed, saved = folder / f"sealed-{seed}", folder / f"saved-{seed}"
         train(
-            base, saved, cut=32, seed=seed, r=4, target_modules=["query", "value"],
+            base, saved, cut=32, seed=seed, r=4, lora_alpha=64, target_modules=["query", "value"],
             at_end=lambda model, words, to=sealed: lorasent.seal(model, words, to, labels=LABELS),
         )  # fmt: skip
         lorasent.adopt(saved, folder / f"adopted-{seed}", labels=LABELS)
