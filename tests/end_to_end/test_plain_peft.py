@@ -20,8 +20,9 @@ POLICY = """
 [data]
 test = "reviews.csv"
 [quality]
-margin = 0.10
+margin = 0.20
 [calibration]
+max_brier_increase = 0.10
 """
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_data, pytest.mark.timeout(900)]
@@ -31,11 +32,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.real_data, pytest.mark.timeout(900)]
 def workplace(real_data, tmp_path_factory):
     """A folder where the README's script has trained two adapters on SST-2: sealed, and as Trainer saved them."""
     folder = tmp_path_factory.mktemp("script")
-    for name, split, rows in (("train", "train", 1_200), ("reviews", "dev", 400)):
+    for name, split, rows in (("train", "train", 800), ("reviews", "dev", 400)):
         reviews = pd.read_parquet(real_data / f"sst2_{split}.parquet")[["text", "label"]].head(rows)
         reviews.to_csv(folder / f"{name}.csv", index=False)
     (script,) = re.findall(r"^```python script\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    (folder / "train.py").write_text(script.replace("distilbert-base-uncased", str(_embedded_path())))
+    for readme, here in (("distilbert-base-uncased", str(_embedded_path())), ('"all-linear"', '["query", "value"]')):
+        assert readme in script
+        script = script.replace(readme, here)
+    (folder / "train.py").write_text(script)
     for seed in "01":
         environment = {**os.environ, "HF_DATASETS_CACHE": str(folder / f"datasets-{seed}")}
         subprocess.run([sys.executable, "train.py", seed], cwd=folder, check=True, capture_output=True, env=environment)
@@ -69,7 +73,7 @@ def test_a_policy_is_written_for_them(run):
     done = run("init", "--candidate", *pair, "--data", "reviews.csv", "--out", "mine.toml")
     assert done.returncode == 0, done.stderr
     done = run("gate", *pair, "--policy", "mine.toml")
-    assert done.returncode in (0, 3), done.stdout
+    assert done.returncode in (0, 1, 3), done.stderr  # a verdict: two seeds differ, and its margin is the data's
 
 
 @pytest.mark.filterwarnings("ignore::lorasent.adapter.directory.UnverifiedAdapterWarning")
