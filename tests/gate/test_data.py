@@ -1,14 +1,19 @@
 """Data that show nothing: reviews of one label, repeated ones, those of the training, answers that are not finite."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from lorasent.data.reviews import read
+from lorasent.errors import DataError
 from lorasent.gate import report
-from lorasent.gate.finding import Outcome
+from lorasent.gate.context import SharedError, _shared, read_source
+from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.golden import Golden
 from lorasent.gate.policy import Policy
 from lorasent.gate.quality import Quality
+from lorasent.gate.sections import Data
 from lorasent.gate.verdict import judge
 from tests.gate.answers import LABELS, always, by_check, film_reviews, first_word_decides, write_cases
 from tests.support.in_memory import FORMS
@@ -171,3 +176,50 @@ def test_answers_that_are_not_finite_decide_nothing(adapters, policy, tmp_path, 
         adapters[name] = lambda texts: [number, *first_word_decides(texts[1:])]
         judged = judge("new", "old", policy(film_reviews(60, 60), tables))
         assert (judged.outcome, judged.findings[0].cause) == (outcome, "not-finite")
+
+
+def test_findings_about_the_data_are_whole(adapters, policy):
+    """What trained whom, whose epoch was chosen, and what repeats: check, cause, message, advice and figures."""
+    rules = policy(film_reviews(60, 60), times=2)
+    whole = read(rules.data.test, LABELS)
+    for name in ("new", "old"):
+        adapters[f"{name} manifest"] = {"data": {"train": split(sha256=whole.fingerprint)}}
+    judged = by_check(judge("new", "old", rules))
+    advice, begin = "give reviews that trained neither candidate nor baseline", f"{whole.source}: according to their manifests, "
+    message = begin + "these reviews trained new, old"
+    assert judged["data::training"] == Finding("data::training", Outcome.INVALID, "trained-on", message, advice)
+    message = "120 of 240 reviews are used: 120 repeat another review, 0 texts have two labels"
+    assert judged["data::repeats"] == Finding("data::repeats", Outcome.PASS, "repeats", message, figures={"reviews": 120})
+    for name in ("new", "old"):
+        adapters[f"{name} manifest"] = {"data": {"validation": split(sha256=whole.fingerprint)}}
+    message = begin + "these reviews chose the epoch of new, old"
+    found = by_check(judge("new", "old", rules))["data::validation"]
+    assert found == Finding("data::validation", Outcome.PASS, "validated-on", message, "")
+
+
+def test_a_source_is_read_as_the_policy_says(tmp_path):
+    """Empty texts are skipped where it says so; where every text has two labels, nothing is left."""
+    path = tmp_path / "films.csv"
+    path.write_text("text,label\ngood,Positive\n,Negative\nbad,Negative\n")
+    assert read_source(Data(test=str(path), skip_empty=True), LABELS).reviews.texts == ["good", "bad"]
+    path.write_text("text,label\ngood,Positive\ngood,Negative\n")
+    with pytest.raises(DataError, match=rf"^{path}: every text has two labels$"):
+        read_source(Data(test=str(path)), LABELS)
+
+
+def test_a_shared_value_is_read_once_and_so_is_its_error():
+    """Each family that needs it gets the same; an error that was shared before is passed on."""
+    context, calls, reason = SimpleNamespace(kept={}), [], ValueError("x")
+    once = _shared(lambda given: calls.append(given) or 7)
+    assert ([once(context), once(context)], calls) == ([7, 7], [context])
+
+    def failing(_):
+        calls.append("failed")
+        raise reason
+
+    failing_once, raised = _shared(failing), []
+    for read_it in (failing_once, failing_once, _shared(lambda given: failing_once(given))):
+        with pytest.raises(SharedError, match=r"^x$") as found:
+            read_it(context)
+        raised.append(found.value)
+    assert (raised[0].reason, raised[1:], calls[1:]) == (reason, [raised[0]] * 2, ["failed"])

@@ -1,13 +1,18 @@
 """A bank consists of retrains: each differs from the first by its seed, and from all others by its weights."""
 
+import hashlib
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from lorasent.adapter.manifest import WEIGHTS
 from lorasent.gate import retrains
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
+from lorasent.scoring.evidence import Answers, LiveSubject
 from tests.gate.answers import film_reviews, first_word_decides
 from tests.support.manifests import manifest, split
 
@@ -26,6 +31,8 @@ def member(name, seed=0, **keys):
         (member("two", 1, labels=["b", "a"]), "other labels"),
         (member("two", 1, recipe={"lora": {"r": 8}}), "another recipe"),
         (member("two", 1, data={"train": split(sha256="e")}), "other reviews"),
+        (member("two", 1, data={"train": split(sha256="d"), "validation": split(sha256="e")}), "other reviews"),
+        (member("two", 1, labels=["b", "a"], recipe={"lora": {"r": 8}}), "other labels, another recipe"),
         (member("one again", 0), "it is the same adapter as one"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -55,3 +62,33 @@ def test_baselines_that_answer_alike_are_one(adapters, policy):
     told = [one.message for one in judge("new", ["old", "third"], rules).findings if one.check == "baseline"]
     assert told == ["third: is not a retrain: it answers all 120 reviews as new does"]
     assert judge("old", ["old", "third"], rules).outcome is Outcome.PASS
+
+
+def test_the_first_that_an_adapter_repeats_is_named():
+    """One is enough, of however many."""
+    told = [found.message for found in retrains.check([member("one"), member("one b"), member("one c")], member("new"))]
+    assert told == [f"{name}: is not a retrain of one: it is the same adapter as one" for name in ("one b", "one c")]
+
+
+def test_weights_are_known_by_their_tensors(tmp_path):
+    """Under whatever names they are stored: by type, shape and numbers. A file that cannot be read has no such hash."""
+    live, arrays = object.__new__(LiveSubject), [np.ones((2, 1), np.float32), np.arange(3, dtype=np.float16)]
+    live.identity, live.manifest, live.snapshot = "i", manifest(files={WEIGHTS: "w"}), SimpleNamespace(folder=tmp_path)
+    digests = [hashlib.sha256(f"{each.dtype} {each.shape}".encode() + each.tobytes()).hexdigest() for each in arrays]
+    expected = {"i", "w", hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()}
+    for names in ("ab", "ba"):
+        save_file(dict(zip(names, arrays, strict=True)), tmp_path / WEIGHTS)
+        assert retrains._hashes(live) == expected
+    (tmp_path / WEIGHTS).write_text("broken")
+    assert retrains._hashes(live) == {"i", "w"}
+
+
+def test_logits_as_far_apart_as_two_machines_bring_them_are_not_alike():
+    """SAME_LOGITS itself is a difference."""
+
+    def answers(logit):
+        return Answers(np.full((2, 2), logit, np.float32), np.ones(2, np.int64))
+
+    assert retrains.alike(["new", "old", "third"], [answers(1), answers(0), answers(retrains.SAME_LOGITS)]) == []
+    (found,) = retrains.alike(["new", "old", "third"], [answers(1), answers(0), answers(retrains.SAME_LOGITS / 2)])
+    assert found.message == "third: is not a retrain: it answers all 2 reviews as old does"

@@ -10,7 +10,7 @@ import pytest
 
 from lorasent import devices, hub
 from lorasent.data.reviews import read
-from lorasent.errors import AdapterError, BaseModelError, DeviceError, PolicyError
+from lorasent.errors import AdapterError, AnswersError, BaseModelError, DeviceError, NotFetchedError, PolicyError
 from lorasent.gate import behaviour, quality, report, retrains, triggers, verdict
 from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.calibration import Calibration
@@ -406,3 +406,37 @@ def test_names_that_are_not_utf_8_are_shown(integrity_stub):
     for shown in (report.text(judged, "lorasent gate new\udcff"), report.page(judged, "lorasent gate new\udcff")):
         assert shown.encode().count(rb"new\udcff") >= 2
         assert rb"old\udcff\x1b" in shown.encode()
+
+
+def test_a_baseline_whose_files_were_not_fetched_is_told_what_fetches_them(integrity_stub, monkeypatch):
+    """As a finding about the baseline; nothing else is judged."""
+
+    def pointer(path, _):
+        raise NotFetchedError(f"{path}: is a pointer", "lfs-pointer", "git lfs pull")
+
+    monkeypatch.setattr(verdict, "subject", pointer)
+    found = judge("new", "old", Policy())
+    finding = Finding("baseline", Outcome.INVALID, "lfs-pointer", "old: is a pointer: git lfs pull", "git lfs pull")
+    assert found == verdict.Verdict(Outcome.INVALID, (finding,), "new", ("old",), {})
+
+
+def test_answers_that_are_not_finite_accuse_whose_they_are():
+    """The candidate's block, unless it is a baseline too; anybody else's are INVALID, under the family's name."""
+
+    def said(of, *baselines):
+        context = SimpleNamespace(candidate=SimpleNamespace(name="new"), baselines=[SimpleNamespace(name=name) for name in baselines])
+        error = AnswersError("not finite")
+        error.subject = of
+        return verdict._not_judged("quality", error, context)
+
+    accused = Finding("integrity::answers", Outcome.BLOCK, "not-finite", "not finite", "train again: the run diverged")
+    invalid = Finding("quality", Outcome.INVALID, "not-finite", "not finite", "give a sound baseline")
+    assert said("new", "old") == accused
+    assert said("old", "old") == said("new", "new") == said("another", "old") == invalid
+
+
+def test_an_error_that_nobody_expected_names_the_table_to_remove():
+    """By the first part of the family's name."""
+    found = verdict._not_judged("cost::one::two", ValueError("x"), SimpleNamespace())
+    message, advice = "cannot be computed for these adapters: ValueError: x", "remove [cost] from the policy, or report this"
+    assert found == Finding("cost::one::two", Outcome.INVALID, "not-judged", message, advice)
