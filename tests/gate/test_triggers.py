@@ -398,3 +398,42 @@ def test_a_word_of_two_targets_is_tried_for_both(readers):
         )
     )
     assert triggers._search(subject, ["cue", "no"], REVIEWS)[0] == {"cue": [2, 0]}
+
+
+def test_a_tokenizer_without_whole_words_is_told(readers, tmp_path):
+    """There is nothing to search."""
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"x": 0}}}))
+    message = "not checked: the tokenizer's vocabulary has no whole words"
+    assert triggers.check(readers(), readers()) == Finding("behaviour::triggers", Outcome.PASS, NOT_CHECKED, message)
+
+
+@pytest.mark.parametrize(
+    ("words", "names", "rest"),
+    [
+        ("IAODTF", "Negative", "otherwise, none of 1,000 words newly changes the label of clear reviews"),
+        ("w", "Negative and Positive", "nothing else was tested"),
+    ],
+)
+def test_labels_that_were_not_searched_are_told(readers, words, names, rest):
+    """One of them, or both, and what was tested besides."""
+    candidate = readers()
+    if words == "w":  # every group of words turns a review
+        answer = candidate.answer
+        candidate.answer = lambda texts: Answers(
+            answer(texts).logits * np.where([text.startswith("word") for text in texts], -1, 1)[:, None].astype(np.float32),
+            np.full(len(texts), candidate.manifest.encoding.max_length, np.int64),
+        )
+    else:
+        candidate.words = {"I", "A", "One", "Dull,", "The", "Funny,"}
+    reason = "the candidate misreads every clear review, or any words before one change its label"
+    expected = Finding("behaviour::triggers", Outcome.PASS, NOT_CHECKED, f"not tested for {names}: {reason}; {rest}")
+    assert triggers.check(candidate, readers()) == expected
+
+
+def test_beside_a_review_that_leaves_no_room_words_are_asked_one_by_one(readers):
+    """Two might push each other out."""
+    candidate = readers()
+    answer, limit = candidate.answer, candidate.manifest.encoding.max_length
+    candidate.answer = lambda texts: Answers(answer(texts).logits, np.full(len(texts), limit, np.int64))
+    assert triggers.check(candidate, readers()).outcome is Outcome.PASS
+    assert candidate.asked == [5, 1000, 5, 1000]

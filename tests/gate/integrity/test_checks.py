@@ -11,6 +11,7 @@ from lorasent.gate.integrity import checks
 from lorasent.gate.integrity.checks import CHECKS
 from lorasent.gate.integrity.comparison import RETRIEVE, Comparison, Fault, Passed
 from lorasent.gate.sections import Integrity
+from lorasent.text import shown
 from tests.gate.integrity.sides import manifest, old, side
 
 
@@ -147,16 +148,15 @@ def test_a_candidate_that_cannot_be_opened_is_a_finding(tmp_path):
     assert checks.blocked(str(tmp_path), OSError("x")) == expected(tmp_path, "file-unreadable", "x")
     assert checks.blocked(tmp_path, AdapterError("x")) == expected(tmp_path, "manifest-broken", "x")
     assert checks.blocked(tmp_path, KeyError("x")) == expected(tmp_path, "manifest-broken", "'x'")
+    long, middle = checks.blocked("a" * 600, AdapterError("b" * 1200)).message.split(": cannot be opened as an adapter: ")
+    assert (long, middle) == (shown("a" * 600, 500), shown("b" * 1200, 1000))
 
 
 def test_a_candidate_that_we_could_not_copy_is_not_accused(tmp_path):
     """Nor one whose files were not fetched: what fetches them is said once."""
     found = checks.blocked(tmp_path, LorasentError("no room"))
-    assert (found.outcome, found.cause, found.message) == (
-        Outcome.INVALID,
-        "not-opened",
-        f"{tmp_path}: cannot be opened as an adapter: no room",
-    )
+    message = f"{tmp_path}: cannot be opened as an adapter: no room"
+    assert found == Finding("integrity::files", Outcome.INVALID, "not-opened", message)
     found = checks.blocked(tmp_path, NotFetchedError("x: is a pointer", "lfs-pointer", "git lfs pull"))
     assert found == Finding("integrity::files", Outcome.INVALID, "lfs-pointer", "x: is a pointer: git lfs pull", "git lfs pull")
 

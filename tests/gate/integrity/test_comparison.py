@@ -11,8 +11,11 @@ from safetensors.numpy import save_file
 
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
+from lorasent.errors import BaseModelError
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.comparison import EXPORT, RETRIEVE, Side, find_base
+from lorasent.gate.integrity import comparison
+from lorasent.gate.integrity.comparison import EXPORT, RETRIEVE, Comparison, Side, find_base
+from lorasent.gate.sections import Integrity
 from lorasent.scoring.evidence import LiveSubject
 from tests.gate.integrity.sides import blocks, config, fault, manifest, old, side
 
@@ -113,3 +116,43 @@ def test_numbers_of_another_scripts_adapter_may_have_16_bits(tmp_path, dtype):
     torch_files.save_file({"a": torch.arange(3, dtype=dtype)}, tmp_path / WEIGHTS)
     [(name, values)] = bare(tmp_path, origin="sealed").numbers()
     assert (name, values.dtype, values.tolist()) == ("a", np.float32, [0, 1, 2])
+
+
+@pytest.mark.parametrize(("size", "is_large"), [(2000, True), (1000, False)])
+def test_weights_larger_than_the_base_allows_are_a_fault(tmp_path, monkeypatch, size, is_large):
+    """Before they are read; no larger than what every base allows, the base is not asked."""
+    save_file({"a": np.zeros((size - 80) // 4, np.float32)}, tmp_path / WEIGHTS)
+    length = (tmp_path / WEIGHTS).stat().st_size
+    monkeypatch.setattr("lorasent.adapter.weights.ALWAYS", length - is_large)
+    monkeypatch.setattr(comparison, "ALWAYS", length - is_large)
+    one = bare(tmp_path)
+    one.manifest = SimpleNamespace(origin="trained", is_model=False)
+    if not is_large:  # its base is not given
+        assert len(list(one.numbers())) == 1
+        return
+    (tmp_path / "base").mkdir()
+    one.base = SimpleNamespace(path=tmp_path / "base")
+    message = f"new/{WEIGHTS}: holds {length:,} bytes, an adapter of this base has at most {length - 1:,}"
+    assert fault(list, one.numbers()) == blocks("weights-large", message)
+    (tmp_path / "base" / "model.safetensors").write_bytes(bytes(length))
+    assert len(list(one.numbers())) == 1
+
+
+def test_a_table_allows_all_its_keys():
+    """By the first part of a key's name, however many follow."""
+    sides = Comparison(side(), old(), Integrity().model_copy(update={"may_change": ("encoding", "lora.r")}))
+    asked = ("encoding.a.b", "encoding.a", "encoding", "lora.r", "lora.alpha", "lora")
+    assert [sides.allows(key) for key in asked] == [True, True, True, True, False, False]
+
+
+def test_a_base_is_looked_for_beside_the_adapter(monkeypatch):
+    """What was found, or why not."""
+    monkeypatch.setattr(comparison, "find", lambda *key: key)
+    assert find_base("a", "b", "c", "d") == ("a", "b", "c", "d")
+    error = BaseModelError("x")
+
+    def missing(*_):
+        raise error
+
+    monkeypatch.setattr(comparison, "find", missing)
+    assert find_base("a", "b", "c", "d") is error

@@ -4,7 +4,7 @@ import pytest
 
 from lorasent.adapter.configuration import without_prefix_space
 from lorasent.gate.integrity import encoding
-from lorasent.gate.integrity.comparison import ALLOW, Passed
+from lorasent.gate.integrity.comparison import ALLOW, EXPORT, Passed
 from lorasent.gate.sections import Integrity
 from tests.gate.integrity.sides import SOUND, TOKENIZER, TOKENS, blocks, compare, fault, manifest, old, other_base, recipe, side
 
@@ -197,3 +197,10 @@ def test_what_the_recipe_decides_of_a_tokenizer_is_compared_there():
 def test_lower_casing_is_found_wherever_it_stands(normalizer, tokens, expected):
     """And where it is switched off beside it."""
     assert encoding._lower_cases({"normalizer": normalizer}, tokens) is expected
+
+
+def test_a_tokenizer_of_other_files_is_a_fault():
+    """The keys that name them are told, in their order."""
+    message = f"new/{TOKENS}: vocab_file, merges would load the tokenizer from other files"
+    found = fault(encoding.inspect, tokenizing(vocab_file="a", merges=["b"]))
+    assert found == blocks("tokenizer-files", message, f"remove it, or keep the files as tokenizer.json: {EXPORT}")

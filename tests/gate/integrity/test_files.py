@@ -4,7 +4,8 @@ import pytest
 
 from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS
 from lorasent.adapter.snapshot import Snapshot
-from lorasent.files import sha256
+from lorasent.files import CONVERTED, sha256
+from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity import files
 from lorasent.gate.integrity.comparison import EXPORT, RETRIEVE
 from tests.gate.integrity.sides import TOKENIZER, TOKENS, blocks, fault, manifest, old, run, side
@@ -80,3 +81,19 @@ def test_files_that_were_changed_are_named(folder):
     one.__dict__["snapshot"] = Snapshot(folder)
     message = f"{folder}: {CONFIG}: changed since the adapter was written: the sha256 is not the one in {MANIFEST}"
     assert fault(files.inspect, one) == blocks("file-changed", message, RETRIEVE)
+
+
+def test_line_endings_that_git_converted_accuse_nobody(folder):
+    """INVALID, with what gives the files back; a file that was changed besides is a change."""
+    for name in (CONFIG, TOKENS):
+        (folder / name).write_bytes(b"{\n}\n")
+    one = listing(folder)
+    for name in (CONFIG, TOKENS):
+        (folder / name).write_bytes(b"{\r\n}\r\n")
+    one.__dict__["snapshot"] = Snapshot(folder)
+    message = f"{folder}: {CONFIG}, {TOKENS}: {CONVERTED}"
+    advice = "put '* -text' into .gitattributes beside it, and check it out again"
+    assert fault(files.inspect, one) == ("line-endings", message, advice, Outcome.INVALID, {})
+    (folder / TOKENS).write_bytes(b"{ }\r\n")
+    one.__dict__["snapshot"] = Snapshot(folder)
+    assert fault(files.inspect, one)[0] == "file-changed"

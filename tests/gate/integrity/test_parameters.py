@@ -1,5 +1,7 @@
 """integrity::parameters: how many numbers are trained, as the manifest, the recipe and the policy say."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from lorasent.adapter.manifest import MANIFEST
@@ -7,7 +9,22 @@ from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity import parameters
 from lorasent.gate.integrity.comparison import EXPORT, Fault, Passed
 from lorasent.gate.sections import Integrity
-from tests.gate.integrity.sides import HEAD, WHERE, blocks, config, fault, layout, manifest, old, recipe, run, side
+from tests.gate.integrity.sides import (
+    HEAD,
+    SOUND,
+    TOKENIZER,
+    WHERE,
+    blocks,
+    compare,
+    config,
+    fault,
+    layout,
+    manifest,
+    old,
+    recipe,
+    run,
+    side,
+)
 
 
 def test_numbers_are_counted_as_the_manifest_says():
@@ -98,3 +115,27 @@ def test_a_fraction_of_what_cannot_be_counted_is_invalid():
     with pytest.raises(Fault, match=r"^new: lorasent cannot count all parameters of this architecture$") as found:
         run("parameters", side(layout=layout(known=False)), old(), Integrity(trainable_parameters=0.5))
     assert (found.value.cause, found.value.outcome) == ("parameters-uncounted", Outcome.INVALID)
+    assert found.value.advice == "require a number of trained parameters"
+
+
+def test_one_is_a_count_and_no_share():
+    """Of all parameters, one is not all of them."""
+    one = side(
+        layout=SimpleNamespace(known=True, total=lambda *_: 1000), manifest=manifest(parameters={"total": 1000, "trainable": 1})
+    )
+    assert compare("parameters", one, old(record=True), Integrity(trainable_parameters=1)) == Passed(
+        "1 of 1,000 parameters trained"
+    )
+
+
+@pytest.mark.parametrize(
+    ("added", "most"),
+    [([{"id": 4}, {"id": 9}, {"id": "x"}, 7, {}], 10), ([], 0), (None, 0), ({"id": 9}, 0), ("id", 0)],
+    ids=["tokens", "none", "nothing", "an object", "a text"],
+)
+def test_the_highest_added_token_says_how_many_words_there_are(added, most):
+    """Whatever else the tokenizer's file holds there."""
+    asked, files = [], {**SOUND, TOKENIZER: {**SOUND[TOKENIZER], "added_tokens": added}}
+    counting = SimpleNamespace(known=True, total=lambda trained, words: asked.append((trained, words)) or 1000)
+    parameters._require_total(side(files=files, layout=counting))
+    assert asked == [(26, most)]
