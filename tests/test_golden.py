@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorasent import golden
+from lorasent import files, golden
 from lorasent.errors import GoldenError
+from lorasent.text import shown
 
 ROWS = [
     {"text": "a film", "label": "Positive", "logits": [0.25, 0.5]},
@@ -300,3 +301,44 @@ def test_a_folder_is_no_golden(tmp_path):
     message = f"{tmp_path}: cannot be read as a golden: Is a directory"
     with pytest.raises(GoldenError, match=f"^{re.escape(message)}$"):
         golden.read(tmp_path)
+
+
+def test_what_does_not_print_is_shown_in_bounds():
+    """A row's first cell in 200 characters, a value in 1,000: escapes are longer than what they stand for."""
+    strange = "\N{LANGUAGE TAG}" * 300
+    recorded = made([{"text": strange, "n": 1.0}])
+    told = golden.describe("g", recorded, [golden.Difference(0, "text", strange, "x")]).splitlines()
+    assert told[1] == f"row 0 ({shown(strange[:50], 200)}), text:"
+    assert told[2] == f"  recorded  {shown(strange[:200] + '…', 1000)}"
+
+
+def test_the_farthest_number_is_the_one_that_moved_most():
+    """One that moved by nothing has moved less than any."""
+    differences = [golden.Difference(0, "a", 1, 1, 0.0, 0.0), golden.Difference(0, "b", 1.0, 1.5, 0.5, 0.0)]
+    assert golden.describe("g", made(), differences).splitlines()[1].startswith("farthest: row 0, b: ")
+
+
+def test_a_folder_of_goldens_keeps_its_line_endings(tmp_path):
+    """Git is told so, unless somebody told it something; line endings that it converted are named as such."""
+    golden.write(tmp_path / "g.json", made())
+    assert golden.write_manifest(tmp_path)
+    attributes = tmp_path / files.ATTRIBUTES
+    assert attributes.read_text() == files.AS_WRITTEN
+    attributes.write_text("* text")
+    golden.write_manifest(tmp_path)
+    assert attributes.read_text() == "* text"
+    path = tmp_path / "g.json"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert golden.faults(tmp_path) == [f"{tmp_path.name}/g.json: {files.CONVERTED}"]
+    path.write_bytes(b"{}\r\n")
+    assert golden.faults(tmp_path) == [f"{tmp_path.name}/g.json: not the file that MANIFEST.json lists (another sha256)"]
+
+
+def test_a_manifest_of_an_earlier_version_needs_no_kind(tmp_path):
+    """Its files are enough; another kind's are refused."""
+    listed = {"g.json": "0" * 64}
+    (tmp_path / "MANIFEST.json").write_text(json.dumps({"files": listed}))
+    assert golden.read_manifest(tmp_path) == listed
+    (tmp_path / "MANIFEST.json").write_text(json.dumps({"files": listed, "kind": "another"}))
+    with pytest.raises(GoldenError, match="not a manifest of goldens"):
+        golden.read_manifest(tmp_path)

@@ -218,7 +218,7 @@ def test_a_shared_value_is_read_once_and_so_is_its_error():
         raise reason
 
     failing_once, raised = _shared(failing), []
-    for read_it in (failing_once, failing_once, _shared(lambda given: failing_once(given))):
+    for read_it in (failing_once, failing_once, _shared(failing_once)):
         with pytest.raises(SharedError, match=r"^x$") as found:
             read_it(context)
         raised.append(found.value)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lorasent.gate.finding import Claim, Finding, Outcome, settle, shares
+from lorasent.gate.finding import MOST_CASES_NEEDED, Claim, Finding, Outcome, only_blocks, settle, shares
+from lorasent.statistics.estimates import Rate
 from tests.gate.answers import full_claim, many_claims
 
 
@@ -42,3 +43,24 @@ def test_claims_of_one_name_are_two():
     claims = [Claim("quality::slice::a::b::c", "slice", "", p=p, passes=True) for p in (1e-9, 1.0)]
     for both in (claims, claims[::-1]):
         assert sorted(one.outcome for one in settle(both, 0.05)) == [Outcome.BLOCK, Outcome.PASS]
+
+
+def test_a_check_that_only_blocks_says_why_it_cannot():
+    """Nothing is left to lose, or there are too few cases: then how many would do, up to a largest number."""
+
+    def shortfall(cases, level, *, is_lost=False):
+        return only_blocks("one", "", "", {}, Rate(0, cases), 0.5, is_lost=is_lost).shortfall(level)
+
+    five = Rate(5, 5).p_above(0.5)
+    assert shortfall(9, five, is_lost=True) == "all that could be lost is lost, and even that cannot block"
+    assert shortfall(5, five) == shortfall(6, five) == ""
+    assert shortfall(4, five) == shortfall(4, five * 1.01) == "4 are too few to block; at least 5 are needed"
+    assert shortfall(4, five / 1.01) == "4 are too few to block; at least 6 are needed"
+    never = f"{MOST_CASES_NEEDED - 1} are too few to block; at least {MOST_CASES_NEEDED} are needed"
+    assert shortfall(MOST_CASES_NEEDED - 1, -1.0) == never
+
+
+def test_an_undecided_claim_without_advice_calls_for_more_cases():
+    """Whatever it asks."""
+    (found,) = settle([Claim("one", "", "its message", p=0.3, passes=False)], 0.05)
+    assert (found.outcome, found.advice) == (Outcome.INCONCLUSIVE, "give more cases, which would decide")

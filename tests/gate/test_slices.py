@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from lorasent.data.slices import cut
 from lorasent.errors import PolicyError
 from lorasent.gate import report
-from lorasent.gate.finding import NOT_CHECKED, Claim, Outcome
-from lorasent.gate.quality import Quality
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome
+from lorasent.gate.quality import MOST_NAMED, Quality, _resolves, _slice, _slices, is_headline
 from lorasent.gate.verdict import judge
 from lorasent.statistics.estimates import PairedAccuracy
+from lorasent.text import shown
 from tests.gate.answers import N, answers, by_check, claims_of, film_reviews, outcomes_of, quality_claims, reviews
 
 
@@ -129,8 +131,46 @@ def test_slices_that_are_too_small_are_told_by_name(adapters, policy):
     assert checks["quality::slice::row"].message.startswith(none)
     assert checks["quality::slice::truncated"].message == "1 of 2 values checked; not checked, with fewer than 20 reviews: true (0)"
     said, page = report.text(judged, "again"), report.page(judged, "again")
-    for shown in (said, page):
-        assert message in shown
+    for told in (said, page):
+        assert message in told
     assert "  not checked  quality::slice::row" in said
     assert '<td class="not-checked">not checked<td><code>quality::<wbr>slice::<wbr>row</code>' in page
     assert "<h2>Not checked: 2</h2>" in page
+
+
+def test_a_columns_finding_is_whole():
+    """The first values that are too small are named, a long name without its middle; the figures have all."""
+    small = {"x" * 60: 2, **{f"v{number:02d}": 1 for number in range(MOST_NAMED)}}
+    kinds = ["big"] * 30 + [value for value, size in small.items() for _ in range(size)]
+    data = reviews(len(kinds), kind=kinds)
+    decisions = SimpleNamespace(labels=data.labels, incumbent=data.labels, candidate=data.labels)
+    found, claim = _slices("kind", data, np.ones(len(kinds), np.int64), 64, decisions, 0.1)
+    named = ", ".join(f"{shown(value, 40)} ({size})" for value, size in [*found.figures["unchecked"].items()][:MOST_NAMED])
+    message = f"1 of 12 values checked; not checked, with fewer than 20 reviews: {named} and 1 more"
+    figures = {"checked": 1, "values": 12, "unchecked": small}
+    assert found == Finding("quality::slice::kind", Outcome.PASS, "", message, figures=figures)
+    assert (claim.check, "xx" in message) == ("quality::slice::kind::big", shown("x" * 60, 40) in message)
+
+
+def test_a_terminal_names_columns_and_no_values():
+    """Of passing slices: whether a value is in a list, its column says."""
+    found = Finding("quality::slice::kind", Outcome.PASS, "", "", figures={"checked": 1})
+    assert is_headline(found)
+    assert not is_headline(replace(found, figures={}))
+    assert is_headline(replace(found, check="quality::accuracy", figures={}))
+
+
+def test_a_slice_that_lost_all_it_had_says_so():
+    """More reviews would lose no more; one that lost nothing is too small."""
+    right = np.arange(20) % 2
+    lost, kept = (SimpleNamespace(labels=np.zeros(20, int), incumbent=right, candidate=new) for new in (np.ones(20, int), right))
+    told = [_slice("kind", "a", np.arange(20), decisions, 0.1).shortfall(0.0) for decisions in (lost, kept)]
+    assert told[0] == "all that could be lost is lost, and even that cannot block"
+    assert told[1].startswith("20 are too few to block; at least ")
+
+
+def test_what_the_reviews_resolve_is_in_points():
+    """As the figures are shares."""
+    words, figures = _resolves(PairedAccuracy(30, 20, 1000), 0.02, 0.05, 0.01)
+    assert f"a drop of {100 * figures['detectable']:.1f} points or more would be detected" in words
+    assert f"one of {100 * figures['blockable']:.1f} points or more blocked" in words

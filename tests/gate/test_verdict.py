@@ -424,9 +424,8 @@ def test_answers_that_are_not_finite_accuse_whose_they_are():
     """The candidate's block, unless it is a baseline too; anybody else's are INVALID, under the family's name."""
 
     def said(of, *baselines):
-        context = SimpleNamespace(
-            candidate=SimpleNamespace(name="new"), baselines=[SimpleNamespace(name=name) for name in baselines]
-        )
+        candidate, *others = (SimpleNamespace(name=name) for name in ("new", *baselines))
+        context = SimpleNamespace(candidate=candidate, baselines=others)
         error = AnswersError("not finite")
         error.subject = of
         return verdict._not_judged("quality", error, context)

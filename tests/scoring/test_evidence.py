@@ -16,6 +16,7 @@ from lorasent.adapter import manifest
 from lorasent.errors import AnswersError, EvidenceError
 from lorasent.scoring import cache, evidence
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject
+from lorasent.text import shown
 
 MANIFEST = {
     "schema_version": 1,
@@ -323,6 +324,34 @@ def test_answers_that_are_not_finite_are_not_recorded(adapter, tmp_path):
     with pytest.raises(AnswersError, match=rf"^{adapter}: answers to 1 of 1 texts are not finite numbers$"):
         evidence.record(subject, [["good"]], tmp_path / "record")
     assert not (tmp_path / "record").exists()
+
+
+def test_cached_answers_that_are_not_finite_name_the_adapter(adapter, folder):
+    """As those that were computed do."""
+    live(adapter).answer(["good"])
+    (path,) = entries(folder)
+    save_file({"logits": np.full((1, 2), np.nan, np.float32), "lengths": np.ones(1, np.int64)}, path, metadata(path))
+    with pytest.raises(AnswersError, match=rf"^{adapter}: answers to 1 of 1 texts are not finite numbers$") as found:
+        live(adapter).answer(["good"])
+    assert found.value.subject == str(adapter)
+
+
+def test_a_text_without_tokens_may_be_recorded(tmp_path):
+    """Its length is 0."""
+    assert RecordedSubject(holding(tmp_path / "record", lengths=(0,))).answer(["good"]).lengths.tolist() == [0]
+
+
+@pytest.mark.parametrize("name", [f"{KEY}.others", "strange", "strange.logits.more"])
+def test_tensors_under_another_name_are_refused(tmp_path, name):
+    """The message shows what they are called, and how answers are recorded."""
+    key, path = name.partition(".")[0], tmp_path / "record"
+    save_file({name: np.ones((1, 2), np.float32)}, path, metadata(holding(path)))
+    message = (
+        f"{path}: recorded answers {shown(key, 12)}: expected float32 logits (N, 2), all finite, and int64 lengths (N,), under "
+        "the sha256 of N texts; record it again (lorasent record)"
+    )
+    with pytest.raises(EvidenceError, match=f"^{re.escape(message)}$"):
+        RecordedSubject(path)
 
 
 def test_a_damaged_cache_file_is_computed_and_written_again(adapter, folder):

@@ -120,12 +120,9 @@ def test_a_fraction_of_what_cannot_be_counted_is_invalid():
 
 def test_one_is_a_count_and_no_share():
     """Of all parameters, one is not all of them."""
-    one = side(
-        layout=SimpleNamespace(known=True, total=lambda *_: 1000), manifest=manifest(parameters={"total": 1000, "trainable": 1})
-    )
-    assert compare("parameters", one, old(record=True), Integrity(trainable_parameters=1)) == Passed(
-        "1 of 1,000 parameters trained"
-    )
+    of, counts = SimpleNamespace(known=True, total=lambda *_: 1000), {"total": 1000, "trainable": 1}
+    one, settings = side(layout=of, manifest=manifest(parameters=counts)), Integrity(trainable_parameters=1)
+    assert compare("parameters", one, old(record=True), settings) == Passed("1 of 1,000 parameters trained")
 
 
 @pytest.mark.parametrize(
