@@ -271,3 +271,12 @@ def test_a_pattern_that_is_too_costly_is_one_line(bases, tmp_path, capfd):
     encoder = Encoder(base, Encoding(max_length=16))
     with pytest.raises(BaseModelError, match=r"^the tokenizer cannot read a text: Onig: Regex search error"):
         encoder.encode(["x" * 3000])
+
+
+def test_a_tokenizer_as_it_is_is_padded_as_asked(bases):
+    """With a given token, or its own; an error has the given name."""
+    tokenizer = AutoTokenizer.from_pretrained(bases("bert"))
+    assert Encoder.of(tokenizer, 32, "mine", 7).pad_id == 7
+    assert Encoder.of(tokenizer, 32, "mine").pad_id == tokenizer.pad_token_id
+    with pytest.raises(BaseModelError, match=r"^mine: .* of a text that is cut at 1$"):
+        Encoder.of(tokenizer, 1, "mine", 7)

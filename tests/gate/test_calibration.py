@@ -1,10 +1,12 @@
 """Calibration: proper scores against their limits, to the last figure."""
 
+import re
+
 import numpy as np
 import pytest
 
 from lorasent import metrics
-from lorasent.errors import DataError
+from lorasent.errors import DataError, PolicyError
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.finding import Outcome
 from lorasent.statistics import estimates
@@ -71,3 +73,22 @@ def test_overconfidence_is_found_though_no_label_changes():
     assert claims[0].figures["candidate"] > claims[0].figures["incumbent"]
     same = calibration_claims(Calibration(max_log_loss_increase=0.01), reviews(), answers(wrong), answers(wrong), 0.05)
     assert outcomes_of(same) == {"calibration::brier": Outcome.PASS, "calibration::log_loss": Outcome.PASS}
+
+
+def test_two_reviews_are_enough():
+    """They have a spread."""
+    found = calibration_claims(Calibration(), reviews(2), answers(n=2), answers(n=2))
+    assert [one.check for one in found] == ["calibration::brier"]
+
+
+@pytest.mark.parametrize(("size", "most"), [(2, 1.0), (3, 2.0)])
+def test_a_limit_that_no_score_could_exceed_is_no_limit(size, most):
+    """What is left above the baseline's own score, of 1 for two labels and of 2 for more."""
+    data, new, old = reviews(60, size), answers(range(9), 60, size), answers(range(6), 60, size)
+    largest = most - float(metrics.brier(metrics.probabilities(old.logits), data.labels).mean())
+    message = f"calibration.max_brier_increase = {largest:g}: the score can rise by {largest:.4f} at most; choose a smaller limit"
+    table = Calibration().model_copy(update={"max_brier_increase": largest})
+    with pytest.raises(PolicyError, match=f"^{re.escape(message)}$"):
+        calibration_claims(table, data, new, old)
+    table = Calibration().model_copy(update={"max_brier_increase": largest - 1e-6})
+    assert calibration_claims(table, data, new, old)

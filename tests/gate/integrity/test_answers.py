@@ -90,3 +90,28 @@ def test_outputs_in_another_order_are_told_among_any_number_of_labels(count):
     cause, reason = probes._suspect(told, None, logits, expected, 1.0)
     assert cause == "head-swapped"
     assert reason == f"they are the manifest's with the head's outputs in the order {order.tolist()}"
+
+
+def test_a_records_tokenizer_is_compared_under_the_same_libraries(calls, monkeypatch):
+    """Both that make it; a part that only one of them has is a difference; what the prefix space decides is none."""
+    message = "the adapter answers its manifest's probes as recorded: alone, in a batch, twice, merged; LoRA changes the answers"
+    new = side()
+    new.subject.identity, new.subject.libraries = "other", {"tokenizers": "1", "transformers": "5"}
+    uncompared = f"{message}; not compared: the tokenizer's parts, which the record does not hold for these libraries"
+    for parts, libraries, expected in (
+        (PARTS, {"tokenizers": "1", "transformers": "5"}, message),
+        (PARTS, {"tokenizers": "1", "transformers": "4"}, uncompared),
+        (PARTS, {"tokenizers": "2", "transformers": "5"}, uncompared),
+    ):
+        before = old(record=True, manifest=manifest(tokenizer_parts=parts, libraries=libraries))
+        assert run("answers", new, before) == Passed(expected)
+    more = manifest(tokenizer_parts={**PARTS, "more": "d"}, libraries=new.subject.libraries)
+    change = {"encoding.tokenizer": ("the baseline's", "another more")}
+    assert fault(run, "answers", new, old(record=True, manifest=more))[-1] == {"differences": change}
+    passed = run("answers", new, old(record=True, manifest=more), Integrity(may_change=("encoding",)))
+    assert passed == Passed(message, change)
+    monkeypatch.setattr(probes, "prove", lambda _: {"parts": {**PARTS, "normalizer": "x", "model": "y"}})
+    spaced = side(recipe=recipe(encoding__add_prefix_space=False), subject=new.subject)
+    same = manifest(tokenizer_parts=PARTS, libraries=new.subject.libraries)
+    found = fault(run, "answers", spaced, old(record=True, manifest=same))
+    assert found[-1] == {"differences": {"encoding.tokenizer": ("the baseline's", "another model")}}

@@ -6,7 +6,8 @@ import pytest
 
 from lorasent.adapter.manifest import CONFIG, MANIFEST
 from lorasent.gate.finding import Outcome
-from lorasent.gate.integrity.comparison import ALLOW, Passed
+from lorasent.gate.integrity import base
+from lorasent.gate.integrity.comparison import ALLOW, Comparison, Passed
 from lorasent.gate.sections import Integrity
 from tests.gate.integrity.sides import (
     blocks,
@@ -80,3 +81,12 @@ def test_plain_peft_must_load_the_same_base(name, revision):
     named = f"base_model_name_or_path is {'empty' if name == '' else name} (revision {revision})"
     message = f"new/{CONFIG}: {named}, {MANIFEST} names films/base (revision main): plain PEFT would not load that base"
     assert fault(run, "base", one, old()) == blocks("base", message)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "names"), [((), []), (("lora",), []), (("base",), ["old", "new"]), (("base.model",), ["old", "new"])]
+)
+def test_another_base_is_inspected_where_it_is_allowed(allowed, names):
+    """Otherwise it need not be there."""
+    sides = base.sides(Comparison(side(manifest=other_base()), old(), Integrity(may_change=allowed)))
+    assert [each.name for each in sides] == names

@@ -29,3 +29,15 @@ def test_labels_must_be_the_baselines(labels, how):
     message = f"new/{MANIFEST}: labels are {', '.join(labels)}, the baseline's are Negative, Positive: {how}"
     expected = blocks("labels", message, "train the candidate with the baseline's base.labels")
     assert fault(run, "labels", one, old()) == expected
+
+
+def test_ten_labels_are_named():
+    """On either side, of however many."""
+    labels, others = ([f"{kind}{number:02d}" for number in range(12)] for kind in "ab")
+    ten, other = (f"{', '.join(each[:10])} and 2 more" for each in (labels, others))
+    one, another = (side(manifest=manifest(labels=each), recipe=recipe(base__labels=each)) for each in (labels, others))
+    before = old(manifest=another.manifest, recipe=another.recipe)
+    assert run("labels", one, old(manifest=one.manifest, recipe=one.recipe)) == Passed(f"labels {ten}")
+    assert fault(run, "labels", one, before)[1] == f"new/{MANIFEST}: labels are {ten}, the baseline's are {other}: other labels"
+    torn = side(manifest=one.manifest, recipe=another.recipe)
+    assert fault(run, "labels", torn, before)[1] == f"new/{MANIFEST}: labels are {ten}, its recipe trained {other}"

@@ -220,3 +220,14 @@ def test_a_configuration_that_is_none_is_one_sentence(tmp_path, fault):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(AdapterError, match=message):
         layout.layout(tmp_path, 2, {})
+
+
+def test_numbers_without_a_shape_and_of_four_axes_are_no_parameters():
+    """Of a checkpoint's tensors."""
+    assert [layout._is_buffer("a", (1,) * axes, "F32") for axes in range(6)] == [True, False, False, False, True, True]
+
+
+def test_a_tensor_is_inside_a_module_by_a_part_of_its_name():
+    """Of a tensor without a module, there is none."""
+    assert not layout.is_inside("a", [""])
+    assert layout.is_inside("a.b", ["a"])

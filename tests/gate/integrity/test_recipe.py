@@ -6,6 +6,7 @@ from lorasent.adapter.manifest import CONFIG
 from lorasent.gate.integrity import recipe as recipe_check
 from lorasent.gate.integrity.comparison import ALLOW, Passed
 from lorasent.gate.sections import Integrity
+from lorasent.text import shown
 from tests.gate.integrity.sides import KEY, QUERY, blocks, compare, config, fault, layout, manifest, old, recipe, side
 
 PLAIN = {
@@ -167,3 +168,10 @@ def test_reviews_that_one_manifest_does_not_tell_are_a_difference():
     assert compare("recipe", side(**none), old(**none), allowed).declared == {}
     other = side(**none, recipe=recipe(data__train="x"))
     assert compare("recipe", other, old(**none), allowed).declared == {"data.train": ("train.csv", "x")}
+
+
+def test_a_long_value_of_a_recipe_is_described():
+    """Up to its most characters it is itself."""
+    most = recipe_check.MOST_CHARACTERS
+    assert recipe_check._brief("x" * most) == "x" * most
+    assert recipe_check._brief("x" * (most + 1)) == shown("x" * (most + 1)) != "x" * (most + 1)
