@@ -117,6 +117,7 @@ def test_undefined_metrics_are_zero(labels, decided):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: metrics.decide(["a"]), "predictions must be an array of numbers: could not convert string to float: 'a'"),
         (lambda: metrics.decide([0, np.nan]), "predictions hold NaN or infinity in row 1: nan"),
         (lambda: metrics.decide([[0, 1], [0, np.nan]]), "predictions hold NaN or infinity in row 1: [0.0, nan]"),
         (lambda: metrics.decide([0.5, None]), "predictions hold NaN or infinity in row 1: nan"),

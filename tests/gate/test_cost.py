@@ -98,6 +98,12 @@ def test_a_recipe_with_an_encoding_but_no_length_is_cut_at_512(tmp_path):
     assert cost._counts(subject, subject.lengths) == {"flops": 512, "bytes": 100}
 
 
+def test_each_ones_tokens_are_its_own(tmp_path):
+    """A candidate whose tokenizer makes more of a text costs more."""
+    new, old = (Timed(tmp_path / name, operations=(0.0, 1.0), lengths=(length,)) for name, length in (("new", 20), ("old", 10)))
+    assert findings(Cost(), new, old, ["a"])[0].figures == {"baseline": 10, "candidate": 20, "ratio": 2.0, "limit": 1.0}
+
+
 def test_a_ratio_of_the_limit_itself_passes():
     """Within a billionth, which rounding may take."""
     outcomes = [cost._ratio("bytes", "bytes", 10**12, 10**12 + more, 1.0).outcome for more in (0, 1000, 1001)]

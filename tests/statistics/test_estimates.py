@@ -305,6 +305,7 @@ def test_rates_at_their_ends_are_possible():
     """All hits do not speak against a rate of 1, nor none against a rate of 0."""
     assert Rate(5, 5).p_below(1.0) == 1.0
     assert Rate(0, 5).p_above(0.0) == 1.0
+    assert Rate(1, 20).interval(0.9).low == pytest.approx(1 - 0.95 ** (1 / 20))
     assert Rate(1, 5).p_above(0.1) == pytest.approx(1 - 0.9**5)
 
 
