@@ -117,7 +117,6 @@ def test_undefined_metrics_are_zero(labels, decided):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: metrics.decide(["a"]), "predictions must be an array of numbers: could not convert string to float: 'a'"),
         (lambda: metrics.decide([0, np.nan]), "predictions hold NaN or infinity in row 1: nan"),
         (lambda: metrics.decide([[0, 1], [0, np.nan]]), "predictions hold NaN or infinity in row 1: [0.0, nan]"),
         (lambda: metrics.decide([0.5, None]), "predictions hold NaN or infinity in row 1: nan"),
@@ -239,3 +238,9 @@ def test_the_first_bin_begins_at_zero():
     found = metrics.reliability([alike, surer], [0, 0])
     assert [(one.low, one.high, one.n) for one in found] == [(0, 1 / 15, 1), (1 / 15, 2 / 15, 1)]
     assert metrics.calibration_error([alike, surer], [0, 1]) == pytest.approx((0.95 + 0.1) / 2)
+
+
+def test_predictions_that_are_no_numbers_are_named():
+    """As what they are."""
+    with pytest.raises(MetricError, match=r"^predictions must be an array of numbers: could not convert string to float: 'a'$"):
+        metrics.decide(["a"])
