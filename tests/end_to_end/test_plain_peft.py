@@ -36,10 +36,7 @@ def workplace(real_data, tmp_path_factory):
         reviews = pd.read_parquet(real_data / f"sst2_{split}.parquet")[["text", "label"]].head(rows)
         reviews.to_csv(folder / f"{name}.csv", index=False)
     (script,) = re.findall(r"^```python script\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    for readme, here in (("distilbert-base-uncased", str(_embedded_path())), ('"all-linear"', '["query", "value"]')):
-        assert readme in script
-        script = script.replace(readme, here)
-    (folder / "train.py").write_text(script)
+    (folder / "train.py").write_text(script.replace("distilbert-base-uncased", str(_embedded_path())))
     for seed in "01":
         environment = {**os.environ, "HF_DATASETS_CACHE": str(folder / f"datasets-{seed}")}
         subprocess.run([sys.executable, "train.py", seed], cwd=folder, check=True, capture_output=True, env=environment)
@@ -83,7 +80,7 @@ def test_every_command_takes_them(run, workplace, tmp_path, adapter):
     done = run("predict", adapter, *SAMPLE_REVIEWS)
     assert len(done.stdout.splitlines()) == len(SAMPLE_REVIEWS), done.stderr
     done = run("evaluate", adapter, "--data", "reviews.csv", "--json")
-    assert json.loads(done.stdout)["accuracy"] > 0.55
+    assert json.loads(done.stdout)["accuracy"] > 0.7
     assert run("record", adapter, "--out", str(tmp_path / "evidence")).returncode == 0
     assert run("gate", adapter, "--baseline", str(tmp_path / "evidence")).returncode == 0
     arguments = [sys.executable, "-m", "pytest", "gate.toml", f"--gate-candidate={adapter}", f"--gate-baseline={adapter}"]
