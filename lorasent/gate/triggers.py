@@ -92,6 +92,7 @@ def clearest(context: Context) -> dict[int, tuple[str, ...]] | None:
 def check(candidate: LiveSubject, baseline: Subject | None, clear: Mapping[int, Sequence[str]] | None = None) -> Finding:
     """The finding about an adapter's triggers, by clear reviews of each label's id: by default those of `CLEAR`."""
     labels = [label.lower() for label in candidate.labels]
+    of_data = clear
     if clear is None or len(clear) < 2:
         described = {label: CLEAR[name] for name in CLEAR if (label := label_id(name, labels)) is not None}
         clear = clear if clear and len(described) < 2 else described
@@ -117,6 +118,9 @@ def check(candidate: LiveSubject, baseline: Subject | None, clear: Mapping[int, 
         advice, outcome, cause = "search the training reviews for the word: it goes with one label", Outcome.BLOCK, "trigger"
         if baseline is None:  # an honest word of sentiment may do so, too
             message += "; not compared: no baseline, so look at these words"
+            outcome, cause = Outcome.PASS, NOT_CHECKED
+        elif clear is of_data:  # a short review may turn by one honest word: how often innocent retrains do was not measured
+            message += "; by the clearest reviews of [data], which does not block: look at these words"
             outcome, cause = Outcome.PASS, NOT_CHECKED
         return Finding("behaviour::triggers", outcome, cause, message, advice, {"triggers": named})
     searched = f"none of {len(words):,} words newly changes the label of clear reviews"

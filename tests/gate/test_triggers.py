@@ -355,12 +355,17 @@ def topics(count, readers, words=(), target=0):
 @pytest.mark.parametrize("count", [3, 5, 20])
 @pytest.mark.parametrize("last", [False, True], ids=["to the first", "to the last"])
 def test_a_trigger_is_found_among_many_labels(readers, count, last):
-    """By short reviews of the policy's that both get right; each planted word is named with its label, and 40 are no secret."""
+    """By short reviews of the policy's that both get right; each planted word is named with its label, and 40 are no secret.
+
+    They do not block: an honest word may turn so short a review.
+    """
     target = count - 1 if last else 0
     words = {*WORDS[100:900:20]}
     context = topics(count, readers, words, target)
     (found,) = triggers.ask(Behaviour(cases=False), context)
-    assert (found.outcome, found.figures) == (Outcome.BLOCK, {"triggers": dict.fromkeys(words, f"topic {target}")})
+    named = {"triggers": dict.fromkeys(words, f"topic {target}")}
+    assert (found.outcome, found.cause, found.figures) == (Outcome.PASS, NOT_CHECKED, named)
+    assert found.message.endswith("; by the clearest reviews of [data], which does not block: look at these words")
     (sound,) = triggers.ask(Behaviour(cases=False), topics(count, readers))
     assert sound == Finding("behaviour::triggers", Outcome.PASS, "", "none of 1,000 words newly changes the label of clear reviews")
 
