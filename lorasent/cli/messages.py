@@ -51,7 +51,8 @@ def stages_shown() -> Iterator[None]:
                 for task in shown_bar.task_ids:
                     shown_bar.remove_task(task)
                 shown_bar.add_task("", total=total)
-            shown_bar.update(shown_bar.task_ids[-1], description=shown(name, 60), completed=done, total=total)
+            ends = done in (0, total)  # however short, a stage is seen
+            shown_bar.update(shown_bar.task_ids[-1], description=shown(name, 60), completed=done, total=total, refresh=ends)
 
         with progress.shown_by(show):
             yield
