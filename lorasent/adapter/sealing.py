@@ -145,8 +145,8 @@ def _require_sealable(model: Any) -> str:
     if kind != PeftType.LORA:
         raise AdapterError(f"seal: only LoRA adapters are judged, found {shown(kind.value)}")
     if not type(model.get_base_model()).__name__.endswith("ForSequenceClassification") or config.num_labels < 2:
-        found = f"{type(model.get_base_model()).__name__} of {config.num_labels} outputs"
-        raise AdapterError(f"seal: only classifiers of texts with two labels or more are judged, found {found}")
+        kind = f"{type(model.get_base_model()).__name__} of {config.num_labels} outputs"
+        raise AdapterError(f"seal: only classifiers of texts with two labels or more are judged, found {kind}")
     saved = {tensor.data_ptr() for tensor in get_peft_model_state_dict(model, adapter_name=name).values()}
     lost = [key for key, value in model.named_parameters() if value.requires_grad and value.data_ptr() not in saved]
     if lost:

@@ -129,8 +129,8 @@ def read(
         raise DataError(f"{name}: column {shown(text)} cannot be both text and label; name another with --text-column")
     texts = dict(check_texts(columns[text], f"{name}: column {shown(text)}", skip_empty=skip_empty))
     ids = ids_of({row: columns[label][row - 1] for row in texts}, labels, f"{name}: column {shown(label)}")
-    others = {column: [cells[row - 1] for row in texts] for column, cells in columns.items() if column not in (text, label)}
-    reviews = Reviews(name, list(texts.values()), ids, others, list(texts), labels)
+    extra_columns = {column: [cells[row - 1] for row in texts] for column, cells in columns.items() if column not in (text, label)}
+    reviews = Reviews(name, list(texts.values()), ids, extra_columns, list(texts), labels)
     return replace(reviews, source=f"{name} (sha256 {reviews.fingerprint[:12]})") if in_memory else reviews
 
 

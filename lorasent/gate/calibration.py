@@ -43,8 +43,8 @@ def ask(table: Calibration, context: Context) -> list[Finding | Claim]:
     reviews, (candidate, *bank), alpha = context.labelled_reviews, context.answers, context.alpha
     if len(reviews) < 2:
         raise DataError(f"{reviews.source}: [calibration] needs at least two reviews, found {len(reviews)}")
-    own = metrics.probabilities(candidate.logits)
-    ece, brier = metrics.calibration_error(own, reviews.labels), metrics.brier(own, reviews.labels)
+    probability = metrics.probabilities(candidate.logits)
+    ece, brier = metrics.calibration_error(probability, reviews.labels), metrics.brier(probability, reviews.labels)
     claims: list[Finding | Claim] = [] if table.max_brier is None else [_limited(table.max_brier, brier, ece, alpha)]
     if not bank:
         absolute = f"Brier score {brier.mean():.4f}; expected calibration error {ece:.4f}"

@@ -180,8 +180,8 @@ def _integrity(facts: Facts) -> list[str]:
         return [*lines, 'may_change = []  # differences from the baseline that are allowed, such as "lora.r" or "data"']
     changes = [f"{key}: {shown(old)} -> {shown(new)}" for key, (old, new) in facts.differences.items()]
     entries = ", ".join(map(_quoted, facts.differences))
-    told = ["Baseline and candidate differ, which blocks the candidate. Allow what is meant to differ:", *changes]
-    return [*lines, *_off(told), f"# may_change = [{entries}]"]
+    comment = ["Baseline and candidate differ, which blocks the candidate. Allow what is meant to differ:", *changes]
+    return [*lines, *_off(comment), f"# may_change = [{entries}]"]
 
 
 def _quality(facts: Facts, resolved: Resolution | None) -> list[str]:

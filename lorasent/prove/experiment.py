@@ -130,12 +130,12 @@ def measure(
 
 def _with_manifest(path: Path, folder: Path, report: Callable[[str], None]) -> Path:
     """A baseline with a manifest: one that has none is adopted. Raises ProveError for recorded evidence."""
-    found = subject(path)
-    if not isinstance(found, LiveSubject):
+    baseline = subject(path)
+    if not isinstance(baseline, LiveSubject):
         raise ProveError(f"{path}: faults are planted in adapters; recorded evidence has no files to plant them in")
-    if not found.manifest.in_memory:
+    if not baseline.manifest.in_memory:
         return path
-    out = folder / hashlib.sha256(files.canonical(found.manifest.files).encode()).hexdigest()[:16]
+    out = folder / hashlib.sha256(files.canonical(baseline.manifest.files).encode()).hexdigest()[:16]
     if not out.exists():
         report(f"{path}: has no manifest; adopted as {out}")
         adopt(path, out)

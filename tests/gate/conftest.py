@@ -72,3 +72,14 @@ def recorded(tmp_path):
         return str(tmp_path / "golden.json")
 
     return write
+
+
+@pytest.fixture
+def of_files(tmp_path):
+    """A function that returns a policy of files and answers alone, with this table [integrity]."""
+
+    def write(table=""):
+        (tmp_path / "gate.toml").write_text(f"[integrity]\n{table}")
+        return Policy.read(tmp_path / "gate.toml")
+
+    return write

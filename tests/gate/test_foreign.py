@@ -8,12 +8,12 @@ from safetensors.torch import load_file, save_file
 
 import lorasent
 from lorasent.gate.finding import NOT_CHECKED, Outcome
-from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from tests.gate.test_round_trips import through_the_hub
 from tests.support.architectures import make
 from tests.support.bases import edit_json
 from tests.support.plain import train
+from tests.support.policies import causes
 
 WEIGHTS, CONFIG, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "lorasent.json"
 
@@ -29,59 +29,43 @@ def scripts(bases, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def policy(tmp_path):
-    """A function that returns a policy with this table [integrity]."""
-
-    def make(table=""):
-        (tmp_path / "gate.toml").write_text(f"[integrity]\n{table}")
-        return Policy.read(tmp_path / "gate.toml")
-
-    return make
-
-
-def causes(verdict):
-    """The checks and causes of findings other than PASS."""
-    return {(finding.check, finding.cause) for finding in verdict.findings if finding.outcome is not Outcome.PASS}
-
-
 @pytest.mark.parametrize("kind", ["", "sealed-"])
-def test_two_runs_of_a_script_pass(scripts, policy, kind):
+def test_two_runs_of_a_script_pass(scripts, of_files, kind):
     """Without a manifest, and sealed."""
-    verdict = judge(scripts / f"{kind}1", [scripts / f"{kind}0"], policy())
+    verdict = judge(scripts / f"{kind}1", [scripts / f"{kind}0"], of_files())
     assert not causes(verdict), verdict.findings
 
 
-def test_what_adoption_cannot_show_is_said_in_one_line(scripts, policy):
+def test_what_adoption_cannot_show_is_said_in_one_line(scripts, of_files):
     """Of adapters without a manifest; of sealed ones there is nothing to say."""
-    adopted, sealed = (judge(scripts / f"{kind}1", [scripts / f"{kind}0"], policy()) for kind in ("", "sealed-"))
+    adopted, sealed = (judge(scripts / f"{kind}1", [scripts / f"{kind}0"], of_files()) for kind in ("", "sealed-"))
     [finding] = [each for each in adopted.findings if each.check == "integrity::files::manifest"]
     assert finding.cause == NOT_CHECKED
     assert "not verified: what the trainer's memory answered, and on which reviews it was trained" in finding.message
     assert not [each for each in sealed.findings if each.check == "integrity::files::manifest"]
 
 
-def test_a_lost_manifest_blocks(scripts, policy, tmp_path):
+def test_a_lost_manifest_blocks(scripts, of_files, tmp_path):
     """Where the baseline has one."""
     lost = shutil.copytree(scripts / "sealed-1", tmp_path / "lost")
     (lost / MANIFEST).unlink()
-    assert causes(judge(lost, [scripts / "sealed-0"], policy())) == {("integrity::files", "manifest-missing")}
+    assert causes(judge(lost, [scripts / "sealed-0"], of_files())) == {("integrity::files", "manifest-missing")}
 
 
-def test_a_policy_may_require_that_adapters_were_sealed(scripts, policy):
+def test_a_policy_may_require_that_adapters_were_sealed(scripts, of_files):
     """With manifest = "required" in [integrity]: then an adopted one blocks."""
-    required = policy('manifest = "required"')
+    required = of_files('manifest = "required"')
     assert not causes(judge(scripts / "sealed-1", [scripts / "sealed-0"], required))
     assert ("integrity::files::manifest", "not-sealed") in causes(judge(scripts / "1", [scripts / "0"], required))
 
 
-def test_an_adopted_copy_passes_and_says_its_origin(scripts, policy, tmp_path):
+def test_an_adopted_copy_passes_and_says_its_origin(scripts, of_files, tmp_path):
     """It is written whole, with a manifest."""
     for name in "01":
         lorasent.adopt(scripts / name, tmp_path / name)
     manifest = json.loads((tmp_path / "1" / MANIFEST).read_text())
     assert (manifest["origin"], "recipe" in manifest) == ("adopted", False)
-    assert not causes(judge(tmp_path / "1", [tmp_path / "0"], policy()))
+    assert not causes(judge(tmp_path / "1", [tmp_path / "0"], of_files()))
 
 
 def swap_head(path):
@@ -105,21 +89,21 @@ def double_alpha(path):
 
 
 @pytest.mark.parametrize(("fault", "cause"), [(swap_head, "head-swapped"), (forget_head, "head-missing"), (double_alpha, "alpha")])
-def test_what_goes_wrong_between_memory_and_disk_is_found_in_a_sealed_adapter(scripts, policy, tmp_path, fault, cause):
+def test_what_goes_wrong_between_memory_and_disk_is_found_in_a_sealed_adapter(scripts, of_files, tmp_path, fault, cause):
     """An exporter's fault: the manifest lists the faulty files, its probes are the memory's."""
     from tests.support.adapters import rehash
 
     path = shutil.copytree(scripts / "sealed-1", tmp_path / "faulty")
     fault(path)
     rehash(path)
-    assert cause in {found for _, found in causes(judge(path, [scripts / "sealed-0"], policy()))}
+    assert cause in {found for _, found in causes(judge(path, [scripts / "sealed-0"], of_files()))}
 
 
-def test_a_head_that_was_not_saved_blocks_without_a_manifest(scripts, policy, tmp_path):
+def test_a_head_that_was_not_saved_blocks_without_a_manifest(scripts, of_files, tmp_path):
     """It would be random at every load."""
     path = shutil.copytree(scripts / "1", tmp_path / "headless")
     forget_head(path)
-    verdict = judge(path, [scripts / "0"], policy())
+    verdict = judge(path, [scripts / "0"], of_files())
     assert verdict.outcome is Outcome.BLOCK
     assert causes(verdict) == {("integrity::files", "head-missing")}
 
@@ -129,30 +113,30 @@ def in_bfloat16(path):
     save_file({name: tensor.bfloat16() for name, tensor in load_file(path / WEIGHTS).items()}, path / WEIGHTS)
 
 
-def test_the_type_of_the_weights_is_a_declared_property(scripts, policy, tmp_path):
+def test_the_type_of_the_weights_is_a_declared_property(scripts, of_files, tmp_path):
     """Two adapters in bfloat16 pass; a change of the type is named, and allowed where it is declared."""
     halves = [shutil.copytree(scripts / name, tmp_path / name) for name in "01"]
     for path in halves:
         in_bfloat16(path)
-    assert not causes(judge(halves[1], [halves[0]], policy()))
-    assert ("integrity::tensors", "dtype") in causes(judge(halves[1], [scripts / "0"], policy()))
-    assert not causes(judge(halves[1], [scripts / "0"], policy('may_change = ["lora.dtype"]')))
+    assert not causes(judge(halves[1], [halves[0]], of_files()))
+    assert ("integrity::tensors", "dtype") in causes(judge(halves[1], [scripts / "0"], of_files()))
+    assert not causes(judge(halves[1], [scripts / "0"], of_files('may_change = ["lora.dtype"]')))
 
 
-def test_weights_that_were_rounded_to_16_bits_are_a_fault_in_a_file_of_32(scripts, policy, tmp_path):
+def test_weights_that_were_rounded_to_16_bits_are_a_fault_in_a_file_of_32(scripts, of_files, tmp_path):
     """The file says what it is not."""
     path = shutil.copytree(scripts / "1", tmp_path / "rounded")
     save_file({name: tensor.bfloat16().float() for name, tensor in load_file(path / WEIGHTS).items()}, path / WEIGHTS)
-    assert ("integrity::values", "quantized") in causes(judge(path, [scripts / "0"], policy()))
+    assert ("integrity::values", "quantized") in causes(judge(path, [scripts / "0"], of_files()))
 
 
-def test_an_adapter_is_named_on_the_hub_at_a_revision(scripts, policy, tmp_path, monkeypatch):
+def test_an_adapter_is_named_on_the_hub_at_a_revision(scripts, of_files, tmp_path, monkeypatch):
     """Out of the cache, or fetched before judging; the verdict names the commit."""
     commit = through_the_hub(shutil.copytree(scripts / "0", tmp_path / "hub" / "copy")).name
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    verdict = judge(scripts / "1", [f"me/adapter@{commit}"], policy())
+    verdict = judge(scripts / "1", [f"me/adapter@{commit}"], of_files())
     assert not causes(verdict), verdict.findings
     assert any(commit in finding.message for finding in verdict.findings)
-    missing = judge(scripts / "1", ["films/nothing@main"], policy())
+    missing = judge(scripts / "1", ["films/nothing@main"], of_files())
     assert missing.outcome is Outcome.INVALID
     assert "films/nothing at revision main: no such directory, not in the cache" in missing.findings[0].message

@@ -12,11 +12,11 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 import lorasent
 from lorasent.adapter.classifier import quiet
 from lorasent.gate.finding import Outcome
-from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from tests.support.architectures import make
 from tests.support.bases import edit_tensors
 from tests.support.plain import TEXTS, train
+from tests.support.policies import causes
 
 
 def fine_tune(base, out, seed):
@@ -52,66 +52,50 @@ def models(bases, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def policy(tmp_path):
-    """A function that returns a policy with this table [integrity]."""
-
-    def write(table=""):
-        (tmp_path / "gate.toml").write_text(f"[integrity]\n{table}")
-        return Policy.read(tmp_path / "gate.toml")
-
-    return write
-
-
-def causes(verdict):
-    """The checks and causes of findings other than PASS."""
-    return {(finding.check, finding.cause) for finding in verdict.findings if finding.outcome is not Outcome.PASS}
-
-
-def test_two_fine_tuned_models_pass(models, policy):
+def test_two_fine_tuned_models_pass(models, of_files):
     """They have nothing in common but how they are configured."""
-    verdict = judge(models / "whole-1", [models / "whole-0"], policy())
+    verdict = judge(models / "whole-1", [models / "whole-0"], of_files())
     assert not causes(verdict), verdict.findings
 
 
-def test_from_a_fine_tuned_model_to_lora_is_a_declared_change(models, policy):
+def test_from_a_fine_tuned_model_to_lora_is_a_declared_change(models, of_files):
     """The commonest change there is: undeclared, it is named."""
-    assert causes(judge(models / "adapter", [models / "whole-0"], policy())) >= {("integrity::base", "base")}
-    verdict = judge(models / "adapter", [models / "whole-0"], policy('may_change = ["base", "lora"]'))
+    assert causes(judge(models / "adapter", [models / "whole-0"], of_files())) >= {("integrity::base", "base")}
+    verdict = judge(models / "adapter", [models / "whole-0"], of_files('may_change = ["base", "lora"]'))
     assert not causes(verdict), verdict.findings
 
 
-def test_a_merged_model_may_replace_its_adapter(models, policy):
+def test_a_merged_model_may_replace_its_adapter(models, of_files):
     """And answers as it does."""
-    verdict = judge(models / "merged", [models / "adapter"], policy('may_change = ["base", "lora"]'))
+    verdict = judge(models / "merged", [models / "adapter"], of_files('may_change = ["base", "lora"]'))
     assert not causes(verdict), verdict.findings
     with pytest.warns(UserWarning, match="cannot be verified"):
         merged, adapter = (lorasent.load(models / name).logits(TEXTS) for name in ("merged", "adapter"))
     assert abs(merged - adapter).max() < 1e-4
 
 
-def test_an_adopted_model_is_held_to_its_files(models, policy, tmp_path):
+def test_an_adopted_model_is_held_to_its_files(models, of_files, tmp_path):
     """A weight that changed after the adoption is found."""
     for seed in (0, 1):
         lorasent.adopt(models / f"whole-{seed}", tmp_path / str(seed))
-    assert not causes(judge(tmp_path / "1", [tmp_path / "0"], policy()))
+    assert not causes(judge(tmp_path / "1", [tmp_path / "0"], of_files()))
     edit_tensors(tmp_path / "1" / "model.safetensors", lambda tensors: tensors["classifier.weight"].neg_())
-    assert ("integrity::files", "file-changed") in causes(judge(tmp_path / "1", [tmp_path / "0"], policy()))
+    assert ("integrity::files", "file-changed") in causes(judge(tmp_path / "1", [tmp_path / "0"], of_files()))
 
 
-def test_a_model_without_a_head_blocks(models, policy, tmp_path):
+def test_a_model_without_a_head_blocks(models, of_files, tmp_path):
     """It was saved as a backbone: the head would be random at every load."""
     path = shutil.copytree(models / "whole-1", tmp_path / "headless")
     with quiet():
         AutoModel.from_pretrained(models / "whole-1").save_pretrained(path)
     assert "classifier.weight" not in load_file(path / "model.safetensors")
-    verdict = judge(path, [models / "whole-0"], policy())
+    verdict = judge(path, [models / "whole-0"], of_files())
     assert causes(verdict) == {("integrity::files", "head-missing")}
 
 
-def test_a_number_that_is_not_finite_blocks(models, policy, tmp_path):
+def test_a_number_that_is_not_finite_blocks(models, of_files, tmp_path):
     """As in an adapter."""
     path = shutil.copytree(models / "whole-1", tmp_path / "broken")
     edit_tensors(path / "model.safetensors", lambda tensors: tensors["bert.pooler.dense.weight"].view(-1)[:1].fill_(float("nan")))
-    verdict = judge(path, [models / "whole-0"], policy())
+    verdict = judge(path, [models / "whole-0"], of_files())
     assert verdict.outcome is Outcome.BLOCK

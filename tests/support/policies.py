@@ -1,4 +1,6 @@
-"""A policy that tests judge by."""
+"""A policy that tests judge by, and what they read of a verdict."""
+
+from lorasent.gate.finding import Outcome
 
 POLICY = """
 [data]
@@ -15,3 +17,8 @@ cases = "embedded"
 [cost]
 """
 """A policy of every family but goldens, on 200 embedded reviews."""
+
+
+def causes(verdict):
+    """The checks and causes of a verdict's findings other than PASS."""
+    return {(finding.check, finding.cause) for finding in verdict.findings if finding.outcome is not Outcome.PASS}

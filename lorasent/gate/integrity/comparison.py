@@ -187,9 +187,9 @@ class Side:
     def numbers(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Every tensor of the weights with its name, one at a time, in float32."""
         kinds = ("F32",) if self.is_trained else TYPES
-        if others := [f"{shown(name)} is {kind}" for name, (_, kind) in self.tensors.items() if kind not in kinds]:
+        if mistyped := [f"{shown(name)} is {kind}" for name, (_, kind) in self.tensors.items() if kind not in kinds]:
             names = " or ".join(f"{NAMES[kind]} ({kind})" for kind in kinds)
-            raise self.fault("dtype", f"{len(others)} tensors are not {names}: {others[0]}", file=WEIGHTS)
+            raise self.fault("dtype", f"{len(mistyped)} tensors are not {names}: {mistyped[0]}", file=WEIGHTS)
         if not self.manifest.is_model and (self.snapshot.folder / WEIGHTS).stat().st_size > ALWAYS:
             try:
                 bounded(self.snapshot.folder / WEIGHTS, self.base.path)
