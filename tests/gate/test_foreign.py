@@ -9,9 +9,10 @@ from safetensors.torch import load_file, save_file
 import lorasent
 from lorasent.gate.finding import NOT_CHECKED, Outcome
 from lorasent.gate.verdict import judge
+from tests.gate.integrity.adapters import write_filled
 from tests.gate.test_round_trips import through_the_hub
 from tests.support.architectures import make
-from tests.support.bases import edit_json
+from tests.support.bases import LABELS, edit_json
 from tests.support.plain import train
 from tests.support.policies import causes
 
@@ -140,3 +141,26 @@ def test_an_adapter_is_named_on_the_hub_at_a_revision(scripts, of_files, tmp_pat
     missing = judge(scripts / "1", ["films/nothing@main"], of_files())
     assert missing.outcome is Outcome.INVALID
     assert "films/nothing at revision main: no such directory, not in the cache" in missing.findings[0].message
+
+
+@pytest.mark.parametrize(("key", "value"), [("total", 12_345), ("trainable", 67)])
+def test_counts_that_are_not_the_models_are_a_fault(scripts, of_files, tmp_path, key, value):
+    """Nothing that a sealed manifest says of its parameters is believed."""
+    path = shutil.copytree(scripts / "sealed-1", tmp_path / "forged")
+    parameters = json.loads((path / MANIFEST).read_text())["parameters"]
+    edit_json(path / MANIFEST, parameters={**parameters, key: value})
+    assert "parameters" in {cause for _, cause in causes(judge(path, [scripts / "sealed-0"], of_files()))}
+
+
+@pytest.mark.parametrize("changes", [{"bias": "lora_only"}, {"rank_pattern": {"query": 4}}, {"layers_to_transform": [0]}])
+def test_an_option_that_no_recipe_has_is_named_beside_a_trained_baseline(bases, of_files, tmp_path, changes):
+    """What a recipe does not ask for is off there."""
+    base = make(bases, tmp_path / "base", "bert")
+    trained = write_filled(tmp_path / "trained", base, encoding__max_length=32, encoding__truncation_side="right")
+    sealed = tmp_path / "sealed"
+    settings = {"cut": 32, "target_modules": ["query", "value"], **changes}
+    train(base, tmp_path / "saved", at_end=lambda model, words: lorasent.seal(model, words, sealed, labels=LABELS), **settings)
+    verdict = judge(sealed, [trained], of_files('may_change = ["lora.r", "lora.alpha", "lora.dropout"]'))
+    [finding] = [finding for finding in verdict.findings if finding.check == "integrity::recipe"]
+    assert finding.outcome is Outcome.BLOCK
+    assert f"lora.{next(iter(changes))}" in finding.message

@@ -155,8 +155,8 @@ class Side:
         return self.manifest.origin == "trained"
 
     @functools.cached_property
-    def implied(self) -> list[Shapes]:
-        """The tensors that PEFT's configuration implies, with their shapes: without the embeddings, and with them."""
+    def implied(self) -> Shapes:
+        """The tensors that PEFT's configuration implies, with the embeddings if the adapter holds any of them."""
         assert isinstance(self.subject, LiveSubject)
 
         def compute() -> list[Shapes]:
@@ -165,9 +165,11 @@ class Side:
             return implied(self.snapshot, self.base, self.manifest)
 
         try:
-            return [{name: tuple(shape) for name, shape in way.items()} for way in self.subject.remember("tensors", compute)]
+            ways = self.subject.remember("tensors", compute)
         except LorasentError as error:
             raise self.fault(getattr(error, "cause", "") or "config-broken", error) from None
+        bare, embedded = ({name: tuple(shape) for name, shape in way.items()} for way in ways)
+        return embedded if (embedded.keys() - bare.keys()) & self.tensors.keys() else bare
 
     @functools.cached_property
     def tensors(self) -> dict[str, tuple[tuple[int, ...], str]]:

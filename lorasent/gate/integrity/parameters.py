@@ -25,7 +25,7 @@ def compare(comparison: Comparison) -> Passed:
     if isinstance(required, str):
         if side.is_trained and not side.layout.known:
             return Passed(f"{count:,} parameters trained, as the manifest says; lorasent cannot count this architecture's")
-        required, by = (_implied(side), "recipe implies") if side.is_trained else (count, f"{CONFIG} implies")
+        required, by = _implied(side), "recipe implies" if side.is_trained else f"{CONFIG} implies"
     if required >= 1 and count != required:
         message = f"{count:,} trained parameters, the {by} {required:,}"
         raise side.fault("parameters", message, ADVICE, file=WEIGHTS, found=count, required=required)
@@ -37,7 +37,9 @@ def compare(comparison: Comparison) -> Passed:
 
 
 def _implied(side: Side) -> int:
-    """The number of parameters that the recipe trains."""
+    """The number of parameters that the recipe, or PEFT's configuration, trains."""
+    if not side.is_trained:
+        return sum(map(prod, side.implied.values()))
     lora, layout = side.recipe.lora, side.layout
     matrices = layout.lora(layout.implied(lora.target_modules), lora.r, lora.variants)
     return sum(map(prod, (matrices | layout.saved(side.config.modules_to_save or [])).values()))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lorasent.adapter.manifest import MANIFEST
 from lorasent.errors import first_line
 from lorasent.gate.integrity.comparison import EXPORT, Side
 from lorasent.scoring.evidence import LiveSubject
@@ -30,8 +31,11 @@ def prove(side: Side) -> dict[str, Any]:
     manifest = side.manifest
     # The subject's identity leaves out the manifest's probes.
     digest = hashlib.sha256(json.dumps([manifest.content["probes"], manifest.tokenizer_sha256]).encode()).hexdigest()
-    facts: dict[str, Any] = side.subject.remember(f"proof, tokenizer's parts {digest}", lambda: measure(side))
+    facts: dict[str, Any] = side.subject.remember(f"proof, with the number of parameters {digest}", lambda: measure(side))
     tolerance = f"(tolerance {facts['tolerance']:g})"
+    if not side.is_trained and facts["total"] != manifest.parameters.total:  # a recipe's is counted without the model
+        message = f"says that there are {manifest.parameters.total:,} parameters, the model has {facts['total']:,}"
+        raise side.fault("parameters", message, file=MANIFEST, found=manifest.parameters.total, required=facts["total"])
     if facts["tokenizer"] != manifest.tokenizer_sha256:
         hashes = f"fingerprint {facts['tokenizer'][:12]}…, not {manifest.tokenizer_sha256[:12]}…"
         raise side.fault("tokenizer", f"the tokenizer does not encode as it did when the adapter was trained: {hashes}")
@@ -57,7 +61,7 @@ def prove(side: Side) -> dict[str, Any]:
 def measure(side: Side) -> dict[str, Any]:
     """The largest changes of a logit, and their explanation, as JSON. Raises Fault if the adapter cannot be loaded."""
     from lorasent.adapter import directory
-    from lorasent.adapter.classifier import answer, forward, inference
+    from lorasent.adapter.classifier import answer, count_parameters, forward, inference
 
     base = side.base
     texts, expected = side.manifest.probes.texts, np.array(side.manifest.probes.logits)
@@ -73,6 +77,7 @@ def measure(side: Side) -> dict[str, Any]:
                 batch = forward(model, encoder.pad(encoder.encode(texts)))
             facts: dict[str, Any] = {
                 "tolerance": directory.PROBE_TOLERANCE,
+                "total": count_parameters(model).total,
                 "tokenizer": encoder.fingerprint,
                 "parts": encoder.parts,
                 "rebuilt": encoder.changed_since(side.snapshot.folder / "tokenizer.json"),

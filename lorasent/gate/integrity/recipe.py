@@ -132,13 +132,18 @@ def compare(comparison: Comparison) -> Passed:
 
 
 def _lora_differences(candidate: Side, baseline: Side) -> dict[str, tuple[Any, Any]]:
-    """The keys of LoRA that differ, where both sides know them. Layers are compared by the tensors, if both have them."""
+    """The keys of LoRA that differ. The layers are compared by the tensors, if both sides have them.
+
+    A recipe does not say which modules are saved, nor how LoRA starts, and names layers in its own words.
+    """
     now, before = (_settings(side) for side in (candidate, baseline))
-    both = now.keys() & before.keys() if candidate.is_trained or baseline.is_trained else now.keys() | before.keys()
-    if baseline.path is not None and len({_layers(side) for side in (candidate, baseline)}) == 1:
-        both = both - {"target_modules", "layers_to_transform", "layers_pattern", "exclude_modules"}
+    keys, is_mixed = now.keys() | before.keys(), candidate.is_trained or baseline.is_trained
+    if is_mixed:
+        keys = keys - {"modules_to_save", "init_lora_weights"}
+    if is_mixed if baseline.path is None else _layers(candidate) == _layers(baseline):
+        keys = keys - {"target_modules", "layers_to_transform", "layers_pattern", "exclude_modules"}
     return {
-        f"lora.{key}": (_brief(before.get(key)), _brief(now.get(key))) for key in sorted(both) if now.get(key) != before.get(key)
+        f"lora.{key}": (_brief(before.get(key)), _brief(now.get(key))) for key in sorted(keys) if now.get(key) != before.get(key)
     }
 
 
@@ -146,7 +151,8 @@ def _settings(side: Side) -> dict[str, Any]:
     """LoRA's settings by the names that a recipe has for them, or else by PEFT's."""
     if side.is_trained:
         table = side.recipe.lora
-        return {"r": table.r, "alpha": table.alpha, "dropout": table.dropout, **table.variants}
+        names = {"r": table.r, "alpha": table.alpha, "dropout": table.dropout, "target_modules": list(table.target_modules)}
+        return {**names, **table.variants}
     settings = lora(side.manifest.peft or {})
     renamed = {"lora_alpha": "alpha", "lora_dropout": "dropout"}
     options = dict.fromkeys(VARIANTS, False) | {"dropout": 0.0} | {renamed.get(key, key): value for key, value in settings.items()}

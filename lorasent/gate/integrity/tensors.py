@@ -9,7 +9,7 @@ from lorasent.text import shown, some
 
 def inspect(side: Side) -> None:
     """Raises the fault of tensors that are missing, unexpected, or of another shape or type."""
-    tensors, expected = side.tensors, _by_base(side) if side.is_trained else _by_peft(side)
+    tensors, expected = side.tensors, _by_base(side) if side.is_trained else side.implied
     if missing := sorted(expected.keys() - tensors.keys()):
         heads = [name for name in missing if ".lora_" not in name]
         message = f"lacks {len(missing)} of {len(expected)} tensors: {some(heads or missing)}; they would be random or zero"
@@ -37,12 +37,6 @@ def _by_base(side: Side) -> Shapes:
         raise side.fault("head-missing", message, file=WEIGHTS)
     lora = side.layout.lora(side.targets, config.r, config.model_extra or {})
     return {f"{PEFT_PREFIX}{name}": shape for name, shape in (lora | saved).items()}
-
-
-def _by_peft(side: Side) -> Shapes:
-    """The tensors that PEFT makes by its configuration: with the embeddings if the adapter holds any of them."""
-    bare, embedded = side.implied
-    return embedded if (embedded.keys() - bare.keys()) & side.tensors.keys() else bare
 
 
 def compare(comparison: Comparison) -> Passed:
