@@ -88,7 +88,8 @@ def find(
         for path in places:
             with contextlib.suppress(BaseModelError):
                 return _checked(model, path, revision, expected_sha256)
-        looked = f"; looked for its sha256 in {', '.join(map(shown, places))}" if places else ""
+        what = "it" if expected_sha256 is None else "its sha256"
+        looked = f"; looked for {what} in {', '.join(map(shown, places))}" if places else ""
         raise BaseModelError(f"{error}{looked}; if it was moved, name its directory with --base or in {VARIABLE}") from None
 
 
