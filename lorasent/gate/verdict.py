@@ -116,11 +116,11 @@ def _judge(path: Path, names: Sequence[str], policy: Policy) -> tuple[list[Findi
 
 
 def _fetch(candidate: Path, baselines: Sequence[Subject]) -> None:
-    """Fetches a candidate that is named on the hub, and the baselines' bases; never a base that only the candidate names."""
-    with contextlib.suppress(LorasentError):  # an error is said where the adapter or the base is opened
+    """Fetches a candidate that is named on the hub, and the baselines' bases; the candidate's only if there is no baseline."""
+    with contextlib.suppress(LorasentError, OSError):  # an error is said where the adapter or the base is opened
         if NAME.fullmatch(str(candidate)):
             of(candidate)
-        for pinned in (baseline.manifest.base for baseline in baselines if not baseline.manifest.is_model):
+        for pinned in (each.manifest.base for each in baselines or [LiveSubject(candidate)] if not each.manifest.is_model):
             find(pinned.name, pinned.revision, pinned.sha256)
 
 

@@ -1,7 +1,10 @@
 """A first adapter, judged without a baseline: what is absolute decides, and the verdict says what was not compared."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from scipy import stats
 
 from lorasent import golden
-from lorasent.adapter.manifest import WEIGHTS
+from lorasent.adapter.manifest import MANIFEST, WEIGHTS
 from lorasent.errors import PolicyError
 from lorasent.gate import calibration, report, triggers
 from lorasent.gate import golden as differential
@@ -22,6 +25,9 @@ from lorasent.gate.verdict import Verdict, judge
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics.estimates import Rate
 from tests.gate.answers import LABELS, always, answers, by_check, context_of, film_reviews, quality_claims, reviews, write_cases
+from tests.gate.integrity.adapters import write_filled
+from tests.support.bases import make_hub_cache
+from tests.support.hub import COMMIT, serving
 from tests.support.manifests import manifest
 
 FLOOR = "[quality]\nmin = 0.7"
@@ -258,3 +264,21 @@ def test_the_command_says_what_a_policy_lacks(lorasent, small_adapter, tmp_path)
     done = lorasent("gate", small_adapter)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "set min, the accuracy that a first adapter must reach, or give a baseline" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bare", [False, True], ids=["with a manifest", "of plain PEFT"])
+def test_its_base_is_fetched_from_the_hub_before_it_is_judged(bases, tmp_path, monkeypatch, bare):
+    """There is no baseline whose base it could be."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    snapshot = make_hub_cache(tmp_path / "hf", "films/base", bases("bert"), COMMIT)
+    path = write_filled(tmp_path / "adapter", "films/base", base__revision=COMMIT)
+    if bare:
+        (path / MANIFEST).unlink()
+    (tmp_path / "gate.toml").write_text("[integrity]")
+    with serving(snapshot) as (address, fetched):
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "empty"), "HF_HUB_OFFLINE": "0"}
+        command = [sys.executable, "-m", "lorasent.cli", "gate", path, "--policy", tmp_path / "gate.toml"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "model.safetensors" in fetched

@@ -1,4 +1,4 @@
-"""A hub on this machine that serves one data set from a folder and records what was fetched."""
+"""A hub on this machine that serves one data set, or one model, from a folder and records what was fetched."""
 
 import contextlib
 import json
@@ -12,10 +12,8 @@ from urllib.parse import unquote, urlsplit
 COMMIT = "a" * 40
 
 
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yields the hub's address and the list of paths that were fetched from it."""
-    fetched: list[str] = []
+def listed(folder: Path, path: str) -> object:
+    """The entries of a data set's folder; or what a repository is, of a model with its files."""
 
     def entry(path: Path) -> dict[str, object]:
         name = str(path.relative_to(folder))
@@ -23,16 +21,23 @@ def serving(folder: Path) -> Iterator[tuple[str, list[str]]]:
             return {"type": "directory", "path": name, "oid": COMMIT}
         return {"type": "file", "path": name, "size": path.stat().st_size, "oid": sha256(path.read_bytes()).hexdigest()}
 
+    if "/tree/" in path:
+        inside = path.partition("/tree/")[2].partition("/")[2]
+        return [entry(path) for path in sorted((folder / inside).iterdir())]
+    files = {"siblings": [{"rfilename": file.name} for file in sorted(folder.iterdir())]}
+    return {"id": "of/any", "sha": COMMIT, **(files if path.startswith("/api/models/") else {})}
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yields the hub's address and the list of paths that were fetched from it."""
+    fetched: list[str] = []
+
     class Hub(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
-            if path.startswith("/api/datasets/"):
-                said = (
-                    self._listed(path.partition("/tree/")[2].partition("/")[2])
-                    if "/tree/" in path
-                    else {"id": "of/any", "sha": COMMIT}
-                )
-                self._answer(json.dumps(said).encode())
+            if path.startswith("/api/"):
+                self._answer(json.dumps(listed(folder, path)).encode())
             elif (file := folder / path.partition("/resolve/")[2].partition("/")[2]).is_file():
                 fetched.extend([file.name] if self.command == "GET" else [])
                 self._answer(file.read_bytes())
@@ -40,9 +45,6 @@ def serving(folder: Path) -> Iterator[tuple[str, list[str]]]:
                 self._answer(None)
 
         do_HEAD = do_GET  # noqa: N815 - as the server's class names it
-
-        def _listed(self, inside: str) -> list[dict[str, object]]:
-            return [entry(path) for path in sorted((folder / inside).iterdir())]
 
         def _answer(self, body: bytes | None) -> None:
             self.send_response(404 if body is None else 200)
