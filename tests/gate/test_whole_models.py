@@ -1,6 +1,8 @@
 """Whole models, fine-tuned or merged, as candidate and as baseline."""
 
 import copy
+import json
+import re
 import shutil
 import warnings
 
@@ -11,10 +13,12 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 import lorasent
 from lorasent.adapter.classifier import quiet
+from lorasent.adapter.manifest import MANIFEST
+from lorasent.errors import AdapterError, BaseModelError
 from lorasent.gate.finding import Outcome
 from lorasent.gate.verdict import judge
 from tests.support.architectures import make
-from tests.support.bases import edit_tensors
+from tests.support.bases import edit_json, edit_tensors
 from tests.support.plain import TEXTS, train
 from tests.support.policies import causes
 
@@ -99,3 +103,32 @@ def test_a_number_that_is_not_finite_blocks(models, of_files, tmp_path):
     edit_tensors(path / "model.safetensors", lambda tensors: tensors["bert.pooler.dense.weight"].view(-1)[:1].fill_(float("nan")))
     verdict = judge(path, [models / "whole-0"], of_files())
     assert verdict.outcome is Outcome.BLOCK
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("classifier.weight", {("integrity::values", "head-zero")}), ("bert.pooler.dense.bias", set())]
+)
+def test_only_a_head_of_zeros_blocks(models, of_files, tmp_path, name, found):
+    """Other tensors of a model that was trained elsewhere may be zero."""
+    path = shutil.copytree(models / "whole-1", tmp_path / "zero")
+    edit_tensors(path / "model.safetensors", lambda tensors: tensors[name].zero_())
+    assert causes(judge(path, [models / "whole-0"], of_files())) == found
+
+
+def test_an_adopted_model_answers_as_on_the_day_of_its_adoption(models, tmp_path):
+    """As transformers does; a manifest of other answers, or of other weights, is refused."""
+    lorasent.adopt(models / "whole-0", tmp_path / "adopted")
+    with quiet():
+        model = AutoModelForSequenceClassification.from_pretrained(models / "whole-0")
+    tokenizer = AutoTokenizer.from_pretrained(models / "whole-0")
+    with torch.no_grad():
+        expected = [model(**tokenizer(text, truncation=True, return_tensors="pt")).logits[0].numpy() for text in TEXTS]
+    assert abs(lorasent.load(tmp_path / "adopted").logits(TEXTS) - expected).max() < 1e-4
+    manifest = json.loads((tmp_path / "adopted" / MANIFEST).read_text())
+    moved = [[logit + 1 for logit in logits] for logits in manifest["probes"]["logits"]]
+    edit_json(tmp_path / "adopted" / MANIFEST, probes={**manifest["probes"], "logits": moved})
+    with pytest.raises(AdapterError, match=r"^.*adopted: does not answer as it did .* moved by 1, tolerance"):
+        lorasent.load(tmp_path / "adopted")
+    edit_json(tmp_path / "adopted" / MANIFEST, base={**manifest["base"], "sha256": "f" * 64})
+    with pytest.raises(BaseModelError, match=rf"^{re.escape(str(tmp_path))}.adopted: the base's weights have sha256"):
+        lorasent.load(tmp_path / "adopted")
