@@ -44,7 +44,9 @@ def fetch(name: str, revision: str | None, weights: str, failure: type[LorasentE
                 return cached
         if not is_offline():
             return Path(snapshot_download(name, **options))
-        reason = f"a verdict does not use the network; fetch it before: hf download {name}"
+        reason = f"a verdict does not use the network; fetch it before: hf download {name}" + (
+            f" --revision {revision}" if revision else ""
+        )
     except Exception as error:  # noqa: BLE001 - the hub client raises its own, its HTTP library's and the system's errors
         reason = first_line(error)
     at = f" at revision {revision}" if revision else ""

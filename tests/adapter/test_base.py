@@ -86,7 +86,7 @@ def test_offline_the_hub_is_not_asked(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     with (
         offline(),
-        pytest.raises(BaseModelError, match=r"not available from the hub: a verdict does not use the network; load the base once"),
+        pytest.raises(BaseModelError, match=r"a verdict does not use the network; fetch it before: hf download some/base$"),
     ):
         find("some/base")
     assert asked == [True]
