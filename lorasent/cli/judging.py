@@ -21,13 +21,16 @@ def init(
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
     skip_empty: options.SkipEmpty = False,
+    base: options.Base = None,
 ) -> None:
     """Write a policy that suits your adapters and reviews.
 
     Tells the labels, the number of reviews, and the drop in accuracy that so many reviews can block. Nothing is scored.
     """
+    from lorasent.adapter.base import look_in
     from lorasent.gate import facts, proposal
 
+    look_in(base)
     options.require_writable("--out", out)
     proposal.require_new(out)
     found = facts.look(

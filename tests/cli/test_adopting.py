@@ -1,10 +1,13 @@
 """The command adopt."""
 
 import json
+import shutil
 
 import pytest
 
+from tests.cli.processes import one_line
 from tests.support.architectures import make
+from tests.support.bases import edit_json
 from tests.support.plain import train
 
 
@@ -43,3 +46,13 @@ def test_a_wrong_option_is_one_line(lorasent, saved, tmp_path, kind):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert message in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_init_finds_a_base_that_was_moved(lorasent, saved, tmp_path):
+    """Where --base says: what is missing next is told."""
+    moved, adapter = tmp_path / "bases" / "moved", shutil.copytree(saved, tmp_path / "adapter")
+    shutil.copytree(saved.parent / "base", moved)
+    edit_json(adapter / "adapter_config.json", base_model_name_or_path=str(tmp_path / "gone" / "moved"))
+    asked = ["init", "--candidate", adapter]
+    one_line(lorasent(*asked), "no such directory")
+    one_line(lorasent(*asked, "--base", moved.parent), "init needs --data: the labels are LABEL_0, LABEL_1")

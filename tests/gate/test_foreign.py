@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import lorasent
@@ -109,16 +110,12 @@ def test_a_head_that_was_not_saved_blocks_without_a_manifest(scripts, of_files, 
     assert causes(verdict) == {("integrity::files", "head-missing")}
 
 
-def in_bfloat16(path):
-    """Saves the weights in 16 bits."""
-    save_file({name: tensor.bfloat16() for name, tensor in load_file(path / WEIGHTS).items()}, path / WEIGHTS)
-
-
-def test_the_type_of_the_weights_is_a_declared_property(scripts, of_files, tmp_path):
-    """Two adapters in bfloat16 pass; a change of the type is named, and allowed where it is declared."""
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
+def test_the_type_of_the_weights_is_a_declared_property(scripts, of_files, tmp_path, kind):
+    """Two adapters of 16 bits pass; a change of the type is named, and allowed where it is declared."""
     halves = [shutil.copytree(scripts / name, tmp_path / name) for name in "01"]
     for path in halves:
-        in_bfloat16(path)
+        save_file({name: tensor.to(kind) for name, tensor in load_file(path / WEIGHTS).items()}, path / WEIGHTS)
     assert not causes(judge(halves[1], [halves[0]], of_files()))
     assert ("integrity::tensors", "dtype") in causes(judge(halves[1], [scripts / "0"], of_files()))
     assert not causes(judge(halves[1], [scripts / "0"], of_files('may_change = ["lora.dtype"]')))
