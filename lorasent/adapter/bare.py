@@ -24,7 +24,7 @@ from lorasent.adapter.configuration import CONFIG as BASE_CONFIG
 from lorasent.adapter.configuration import TOKENIZER_CONFIG, differences
 from lorasent.adapter.encoding import TOKENIZER_FILE, Encoder, open_tokenizer
 from lorasent.adapter.manifest import CONFIG, WEIGHTS
-from lorasent.adapter.snapshot import Snapshot
+from lorasent.adapter.snapshot import SUPPORTED, Snapshot
 from lorasent.adapter.untrusted import read_json
 from lorasent.adapter.weights import PEFT_PREFIX
 from lorasent.errors import AdapterError, foreign
@@ -106,7 +106,7 @@ def _read(snapshot: Snapshot, base: BaseCheckpoint, adapter: Mapping[str, Any], 
         raise AdapterError(f"{where}: was trained as {shown(kind)}, the base is loaded as {type(two).__name__}")
     count = _count_labels(two, outline(config, 3), shapes) or int(config.num_labels)
     if count < 2:
-        raise AdapterError(f"{snapshot.path / WEIGHTS}: its head has one output (a regression); needs two labels or more")
+        raise AdapterError(f"{snapshot.path / WEIGHTS}: its head has one output (a regression); {SUPPORTED}")
     classifier, origin = _named_labels(named.labels, base, count) if named.labels else _labels(base, count, beside)
     room = positions(config) if has_places(two) else None
     pad_id = {**base.config, **beside}.get("pad_token_id", config.pad_token_id)
@@ -160,14 +160,14 @@ def check_peft(adapter: Mapping[str, Any], where: Path) -> None:
         )
     task = adapter.get("task_type")
     if task not in (None, "SEQ_CLS"):
-        raise AdapterError(f"{where}: needs task_type SEQ_CLS, a sequence classifier, found {shown(task)}")
+        raise AdapterError(f"{where}: task_type is {shown(task)}, not SEQ_CLS; {SUPPORTED}")
 
 
 def _check_configurations(base: BaseCheckpoint, beside: Mapping[str, Any], where: Path) -> None:
     of_base = Path(base.name) / BASE_CONFIG
     for config, path in ((base.config, of_base), (beside, where)):
         if config.get("problem_type") not in (None, "single_label_classification"):
-            raise AdapterError(f"{path}: problem_type is {shown(config['problem_type'])}; needs one label a text")
+            raise AdapterError(f"{path}: problem_type is {shown(config['problem_type'])}; {SUPPORTED}")
     if beside.get("quantization_config"):
         raise AdapterError(f"{where}: has a quantization_config; needs a base whose weights are not quantized")
     shared = {key: beside[key] for key in (base.config.keys() & beside.keys()) - {"pad_token_id", "vocab_size"}}

@@ -20,7 +20,7 @@ from lorasent.adapter.base import BaseCheckpoint, find, whole
 from lorasent.adapter.classifier import answer, linear_layers, load_base, quiet, require_usable
 from lorasent.adapter.encoding import Encoder
 from lorasent.adapter.manifest import CONFIG, MANIFEST, WEIGHTS, Manifest, verify
-from lorasent.adapter.snapshot import Snapshot, of
+from lorasent.adapter.snapshot import SUPPORTED, Snapshot, of
 from lorasent.errors import AdapterError, foreign
 from lorasent.recipe.recipe import Base
 from lorasent.text import MESSAGE, shown, some
@@ -81,7 +81,7 @@ def _load(snapshot: Snapshot) -> Adapter:
     snapshot.require(CONFIG, WEIGHTS)
     kind = snapshot.json(CONFIG).get("peft_type")
     if kind != "LORA":
-        raise AdapterError(f"{where / CONFIG}: only LoRA adapters are loaded, found peft_type {shown(kind)}")
+        raise AdapterError(f"{where / CONFIG}: peft_type is {shown(kind)}; {SUPPORTED}")
     if MANIFEST not in {*snapshot.hashes, *snapshot.refused}:
         return _load_bare(snapshot)
     manifest = verify(snapshot)

@@ -29,7 +29,7 @@ from lorasent.adapter.classifier import answer, count_parameters, quiet
 from lorasent.adapter.directory import PROBES, load_bare
 from lorasent.adapter.encoding import Encoder
 from lorasent.adapter.manifest import CONFIG, MANIFEST, read_json
-from lorasent.adapter.snapshot import MODEL_CONFIG, Snapshot, of
+from lorasent.adapter.snapshot import MODEL_CONFIG, SUPPORTED, Snapshot, of
 from lorasent.adapter.writing import describe, finish, staged, write_config
 from lorasent.data.reviews import read
 from lorasent.errors import AdapterError, LorasentError
@@ -143,10 +143,10 @@ def _require_sealable(model: Any) -> str:
     [name] = model.active_adapters
     kind, config = model.peft_config[name].peft_type, model.get_base_model().config
     if kind != PeftType.LORA:
-        raise AdapterError(f"seal: only LoRA adapters are judged, found {shown(kind.value)}")
+        raise AdapterError(f"seal: peft_type is {shown(kind.value)}; {SUPPORTED}")
     if not type(model.get_base_model()).__name__.endswith("ForSequenceClassification") or config.num_labels < 2:
         kind = f"{type(model.get_base_model()).__name__} of {config.num_labels} outputs"
-        raise AdapterError(f"seal: only classifiers of texts with two labels or more are judged, found {kind}")
+        raise AdapterError(f"seal: found {kind}; {SUPPORTED}")
     saved = {tensor.data_ptr() for tensor in get_peft_model_state_dict(model, adapter_name=name).values()}
     lost = [key for key, value in model.named_parameters() if value.requires_grad and value.data_ptr() not in saved]
     if lost:

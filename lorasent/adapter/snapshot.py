@@ -36,6 +36,9 @@ BESIDE = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "__MACO
 TRACKED = ".dvc"
 """Suffix of the file that DVC puts beside each file that it tracks."""
 
+SUPPORTED = "supported are LoRA adapters and whole models that give each text one of two or more labels"
+"""What is judged, for messages about what is not."""
+
 NAME = re.compile(r"[\w.-]+/[\w.-]+@[\w./-]+")
 """An adapter on the hub, at a revision."""
 

@@ -193,7 +193,7 @@ REFUSED = {
     "parameters": ({"target_parameters": ["experts"]}, r"target_parameters is set"),
     "activated LoRA": ({"alora_invocation_tokens": [5]}, r"alora_invocation_tokens is set"),
     "something newer": ({"use_tomorrows_lora": 0.5}, r"use_tomorrows_lora is set"),
-    "another task": ({"task_type": "TOKEN_CLS"}, r"needs task_type SEQ_CLS, a sequence classifier, found TOKEN_CLS"),
+    "another task": ({"task_type": "TOKEN_CLS"}, r"task_type is TOKEN_CLS, not SEQ_CLS; supported are"),
     "another class": (
         {"task_type": None, "auto_mapping": {"base_model_class": "MyBert", "parent_library": "mine"}},
         r"was trained as MyBert, the base is loaded as BertForSequenceClassification",
@@ -214,7 +214,7 @@ def test_an_option_that_may_be_computed_otherwise_is_refused(plain, case):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"problem_type": "multi_label_classification"}, r"problem_type is multi_label_classification; needs one label a text"),
+        ({"problem_type": "multi_label_classification"}, r"problem_type is multi_label_classification; supported are LoRA"),
         ({"problem_type": "regression"}, r"problem_type is regression"),
         ({"quantization_config": {"quant_method": "gptq"}}, r"config.json: .*quantization_config"),
         ({"hidden_act": "relu"}, r"hidden_act is relu, the base's .*config.json says gelu"),
@@ -242,7 +242,7 @@ def test_a_head_of_one_output_is_refused(bases, tmp_path):
         warnings.simplefilter("ignore")
         model = AutoModelForSequenceClassification.from_pretrained(make(bases, tmp_path / "base", "gpt2"), num_labels=1)
         get_peft_model(model, LoraConfig(task_type="SEQ_CLS", target_modules=["c_attn"], fan_in_fan_out=True)).save_pretrained(out)
-    with pytest.raises(AdapterError, match=r"its head has one output \(a regression\); needs two labels or more"):
+    with pytest.raises(AdapterError, match=r"its head has one output \(a regression\); supported are LoRA"):
         load(out)
 
 

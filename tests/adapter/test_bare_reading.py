@@ -10,6 +10,7 @@ import pytest
 from lorasent.adapter.classifier import answer
 from lorasent.adapter.directory import UnverifiedAdapterWarning, load
 from lorasent.adapter.encoding import Encoder
+from lorasent.adapter.snapshot import SUPPORTED
 from lorasent.errors import AdapterError, LorasentError
 from lorasent.recipe.recipe import Encoding
 from tests.support.adapters import exactly, write_untrained
@@ -59,7 +60,7 @@ def shorten_head(tensors):
     ("fault", "message"),
     [
         ("drop_head", "lacks base_model.model.classifier.bias, base_model.model.classifier.weight, holds unexpected nothing"),
-        ("shorten_head", "its head has one output (a regression); needs two labels or more"),
+        ("shorten_head", f"its head has one output (a regression); {SUPPORTED}"),
     ],
     ids=["no head", "one output"],
 )

@@ -14,7 +14,7 @@ from lorasent.adapter import directory, manifest
 from lorasent.adapter.base import find
 from lorasent.adapter.classifier import answer
 from lorasent.adapter.directory import PROBES, load
-from lorasent.adapter.snapshot import Snapshot
+from lorasent.adapter.snapshot import SUPPORTED, Snapshot
 from lorasent.errors import AdapterError, BaseModelError, RecipeError
 from tests.support.adapters import exactly, rehash, write_untrained
 from tests.support.bases import edit_json, edit_tensors, make_hub_cache, quick
@@ -276,7 +276,7 @@ def test_other_kinds_of_adapter_and_broken_weights_are_refused(copied):
     """Only LoRA is loaded, and only safetensors that can be read."""
     (copied / "lorasent.json").unlink()
     edit_json(copied / "adapter_config.json", peft_type="IA3")
-    message = f"{copied / 'adapter_config.json'}: only LoRA adapters are loaded, found peft_type IA3"
+    message = f"{copied / 'adapter_config.json'}: peft_type is IA3; {SUPPORTED}"
     with pytest.raises(AdapterError, match=exactly(message)):
         load(copied)
     edit_json(copied / "adapter_config.json", peft_type="LORA")
