@@ -7,7 +7,8 @@ The map of the house, a line a room, from the top down. A module imports only wh
     pytest_plugin/  the pytest plugin: recorded goldens, and policies that are files of tests
     sweep/          a search over recipes (Optuna)
     prove/          how often the gate is wrong: planted faults, innocent retrains
-    gate/           policy, verdict, report, and a module for each family of checks
+    report/         a verdict as people and programs read it: lines for a terminal, an HTML page
+    gate/           policy, verdict, and a module for each family of checks
     evaluation/     what an adapter gets right and wrong: figures, slices, words, suspected labels
     training/       recipe -> adapter: splits, the training loop, checkpoints, progress
     augmentation/   training reviews in other words, and whether their labels hold

@@ -64,9 +64,9 @@ def gate(
     verdict, or a PASS could not be written.
     """
     from lorasent.adapter.base import look_in
-    from lorasent.gate import report as reports
     from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import judge
+    from lorasent.report import page, terminal
 
     look_in(base)
     device = devices.resolve(device)
@@ -80,11 +80,11 @@ def gate(
     except (LorasentError, OSError) as error:  # the policy is valid, and there is no verdict
         raise RuntimeError(f"no verdict: {error}") from error
     command = shown(command_line(), MESSAGE)
-    output = ending.json_line(verdict.to_json()) if as_json else reports.text(verdict, command) + "\n"
+    output = ending.json_line(verdict.to_json()) if as_json else terminal.text(verdict, command) + "\n"
     code = ending.finish(verdict.exit_code, output)
     if report is not None:
         try:
-            files.write(report, [reports.page(verdict, command)])
+            files.write(report, [page.page(verdict, command)])
         except OSError as error:
             ending.print_error(f"--report {report}: cannot be written: {error.strerror}")
             return code or ending.NOT_WRITTEN

@@ -1,6 +1,5 @@
 """May this candidate replace that baseline? From the top down.
 
-report       a verdict for people: lines for a terminal, and an HTML page
 verdict      checks all families and returns the verdict: outcome, exit code, JSON
 proposal     facts -> a policy with comments, whose margin the reviews can resolve
 facts        what `lorasent init` finds out about adapters and reviews

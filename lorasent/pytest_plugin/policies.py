@@ -22,10 +22,10 @@ from filelock import FileLock
 
 from lorasent import files
 from lorasent.errors import LorasentError
-from lorasent.gate import report
 from lorasent.gate import verdict as verdicts
 from lorasent.gate.finding import Finding
 from lorasent.gate.policy import CHECK_TABLES, LARGEST_POLICY, Policy
+from lorasent.report import terminal
 from lorasent.text import MESSAGE, shown
 
 SHARED = "lorasent_verdicts"
@@ -123,10 +123,10 @@ class PolicyResult:
         if self.verdict is None:
             return ["PARTIAL: none of its checks was run; there is no verdict"]
         if self.partial:
-            return ["PARTIAL: checks were deselected; a selection is no verdict", *report.summary(self.unassigned()).splitlines()]
+            return ["PARTIAL: checks were deselected; a selection is no verdict", *terminal.summary(self.unassigned()).splitlines()]
         options = [word for path in self.verdict.baselines for word in ("--baseline", path)]
         options += ["--policy", self.policy, *(["--data", data] if data is not None else [])]
-        return report.text(self.verdict, shlex.join(["lorasent", "gate", self.verdict.candidate, *options])).splitlines()
+        return terminal.text(self.verdict, shlex.join(["lorasent", "gate", self.verdict.candidate, *options])).splitlines()
 
 
 class PolicyFile(pytest.File):
@@ -210,10 +210,10 @@ class CheckItem(pytest.Item):
             self.user_properties.append((finding.check, f"{finding.outcome} {finding.message} {figures}"))
         if failures := result.failures(self.check):
             if result.fails(failures):
-                pytest.fail(report.summary(failures), pytrace=False)
+                pytest.fail(terminal.summary(failures), pytrace=False)
             with warnings.catch_warnings():  # the policy asks for a warning, even where the project's warnings are errors
                 warnings.simplefilter("always")
-                warnings.warn(pytest.PytestWarning(report.summary(failures)), stacklevel=1)
+                warnings.warn(pytest.PytestWarning(terminal.summary(failures)), stacklevel=1)
         elif not findings:
             cause = next((finding for finding in result.verdict.findings if finding.outcome != "PASS"), None)
             pytest.skip(f"not checked: {cause.check} is {cause.outcome}" if cause else "not checked of these data")

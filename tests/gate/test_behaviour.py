@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from lorasent import metrics
 from lorasent.errors import DataError, PolicyError
-from lorasent.gate import behaviour, report
+from lorasent.gate import behaviour
 from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.finding import NOT_CHECKED, Claim, Outcome, settle
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
+from lorasent.report import terminal
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics.estimates import PairedAccuracy
 from tests.gate.answers import LABELS, always, by_check, outcomes_of, write_cases
@@ -317,7 +318,7 @@ def test_too_few_cases_are_not_checked(adapters, tmp_path):
     few = by_check(judged)["behaviour::praise"]
     assert (few.outcome, few.cause) == (Outcome.PASS, NOT_CHECKED)
     assert few.message.endswith("; 3 are too few to block; at least 6 are needed")
-    lines = [line for line in report.text(judged, "again").splitlines() if "behaviour" in line]
+    lines = [line for line in terminal.text(judged, "again").splitlines() if "behaviour" in line]
     assert [line.split()[:3] for line in lines] == [["not", "checked", f"behaviour::{name}"] for name in ("praise", "all")]
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from lorasent.data.reviews import read
 from lorasent.errors import DataError
-from lorasent.gate import report
 from lorasent.gate.context import SharedError, _shared, read_source
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.golden import Golden
@@ -15,6 +14,7 @@ from lorasent.gate.policy import Policy
 from lorasent.gate.quality import Quality
 from lorasent.gate.sections import Data
 from lorasent.gate.verdict import judge
+from lorasent.report import terminal
 from tests.gate.answers import LABELS, always, by_check, film_reviews, first_word_decides, write_cases
 from tests.support.in_memory import FORMS
 from tests.support.manifests import split
@@ -57,7 +57,7 @@ def test_repeated_reviews_count_once(adapters, policy):
         (one.check, one.outcome) for one in often.findings if one.check != "data::repeats"
     ]
     assert by_check(often)["quality::accuracy"].figures["n"] == 6
-    assert "6 of 600 reviews are used: 594 repeat another review, 0 texts have two labels" in report.text(often, "again")
+    assert "6 of 600 reviews are used: 594 repeat another review, 0 texts have two labels" in terminal.text(often, "again")
     torn = judge("old", "old", policy([*film_reviews(60, 60), ("GOOD  1", "Negative"), ("odd", "Positive"), ("odd ", "Negative")]))
     assert by_check(torn)["quality::accuracy"].figures["n"] == 119
     assert (
@@ -163,7 +163,7 @@ def test_reviews_that_chose_an_epoch_are_told(adapters, policy):
     adapters["new manifest"] = {"data": {"validation": split(sha256=read(rules.data.test, LABELS).fingerprint)}}
     judged = judge("new", "old", rules)
     assert judged.outcome is Outcome.PASS
-    assert "these reviews chose the epoch of new" in report.text(judged, "again")
+    assert "these reviews chose the epoch of new" in terminal.text(judged, "again")
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])

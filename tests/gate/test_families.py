@@ -3,13 +3,14 @@
 import pytest
 
 from lorasent.errors import DataError
-from lorasent.gate import report, verdict
+from lorasent.gate import verdict
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.gate.integrity import checks as integrity
 from lorasent.gate.policy import FAMILIES, Family, Policy
 from lorasent.gate.quality import Quality
 from lorasent.gate.verdict import judge
+from lorasent.report import terminal
 from tests.gate.answers import LABELS, by_check, film_reviews, write_cases
 
 ALWAYS = [f"integrity::{name}" for name in integrity.CHECKS]
@@ -143,5 +144,5 @@ def test_all_else_follows_from_the_list(adapters, policy, monkeypatch):
     rules = policy(film_reviews(1, 1), "[cost]")
     assert verdict.names(rules) == [*ALWAYS, "cost::greeting"]
     assert verdict.questions(rules, LABELS) == [["good 0", "bad 0"], ["hello Negative", "hello Positive"]]
-    lines = [line.split()[:3] for line in report.text(judge("old", "old", rules), "again").splitlines()[1:]]
+    lines = [line.split()[:3] for line in terminal.text(judge("old", "old", rules), "again").splitlines()[1:]]
     assert [line for line in lines if "cost" in str(line)] == [["PASS", "cost::greeting::loud", "hello"], ["PASS", "cost", "1"]]

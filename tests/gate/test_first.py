@@ -14,7 +14,7 @@ from scipy import stats
 from lorasent import golden
 from lorasent.adapter.manifest import MANIFEST, WEIGHTS
 from lorasent.errors import PolicyError
-from lorasent.gate import calibration, report, triggers
+from lorasent.gate import calibration, triggers
 from lorasent.gate import golden as differential
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.context import Context
@@ -22,6 +22,7 @@ from lorasent.gate.finding import NOT_CHECKED, Claim, Outcome, only_blocks, sett
 from lorasent.gate.policy import Policy
 from lorasent.gate.quality import Quality
 from lorasent.gate.verdict import Verdict, judge
+from lorasent.report import page, terminal
 from lorasent.scoring.evidence import Answers
 from lorasent.statistics.estimates import Rate
 from tests.gate.answers import LABELS, always, answers, by_check, context_of, film_reviews, quality_claims, reviews, write_cases
@@ -48,8 +49,8 @@ def floor(table, wrong=(), n=1000, size=2):
 def test_the_first_line_says_that_nothing_was_compared(adapters, policy):
     """So do the page and the JSON, which comes back as it was."""
     judged = judge("new", (), policy(film_reviews(50, 50), FLOOR))
-    assert report.text(judged, "again").splitlines()[0] == "PASS: new, a first adapter: nothing was compared"
-    assert "none: a first adapter: nothing was compared" in report.page(judged, "again")
+    assert terminal.text(judged, "again").splitlines()[0] == "PASS: new, a first adapter: nothing was compared"
+    assert "none: a first adapter: nothing was compared" in page.page(judged, "again")
     content = json.loads(json.dumps(judged.to_json()))
     assert content["baselines"] == []
     assert Verdict.from_json(content).to_json() == judged.to_json()

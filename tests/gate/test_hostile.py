@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lorasent.gate import report
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
+from lorasent.report import terminal
 from tests.support.hostile import CATALOGUE, MOST_OUTPUT, OBEYED
 
 QUICK = (
@@ -75,7 +75,7 @@ def test_a_hostile_candidate_is_blocked_or_cannot_be_judged(small_adapter, polic
     verdict = judge(candidate, [small_adapter], policy)
     assert verdict.outcome in (Outcome.BLOCK, Outcome.INVALID)
     assert all(finding.cause for finding in verdict.findings)
-    printed = report.text(verdict, "again") + json.dumps(verdict.to_json())
+    printed = terminal.text(verdict, "again") + json.dumps(verdict.to_json())
     assert len(printed) < MOST_OUTPUT
     assert not [sign for sign in OBEYED if sign in printed]
 
@@ -103,7 +103,7 @@ def test_a_hostile_candidate_without_a_manifest_is_judged_within_bounds(bare, po
         CATALOGUE[name](candidate)
     verdict = judge(without_manifest(candidate), [bare], policy)
     assert all(finding.cause for finding in verdict.findings)
-    printed = report.text(verdict, "again") + json.dumps(verdict.to_json())
+    printed = terminal.text(verdict, "again") + json.dumps(verdict.to_json())
     assert len(printed) < MOST_OUTPUT
     assert not [sign for sign in OBEYED if sign in printed]
 
@@ -113,7 +113,7 @@ def test_a_directory_whose_name_is_no_utf_8_is_judged(small_adapter, policy, tmp
     candidate = shutil.copytree(small_adapter, tmp_path / os.fsdecode(b"caf\xe9"))
     verdict = judge(candidate, [small_adapter], policy)
     assert verdict.outcome is Outcome.PASS
-    assert "caf\\udce9 against" in report.text(verdict, "again")
+    assert "caf\\udce9 against" in terminal.text(verdict, "again")
 
 
 @pytest.mark.slow

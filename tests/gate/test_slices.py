@@ -9,10 +9,10 @@ import pytest
 
 from lorasent.data.slices import cut
 from lorasent.errors import PolicyError
-from lorasent.gate import report
 from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome
 from lorasent.gate.quality import MOST_NAMED, Quality, _resolves, _slice, _slices, is_headline
 from lorasent.gate.verdict import judge
+from lorasent.report import page, terminal
 from lorasent.statistics.estimates import PairedAccuracy
 from lorasent.text import shown
 from tests.gate.answers import N, answers, by_check, claims_of, film_reviews, outcomes_of, quality_claims, reviews
@@ -130,12 +130,12 @@ def test_slices_that_are_too_small_are_told_by_name(adapters, policy):
     none = "0 of 120 values checked; not checked, with fewer than 20 reviews: 0 (1), 1 (1),"
     assert checks["quality::slice::row"].message.startswith(none)
     assert checks["quality::slice::truncated"].message == "1 of 2 values checked; not checked, with fewer than 20 reviews: true (0)"
-    said, page = report.text(judged, "again"), report.page(judged, "again")
-    for told in (said, page):
+    said, html = terminal.text(judged, "again"), page.page(judged, "again")
+    for told in (said, html):
         assert message in told
     assert "  not checked  quality::slice::row" in said
-    assert '<td class="not-checked">not checked<td><code>quality::<wbr>slice::<wbr>row</code>' in page
-    assert "<h2>Not checked: 2</h2>" in page
+    assert '<td class="not-checked">not checked<td><code>quality::<wbr>slice::<wbr>row</code>' in html
+    assert "<h2>Not checked: 2</h2>" in html
 
 
 def test_a_columns_finding_is_whole():

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from lorasent.data.reviews import Reviews
-from lorasent.gate import report, triggers, verdict
+from lorasent.gate import triggers, verdict
 from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
+from lorasent.report import terminal
 from lorasent.scoring.evidence import Answers, LiveSubject, RecordedSubject, record
 from tests.support.manifests import manifest
 
@@ -317,7 +318,7 @@ def test_triggers_that_were_not_checked_are_told(labels, baseline, message):
     subject = object.__new__(baseline)
     told = triggers.check(SimpleNamespace(labels=labels), subject)
     assert (told.outcome, told.cause) == (Outcome.PASS, NOT_CHECKED)
-    assert f"not checked  behaviour::triggers         {message}" in report.text(
+    assert f"not checked  behaviour::triggers         {message}" in terminal.text(
         verdict.Verdict(Outcome.PASS, (told,), "a", ("b",), {}), "again"
     )
 

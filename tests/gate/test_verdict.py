@@ -11,7 +11,7 @@ import pytest
 from lorasent import devices, hub
 from lorasent.data.reviews import read
 from lorasent.errors import AdapterError, AnswersError, BaseModelError, DeviceError, NotFetchedError, PolicyError
-from lorasent.gate import behaviour, quality, report, retrains, triggers, verdict
+from lorasent.gate import behaviour, quality, retrains, triggers, verdict
 from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.calibration import Calibration
 from lorasent.gate.context import read_source
@@ -23,6 +23,7 @@ from lorasent.gate.policy import FAMILIES, Policy
 from lorasent.gate.quality import Quality
 from lorasent.gate.sections import Data
 from lorasent.gate.verdict import judge
+from lorasent.report import page, terminal
 from lorasent.scoring.evidence import Answers, RecordedSubject
 from tests.gate.answers import LABELS, full_claim
 from tests.support.manifests import TABLES, manifest
@@ -302,7 +303,7 @@ def test_a_record_of_another_kind_of_device_is_told(integrity_stub, monkeypatch,
     said = [finding.message for finding in judged.findings if finding.check == "data::device"]
     expected = f"old was recorded on {made_on}, the candidate answers on cpu, fp32: rounding differs, which may change labels"
     assert [message.partition(";")[0] for message in said] == ([] if made_on == "cpu, fp32" else [expected])
-    assert all(message in report.text(judged, "again") for message in said)
+    assert all(message in terminal.text(judged, "again") for message in said)
 
 
 def test_every_subject_answers_on_the_device(integrity_stub, monkeypatch):
@@ -403,7 +404,7 @@ def test_what_cannot_be_judged_is_one_policy_error(arguments, message):
 def test_names_that_are_not_utf_8_are_shown(integrity_stub):
     """A terminal and a page take them: escaped, as everything that is foreign."""
     judged = judge(b"new\xff", b"old\xff\x1b", Policy())
-    for shown in (report.text(judged, "lorasent gate new\udcff"), report.page(judged, "lorasent gate new\udcff")):
+    for shown in (terminal.text(judged, "lorasent gate new\udcff"), page.page(judged, "lorasent gate new\udcff")):
         assert shown.encode().count(rb"new\udcff") >= 2
         assert rb"old\udcff\x1b" in shown.encode()
 

@@ -1,8 +1,8 @@
 """The page: what does not pass first, every check, every figure, and nothing that a browser would take for markup."""
 
 from lorasent.gate.finding import Finding, Outcome
-from lorasent.gate.report import page, text
 from lorasent.gate.verdict import Verdict
+from lorasent.report.page import page
 
 FINDINGS = (
     Finding("quality::slice::<b>", Outcome.BLOCK, "slice", "worse & <worse>", "do <not>", {"n": 1200, "p": 0.000012345, "<i>": 1}),
@@ -38,12 +38,3 @@ def test_a_verdict_without_a_fault_has_no_table_of_faults():
     """And one of faults alone none of what passed."""
     both = [page(Verdict(one.outcome, (one,), "a", ("b",), {}), "again") for one in FINDINGS[:2]]
     assert [("Not passed" in one, "Passed" in one) for one in both] == [(True, False), (False, True)]
-
-
-def test_a_long_name_is_set_apart_from_its_message():
-    """In the terminal's columns, too."""
-    finding = Finding("quality::slice::length::quarter 1", Outcome.PASS, "not-checked", "3 are too few")
-    verdict = Verdict(Outcome.PASS, (finding, FINDINGS[1]), "a", ("b",), {})
-    first, second = text(verdict, "again").splitlines()[1:3]
-    assert first == "  not checked  quality::slice::length::quarter 1 3 are too few"
-    assert second == "  PASS         calibration::brier          as good"

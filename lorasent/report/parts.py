@@ -1,0 +1,37 @@
+"""A verdict in parts: what does not pass first, then what was not checked, then the rest."""
+
+from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
+from lorasent.gate.policy import FAMILIES
+from lorasent.gate.verdict import Verdict
+from lorasent.text import shown
+
+LONGEST_PATH = 100_000
+"""Longest path or command that is shown, in characters."""
+
+FIRST = "a first adapter: nothing was compared"
+"""What a report says in place of baselines."""
+
+
+def parts(verdict: Verdict) -> dict[str, list[Finding]]:
+    """The findings by the title of their part."""
+    titles = {"PASS": "Passed", "not checked": "Not checked"}
+    by_title: dict[str, list[Finding]] = {"Not passed": [], "Not checked": [], "Passed": []}
+    for finding in verdict.findings:
+        by_title[titles.get(outcome(finding), "Not passed")].append(finding)
+    return by_title
+
+
+def outcome(finding: Finding) -> str:
+    """The outcome as people read it: that of a check which was not made is "not checked"."""
+    return "not checked" if (finding.outcome, finding.cause) == (Outcome.PASS, NOT_CHECKED) else str(finding.outcome)
+
+
+def is_headline(finding: Finding) -> bool:
+    """Whether the finding's figure is worth a line although it passed."""
+    family = FAMILIES.get(finding.check) or FAMILIES.get(finding.check.partition("::")[0])
+    return family is not None and family.is_headline(finding)
+
+
+def baselines(verdict: Verdict) -> str:
+    """The baselines' paths, safe to show; "" without any."""
+    return ", ".join(shown(name, LONGEST_PATH) for name in verdict.baselines)
