@@ -76,6 +76,21 @@ def judge(
     of the candidate block; faults of a baseline, of the data or of the policy are INVALID. Only PolicyError is raised,
     and DeviceError for a device that is not there.
     """
+    return judged(candidate, baselines, policy, data, device=device)[0]
+
+
+def judged(
+    candidate: Location,
+    baselines: Location | Iterable[Location],
+    policy: Policy | Location,
+    data: ReviewsLike | None = None,
+    *,
+    device: str = "auto",
+) -> tuple[Verdict, Context | None]:
+    """The verdict of `judge`, and the candidate, baselines, reviews and answers that it was made from.
+
+    They are None where the files alone decided: no review was asked. Arguments and errors are those of `judge`.
+    """
     locations = [baselines] if isinstance(baselines, str | bytes | os.PathLike) else baselines
     if not isinstance(locations, Iterable) or isinstance(locations, Mapping | set | frozenset):
         raise PolicyError(f"baselines: expected a list of paths, found {shown(baselines)}")
@@ -88,9 +103,9 @@ def judge(
     if not names:
         policy.require_absolute()
     with devices.auto_is(device):
-        findings, evidence = _judge(path, names, policy)
+        findings, evidence, context = _judge(path, names, policy)
     ranked = tuple(sorted(findings, key=lambda finding: [*EXIT_CODES].index(finding.outcome)))
-    return Verdict(ranked[0].outcome, ranked, str(path), tuple(names), evidence)
+    return Verdict(ranked[0].outcome, ranked, str(path), tuple(names), evidence), context
 
 
 def _path(value: Any, role: str) -> str:
@@ -101,15 +116,19 @@ def _path(value: Any, role: str) -> str:
     return path
 
 
-def _judge(path: Path, names: Sequence[str], policy: Policy) -> tuple[list[Finding], dict[str, str]]:
-    """The findings, and the hashes of adapters and data. Opening what the user named may ask the hub; judging does not."""
+Judged = tuple[list[Finding], dict[str, str], Context | None]
+"""The findings, the hashes of adapters and data, and what answered; None where the files alone decided."""
+
+
+def _judge(path: Path, names: Sequence[str], policy: Policy) -> Judged:
+    """Opens what the user named, which may ask the hub, and judges, which does not."""
     precision = policy.data.precision if policy.data else "fp32"
     try:
         baselines = [subject(name, precision) for name in names]
     except NotFetchedError as error:
-        return [integrity.not_fetched("baseline", error)], {}
+        return [integrity.not_fetched("baseline", error)], {}, None
     except (LorasentError, OSError) as error:
-        return [Finding("baseline", Outcome.INVALID, "baseline", str(error), "give a sound baseline")], {}
+        return [Finding("baseline", Outcome.INVALID, "baseline", str(error), "give a sound baseline")], {}, None
     _fetch(path, baselines)
     with offline():
         return _judge_candidate(path, names, baselines, policy)
@@ -124,14 +143,12 @@ def _fetch(candidate: Path, baselines: Sequence[Subject]) -> None:
             find(pinned.name, pinned.revision, pinned.sha256)
 
 
-def _judge_candidate(
-    path: Path, names: Sequence[str], baselines: Sequence[Subject], policy: Policy
-) -> tuple[list[Finding], dict[str, str]]:
+def _judge_candidate(path: Path, names: Sequence[str], baselines: Sequence[Subject], policy: Policy) -> Judged:
     precision = policy.data.precision if policy.data else "fp32"
     try:
         candidate = LiveSubject(path, precision, adopt=all(each.manifest.in_memory for each in baselines))
     except (LorasentError, OSError) as error:
-        return [integrity.blocked(path, error)], {}
+        return [integrity.blocked(path, error)], {}, None
     evidence = {"candidate": candidate.identity}
     for number, (name, baseline) in enumerate(zip(names, baselines, strict=True), 1):
         evidence[name if name not in {*evidence, "data"} else f"baseline {number}: {name}"] = baseline.identity
@@ -142,12 +159,13 @@ def _judge_candidate(
             *retrains.check(baselines, candidate),
             *made_elsewhere(candidate, baselines),
         ]
+    context = None
     if all(finding.outcome is Outcome.PASS for finding in findings):
         context = Context(candidate, baselines, policy.data, policy.verdict.alpha)
         findings += _check_families(policy, context)
         with contextlib.suppress(SharedError):
             evidence["data"] = context.source.reviews.fingerprint
-    return findings, evidence
+    return findings, evidence, context
 
 
 def names(policy: Policy) -> list[str]:

@@ -130,6 +130,30 @@ def test_nothing_is_asked_of_files_that_are_not_sound(integrity_stub, films, out
     assert set(found.evidence) == {"candidate", "old"}
 
 
+@pytest.mark.parametrize(
+    ("candidate", "baseline", "found"),
+    [
+        ("new", "old", PASSED),
+        ("broken", "old", PASSED),
+        ("new", "broken", PASSED),
+        ("new", "old", [Finding("f", Outcome.BLOCK, "c", "")]),
+    ],
+    ids=["judged", "no-candidate", "no-baseline", "blocked-by-its-files"],
+)
+def test_what_a_verdict_was_made_from_comes_with_it(integrity_stub, films, candidate, baseline, found):
+    """The very answers that the families saw, and the same verdict; nothing where the files alone decided."""
+    integrity_stub.found = found
+    policy = Policy(data=Data(test=films), quality=Quality())
+    verdict_found, context = verdict.judged(candidate, [baseline], policy)
+    assert verdict_found == judge(candidate, baseline, policy)
+    if context is None:
+        assert verdict_found.outcome is not Outcome.PASS
+    else:
+        asked = [context.candidate.name, context.incumbent.name, len(context.answers), len(context.source.reviews)]
+        assert (found, asked) == (PASSED, ["new", "old", 2, 100])
+    assert (context is None) == (found is not PASSED or candidate == "broken" or baseline == "broken")
+
+
 def test_findings_stand_the_worst_first(integrity_stub):
     """BLOCK before INVALID, then what is undecided; equal ones in their order."""
     outcomes = [Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.INVALID, Outcome.BLOCK, Outcome.PASS]
