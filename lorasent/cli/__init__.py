@@ -4,9 +4,11 @@ The commands are imported inside `main`, so that a package that is missing or br
 
 commands   the commands, registered with typer
 judging    init, gate, adopt, record, prove
+ci         check, comment: what hooks and CI call beside gate
 scoring    predict, evaluate
 training   train, augment, sweep
 doctor     doctor
+outputs    the files that gate writes of a verdict
 options    arguments and options that several commands have, and their checks
 messages   messages on standard error
 ending     exit codes (a verdict's are in gate.verdict), signals, output that is written completely

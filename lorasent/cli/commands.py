@@ -7,6 +7,7 @@ import re
 import typer
 
 from lorasent.cli import DEBUG, ending
+from lorasent.cli.ci import check, comment
 from lorasent.cli.doctor import doctor
 from lorasent.cli.judging import adopt, gate, init, prove, record
 from lorasent.cli.messages import LogHandler
@@ -17,9 +18,9 @@ from lorasent.errors import LorasentError
 TRACEBACK = f"{DEBUG}, anywhere on the command line, shows the traceback of an error."
 
 CODES = (
-    "Exit codes: 0 success (gate: PASS; augment --judge: labels hold), 1 gate: BLOCK, or augment --judge: labels break, and "
-    "nothing else, 2 bad usage or input, 3 INCONCLUSIVE or too few reviews, 4 INVALID, 70 internal error, 74 output that could "
-    "not be written, 130 interrupted, 141 standard output closed by its reader."
+    "Exit codes: 0 success (gate: PASS; check: sound; augment --judge: labels hold), 1 gate: BLOCK, check: a fault, or "
+    "augment --judge: labels break, and nothing else, 2 bad usage or input, 3 INCONCLUSIVE or too few reviews, 4 INVALID, "
+    "70 internal error, 74 output that could not be written, 130 interrupted, 141 standard output closed by its reader."
 )
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, augment, predict, evaluate, init, gate, adopt, record, prove, sweep, doctor):
+for command in (train, augment, predict, evaluate, init, gate, check, comment, adopt, record, prove, sweep, doctor):
     app.command(epilog=TRACEBACK)(command)
 
 

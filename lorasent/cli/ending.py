@@ -1,4 +1,4 @@
-"""How a command ends: exit code, signals, complete output. Only `gate` (codes: `gate.verdict`) and `augment --judge` exit 1."""
+"""How a command ends: exit code, signals, complete output. `gate`, `check` (codes: `gate.verdict`), `augment --judge` exit 1."""
 
 import contextlib
 import io

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lorasent import devices, files
-from lorasent.cli import ending, options
+from lorasent.cli import ending, options, outputs
 from lorasent.cli.messages import command_line, console, report_written, stages_shown
 from lorasent.errors import LorasentError, PolicyError
 from lorasent.text import MESSAGE, shown, some
@@ -54,6 +54,11 @@ def gate(
     skip_empty: options.SkipEmpty = False,
     as_json: options.Json = False,
     report: Annotated[Path | None, options.file(help="HTML page to write.")] = None,
+    json_out: Annotated[Path | None, options.file(help="JSON file to write: the verdict, as --json prints it.")] = None,
+    summary: Annotated[Path | None, options.file(help="Markdown file to write, for a pull request.")] = None,
+    sarif: Annotated[Path | None, options.file(help="SARIF file to write: faults of the candidate's files.")] = None,
+    annotations: Annotated[Path | None, options.file(help="File to write: GitHub's annotations, for its log.")] = None,
+    waivers: Annotated[Path | None, options.file(help="Known regressions that do not decide, a TOML file.")] = None,
     base: options.Base = None,
     device: options.Device = "auto",
 ) -> int:
@@ -64,32 +69,28 @@ def gate(
     verdict, or a PASS could not be written.
     """
     from lorasent.adapter.base import look_in
+    from lorasent.gate import waivers as known
     from lorasent.gate.policy import Policy
-    from lorasent.gate.verdict import judge
-    from lorasent.report import page, terminal
+    from lorasent.gate.verdict import judged
+    from lorasent.report import terminal
 
     look_in(base)
     device = devices.resolve(device)
     read_policy = Policy.read(policy, data, skip_empty=skip_empty)
-    options.require_writable("--report", report, policy, data, *(baseline or ()))
+    read_waivers = known.read(waivers) if waivers else []
+    paths = {"report": report, "json-out": json_out, "summary": summary, "sarif": sarif, "annotations": annotations}
+    outputs.require_writable(paths, policy, data, waivers, *(baseline or ()))
     try:
         with stages_shown():
-            verdict = judge(candidate, baseline or (), read_policy, device=device)
+            verdict, context = judged(candidate, baseline or (), read_policy, device=device)
     except PolicyError:
         raise
     except (LorasentError, OSError) as error:  # the policy is valid, and there is no verdict
         raise RuntimeError(f"no verdict: {error}") from error
+    verdict = known.applied(verdict, read_waivers)
     command = shown(command_line(), MESSAGE)
     output = ending.json_line(verdict.to_json()) if as_json else terminal.text(verdict, command) + "\n"
-    code = ending.finish(verdict.exit_code, output)
-    if report is not None:
-        try:
-            files.write(report, [page.page(verdict, command)])
-        except OSError as error:
-            ending.print_error(f"--report {report}: cannot be written: {error.strerror}")
-            return code or ending.NOT_WRITTEN
-        report_written(report)
-    return code
+    return outputs.write(ending.finish(verdict.exit_code, output), paths, verdict, context, command)
 
 
 def adopt(

@@ -1,5 +1,6 @@
 """May this candidate replace that baseline? From the top down.
 
+waivers      findings that a file of waivers keeps from deciding, each with a reason and a last day
 verdict      checks all families and returns the verdict: outcome, exit code, JSON
 proposal     facts -> a policy with comments, whose margin the reviews can resolve
 facts        what `lorasent init` finds out about adapters and reviews

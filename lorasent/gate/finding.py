@@ -36,12 +36,20 @@ class Finding:
     advice: str = ""
     """What to do about it; empty on PASS."""
     figures: Mapping[str, Any] = field(default_factory=dict)
+    waived: Mapping[str, str] | None = None
+    """The `reason` of the waiver that keeps this finding from deciding, and its last day, `until`; None without one."""
+
+    @property
+    def decides(self) -> Outcome:
+        """The outcome that counts for the verdict: PASS of a waived finding."""
+        return Outcome.PASS if self.waived else self.outcome
 
     def __post_init__(self) -> None:
         """Escapes all texts: names, values and paths in them may be a stranger's."""
         for name in ("check", "cause", "message", "advice"):
             object.__setattr__(self, name, shown(getattr(self, name), MESSAGE))
-        object.__setattr__(self, "figures", _escaped(self.figures))
+        for name in ("figures", "waived"):
+            object.__setattr__(self, name, _escaped(getattr(self, name)))
 
 
 def _escaped(figures: Any) -> Any:

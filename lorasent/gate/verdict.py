@@ -26,6 +26,9 @@ from lorasent.scoring import progress
 from lorasent.scoring.evidence import LiveSubject, Subject, subject
 from lorasent.text import shown
 
+SCHEMA_VERSION = 1
+"""Version of a verdict's JSON, whose schema is docs/reference/verdict.schema.json."""
+
 EXIT_CODES = {Outcome.BLOCK: 1, Outcome.INVALID: 4, Outcome.INCONCLUSIVE: 3, Outcome.PASS: 0}
 """Exit codes of `lorasent gate`, those of the outcome that decides a verdict first. 2 is a usage error."""
 
@@ -46,12 +49,15 @@ class Verdict:
         return EXIT_CODES[self.outcome]
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as one JSON object."""
-        return asdict(self)
+        """The verdict as one JSON object, which docs/reference/verdict.schema.json describes."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Verdict":
-        """The verdict that `to_json` gave as JSON. Tuples among the figures have become lists."""
+        """The verdict that `to_json` gave as JSON. Tuples among the figures have become lists. Raises LorasentError."""
+        content = {"schema_version": SCHEMA_VERSION, **content}
+        if (version := content.pop("schema_version")) != SCHEMA_VERSION:
+            raise LorasentError(f"a verdict of schema version {shown(version)}: this version of lorasent reads {SCHEMA_VERSION}")
         findings = tuple(Finding(**{**finding, "outcome": Outcome(finding["outcome"])}) for finding in content["findings"])
         outcome, baselines = Outcome(content["outcome"]), tuple(content["baselines"])
         return cls(**{**content, "outcome": outcome, "findings": findings, "baselines": baselines})

@@ -20,13 +20,14 @@ BASELINE = {
     "help": "its baseline; several: a bank; none: a first adapter",
 }
 DATA = {"dest": "gate_data", "metavar": "SRC", "help": "a source of labelled reviews, instead of the policy's"}
-OPTIONS = {"--gate-candidate": CANDIDATE, "--gate-baseline": BASELINE, "--gate-data": DATA}
+WAIVERS = {"dest": "gate_waivers", "metavar": "FILE", "help": "known regressions that do not decide, a TOML file"}
+OPTIONS = {"--gate-candidate": CANDIDATE, "--gate-baseline": BASELINE, "--gate-data": DATA, "--gate-waivers": WAIVERS}
 SHORT = {"--candidate": CANDIDATE, "--baseline": BASELINE}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Generator[None, Any, Any]:
-    """Adds --gate-candidate, --gate-baseline and --gate-data; also --candidate and --baseline if a policy is named."""
+    """Adds the options that begin with --gate-; also --candidate and --baseline if a policy is named."""
     words = {word.partition("=")[0] for word in args}
     policies = [path for path in early_config.known_args_namespace.file_or_dir if _suffix(path) == ".toml"]
     named = policies or words & OPTIONS.keys() or words >= SHORT.keys()

@@ -23,9 +23,10 @@ from filelock import FileLock
 from lorasent import files
 from lorasent.errors import LorasentError
 from lorasent.gate import verdict as verdicts
+from lorasent.gate import waivers
 from lorasent.gate.finding import Finding
 from lorasent.gate.policy import CHECK_TABLES, LARGEST_POLICY, Policy
-from lorasent.report import terminal
+from lorasent.report import parts, terminal
 from lorasent.text import MESSAGE, shown
 
 SHARED = "lorasent_verdicts"
@@ -69,6 +70,8 @@ class PolicyResult:
     warns_undecided: bool = False
     """Whether an INCONCLUSIVE finding is a warning, not a failure."""
     verdict: verdicts.Verdict | None = None
+    waivers: str = ""
+    """The path of the file of waivers; "" without one."""
     error: str = ""
     trace: str = ""
 
@@ -86,7 +89,7 @@ class PolicyResult:
     @property
     def failed(self) -> list[Finding]:
         """The findings that did not pass."""
-        return [finding for finding in self.verdict.findings if finding.outcome != "PASS"] if self.verdict else []
+        return [finding for finding in self.verdict.findings if finding.decides != "PASS"] if self.verdict else []
 
     def of(self, check: str) -> list[Finding]:
         """The findings of a check and of its parts."""
@@ -109,7 +112,7 @@ class PolicyResult:
 
     def fails(self, findings: Sequence[Finding]) -> bool:
         """Whether findings that did not pass are more than a warning."""
-        return any(finding.outcome != "INCONCLUSIVE" or not self.warns_undecided for finding in findings)
+        return any(finding.decides != "INCONCLUSIVE" or not self.warns_undecided for finding in findings)
 
     @property
     def fails_session(self) -> bool:
@@ -126,6 +129,7 @@ class PolicyResult:
             return ["PARTIAL: checks were deselected; a selection is no verdict", *terminal.summary(self.unassigned()).splitlines()]
         options = [word for path in self.verdict.baselines for word in ("--baseline", path)]
         options += ["--policy", self.policy, *(["--data", data] if data is not None else [])]
+        options += ["--waivers", self.waivers] if self.waivers else []
         return terminal.text(self.verdict, shlex.join(["lorasent", "gate", self.verdict.candidate, *options])).splitlines()
 
 
@@ -141,6 +145,8 @@ class PolicyFile(pytest.File):
             PolicyResult(shown(os.path.relpath(self.path, self.config.invocation_params.dir), MESSAGE)).write(self.file)
         try:
             self.policy = Policy.read(self.path, self.config.getoption("gate_data", None))
+            named = self.config.getoption("gate_waivers", None)
+            self.waivers = waivers.read(Path(named)) if named else []
         except Exception as error:  # noqa: BLE001 - any error is one line
             raise self.CollectError(_message(error, "reading the policy")) from None
         if self.config.pluginmanager.hasplugin("xdist"):
@@ -167,6 +173,7 @@ class PolicyFile(pytest.File):
                     result,
                     checks=self.checks,
                     partial=len(selected) < len(self.checks),
+                    waivers=self.config.getoption("gate_waivers", None) or "",
                     warns_undecided=self.policy.verdict.on_inconclusive == "warn",
                     error="the process that judged was killed",
                 )
@@ -174,7 +181,7 @@ class PolicyFile(pytest.File):
                 option = self.config.option
                 try:
                     verdict = verdicts.judge(option.gate_candidate, getattr(option, "gate_baseline", None) or (), self.policy)
-                    result = replace(result, error="", verdict=verdict)
+                    result = replace(result, error="", verdict=waivers.applied(verdict, self.waivers))
                 except Exception as error:  # noqa: BLE001 - any error is reported once and fails the run
                     result = replace(result, error=_message(error, "judging"), trace=traceback.format_exc())
                 result.write(self.file)
@@ -206,8 +213,7 @@ class CheckItem(pytest.Item):
         self.user_properties.append(("verdict", str(result.verdict.outcome)))
         findings = result.of(self.check)
         for finding in findings:
-            figures = json.dumps(dict(finding.figures), default=str)
-            self.user_properties.append((finding.check, f"{finding.outcome} {finding.message} {figures}"))
+            self.user_properties += [(f"{finding.check}.{name}", value) for name, value in _properties(finding)]
         if failures := result.failures(self.check):
             if result.fails(failures):
                 pytest.fail(terminal.summary(failures), pytrace=False)
@@ -215,7 +221,7 @@ class CheckItem(pytest.Item):
                 warnings.simplefilter("always")
                 warnings.warn(pytest.PytestWarning(terminal.summary(failures)), stacklevel=1)
         elif not findings:
-            cause = next((finding for finding in result.verdict.findings if finding.outcome != "PASS"), None)
+            cause = next((finding for finding in result.verdict.findings if finding.decides != "PASS"), None)
             pytest.skip(f"not checked: {cause.check} is {cause.outcome}" if cause else "not checked of these data")
         elif all(finding.cause == "not-checked" for finding in findings):
             pytest.skip("; ".join(finding.message for finding in findings))
@@ -253,6 +259,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def _results(config: pytest.Config) -> list[PolicyResult]:
     return sorted(map(PolicyResult.read, config.stash[FOLDER].glob("*.json")), key=lambda result: result.policy)
+
+
+def _properties(finding: Finding) -> Iterator[tuple[str, str]]:
+    """What JUnit's XML keeps of a finding, by name."""
+    yield from (("outcome", parts.outcome(finding)), ("cause", finding.cause), ("message", finding.message))
+    yield "figures", json.dumps(dict(finding.figures), default=str)
+    if finding.waived:
+        yield from (("waived.reason", finding.waived["reason"]), ("waived.until", finding.waived["until"]))
 
 
 def _message(error: Exception, action: str) -> str:

@@ -22,7 +22,9 @@ def parts(verdict: Verdict) -> dict[str, list[Finding]]:
 
 
 def outcome(finding: Finding) -> str:
-    """The outcome as people read it: that of a check which was not made is "not checked"."""
+    """The outcome as people read it: that of a check which was not made is "not checked", that of a waived finding "waived"."""
+    if finding.waived:
+        return "waived"
     return "not checked" if (finding.outcome, finding.cause) == (Outcome.PASS, NOT_CHECKED) else str(finding.outcome)
 
 

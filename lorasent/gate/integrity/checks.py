@@ -36,6 +36,17 @@ def check(candidate: LiveSubject, baseline: Subject | None, settings: sections.I
     return findings if baseline else [*findings, alone]
 
 
+def of_files(path: Path) -> list[Finding]:
+    """The findings about an adapter's files alone, without a baseline: every check but that of the answers, which needs torch."""
+    try:
+        candidate = LiveSubject(path)
+    except (LorasentError, OSError) as error:
+        return [blocked(path, error)]
+    side = Side(candidate, baseline=False, find_base=functools.cache(find_base))
+    comparison = Comparison(side, side, sections.Integrity())
+    return [finding(name, comparison) for name, module in CHECKS.items() if module is not answers]
+
+
 def origins(candidate: LiveSubject, baselines: Sequence[Subject], settings: sections.Integrity) -> list[Finding]:
     """A finding if an adapter was adopted: what its manifest cannot show, or that the policy requires a sealed one."""
     adopted = [each for each in (candidate, *baselines) if each.manifest.origin == "adopted"]

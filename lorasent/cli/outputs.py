@@ -1,0 +1,59 @@
+"""The files that `gate` writes of a verdict: each option that names one, and what is written there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorasent import files
+from lorasent.cli import ending, options
+from lorasent.cli.messages import report_written
+from lorasent.errors import LorasentError
+
+if TYPE_CHECKING:
+    from lorasent.gate.context import Context
+    from lorasent.gate.verdict import Verdict
+
+Paths = Mapping[str, Path | None]
+"""The path that each option names, by the option's name without its dashes; None for an option that is not used."""
+
+
+def require_writable(paths: Paths, *inputs: str | Path | None) -> None:
+    """Raises LorasentError, before the work begins, unless each path is a writable one of its own, and none is an input."""
+    named = {name: path for name, path in paths.items() if path is not None}
+    for name, path in named.items():
+        options.require_writable(f"--{name}", path, *inputs)
+        if path in [other for option, other in named.items() if option != name]:
+            raise LorasentError(f"--{name} {path}: is named by two options; choose another file")
+
+
+def write(code: int, paths: Paths, verdict: "Verdict", context: "Context | None", command: str) -> int:
+    """Writes the files, and returns the exit code: `code`, or that of output that could not be written in place of 0."""
+    for name, path in paths.items():
+        if path is None:
+            continue
+        try:
+            files.write(path, [_content(name, verdict, context, command)])
+        except OSError as error:
+            ending.print_error(f"--{name} {path}: cannot be written: {error.strerror}")
+            code = code or ending.NOT_WRITTEN
+        else:
+            if not str(path).startswith("/dev/"):
+                report_written(path)
+    return code
+
+
+def _content(name: str, verdict: "Verdict", context: "Context | None", command: str) -> str:
+    """What an option's file holds."""
+    from lorasent.report import github, markdown, page, sarif
+
+    match name:
+        case "report":
+            return page.page(verdict, command)
+        case "json-out":
+            return ending.json_line(verdict.to_json())
+        case "summary":
+            return markdown.summary(verdict, context, command)
+        case "sarif":
+            return sarif.sarif(verdict)
+        case _:
+            return github.annotations(verdict)
