@@ -38,9 +38,13 @@ _LINKED = re.compile(r"[@#]|://|(?i:www)\.")
 """What GitHub would make a mention, a reference or a link of."""
 
 
-_MARK = re.compile(r"[\\`*_{}\[\]<>|~$&!^=]")
-_BEGINNING = re.compile(r"^(\s*\d*)([.)+-])")
-"""The mark with which an item of a list begins."""
+_MARK = re.compile(r"[\\`*_{}\[\]<|~$&!^=]")
+_BEGINNING = re.compile(r"^(\s*\d*)([.)>+-])")
+"""The mark with which an item of a list, or a quotation, begins."""
+
+
+_CLAUSE = re.compile(r"; (?![^(]*\))")
+"""What parts the clauses of a message, outside of parentheses."""
 
 
 class Flip(NamedTuple):
@@ -122,12 +126,13 @@ def _figures(verdict: Verdict) -> Iterator[str]:
     headlines = [
         finding for finding in verdict.findings if finding.figures and (parts.is_headline(finding) or finding.outcome != "PASS")
     ]
+    headlines.sort(key=lambda finding: (finding.decides == "PASS", "::slice" in finding.check))
     one_each = {finding.check.partition("::")[0]: finding for finding in reversed(headlines)}
     chosen = [one_each[family] for family in families if family in one_each][:FIGURES]
     if chosen:
         yield "\n| figure | found | |\n|---|---|---|"
     for finding in chosen:
-        yield f"| {text(finding.check)} | {text(finding.message.split('; ')[0])} | {parts.outcome(finding)} |"
+        yield f"| {text(finding.check)} | {text(_CLAUSE.split(finding.message)[0])} | {parts.outcome(finding)} |"
 
 
 def _reviews(context: Context | None) -> Iterator[str]:
