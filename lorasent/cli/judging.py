@@ -58,6 +58,7 @@ def gate(
     summary: Annotated[Path | None, options.file(help="Markdown file to write, for a pull request.")] = None,
     sarif: Annotated[Path | None, options.file(help="SARIF file to write: faults of the candidate's files.")] = None,
     annotations: Annotated[Path | None, options.file(help="File to write: GitHub's annotations, for its log.")] = None,
+    precision: Annotated[str | None, options.name(help="fp32, bf16 or auto. [default: the policy's data.precision]")] = None,
     waivers: Annotated[Path | None, options.file(help="Known regressions that do not decide, a TOML file.")] = None,
     base: options.Base = None,
     device: options.Device = "auto",
@@ -76,7 +77,7 @@ def gate(
 
     look_in(base)
     device = devices.resolve(device)
-    read_policy = Policy.read(policy, data, skip_empty=skip_empty)
+    read_policy = Policy.read(policy, data, skip_empty=skip_empty, precision=precision)
     read_waivers = known.read(waivers) if waivers else []
     paths = {"report": report, "json-out": json_out, "summary": summary, "sarif": sarif, "annotations": annotations}
     outputs.require_writable(paths, policy, data, waivers, *(baseline or ()))

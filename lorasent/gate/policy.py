@@ -69,11 +69,13 @@ class Policy(Section):
     verdict: VerdictSettings = VerdictSettings()
 
     @classmethod
-    def read(cls, path: str | Path, data: ReviewsLike | None = None, *, skip_empty: bool = False) -> "Policy":
+    def read(
+        cls, path: str | Path, data: ReviewsLike | None = None, *, skip_empty: bool = False, precision: str | None = None
+    ) -> "Policy":
         """The policy of a file. Files that it names are looked for beside it first.
 
-        `data` replaces the policy's reviews: a source, or reviews in memory. `skip_empty` turns on the key of that name. Raises
-        PolicyError.
+        `data` replaces the policy's reviews: a source, or reviews in memory. `skip_empty` turns on the key of that name, and
+        `precision` replaces it. Raises PolicyError.
         """
         path = Path(path)
         try:
@@ -88,6 +90,10 @@ class Policy(Section):
             tables["data"]["test"] = MEMORY  # until `on` names what they are
         if skip_empty and isinstance(tables.get("data"), dict):
             tables["data"]["skip_empty"] = True
+        if precision is not None:
+            if not isinstance(tables.get("data"), dict):
+                raise PolicyError(f"{path}: a precision needs [data], which this policy does not have")
+            tables["data"]["precision"] = precision
         policy = settings.parse(cls, tables, str(path), PolicyError)
         if not tables.keys() & set(CHECK_TABLES):
             *names, last = (f"[{table}]" for table in CHECK_TABLES)
