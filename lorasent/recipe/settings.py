@@ -36,7 +36,7 @@ def _explain(kind: type[BaseModel], problem: Any, origin: str) -> str:
     path = [shown(part) for part in problem["loc"]]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        for part in path[:-1]:
+        for part in (part for part in path[:-1] if part in kind.model_fields):  # a number is a place in a list
             kind = table_of(kind.model_fields[part].annotation) or kind
         return f"{origin}: unknown key {key}; allowed here: {', '.join(kind.model_fields)}"
     if problem["type"] == "missing":

@@ -83,7 +83,7 @@ def flips(context: Context) -> list[Flip]:
 def text(value: object, limit: int = LONGEST_MESSAGE) -> str:
     """A text in one line that Markdown shows as it is: every mark is escaped, and what would become a link is code."""
     pieces, end = [], 0
-    line = shown(value, limit)
+    line = shown(value, limit).strip()
     for linked in _LINKED.finditer(line):
         pieces += [_escaped(line[end : linked.start()]), f"`{linked[0]}`"]
         end = linked.end()

@@ -1,4 +1,4 @@
-"""A stand-in for GitHub's runner: executes the `run` steps of action.yml and of workflows, with the files and variables that it gives."""
+"""A stand-in for GitHub's runner: executes the `run` steps of action.yml and of workflows, with its files and variables."""
 
 import os
 import re

@@ -1,10 +1,11 @@
 """action.yml, executed step by step on a repository with a base branch and pull requests."""
 
 import json
-import os
 import re
 import shutil
+from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -50,16 +51,16 @@ def test_a_pull_request_gets_its_verdict(repository, gated, interface, verdict):
     """As output, summary, annotations, comment, JSON, SARIF and report; the job is green for PASS alone."""
     runner, green = gated(prepared(repository, verdict), upload_sarif="true")
     assert green is (verdict == "PASS"), runner.log
-    outputs = {name: runner.known[f"steps.gate.outputs.{name}"] for name in ("verdict", "json", "report", "summary", "sarif")}
-    assert outputs.pop("verdict") == verdict
-    assert json.loads(open(outputs["json"]).read())["outcome"] == verdict  # noqa: PTH123, SIM115
-    assert all(os.path.getsize(path) for path in outputs.values())  # noqa: PTH202
+    assert runner.known["steps.gate.outputs.verdict"] == verdict
+    outputs = {name: Path(runner.known[f"steps.gate.outputs.{name}"]) for name in ("json", "report", "summary", "sarif")}
+    assert json.loads(outputs["json"].read_text("utf-8"))["outcome"] == verdict
+    assert all(path.stat().st_size for path in outputs.values())
     assert re.match(rf"### \S+ {verdict}: ", runner.summary)
     assert re.search(rf"^::(error|warning|notice) title=lorasent%3A {verdict}::", runner.log, re.MULTILINE)
     (comment,) = interface.comments
     assert comment["body"].startswith("<!-- lorasent: adapters/current -->\n### ")
     assert runner.summary in comment["body"]
-    results = json.loads(open(outputs["sarif"]).read())["runs"][0]["results"]  # noqa: PTH123, SIM115
+    results = json.loads(outputs["sarif"].read_text("utf-8"))["runs"][0]["results"]
     places = [each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for each in results]
     assert all(place.startswith("adapters/current/") for place in places)
     assert bool(places) is (verdict in ("BLOCK", "INVALID"))
@@ -184,7 +185,9 @@ GATES = {
 def test_the_verdict_is_what_the_gate_wrote(repository, gated, gate):
     """A file that is absent or torn, or that contradicts the exit code, is no verdict, and the job is red."""
     written, code, verdict = GATES[gate]
-    script = f'#!/bin/bash\nout="$RUNNER_TEMP/lorasent-gate/out"\nif [ "$2" = -m ]; then printf %s {written!r} > "$out/verdict.json"\n'
+    script = (
+        f'#!/bin/bash\nout="$RUNNER_TEMP/lorasent-gate/out"\nif [ "$2" = -m ]; then printf %s {written!r} > "$out/verdict.json"\n'
+    )
     script += f'[ -s "$out/verdict.json" ] || rm "$out/verdict.json"\necho "### seen" > "$out/summary.md"; exit {code}; fi\n'
     script += 'grep -oE \'"(PASS|BLOCK)"\' "${@: -1}" | tr -d \'"\'\n'
 
@@ -221,7 +224,10 @@ def test_baselines_stand_on_the_base_branch_or_on_a_branch_of_their_own(reposito
     ("inputs", "expected"),
     [
         ({"candidate": "user/new@v2", "baseline": "user/old@v1"}, ["user/new@v2", "--baseline", "user/old@v1"]),
-        ({"candidate": "", "artifact": "adapter", "baseline": "adapters/current"}, ["../artifact", "--baseline", "./adapters/current"]),
+        (
+            {"candidate": "", "artifact": "adapter", "baseline": "adapters/current"},
+            ["../artifact", "--baseline", "./adapters/current"],
+        ),
         ({"candidate": "adapters/new.txt"}, ["user/new@v3"]),
         ({"candidate": "./adapters/current/"}, ["../adapters/current", "--baseline", "./adapters/current"]),
     ],
@@ -267,14 +273,17 @@ def test_files_that_the_action_names_exist():
     assert "embedded = [" in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
+def vendored(name):
+    """A JSON Schema that check-jsonschema carries."""
+    from importlib import resources
+
+    return json.loads(resources.files("check_jsonschema").joinpath("builtin_schemas", "vendor", name).read_text("utf-8"))
+
+
 @pytest.mark.parametrize("path", ["action.yml", ".github/workflows/gate.yml", ".github/workflows/ci.yml"])
 def test_actions_and_workflows_are_valid(path):
     """By the JSON Schemas that check-jsonschema carries."""
-    jsonschema = pytest.importorskip("jsonschema")
-    from importlib import resources
-
-    name = "github-actions.json" if path == "action.yml" else "github-workflows.json"
-    schema = json.loads(resources.files("check_jsonschema").joinpath("builtin_schemas", "vendor", name).read_text("utf-8"))
+    schema = vendored("github-actions.json" if path == "action.yml" else "github-workflows.json")
     content = yaml.safe_load((ROOT / path).read_text("utf-8"))
     if True in content:
         content["on"] = content.pop(True)  # YAML 1.1 reads `on` as true

@@ -1,12 +1,15 @@
 """The commands init, and gate with its report page."""
 
+import json
 import os
 
+import jsonschema
 import pytest
 
 from lorasent.cli import ending
 from lorasent.gate.policy import Policy
 from tests.cli.processes import gate_arguments, one_line
+from tests.studies.planted import ROOT
 from tests.support.imports import COMMAND_LINE, HEAVY, imported
 
 
@@ -88,3 +91,31 @@ def test_init_does_not_import_torch(judged, tmp_path):
     arguments = ["--candidate", judged / "sound", "--baseline", judged / "sound", "--out", tmp_path / "gate.toml"]
     assert imported(COMMAND_LINE, "init", *arguments) & HEAVY == set()
     assert (tmp_path / "gate.toml").is_file()
+
+
+def test_every_format_of_a_verdict_is_written(lorasent, judged, tmp_path):
+    """JSON that its schema accepts, Markdown, SARIF, annotations and the page, from one judgement."""
+    names = {"json-out": "v.json", "summary": "s.md", "sarif": "s.sarif", "annotations": "a.txt", "report": "r.html"}
+    written = [word for option, name in names.items() for word in (f"--{option}", name)]
+    done = lorasent(*gate_arguments(judged, "BLOCK"), *written, "--json")
+    assert done.returncode == 1, done.stderr
+    verdict = json.loads((tmp_path / "v.json").read_text("utf-8"))
+    assert verdict == json.loads(done.stdout)
+    jsonschema.validate(verdict, json.loads((ROOT / "docs/reference/verdict.schema.json").read_text("utf-8")))
+    assert (tmp_path / "s.md").read_text("utf-8").startswith("### ⛔ BLOCK: integrity::labels")
+    assert json.loads((tmp_path / "s.sarif").read_text("utf-8"))["runs"][0]["results"]
+    assert (tmp_path / "a.txt").read_text("utf-8").startswith("::error title=lorasent%3A BLOCK::")
+
+
+REFUSED = {
+    "one file twice": (["--summary", "x", "--sarif", "x"], "--summary x: is named by two options"),
+    "waivers that are not there": (["--waivers", "nowhere.toml"], "nowhere.toml: the waivers cannot be read"),
+    "a precision without data": (["--precision", "bf16"], "a precision needs [data]"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_options_that_cannot_be_used_are_refused_before_the_work(lorasent, judged, case):
+    """In one line."""
+    arguments, message = REFUSED[case]
+    one_line(lorasent(*gate_arguments(judged, "PASS"), *arguments), message)
