@@ -396,3 +396,22 @@ def test_the_help_lists_what_is_ours(project):
     result = run(project, "--help")
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*--gate-data=SRC*")
+
+
+def test_junit_has_outcome_cause_and_figures_of_each_check(project, judge):
+    """As properties of the check's test; a waived finding has its reason and its last day, and fails nothing."""
+    worse = Finding("quality::accuracy", Outcome.BLOCK, "worse", "it fell <b>", "no", {"n": 7})
+    judge(worse)
+    (project.path / "waivers.toml").write_text(
+        '[[waiver]]\ncheck = "quality::accuracy"\nreason = "ticket <12>"\nuntil = 2999-01-01\n'
+    )
+    for arguments, outcome, code in (((), "BLOCK", 1), (("--gate-waivers=waivers.toml",), "waived", 0)):
+        result = run(project, "gate.toml", *AGAINST, "--junit-xml=junit.xml", *arguments)
+        assert result.ret == code
+        properties = ET.parse(project.path / "junit.xml").findall(".//property")  # noqa: S314 - our own file
+        found = {each.get("name"): each.get("value") for each in properties if each.get("name").startswith("quality::accuracy.")}
+        assert (found["quality::accuracy.outcome"], found["quality::accuracy.cause"]) == (outcome, "worse")
+        assert found["quality::accuracy.figures"] == '{"n": 7}'
+        assert found["quality::accuracy.message"].startswith("it fell <b>")
+        assert found.get("quality::accuracy.waived.reason") == ("ticket <12>" if outcome == "waived" else None)
+    result.stdout.fnmatch_lines(["Again: lorasent gate new * --waivers waivers.toml"])

@@ -43,7 +43,8 @@ def test_pytest_collects_the_policy(project, small_adapter, policy):
         result.stdout.fnmatch_lines([f"gate.toml::{name} {outcome}"], consecutive=False)
     result.stdout.fnmatch_lines([f"PASS: {small_adapter} against *", "Again: lorasent gate *"])
     properties = ET.parse(project.path / "junit.xml").findall(".//property")  # noqa: S314 - our own file
-    assert {"verdict", "quality::accuracy", "cost::flops"} <= {element.get("name") for element in properties}
+    names_of = {element.get("name") for element in properties}
+    assert {"verdict", "quality::accuracy.outcome", "quality::accuracy.cause", "cost::flops.figures"} <= names_of
 
 
 @pytest.mark.slow
