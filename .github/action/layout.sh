@@ -35,6 +35,19 @@ lay() { # commit, path, folder, link support: writes the files of a commit below
   GIT_INDEX_FILE="$room/index" git -c "core.symlinks=$4" -c core.hooksPath=/dev/null --work-tree="$3" checkout --quiet "$1" -- "$2"
   rm -f -- "$room/index"
 }
+fetch_large() { # folder: puts files of Git LFS in the place of their pointers, whatever attributes the pull request has
+  command -v git-lfs > /dev/null || return 0 # the gate says that they are pointers
+  local file
+  while IFS= read -r -d '' file; do
+    [ "$(head -c 42 -- "$file" | tr -d '\0')" = "version https://git-lfs.github.com/spec/v1" ] || continue
+    if git lfs smudge < "$file" > "$room/large"; then
+      cat -- "$room/large" > "$file"
+    else
+      say warning "a file of Git LFS cannot be fetched, see the log"
+    fi
+    rm -f -- "$room/large"
+  done < <(find "$1" -type f -size -1024c -print0)
+}
 plain() { # a path of the workflow, without ./ before it and / behind it
   local path="${1#./}"
   printf '%s' "${path%%+(/)}"
@@ -68,6 +81,7 @@ else
   case "$(git cat-file -t "$HEAD_SHA:$candidate" 2> /dev/null || true)" in
     tree)
       lay "$HEAD_SHA" "$candidate" "$room/pull" false
+      fetch_large "$room/pull/$candidate"
       adapter="../$candidate"
       ;;
     blob) adapter="$(named "$HEAD_SHA" "$candidate")" ;;

@@ -62,7 +62,7 @@ def interface():
 def gated(tmp_path, repository, interface):
     """A function that runs the action on a commit as a pull request, and returns the runner and whether the job is green."""
 
-    def run(head, *, base="main", event=None, only=None, python=True, **inputs):
+    def run(head, *, base="main", event=None, only=None, python=True, path=None, **inputs):
         action = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
         given = {name: about.get("default", "") for name, about in action["inputs"].items()} | {"candidate": "adapters/current"}
         given |= {name.replace("_", "-"): value for name, value in inputs.items()} | {"token": "secret-token"}
@@ -78,6 +78,7 @@ def gated(tmp_path, repository, interface):
             "GITHUB_API_URL": interface.url,
             "GITHUB_EVENT_PATH": str(tmp_path / "event.json"),
             "GITHUB_RUN_ID": "1",
+            "PATH": f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"],
         }
         runner = Runner(tmp_path / "job", known, environment)
         runner.skipped["Install lorasent as this action has it"] = make_python if python else None

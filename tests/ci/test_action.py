@@ -128,6 +128,23 @@ def test_links_of_a_pull_request_become_files(repository, gated, tmp_path):
     assert "expected USER/NAME@REVISION in its first line" in runner.log
 
 
+def test_files_of_git_lfs_are_fetched_whatever_the_attributes_say(repository, gated, tmp_path):
+    """Pointers of the candidate become their files, by git-lfs, which a stand-in plays; a small file that is none is left alone."""
+    lfs = tmp_path / "lfs" / "git-lfs"
+    lfs.parent.mkdir()
+    lfs.write_text('#!/bin/sh\n[ "$1" = smudge ] && printf "content of " && tail -n 1\n')
+    lfs.chmod(0o755)
+    adapter = repository.path / "adapters" / "current"
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12\n"
+    (adapter / "adapter_model.safetensors").write_text(pointer)
+    (adapter / "README.md").write_text("version 1")
+    runner, green = gated(repository.commit("pull"), only=[FIRST], path=lfs.parent)
+    assert green, runner.log
+    laid = runner.temp / "lorasent-gate/pull/adapters/current"
+    assert (laid / "adapter_model.safetensors").read_text() == "content of size 12\n"
+    assert (laid / "README.md").read_text() == "version 1"
+
+
 NAMES = {
     "a command": "$(touch${IFS}x)",
     "a quotation": "a'b\"c;touch",
