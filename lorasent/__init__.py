@@ -20,9 +20,10 @@ The map of the house, a line a room, from the top down. A module imports only wh
     recipe/         recipes: everything that determines a training run
     golden          a recorded result that tests must reproduce
     metrics         logits x labels -> figures
+    tracking        runs at experiment trackers: MLflow, Weights & Biases, TensorBoard
     devices         the device that a model computes on, and what is said where its memory is too small
     files           hashes; regular files read, files written beside their place and renamed
-    hub             whether the Hugging Face hub may be contacted
+    hub             the Hugging Face hub: fetched, pushed, or forbidden
     machine         library versions, processor features, glibc's malloc
     torch_private   torch's private names, looked up when they are first needed
     errors          the exception tree

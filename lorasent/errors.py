@@ -86,6 +86,14 @@ class SweepError(LorasentError):
     """A search that cannot start or go on."""
 
 
+class TrackerError(LorasentError):
+    """An experiment tracker that is unknown or not installed."""
+
+
+class HubError(LorasentError):
+    """An adapter that cannot be pushed to the hub."""
+
+
 @contextlib.contextmanager
 def foreign(failure: Callable[[str], Exception]) -> Iterator[None]:
     """Turns any exception of a library inside into the error that `failure` makes of its first line; see `is_foreign`."""

@@ -1,5 +1,6 @@
-"""Text that somebody else wrote: decoded, and shown without anything that controls a terminal or a workflow log."""
+"""Text that somebody else wrote: decoded, and shown without what controls a terminal, a workflow log or Markdown; no secrets."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,15 @@ SHOWN = 100
 
 MESSAGE = 2000
 """Largest length of a message, in characters."""
+
+SHORTEST_SECRET = 6
+"""Length from which a secret is looked for in a text, in characters: a shorter one would be found in words."""
+
+_SECRET = re.compile(r"(?i)(?:TOKEN|SECRET|PASSWORD|PASSWD|KEY)$")
+"""The end of the names of environment variables whose values are secret."""
+
+_LOGIN = re.compile(r"//[^/@\s]+@")
+"""The login in a URL: https://user:password@host."""
 
 _COMMAND = re.compile(r"(?<!\w):(?=:)|#(?=#\[)")
 """The beginning of a GitHub workflow command: two colons that follow no word ("quality::accuracy" is none), or ##[."""
@@ -40,6 +50,24 @@ def some(names: Sequence[object], most: int = 3, limit: int = SHOWN) -> str:
     """The first `most` of several names, each as `shown`, and how many more there are; "nothing" where there are none."""
     first = ", ".join(shown(name, limit) for name in names[:most]) or "nothing"
     return f"{first} and {len(names) - most} more" if len(names) > most else first
+
+
+def code_span(value: Any, limit: int = SHOWN) -> str:
+    """A value, as `shown`, in a Markdown code span: nothing in it is markup, a link or a mention. In a table a pipe ends it."""
+    line = shown(value, limit)
+    if not line.strip():
+        return "(empty)"
+    fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
+    space = " " if line[0] in "` " or line[-1] in "` " else ""
+    return f"{fence}{space}{line}{space}{fence}"
+
+
+def without_secrets(text: str, *secrets: str) -> str:
+    """A text in which `secrets`, values of secret environment variables, and the logins in URLs are replaced by ***."""
+    secret = (value for name, value in os.environ.items() if _SECRET.search(name))
+    for value in sorted({*secrets, *secret}, key=len, reverse=True):
+        text = text.replace(value, "***") if len(value) >= SHORTEST_SECRET else text
+    return _LOGIN.sub("//***@", text)
 
 
 def decode(content: bytes) -> str:

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.bases import make_base, write_small_recipe
+from tests.support.model_hub import TOKEN, ModelHub, serving
 
 # Claims about bits are the CPU's. A test that needs a GPU names it.
 os.environ.setdefault("LORASENT_DEVICE", "cpu")
@@ -141,6 +142,30 @@ def lorasent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         return Done(int(str(left.value)), *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture
+def model_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelHub]:
+    """A hub on this machine that takes models, and a token for it; large files go through Git LFS."""
+    with serving() as hub:
+        template = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield hub
+
+
+@pytest.fixture
+def mlflow_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URI of an empty store of MLflow, in files: a database takes seconds to make."""
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    before, store = mlflow.get_tracking_uri(), f"file:{tmp_path}/mlruns"
+    mlflow.set_tracking_uri(store)
+    yield store
+    mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Text from elsewhere: shown so that it does nothing, read as people save it."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -77,3 +78,23 @@ def test_lines_end_with_lf_or_cr_lf_alone():
 def test_a_byte_order_mark_is_not_part_of_a_text():
     """Editors on Windows write one before UTF-8."""
     assert text.decode("\ufeffa\ufeff".encode()) == "a\ufeff"
+
+
+def test_secrets_are_left_out_of_messages(monkeypatch):
+    """The values of secret variables, a secret that is given, and the login of a URL; a short value is found in words."""
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdef")
+    monkeypatch.setenv("SOME_PASSWORD", "short")
+    said = "hf_abcdef and given-secret at https://me:pass@host/x, in short"
+    assert text.without_secrets(said, "given-secret") == "*** and *** at https://***@host/x, in short"
+
+
+@given(st.text() | st.text("`|<>@ \n", max_size=30))
+def test_a_code_span_holds_whatever_is_in_it(foreign):
+    """Its fence is longer than any run of backticks inside, and it is one line."""
+    span = text.code_span(foreign)
+    assert "\n" not in span
+    if span != "(empty)":
+        fence = span[: len(span) - len(span.lstrip("`"))]
+        inside = span[len(fence) : -len(fence)]
+        assert span.endswith(fence)
+        assert max(map(len, re.findall("`+", inside)), default=0) < len(fence)

@@ -1,7 +1,9 @@
 """An adapter on disk and in memory, from the top down.
 
+pushing        pushes an adapter's directory to the hub
 sealing        manifests for adapters that another script trained
 writing        writes an adapter's directory
+card           the model card: the hub's metadata, figures, limits
 directory      loads an adapter's directory and verifies it
 bare           loads an adapter that plain PEFT wrote, without a manifest
 classifier     base + head + LoRA in memory

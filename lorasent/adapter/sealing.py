@@ -209,6 +209,4 @@ def _write(
         **({"embeddings": plain.rows} if plain.rows else {}),
         **about,
     }
-    finish(
-        folder, encoder, manifest, f"Labels: {', '.join(plain.settings.labels)}. {str(about['origin']).capitalize()} by lorasent."
-    )
+    finish(folder, encoder, manifest)

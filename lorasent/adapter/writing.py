@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from peft import PeftModel
 
 from lorasent import files, machine
+from lorasent.adapter import card
 from lorasent.adapter.base import BaseCheckpoint
 from lorasent.adapter.classifier import answer, count_parameters, quiet
 from lorasent.adapter.directory import PROBES
@@ -36,7 +37,7 @@ def write(
             "parameters": count_parameters(model)._asdict(),
             **training,
         }
-        finish(staging, encoder, manifest, _trained_by(recipe, manifest))
+        finish(staging, encoder, manifest)
 
 
 @contextlib.contextmanager
@@ -69,13 +70,13 @@ def describe(
     }
 
 
-def finish(staging: Path, encoder: Encoder, manifest: Mapping[str, Any], about: str) -> None:
+def finish(staging: Path, encoder: Encoder, manifest: Mapping[str, Any]) -> None:
     """Writes what belongs beside PEFT's own files: the tokenizer, the model card, and the manifest that hashes all."""
     with tempfile.TemporaryDirectory(dir=files.private()) as folder:  # tokenizers cannot write under a name that is not UTF-8
         encoder.save(Path(folder))
         for file in Path(folder).iterdir():
             shutil.copyfile(file, staging / file.name)
-    files.write(staging / "README.md", [_card(manifest["base"]["name"], about)])
+    files.write(staging / card.NAME, [card.card(manifest)])
     files.write(staging / files.ATTRIBUTES, [files.AS_WRITTEN])
     files.write(staging / MANIFEST, [files.canonical({**manifest, "files": Snapshot(staging).listed})])
 
@@ -93,31 +94,3 @@ def write_config(path: Path, base: BaseCheckpoint, config: Mapping[str, Any]) ->
     named = {"base_model_name_or_path": base.name, "revision": base.revision}
     files.write(path / CONFIG, [files.canonical({**config, **modules, **named})])
     (path / WEIGHTS).chmod((path / CONFIG).stat().st_mode)  # safetensors makes it readable by its owner alone
-
-
-def _card(base: str, about: str) -> str:
-    return f"""---
-base_model: {base}
-library_name: peft
-pipeline_tag: text-classification
----
-# Sentiment adapter on {base}
-
-{about}
-
-```python
-import lorasent
-
-lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
-```
-"""
-
-
-def _trained_by(recipe: Recipe, manifest: Mapping[str, Any]) -> str:
-    """What a model card says of an adapter that lorasent trained."""
-    lora, best = recipe.lora, manifest.get("best")
-    scores = f"Validation accuracy {best['accuracy']:.4f} (epoch {best['epoch']})." if best else ""
-    return f"""{lora.method} r={lora.r}, alpha={lora.alpha}, trained on {recipe.data.train} \
-with lorasent {manifest["libraries"]["lorasent"]}.
-Labels: {", ".join(recipe.base.labels)}. At most {recipe.encoding.max_length} tokens, cut on the {recipe.encoding.truncation_side}.
-{scores}"""

@@ -8,6 +8,7 @@ ci         check, comment: what hooks and CI call beside gate
 scoring    predict, evaluate
 training   train, augment, sweep
 doctor     doctor
+pushing    push, and what train does with --push-to-hub
 outputs    the files that gate writes of a verdict
 options    arguments and options that several commands have, and their checks
 messages   messages on standard error

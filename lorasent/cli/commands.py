@@ -11,6 +11,7 @@ from lorasent.cli.ci import check, comment
 from lorasent.cli.doctor import doctor
 from lorasent.cli.judging import adopt, gate, init, prove, record
 from lorasent.cli.messages import LogHandler
+from lorasent.cli.pushing import push
 from lorasent.cli.scoring import evaluate, predict
 from lorasent.cli.training import augment, sweep, train
 from lorasent.errors import LorasentError
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, augment, predict, evaluate, init, gate, check, comment, adopt, record, prove, sweep, doctor):
+for command in (train, augment, predict, evaluate, init, gate, check, comment, adopt, record, push, prove, sweep, doctor):
     app.command(epilog=TRACEBACK)(command)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lorasent import devices, files
+from lorasent import devices, files, tracking
 from lorasent.cli import ending, options, outputs
 from lorasent.cli.messages import command_line, console, report_written, stages_shown
 from lorasent.errors import LorasentError, PolicyError
@@ -60,6 +60,7 @@ def gate(
     annotations: Annotated[Path | None, options.file(help="File to write: GitHub's annotations, for its log.")] = None,
     precision: Annotated[str | None, options.name(help="fp32, bf16 or auto. [default: the policy's data.precision]")] = None,
     waivers: Annotated[Path | None, options.file(help="Known regressions that do not decide, a TOML file.")] = None,
+    report_to: options.ReportTo = None,
     base: options.Base = None,
     device: options.Device = "auto",
 ) -> int:
@@ -75,6 +76,7 @@ def gate(
     from lorasent.gate.verdict import judged
     from lorasent.report import terminal
 
+    tracking.require(report_to or ())
     look_in(base)
     device = devices.resolve(device)
     read_policy = Policy.read(policy, data, skip_empty=skip_empty, precision=precision)
@@ -91,7 +93,7 @@ def gate(
     verdict = known.applied(verdict, read_waivers)
     command = shown(command_line(), MESSAGE)
     output = ending.json_line(verdict.to_json()) if as_json else terminal.text(verdict, command) + "\n"
-    return outputs.write(ending.finish(verdict.exit_code, output), paths, verdict, context, command)
+    return outputs.write(ending.finish(verdict.exit_code, output), paths, verdict, context, command, report_to or ())
 
 
 def adopt(

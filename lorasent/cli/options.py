@@ -37,6 +37,7 @@ Device = Annotated[str, name(help="auto (a GPU if there is one), cpu, cuda, cuda
 Base = Annotated[
     list[Path] | None, folder(help="Directory of a base that was moved, or of several bases. Also LORASENT_BASE. Repeatable.")
 ]
+ReportTo = Annotated[list[str] | None, name("--report-to", help="Tracker to report to: mlflow, wandb or tensorboard. Repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 GATE = Path("gate.toml")

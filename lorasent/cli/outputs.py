@@ -1,6 +1,6 @@
 """The files that `gate` writes of a verdict: each option that names one, and what is written there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,13 @@ def require_writable(paths: Paths, *inputs: str | Path | None) -> None:
             raise LorasentError(f"--{name} {path}: is named by two options; choose another file")
 
 
-def write(code: int, paths: Paths, verdict: "Verdict", context: "Context | None", command: str) -> int:
-    """Writes the files, and returns the exit code: `code`, or that of output that could not be written in place of 0."""
+def write(
+    code: int, paths: Paths, verdict: "Verdict", context: "Context | None", command: str, trackers: Sequence[str] = ()
+) -> int:
+    """Writes the files, and returns the exit code: `code`, or that of output that could not be written in place of 0.
+
+    Trackers are contacted at the end, once all is said and written; what fails there changes no exit code.
+    """
     for name, path in paths.items():
         if path is None:
             continue
@@ -39,6 +44,11 @@ def write(code: int, paths: Paths, verdict: "Verdict", context: "Context | None"
         else:
             if not str(path).startswith("/dev/"):
                 report_written(path)
+    if trackers:
+        from lorasent.report import tracked
+
+        names = {"verdict.json": "json-out", "report.html": "report"}
+        tracked.report(verdict, trackers, {file: _content(name, verdict, context, command) for file, name in names.items()})
     return code
 
 

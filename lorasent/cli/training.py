@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lorasent.cli import ending, options
+from lorasent import hub, tracking
+from lorasent.cli import ending, options, pushing
 from lorasent.cli.messages import bar, command_line, console, report_written
 from lorasent.errors import LorasentError, RecipeError
 
@@ -29,7 +30,10 @@ def train(
     skip_empty: options.SkipEmpty = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     device: options.Device = "auto",
-) -> None:
+    report_to: options.ReportTo = None,
+    push_to_hub: Annotated[str | None, typer.Option("--push-to-hub", metavar="REPO", help="Push the adapter: USER/NAME.")] = None,
+    public: pushing.Public = False,
+) -> int:
     """Train an adapter from a recipe."""
     from lorasent.recipe.recipe import Recipe
 
@@ -41,17 +45,22 @@ def train(
         values["data.skip_empty"] = True
     read_recipe = Recipe.read(recipe, set_ or [], values)
     out = out or Path("adapters") / Path(recipe).stem
+    tracking.require(report_to or ())
+    if push_to_hub is not None:
+        hub.require_pushable(push_to_hub)  # hours of training may lie before the push
     try:
         from lorasent.training.progress import Printer
         from lorasent.training.train import train as run
 
         with bar() as progress:
-            run(read_recipe, out, resume=resume, listener=Printer(console, progress, recipe), device=device)
+            printer = Printer(console, progress, recipe)
+            run(read_recipe, out, resume=resume, listener=printer, device=device, report_to=report_to or ())
     except KeyboardInterrupt:
         begun = out.with_name(f"{out.name}.partial").exists()
         advice = f" Continue after the last complete epoch with: {command_line('--resume')}" if begun else ""
         console.print(f"Interrupted.{advice}")
         raise
+    return 0 if push_to_hub is None else pushing.deliver(out, push_to_hub, public=public)
 
 
 def augment(

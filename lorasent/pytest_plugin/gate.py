@@ -21,7 +21,19 @@ BASELINE = {
 }
 DATA = {"dest": "gate_data", "metavar": "SRC", "help": "a source of labelled reviews, instead of the policy's"}
 WAIVERS = {"dest": "gate_waivers", "metavar": "FILE", "help": "known regressions that do not decide, a TOML file"}
-OPTIONS = {"--gate-candidate": CANDIDATE, "--gate-baseline": BASELINE, "--gate-data": DATA, "--gate-waivers": WAIVERS}
+REPORT_TO = {
+    "dest": "gate_report_to",
+    "metavar": "NAME",
+    "action": "append",
+    "help": "a tracker to report the verdict to: mlflow, wandb or tensorboard",
+}
+OPTIONS = {
+    "--gate-candidate": CANDIDATE,
+    "--gate-baseline": BASELINE,
+    "--gate-data": DATA,
+    "--gate-waivers": WAIVERS,
+    "--gate-report-to": REPORT_TO,
+}
 SHORT = {"--candidate": CANDIDATE, "--baseline": BASELINE}
 
 
@@ -38,6 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the hooks that judge policies, if the run names a candidate or a baseline."""
     if _names_adapters(config):
         config.pluginmanager.import_plugin("lorasent.pytest_plugin.policies")
+        if config.getoption("gate_report_to", None):
+            config.pluginmanager.import_plugin("lorasent.pytest_plugin.reporting")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

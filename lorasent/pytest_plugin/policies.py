@@ -241,23 +241,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fails a run that should give a verdict and has none that passes, whatever its tests say."""
-    results = _results(session.config)
-    if not results or any(result.fails_session for result in results):
+    found = results(session.config)
+    if not found or any(result.fails_session for result in found):
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Writes the verdict of each policy, or, if checks were deselected, that there is none."""
-    results = _results(config)
-    for result in results:
+    found = results(config)
+    for result in found:
         terminalreporter.section(result.policy)
         for line in result.lines(config.getoption("gate_data", None), trace=config.getoption("fulltrace")):
             terminalreporter.write_line(line)
-    if not results:
+    if not found:
         terminalreporter.write_line("no policy was collected, nothing was judged: name its file, as in pytest gate.toml", red=True)
 
 
-def _results(config: pytest.Config) -> list[PolicyResult]:
+def results(config: pytest.Config) -> list[PolicyResult]:
+    """The result of each policy of the run, judged or not, in the order of their paths."""
     return sorted(map(PolicyResult.read, config.stash[FOLDER].glob("*.json")), key=lambda result: result.policy)
 
 

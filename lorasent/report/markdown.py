@@ -15,7 +15,7 @@ from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.verdict import Verdict
 from lorasent.metrics import decide, probabilities
 from lorasent.report import parts
-from lorasent.text import shown
+from lorasent.text import code_span, shown
 
 SYMBOLS = {Outcome.PASS: "✅", Outcome.BLOCK: "⛔", Outcome.INCONCLUSIVE: "❔", Outcome.INVALID: "⚠️"}
 
@@ -92,12 +92,7 @@ def text(value: object, limit: int = LONGEST_MESSAGE) -> str:
 
 def code(value: object, limit: int = LONGEST_MESSAGE) -> str:
     """A text in one line as a code span, whatever stands in it. It must not stand in a table, where a pipe would end it."""
-    line = shown(value, limit)
-    if not line.strip():
-        return "(empty)"
-    fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
-    space = " " if line[0] in "` " or line[-1] in "` " else ""
-    return f"{fence}{space}{line}{space}{fence}"
+    return code_span(value, limit)
 
 
 def _escaped(line: str) -> str:

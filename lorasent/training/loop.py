@@ -113,6 +113,8 @@ class _Trainer(Trainer):  # type: ignore[misc]
     """Trainer with our batches, our evaluation, and an error at the first loss that is not finite."""
 
     control: TrainerControl
+    loss: torch.Tensor
+    """The loss of the last batch, a scalar."""
 
     def __init__(self, run: Prepared, encoder: Encoder, model: PeftModel) -> None:
         self.run = run
@@ -172,6 +174,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
         if not torch.isfinite(loss):
             step = f"step {self.state.global_step + 1} of {self.run.steps}"
             raise DivergedError(f"training loss is {loss.item()} at {step}: {ADVICE}")
+        self.loss = loss.detach()
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -229,6 +232,7 @@ class _Callback(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
         if self.trainer.average:
             self.trainer.average.step(state.global_step)
+        self.listener.loss(state.global_step, self.trainer.loss.item())
         self.listener.step(state.global_step, self.trainer.run.steps)
 
     def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -112,6 +112,9 @@ class Listener:
     def step(self, done: int, total: int) -> None:
         """An optimiser step is done."""
 
+    def loss(self, step: int, loss: float) -> None:
+        """The training loss of a step's batch, in nats; steps count from 1."""
+
     def epoch(self, row: Epoch) -> None:
         """An epoch is done and evaluated."""
 

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.scorer import Scorer, uses_bf16
 from lorasent.training.loop import fit
 from lorasent.training.run import Epoch, Listener, Prepared, Trained, best_of, checkpoint_steps, read_splits
+from lorasent.training.tracked import reported
 
 CLAIM = "run.json"
 """Name of the file in a run's folder that records the run's recipe and data."""
@@ -38,30 +39,33 @@ def train(
     validation: ReviewsLike | None = None,
     resume: bool = False,
     listener: Listener | None = None,
+    report_to: str | Sequence[str] = (),
     device: str = "auto",
 ) -> Trained:
     """Trains an adapter by a recipe, a shipped one's name or a TOML file's path; writes it to `out`, which must not exist.
 
     `train` and `validation` take the place of the recipe's reviews: sources, or reviews in memory. On the CPU a seed gives the
     same adapter, bit for bit. `resume` continues an interrupted run of the same recipe on the same data after its last whole epoch,
-    to the same adapter; `device` is one of `devices.resolve`. Raises a LorasentError; an interrupted run stays resumable.
+    to the same adapter; `report_to` names trackers of `tracking.TRACKERS`, none of which can fail the run; `device` is one of
+    `devices.resolve`. Raises a LorasentError; an interrupted run stays resumable.
     """
     device = devices.resolve(device)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
-    out, listener = files.path_of(out, "the adapter's directory", TrainingError), listener or Listener()
+    out = files.path_of(out, "the adapter's directory", TrainingError)
     folder = out.parent / f"{out.name}.partial"  # "." has no name
     _require_free(out, folder, resume=resume)
-    prepared, model, encoder = _prepare(recipe, out, folder, read_splits(recipe, train, validation), device, resume=resume)
-    listener.prepared(prepared)
-    listener.untrained(Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
+    with reported(listener or Listener(), report_to) as events:
+        prepared, model, encoder = _prepare(recipe, out, folder, read_splits(recipe, train, validation), device, resume=resume)
+        events.prepared(prepared)
+        events.untrained(Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
 
-    started = time.monotonic()
-    epochs = fit(prepared, model, encoder, listener)
-    best = best_of(epochs)
-    _write(prepared, model, encoder, _record(prepared, epochs, best))
-    shutil.rmtree(folder)
-    result = Trained(out, epochs, best, time.monotonic() - started)
-    listener.trained(result, Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
+        started = time.monotonic()
+        epochs = fit(prepared, model, encoder, events)
+        best = best_of(epochs)
+        _write(prepared, model, encoder, _record(prepared, epochs, best))
+        shutil.rmtree(folder)
+        result = Trained(out, epochs, best, time.monotonic() - started)
+        events.trained(result, Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
     return result
 
 

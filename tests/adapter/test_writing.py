@@ -7,13 +7,12 @@ from importlib import metadata
 import pytest
 import torch
 
-from lorasent.adapter import manifest, writing
+from lorasent.adapter import card, manifest, writing
 from lorasent.adapter.base import find
 from lorasent.adapter.directory import PROBES, load
 from lorasent.adapter.encoding import Encoder
 from lorasent.errors import AdapterError
 from lorasent.files import sha256
-from lorasent.recipe.recipe import Recipe
 from tests.support.adapters import recipe_of, write_untrained
 from tests.support.bases import LABELS
 
@@ -85,53 +84,6 @@ def test_pefts_own_configuration_is_canonical(bases, tmp_path):
     assert len(modes) == 1
 
 
-CARD = """---
-base_model: {base}
-library_name: peft
-pipeline_tag: text-classification
----
-# Sentiment adapter on {base}
-
-LoRA r=2, alpha=4, trained on embedded:train with lorasent {version}.
-Labels: Negative, Positive. At most 64 tokens, cut on the left.
-{scores}
-
-```python
-import lorasent
-
-lorasent.load("PATH OF THIS DIRECTORY").predict(["it was a good movie"])
-```
-"""
-
-
-@pytest.mark.parametrize(
-    ("training", "scores"),
-    [({}, ""), ({"best": {"accuracy": 0.81239, "epoch": 3}}, "Validation accuracy 0.8124 (epoch 3).")],
-    ids=["without a score", "with a score"],
-)
-def test_the_model_card_describes_the_adapter(bases, tmp_path, training, scores):
-    """Base, LoRA, data, labels, length, and the validation accuracy if it is known."""
-    path = write_untrained(tmp_path / "adapter", bases("bert"), training=training)
-    base = json.loads((path / "lorasent.json").read_text("utf-8"))["base"]["name"]
-    expected = CARD.format(base=base, version=metadata.version("lorasent"), scores=scores)
-    assert (path / "README.md").read_text("utf-8") == expected
-
-
-@pytest.mark.parametrize(
-    ("asked", "kind"),
-    [
-        ([], "LoRA"),
-        (["lora.use_rslora=true"], "rank-stabilised LoRA"),
-        (["lora.use_dora=true"], "DoRA"),
-        (["lora.use_rslora=true", "lora.use_dora=true"], "rank-stabilised DoRA"),
-    ],
-)
-def test_the_model_card_names_the_variant(small_recipe, asked, kind):
-    """With its rank and alpha, on its own line."""
-    about = writing._trained_by(Recipe.read(small_recipe, asked), {"libraries": {"lorasent": "0.1.0"}})
-    assert about.startswith(f"{kind} r=2, alpha=4, trained on embedded:train with lorasent 0.1.0.\n")
-
-
 def test_missing_parent_folders_are_made(bases, tmp_path):
     """An adapter can be written where its parents do not exist."""
     assert load(write_untrained(tmp_path / "new" / "newer" / "adapter", bases("bert"))).labels == LABELS
@@ -149,7 +101,7 @@ def test_writing_leaves_all_or_nothing(small_adapter, tmp_path, monkeypatch):
     loaded = load(small_adapter)
     written = manifest.read(small_adapter)
     recipe, base = written.recipe, find(written.base.name)
-    monkeypatch.setattr(writing, "_card", lambda *_: 1 / 0)
+    monkeypatch.setattr(card, "card", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError, match=r"division"):
         writing.write(tmp_path / "new", loaded.model, loaded.encoder, base, recipe, {})
     assert list(tmp_path.iterdir()) == []
