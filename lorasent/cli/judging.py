@@ -53,7 +53,7 @@ def gate(
     data: options.Data = None,
     skip_empty: options.SkipEmpty = False,
     as_json: options.Json = False,
-    report: Annotated[Path | None, options.file(help="HTML page to write.")] = None,
+    report: Annotated[Path | None, options.file(help="HTML page to write, for people: one file.")] = None,
     json_out: Annotated[Path | None, options.file(help="JSON file to write: the verdict, as --json prints it.")] = None,
     summary: Annotated[Path | None, options.file(help="Markdown file to write, for a pull request.")] = None,
     sarif: Annotated[Path | None, options.file(help="SARIF file to write: faults of the candidate's files.")] = None,
@@ -93,7 +93,7 @@ def gate(
     verdict = known.applied(verdict, read_waivers)
     command = shown(command_line(), MESSAGE)
     output = ending.json_line(verdict.to_json()) if as_json else terminal.text(verdict, command) + "\n"
-    return outputs.write(ending.finish(verdict.exit_code, output), paths, verdict, context, command, report_to or ())
+    return outputs.write(ending.finish(verdict.exit_code, output), paths, verdict, context, command, read_policy, report_to or ())
 
 
 def adopt(

@@ -1,16 +1,18 @@
 """The files that `gate` writes of a verdict: each option that names one, and what is written there."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorasent import files
 from lorasent.cli import ending, options
-from lorasent.cli.messages import report_written
+from lorasent.cli.messages import report_written, stages_shown
 from lorasent.errors import LorasentError
 
 if TYPE_CHECKING:
     from lorasent.gate.context import Context
+    from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import Verdict
 
 Paths = Mapping[str, Path | None]
@@ -19,7 +21,11 @@ Paths = Mapping[str, Path | None]
 
 def require_writable(paths: Paths, *inputs: str | Path | None) -> None:
     """Raises LorasentError, before the work begins, unless each path is a writable one of its own, and none is an input."""
+    from lorasent.report.svg import require_matplotlib
+
     named = {name: path for name, path in paths.items() if path is not None}
+    if "report" in named:
+        require_matplotlib("--report")
     for name, path in named.items():
         options.require_writable(f"--{name}", path, *inputs)
         if path in [other for option, other in named.items() if option != name]:
@@ -27,7 +33,13 @@ def require_writable(paths: Paths, *inputs: str | Path | None) -> None:
 
 
 def write(
-    code: int, paths: Paths, verdict: "Verdict", context: "Context | None", command: str, trackers: Sequence[str] = ()
+    code: int,
+    paths: Paths,
+    verdict: "Verdict",
+    context: "Context | None",
+    command: str,
+    policy: "Policy",
+    trackers: Sequence[str] = (),
 ) -> int:
     """Writes the files, and returns the exit code: `code`, or that of output that could not be written in place of 0.
 
@@ -37,9 +49,10 @@ def write(
         if path is None:
             continue
         try:
-            files.write(path, [_content(name, verdict, context, command)])
-        except OSError as error:
-            ending.print_error(f"--{name} {path}: cannot be written: {error.strerror}")
+            files.write(path, [_content(name, verdict, context, command, policy)])
+        except Exception as error:  # the verdict stands, whatever a page meets
+            reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            ending.print_error(f"--{name} {path}: cannot be written: {reason}")
             code = code or ending.NOT_WRITTEN
         else:
             if not str(path).startswith("/dev/"):
@@ -48,17 +61,21 @@ def write(
         from lorasent.report import tracked
 
         names = {"verdict.json": "json-out", "report.html": "report"}
-        tracked.report(verdict, trackers, {file: _content(name, verdict, context, command) for file, name in names.items()})
+        tracked.report(verdict, trackers, {file: _content(name, verdict, context, command, policy) for file, name in names.items()})
     return code
 
 
-def _content(name: str, verdict: "Verdict", context: "Context | None", command: str) -> str:
+def _content(name: str, verdict: "Verdict", context: "Context | None", command: str, policy: "Policy") -> str:
     """What an option's file holds."""
-    from lorasent.report import github, markdown, page, sarif
+    from lorasent.report import details, github, markdown, page, sarif
 
     match name:
         case "report":
-            return page.page(verdict, command)
+            found = None
+            if find_spec("matplotlib"):  # only a tracker comes here without it
+                with stages_shown():
+                    found = details.collect(verdict, context, policy)
+            return page.page(verdict, command, found, policy)
         case "json-out":
             return ending.json_line(verdict.to_json())
         case "summary":

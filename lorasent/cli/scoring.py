@@ -12,9 +12,10 @@ from rich.console import Console
 
 from lorasent import files
 from lorasent.cli import ending, options
-from lorasent.cli.messages import bar, console, report_written, stages_shown
+from lorasent.cli.messages import bar, command_line, console, report_written, stages_shown
 from lorasent.errors import DataError, LorasentError
 from lorasent.scoring import progress
+from lorasent.text import MESSAGE, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +72,7 @@ def evaluate(
     slices: Annotated[list[str] | None, options.name("--slice", help="Column to slice by, with --errors. Repeatable.")] = None,
     top: Annotated[int | None, options.number(min=1, help="Mistakes to list and explain, with --errors. [default: 10]")] = None,
     as_json: options.Json = False,
+    report: Annotated[Path | None, options.file(help="HTML page to write, with mistakes and slices: one file.")] = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
     skip_empty: options.SkipEmpty = False,
@@ -79,8 +81,13 @@ def evaluate(
     device: options.Device = "auto",
 ) -> None:
     """Measure an adapter on labelled reviews."""
-    if not errors and (slices or top is not None):
-        raise LorasentError(f"evaluate: --{'slice' if slices else 'top'} is about mistakes; add --errors")
+    if not (errors or report) and (slices or top is not None):
+        raise LorasentError(f"evaluate: --{'slice' if slices else 'top'} is about mistakes; add --errors or --report")
+    options.require_writable("--report", report, data)
+    if report is not None:
+        from lorasent.report.svg import require_matplotlib
+
+        require_matplotlib("--report")
     scorer = options.load_scorer(adapter, precision, base, device)
     from lorasent.data.reviews import read
     from lorasent.data.slices import require
@@ -92,8 +99,9 @@ def evaluate(
     with stages_shown(), progress.stage(f"answering {len(reviews):,} reviews", len(reviews)):
         logits = scorer.logits(reviews.texts)
     evaluation = measure(logits, reviews.labels, scorer.labels)
-    if errors:
-        evaluation = replace(evaluation, mistakes=_mistakes(adapter, scorer, reviews, logits, slices or (), top or 10))
+    if errors or report:
+        mistakes = _mistakes(adapter, scorer, reviews, logits, slices or (), top or 10)
+        evaluation = replace(evaluation, mistakes=mistakes if errors else None)
     if as_json:
         about = {"adapter": str(adapter), "data": data, "data_sha256": reviews.fingerprint}
         ending.write_json_lines([{**about, **evaluation.to_json()}])
@@ -104,6 +112,13 @@ def evaluate(
         with terminal.capture() as output:
             render(evaluation, terminal)
         ending.write([output.get()])
+    if report is not None:
+        from lorasent.report import evaluation as pages
+
+        whole = replace(evaluation, mistakes=mistakes)
+        command = shown(command_line(), MESSAGE)
+        files.write(report, [pages.page(whole, str(adapter), data, reviews.fingerprint, logits, reviews.labels, command)])
+        report_written(report)
 
 
 def _mistakes(

@@ -7,13 +7,14 @@ review was truncated, so nothing else changes. captum's FeatureAblation overwrit
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lorasent.adapter.encoding import Encoder, Ids
-from lorasent.scoring.scorer import Scorer
+if TYPE_CHECKING:  # they import torch, which reading recorded words does not need
+    from lorasent.adapter.encoding import Encoder, Ids
+    from lorasent.scoring.scorer import Scorer
 
 WORD = re.compile(r"\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}-]\w+)*")
 
@@ -41,35 +42,50 @@ class Reading(NamedTuple):
     """A review as the model reads it: T token ids after truncation; each word's characters, [start, end), and tokens' positions."""
 
     text: str
-    ids: Ids
-    words: list[tuple[tuple[int, int], Ids]]
+    ids: "Ids"
+    words: list[tuple[tuple[int, int], "Ids"]]
 
-    def without(self, words: Sequence[int]) -> Ids:
+    def without(self, words: Sequence[int]) -> "Ids":
         """The token ids without those of some words."""
         return np.delete(self.ids, [token for word in words for token in self.words[word][1]])
 
 
-def explain(scorer: Scorer, text: str, decided: int, label: int) -> list[Word]:
-    """The words that were left out of a text, the one that carried most first; `decided` and `label` are ids that differ."""
-    reading = read(scorer.encoder, text)
+def explain(scorer: "Scorer", text: str, decided: int, label: int, before: "Scorer | None" = None) -> list[Word]:
+    """The words that were left out of a text, the one that carried most first; `decided` and `label` are ids that differ.
+
+    With `before`, another classifier, a word's loss is that with `scorer` less that with `before`: the word carried the change.
+    """
+    scorers = [scorer, *([before] if before else [])]
+    readings = [read(each.encoder, text) for each in scorers]
+    kept = set.intersection(*({span for span, _ in reading.words} for reading in readings))  # they may truncate differently
+    readings = [reading._replace(words=[word for word in reading.words if word[0] in kept]) for reading in readings]
 
     def margins(deletions: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        left = [reading.without(words) for words in deletions]
-        logits = scorer.score([ids if len(ids) else np.array([scorer.encoder.pad_id]) for ids in left]).astype(np.float64)
-        return np.asarray(logits[:, decided] - logits[:, label])
+        now, *was = (_margins(*pair, deletions, decided, label) for pair in zip(scorers, readings, strict=True))
+        return now - was[0] if was else now
 
-    words: Sequence[int] = range(len(reading.words))
+    reading, words = readings[0], range(len(readings[0].words))
     passages = _passages(reading) if len(words) > MAX_WORDS else []
     whole, *shortened = margins([(), *passages])
+    chosen: Sequence[int] = words
     if passages:
-        words = _heaviest({passage: whole - margin for passage, margin in zip(passages, shortened, strict=True)})
-    losses = whole - margins([[word] for word in words])
-    spans = [reading.words[word][0] for word in words]
+        chosen = _heaviest({passage: whole - margin for passage, margin in zip(passages, shortened, strict=True)})
+    losses = whole - margins([[word] for word in chosen])
+    spans = [reading.words[word][0] for word in chosen]
     shares = [Word(text[slice(*span)], *span, loss) for span, loss in zip(spans, losses.tolist(), strict=True)]
     return sorted(shares, key=lambda word: (-word.delta, word.start))
 
 
-def read(encoder: Encoder, text: str) -> Reading:
+def _margins(
+    scorer: "Scorer", reading: Reading, deletions: Sequence[Sequence[int]], decided: int, label: int
+) -> NDArray[np.float64]:
+    """The margin of a review for each of the deletions, (D,)."""
+    left = [reading.without(words) for words in deletions]
+    logits = scorer.score([ids if len(ids) else np.array([scorer.encoder.pad_id]) for ids in left]).astype(np.float64)
+    return np.asarray(logits[:, decided] - logits[:, label])
+
+
+def read(encoder: "Encoder", text: str) -> Reading:
     """The words of a text of which at least one token is left after truncation, with their tokens."""
     ids, spans = encoder.locate(text)
     words = [match.span() for match in WORD.finditer(text)]

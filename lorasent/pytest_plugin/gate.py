@@ -27,12 +27,14 @@ REPORT_TO = {
     "action": "append",
     "help": "a tracker to report the verdict to: mlflow, wandb or tensorboard",
 }
+REPORT = {"dest": "gate_report", "metavar": "FILE", "help": "HTML page to write of its verdict; of a further policy: FILE-2, ..."}
 OPTIONS = {
     "--gate-candidate": CANDIDATE,
     "--gate-baseline": BASELINE,
     "--gate-data": DATA,
     "--gate-waivers": WAIVERS,
     "--gate-report-to": REPORT_TO,
+    "--gate-report": REPORT,
 }
 SHORT = {"--candidate": CANDIDATE, "--baseline": BASELINE}
 

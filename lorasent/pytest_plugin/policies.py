@@ -24,9 +24,11 @@ from lorasent import files
 from lorasent.errors import LorasentError
 from lorasent.gate import verdict as verdicts
 from lorasent.gate import waivers
+from lorasent.gate.context import Context
 from lorasent.gate.finding import Finding
 from lorasent.gate.policy import CHECK_TABLES, LARGEST_POLICY, Policy
 from lorasent.report import parts, terminal
+from lorasent.report.svg import require_matplotlib
 from lorasent.text import MESSAGE, shown
 
 SHARED = "lorasent_verdicts"
@@ -74,6 +76,8 @@ class PolicyResult:
     """The path of the file of waivers; "" without one."""
     error: str = ""
     trace: str = ""
+    page_error: str = ""
+    """Why the page could not be made."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -127,10 +131,14 @@ class PolicyResult:
             return ["PARTIAL: none of its checks was run; there is no verdict"]
         if self.partial:
             return ["PARTIAL: checks were deselected; a selection is no verdict", *terminal.summary(self.unassigned()).splitlines()]
-        options = [word for path in self.verdict.baselines for word in ("--baseline", path)]
+        return terminal.text(self.verdict, self.command(self.verdict, data)).splitlines()
+
+    def command(self, verdict: verdicts.Verdict, data: str | None) -> str:
+        """The command that judges again."""
+        options = [word for path in verdict.baselines for word in ("--baseline", path)]
         options += ["--policy", self.policy, *(["--data", data] if data is not None else [])]
         options += ["--waivers", self.waivers] if self.waivers else []
-        return terminal.text(self.verdict, shlex.join(["lorasent", "gate", self.verdict.candidate, *options])).splitlines()
+        return shlex.join(["lorasent", "gate", verdict.candidate, *options])
 
 
 class PolicyFile(pytest.File):
@@ -144,6 +152,8 @@ class PolicyFile(pytest.File):
         if not self.file.exists():
             PolicyResult(shown(os.path.relpath(self.path, self.config.invocation_params.dir), MESSAGE)).write(self.file)
         try:
+            if getattr(self.config.option, "gate_report", None) is not None:
+                require_matplotlib("--gate-report")
             self.policy = Policy.read(self.path, self.config.getoption("gate_data", None))
             named = self.config.getoption("gate_waivers", None)
             self.waivers = waivers.read(Path(named)) if named else []
@@ -180,11 +190,27 @@ class PolicyFile(pytest.File):
                 result.write(self.file)  # what other processes read, unless this one goes on
                 option = self.config.option
                 try:
-                    verdict = verdicts.judge(option.gate_candidate, getattr(option, "gate_baseline", None) or (), self.policy)
+                    baselines = getattr(option, "gate_baseline", None) or ()
+                    verdict, context = verdicts.judged(option.gate_candidate, baselines, self.policy)
                     result = replace(result, error="", verdict=waivers.applied(verdict, self.waivers))
+                    result = self._with_page(result, context)
                 except Exception as error:  # noqa: BLE001 - any error is reported once and fails the run
                     result = replace(result, error=_message(error, "judging"), trace=traceback.format_exc())
                 result.write(self.file)
+        return result
+
+    def _with_page(self, result: PolicyResult, context: Context | None) -> PolicyResult:
+        """The result, after its page is written for the end of the run: what answered is known here alone. A selection has none."""
+        if getattr(self.config.option, "gate_report", None) is None or result.partial or result.verdict is None:
+            return result
+        from lorasent.report import details, page
+
+        command = result.command(result.verdict, self.config.getoption("gate_data", None))
+        try:
+            found = details.collect(result.verdict, context, self.policy)
+            files.write(self.file.with_suffix(".html"), [page.page(result.verdict, command, found, self.policy)])
+        except Exception as error:  # noqa: BLE001 - the verdict stands
+            return replace(result, page_error=_message(error, "writing the page"))
         return result
 
 
@@ -242,7 +268,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fails a run that should give a verdict and has none that passes, whatever its tests say."""
     found = results(session.config)
-    if not found or any(result.fails_session for result in found):
+    lost = [] if hasattr(session.config, "workerinput") else _write_pages(session.config)
+    if not found or lost or any(result.fails_session for result in found):
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
@@ -253,8 +280,35 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section(result.policy)
         for line in result.lines(config.getoption("gate_data", None), trace=config.getoption("fulltrace")):
             terminalreporter.write_line(line)
+    for line in config.stash.get(PAGES, []):
+        terminalreporter.write_line(line)
     if not found:
         terminalreporter.write_line("no policy was collected, nothing was judged: name its file, as in pytest gate.toml", red=True)
+
+
+PAGES = pytest.StashKey[list[str]]()
+"""Lines that say which pages were written, or why one was not."""
+
+
+def _write_pages(config: pytest.Config) -> list[str]:
+    """Writes the pages to the path that the run names, the second to "NAME-2" and so on. Returns why one could not be written."""
+    lines, lost = config.stash.setdefault(PAGES, []), list[str]()
+    if (target := getattr(config.option, "gate_report", None)) is None:
+        return lost
+    made = sorted(config.stash[FOLDER].glob("*.json"), key=lambda path: PolicyResult.read(path).policy)
+    for number, path in enumerate(made, 1):
+        out = Path(target) if number == 1 else Path(target).with_stem(f"{Path(target).stem}-{number}")
+        error, page = PolicyResult.read(path).page_error, path.with_suffix(".html")
+        if page.exists():
+            try:
+                files.write(config.invocation_params.dir / out, [page.read_bytes()])
+                lines.append(f"Written: {shown(out, MESSAGE)}")
+            except OSError as failure:
+                error = f"cannot be written: {failure.strerror}"
+        if error:
+            lost.append(f"--gate-report {shown(out, MESSAGE)}: {error}")
+    lines += lost
+    return lost
 
 
 def results(config: pytest.Config) -> list[PolicyResult]:

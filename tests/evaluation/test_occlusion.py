@@ -1,5 +1,6 @@
 """Occlusion: words with known weights, the reference adapter, and for any text spans, tokens, passages and the budget."""
 
+import copy
 import re
 from types import SimpleNamespace
 
@@ -57,6 +58,17 @@ def test_in_a_bag_of_words_a_words_share_is_its_weight(bag):
         found = occlusion.explain(bag, text, decided, 1 - decided)
         assert {word.word: word.delta for word in found} == {word: sign * value for word, value in words.items()}
         assert [word.delta for word in found] == sorted((word.delta for word in found), reverse=True)
+
+
+def test_the_words_that_carried_a_change_are_those_that_the_two_weigh_differently(bag):
+    """A word's loss is that with one classifier less that with the other: nothing where both weigh it alike."""
+    other = copy.deepcopy(bag.model)
+    word = bag.encoder.tokenizer("awful", add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        other.weights.weight[word] += 3
+    changed = occlusion.explain(Scorer(other, bag.encoder, LABELS), "a good movie, an awful ending", 1, 0, before=bag)
+    assert {each.word: each.delta for each in changed if each.delta} == {"awful": 3 * len(word)}
+    assert changed[0].word == "awful"
 
 
 def test_the_decisive_word_of_a_long_review_is_found_within_the_budget(bag, monkeypatch):

@@ -77,7 +77,7 @@ def test_the_verdict_is_one_json_object(lorasent, small_adapter, retrained, poli
     assert found["quality::accuracy"]["figures"]["n"] == 200
     assert set(said["evidence"]) == {"candidate", str(small_adapter), "data"}
     page = (tmp_path / "page.html").read_text().replace("<wbr>", "")
-    assert f'<h1 class="{said["outcome"]}">' in page
+    assert f'<header class="verdict {said["outcome"]}">' in page
     assert all(f"<code>{check}</code>" in page for check in found)
 
 
@@ -277,7 +277,7 @@ def test_faulty_files_are_blocked_before_torch_is_imported(small_adapter, policy
     FILE_FAULTS[fault](broken)
     asked = ["gate", broken, "--baseline", small_adapter, "--policy", policy, "--report", tmp_path / "page.html"]
     assert imported(COMMAND_LINE, *asked) & HEAVY == set()
-    assert '<h1 class="BLOCK">' in (tmp_path / "page.html").read_text()
+    assert '<header class="verdict BLOCK">' in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.slow
