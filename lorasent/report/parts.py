@@ -1,5 +1,7 @@
 """A verdict in parts: what does not pass first, then what was not checked, then the rest."""
 
+from importlib import metadata
+
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.gate.policy import FAMILIES
 from lorasent.gate.verdict import Verdict
@@ -10,6 +12,20 @@ LONGEST_PATH = 100_000
 
 FIRST = "a first adapter: nothing was compared"
 """What a report says in place of baselines."""
+
+CAUSES = "reference/causes"
+"""The page of the documentation that explains causes."""
+
+
+def cause_url(cause: str) -> str:
+    """The place in the documentation that explains a cause; a fault of the baseline is explained as the candidate's.
+
+    It is on the site that the package's metadata name as "Documentation" (`project.urls` of pyproject.toml). Without one it is
+    the page's path in lorasent's repository.
+    """
+    sites = dict(entry.split(", ", 1) for entry in metadata.metadata("lorasent").get_all("Project-URL") or [])
+    page = f"{sites['Documentation'].rstrip('/')}/{CAUSES}/" if "Documentation" in sites else f"docs/{CAUSES}.md"
+    return f"{page}#{cause.removeprefix('baseline-')}"
 
 
 def parts(verdict: Verdict) -> dict[str, list[Finding]]:
