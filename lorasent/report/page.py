@@ -64,7 +64,7 @@ def page(verdict: Verdict, command: str, details: Details | None = None, policy:
         policy_text=files.canonical(policy.model_dump(mode="json")) if policy else "",
         outcome_of=parts.outcome,
         figures=_figures,
-        cause_url=getattr(parts, "cause_url", lambda _: ""),
+        cause_url=parts.cause_url,
         **_drawn(d),
         **_flips(d),
         sections=list(_sections(d, failed, behaviours, costs, passed)),

@@ -216,3 +216,13 @@ def test_json_lines_are_utf_8_on_any_console(lorasent, small_recipe, small_adapt
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         assert "größer 映画" in {row.get("original", row["text"]) for row in rows}
     assert "embedded base 53aa51172d14… (as pinned)" in lorasent("doctor").stdout
+
+
+def test_evaluate_writes_a_page(lorasent, small_adapter, tmp_path):
+    """With slices and mistakes, which the terminal shows with --errors alone; the figures are the same."""
+    done = lorasent("evaluate", small_adapter, "--data", "embedded:validation", "--json", "--top", "2", "--report", "page.html")
+    page, said = (tmp_path / "page.html").read_text(), json.loads(done.stdout)
+    assert (done.returncode, done.stderr, "errors" in said) == (0, "Written: page.html\n", False)
+    assert f"{said['log_loss']:.4f}" in page
+    assert page.count('<article class="flip broken">') == 2
+    assert all(f'id="{part}"' in page for part in ("answers", "slices", "mistakes", "provenance"))
