@@ -30,8 +30,11 @@ class PinnedBase(_Frozen):
     """The base that an adapter was trained on."""
 
     name: Annotated[str, Field(min_length=1, max_length=4096)]
+    """Name on the hub, or path."""
     sha256: str
+    """Hash of its weights, by which it is known."""
     revision: str | None
+    """Revision that was asked for."""
     config: dict[str, Any] | None = None
     """The base's configuration; manifests that an older lorasent wrote have none."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
@@ -42,31 +45,42 @@ class Probes(_Frozen):
     """Texts that are answered at every load, and their logits after training. Both are bounded, and so is the time of a load."""
 
     texts: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(min_length=1, max_length=50)]
+    """The texts."""
     logits: list[list[float]]
+    """For each text a logit for each label."""
 
 
 class Split(_Frozen):
     """Reviews of the training run, by source and hash."""
 
     source: str
+    """Where they came from."""
     sha256: str
+    """Hash of texts and labels."""
     reviews: int
+    """Their number."""
 
 
 class Parameters(_Frozen):
     """Numbers of parameters."""
 
     total: Annotated[int, Field(gt=0)]
+    """All parameters of the model, PEFT's frozen copy of the head included."""
     trainable: Annotated[int, Field(gt=0)]
+    """Those that were trained, which the weights' file holds."""
 
 
 class SavedEncoding(_Frozen):
     """How the tokenizer that another script saved encodes texts. It keeps its own prefix space."""
 
     max_length: Annotated[int, Field(ge=1)]
+    """Largest number of tokens."""
     truncation_side: Literal["left", "right"]
+    """The side that is cut."""
     pad_token_id: Annotated[int, Field(ge=0)]
+    """Id of the pad token."""
     add_prefix_space: None = None
+    """Always absent: the saved tokenizer keeps its own."""
 
 
 class Manifest(_Frozen):
@@ -77,12 +91,15 @@ class Manifest(_Frozen):
     """
 
     schema_version: Literal[1]
+    """The version of this format."""
     origin: Literal["trained", "sealed", "adopted"] = "trained"
+    """Who wrote it: `lorasent train`, `lorasent.seal` in a training script, or `lorasent adopt` afterwards."""
     tables: Annotated[dict[str, Any] | None, Field(alias="recipe")] = None
     """The recipe as it was written, not validated; see `recipe`."""
     peft: dict[str, Any] | None = None
     """PEFT's configuration of an adapter that another script trained; empty of a whole model."""
     saved_encoding: Annotated[SavedEncoding | None, Field(alias="encoding")] = None
+    """How an adapter of another script encodes texts; what lorasent trained has a recipe, which says so."""
     embeddings: Annotated[int | None, Field(gt=0, le=1 << 24)] = None
     """Number of embeddings that the adapter brings, if it brings them."""
     not_read: list[Annotated[str, Field(max_length=300)]] = []
@@ -90,10 +107,15 @@ class Manifest(_Frozen):
     in_memory: bool = False
     """Whether the manifest was made for one verdict, and no file holds it."""
     base: PinnedBase
+    """The base."""
     labels: Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=2, max_length=10_000)]
+    """Names of the labels, in the order of the logits."""
     tokenizer_sha256: str
+    """Hash of what the tokenizer does."""
     probes: Probes
+    """What the trainer's memory answered."""
     files: dict[str, str]
+    """The sha256 of each file beside the manifest, but for the model card."""
     data: dict[str, Split] = {}
     """The reviews of each split, "train" and "validation"."""
     _content: Mapping[str, Any] = PrivateAttr()
@@ -156,10 +178,13 @@ class CompleteManifest(Manifest):
     """A manifest with the further keys that the gate needs. Training writes all of them."""
 
     recipe_sha256: str = ""
+    """Hash of the recipe, which shows that it was not edited."""
     parameters: Parameters
+    """Numbers of parameters."""
     tokenizer_parts: dict[str, str] | None = None
     """Hashes of the tokenizer's parts as transformers builds it; manifests that an older lorasent wrote have none."""
     libraries: dict[str, str] = {}
+    """Versions of the libraries."""
 
 
 def read(path: Path | Snapshot) -> Manifest:

@@ -44,6 +44,7 @@ class Behaviour(Section):
     """Cases: `embedded`, or a file or folder of JSONL, or false for none."""
 
     cases: str | Literal[False] = EMBEDDED
+    """The cases that are asked."""
     negative: tuple[str, ...] = Field(default=(), strict=False)
     """The labels that count as negative in the embedded cases. Labels that are plainly poles need not be named."""
     positive: tuple[str, ...] = Field(default=(), strict=False)

@@ -26,7 +26,9 @@ class Calibration(Section):
     max_brier: Share | None = None
     """The largest Brier score, whatever a baseline's is."""
     max_brier_increase: Share = 0.01
+    """How much the mean Brier score may rise."""
     max_log_loss_increase: Annotated[float, Field(ge=0, lt=100)] | None = None
+    """How much the mean log loss may rise, in nats; absent: not compared."""
 
 
 def checks(table: Calibration) -> list[str]:

@@ -33,9 +33,11 @@ class Cost(Section):
     """How much more the candidate may cost: ratios of candidate to baseline."""
 
     max_latency_ratio: Annotated[float, Field(gt=1, le=LARGEST_RATIO)] | None = None
-    """Above 1: no clock shows that two times are equal. Absent: not measured."""
+    """Largest ratio of times. Above 1: no clock shows that two times are equal. Absent: not measured."""
     max_flops_ratio: Annotated[float, Field(ge=1, le=LARGEST_RATIO)] = 1.0
+    """Largest ratio of floating-point operations for the reviews."""
     max_bytes_ratio: Annotated[float, Field(ge=1, le=LARGEST_RATIO)] = 1.05
+    """Largest ratio of the weights' bytes."""
 
 
 def checks(table: Cost) -> list[str]:

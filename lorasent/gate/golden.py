@@ -27,6 +27,7 @@ class Golden(Section):
     """Recorded predictions, of the adapter that they name."""
 
     predictions: str
+    """Path of the golden."""
     max_changed: Share = 0.10
     """The share of the golden's labels that a retrained candidate may change."""
 

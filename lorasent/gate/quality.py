@@ -42,10 +42,11 @@ class Quality(Section):
     """The metric, its non-inferiority margin, its floor, and the slices."""
 
     metric: Metric = "accuracy"
+    """What is compared."""
     margin: Share = 0.02
-    """The non-inferiority margin."""
+    """The drop of the metric that may not ship (the non-inferiority margin)."""
     min: Annotated[float, Field(gt=0, le=1)] | None = None
-    """The floor of the metric."""
+    """The floor of the metric, which a candidate must reach whatever the baseline does; absent: none."""
     slices: tuple[str, ...] = Field(default=(), strict=False)
     """Columns to slice the reviews by, and "length" (quartiles) and "truncated"."""
     slice_margin: Share | None = None

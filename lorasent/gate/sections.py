@@ -33,15 +33,19 @@ class Data(Section):
     """The labelled reviews that candidate and baselines answer."""
 
     test: str
+    """Source of the reviews."""
     sample: Annotated[int, Field(ge=2)] | None = None
     """Number of reviews to draw, balanced over the labels; absent: all."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the sample."""
     text_column: str | None = None
+    """Name of the column of texts; absent: `text`, `review` or `sentence`."""
     label_column: str | None = None
+    """Name of the column of labels; absent: `label` or `sentiment`."""
     skip_empty: bool = False
     """Whether reviews without text are left out. Otherwise they are an error."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """Number format in which reviews are answered."""
     _in_memory: Any = PrivateAttr(None)
 
     @property
@@ -65,6 +69,7 @@ class Integrity(Section):
     may_change: tuple[str, ...] = Field(default=(), strict=False)
     """Allowed differences from the baseline: keys of the recipe ("lora.r") or whole tables ("lora")."""
     truncation_side: Literal["left", "right"] | None = None
+    """The side on which texts must be cut; absent: the baseline's."""
     manifest: Literal["required", "optional"] = "optional"
     """Whether adapters that nobody sealed in the trainer's memory are refused."""
 
@@ -96,5 +101,6 @@ class VerdictSettings(Section):
     """How strict the verdict is, and how pytest shows an INCONCLUSIVE check. `lorasent gate` exits 3 for it in any case."""
 
     on_inconclusive: Literal["fail", "warn"] = "fail"
+    """How pytest shows an INCONCLUSIVE check: it fails, or warns."""
     alpha: Annotated[float, Field(ge=0.001, lt=0.5)] = 0.05
     """Familywise error rate of all checks, and level of each non-inferiority test. Near 0, some checks would never block."""

@@ -1,4 +1,4 @@
-"""Goldens: recorded results that tests must reproduce, by the fixture `golden` and the option --update-golden (see README).
+"""Goldens: recorded results that tests must reproduce, by the fixture `golden` and the option --update-golden.
 
 A project turns goldens on by the setting lorasent_golden_folder, or by a MANIFEST.json of goldens in its folder `golden`. In any
 other project the short names stay free: marker and fixture are lorasent_golden, the option is --lorasent-update-golden.

@@ -33,8 +33,11 @@ class Base(Table):
     """The frozen encoder, and the labels that the head on top of it distinguishes (id = position)."""
 
     model: Annotated[str, Field(min_length=1)]
+    """The base: a name on the hub, a directory, or `embedded`."""
     revision: Annotated[str, Field(min_length=1)] | None = None
+    """The commit, tag or branch of a base on the hub; absent = the newest. The manifest records the hash of what was used."""
     labels: Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+    """Names of the labels; a label's place is its id."""
     dropout: Fraction | None = None
     """Probability of every dropout of the base (hidden states and attention); absent = as in the base's configuration."""
 
@@ -55,12 +58,17 @@ class Data(Table):
     """Where the labelled reviews come from. `sample` reviews of each split are used, balanced over the labels; absent = all."""
 
     train: str
+    """Source of the training reviews."""
     validation: str
+    """Source of the reviews that choose the best epoch."""
     sample: Annotated[int, Field(ge=2)] | None = None
+    """Number of reviews to draw from each split, balanced over the labels; absent = all."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the sample. It differs from training's seed, so that retrains with other seeds see the same reviews."""
     text_column: str | None = None
+    """Name of the column of texts; absent = `text`, `review` or `sentence`."""
     label_column: str | None = None
+    """Name of the column of labels; absent = `label` or `sentiment`."""
     skip_empty: Flag = None
     """Whether reviews without a text are left out; otherwise they are an error."""
 
@@ -69,16 +77,22 @@ class Encoding(Table):
     """How a review becomes token ids."""
 
     max_length: Annotated[int, Field(ge=4)] = 512
+    """Largest number of tokens, special tokens included; the rest of a longer review is cut."""
     truncation_side: Literal["left", "right"] = "left"
+    """The side that is cut. A review gives its verdict at its end, so the beginning is."""
     add_prefix_space: bool = True
+    """Whether byte-level tokenizers, as RoBERTa's, read the first word as one within a text. WordPiece ignores it."""
 
 
 class Lora(Table):
     """Low-rank adaptation, as PEFT's LoraConfig names it."""
 
     r: Annotated[int, Field(ge=1)]
+    """Rank of LoRA's matrices."""
     alpha: Annotated[int, Field(ge=1)]
+    """LoRA's change is multiplied by alpha / r."""
     dropout: Fraction = 0.0
+    """Probability of dropout before LoRA's first matrix, in training."""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
     """Module names. "query" is any architecture's query projection (in ModernBERT and GPT-2 with key and value, one layer),
     "all-linear" every linear layer."""
@@ -104,10 +118,15 @@ class Training(Table):
     """AdamW; the learning rate rises during `warmup` (a fraction of the steps), then decays; gradients are clipped to norm 1."""
 
     epochs: Annotated[int, Field(ge=1)]
+    """Passes over the training reviews; the one with the lowest validation loss is kept."""
     batch_size: Annotated[int, Field(ge=1)]
+    """Reviews in a step."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    """Largest learning rate, which the warmup ends with."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decay of weights."""
     warmup: Fraction = 0.0
+    """Share of the steps in which the learning rate rises from 0."""
     schedule: Annotated[
         Literal["linear", "cosine", "constant"] | None, AfterValidator(lambda name: None if name == "linear" else name)
     ] = None
@@ -121,7 +140,9 @@ class Training(Table):
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay per step of the weights' moving average, which is evaluated and kept in place of the weights. Absent = no average."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """Number format of the products; `auto` is bf16 where the machine multiplies it."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the run: the head, the order of reviews, dropout, augmentation."""
 
     @field_validator("early_stopping_min_improvement")
     @classmethod
@@ -138,6 +159,7 @@ class Augmentation(Table):
     """
 
     share: Probability = 0.5
+    """Probability that a training review is changed, in each epoch."""
     window: Annotated[int, Field(ge=0)] = 0
     """Number of words. A longer review keeps only its ending: at least this many, from the beginning of a sentence."""
     sentence_dropout: Probability = 0.0

@@ -15,7 +15,7 @@ from tests.support.references import REFERENCE
 pytestmark = pytest.mark.processor
 
 EVERY = Augmentation(window=100, sentence_dropout=0.3, synonyms=0.3, typos=0.03, markup=0.3)
-"""The settings whose figures stand in the README."""
+"""The settings whose figures stand in docs/how-to/augmentation.md."""
 
 
 class Reader:

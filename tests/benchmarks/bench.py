@@ -2,7 +2,8 @@
 
 All answer the same real reviews (LORASENT_DATA) with the same threads in one process, in turns: each once a round, beginning with
 another one every round. Then one short review at a time, then training. What was measured goes to golden/measured/benchmarks/peers,
-in the place of what was measured on this kind of machine before, and into the README; with --out FOLDER to a folder alone.
+in the place of what was measured on this kind of machine before, and into docs/explanation/performance.md; with --out FOLDER to a
+folder alone.
 """
 
 import argparse
@@ -201,7 +202,7 @@ def parse():
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--seed", type=int, default=0, help="of the reviews drawn")
     arguments.add_argument("--peer", action="append", choices=list(PEERS), help=f"only these, and {UNIT}; may be repeated")
-    arguments.add_argument("--out", type=Path, help="a folder of its own: golden/ and README.md stay as they are")
+    arguments.add_argument("--out", type=Path, help="a folder of its own: golden/ and docs/ stay as they are")
     given = arguments.parse_args()
     if "LORASENT_DATA" not in os.environ:
         arguments.error("needs real reviews: set LORASENT_DATA to a folder with the files that CONTRIBUTING.md names")
@@ -238,7 +239,7 @@ def main():
     say(table.page(measured))
     if not given.out:
         golden.write_manifest(GOLDEN)
-        table.into_readme(Path("README.md"), out)
+        table.into_page(Path("docs/explanation/performance.md"), out)
 
 
 if __name__ == "__main__":

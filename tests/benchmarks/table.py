@@ -1,6 +1,7 @@
-"""What the peers' benchmark measured, as Markdown; it stands in the README between two marks."""
+"""What the peers' benchmark measured, as Markdown; it stands in docs/explanation/performance.md between two marks."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -23,11 +24,11 @@ def page(measured) -> str:
     return "\n\n".join([_heading(measured), _scoring(measured), _short(measured), _training(measured)]) + "\n"
 
 
-def into_readme(path: Path, folder: Path) -> None:
+def into_page(path: Path, folder: Path) -> None:
     """Puts the tables of every kind of machine that a folder has a run of between their marks, each with its plot."""
     runs = [folder / f"{name}.json" for name in KINDS]
     pages = [
-        f"{page(json.loads(run.read_bytes()))}\n![Time over lorasent's]({run.with_suffix('.svg').as_posix()})\n"
+        f"{page(json.loads(run.read_bytes()))}\n![Time over lorasent's]({_link(path, run.with_suffix('.svg'))})\n"
         for run in runs
         if run.is_file()
     ]
@@ -36,6 +37,10 @@ def into_readme(path: Path, folder: Path) -> None:
     if not places:
         raise SystemExit(f"{path}: has no marks <!-- peers --> and <!-- end of peers --> to put the tables between")
     files.write(path, [found])
+
+
+def _link(path: Path, file: Path) -> str:
+    return Path(os.path.relpath(file, path.parent)).as_posix()
 
 
 def _heading(measured) -> str:

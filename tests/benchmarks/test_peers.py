@@ -156,17 +156,17 @@ def test_a_run_ends_in_figures_a_plot_and_tables(tmp_path, monkeypatch, capsys):
 
 def test_the_page_has_the_tables_of_each_kind_of_machine_between_its_marks(tmp_path):
     """Of the runs that are published: in the order of KINDS, each with its plot; the rest of the page stays."""
-    page = tmp_path / "README.md"
+    page = tmp_path / "page.md"
     page.write_text("before\n<!-- peers -->\nstale tables\n<!-- end of peers -->\nafter\n")
     runs = tmp_path / "golden"
     shutil.copytree("golden/measured/benchmarks/peers", runs)
     published = json.loads((runs / "amx.json").read_bytes())
     published["machine"]["amx"] = False
     (runs / "avx512-bf16.json").write_text(json.dumps(published))
-    table.into_readme(page, runs)
+    table.into_page(page, runs)
     text = page.read_text()
     assert text.startswith("before\n<!-- peers -->\n**With AMX.** ")
-    assert text.endswith(f"![Time over lorasent's]({runs}/avx512-bf16.svg)\n<!-- end of peers -->\nafter\n")
+    assert text.endswith("![Time over lorasent's](golden/avx512-bf16.svg)\n<!-- end of peers -->\nafter\n")
     assert text.count("\n| lorasent, invariant |") == 4
     assert "stale tables" not in text
 
@@ -181,9 +181,11 @@ def test_a_run_without_bf16_says_so():
     assert "multiplied fp32 matrices at 0.20 (torch) Tflop/s" in table.page(measured)
 
 
-def test_the_readme_shows_the_published_runs():
+def test_the_page_shows_the_published_runs():
     """Its tables are those of golden/measured/benchmarks/peers, to the letter."""
-    shown = re.search(r"<!-- peers -->.*<!-- end of peers -->", Path("README.md").read_text("utf-8"), flags=re.DOTALL)
+    shown = re.search(
+        r"<!-- peers -->.*<!-- end of peers -->", Path("docs/explanation/performance.md").read_text("utf-8"), flags=re.DOTALL
+    )
     runs = [json.loads(run.read_bytes()) for run in sorted(Path("golden/measured/benchmarks/peers").glob("*.json"))]
     assert runs
     assert all(table.page(run) in shown[0] for run in runs)

@@ -22,7 +22,7 @@ from lorasent.cli import commands, ending
 from lorasent.errors import AdapterError, PolicyError
 from tests.cli.processes import closed_pipe, gate_arguments, start
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "exit-codes.md").read_text("utf-8")
 
 
 class PanicError(BaseException):
@@ -219,13 +219,13 @@ def test_a_signal_during_a_finalizer_ends_the_command(request, number):
 
 
 def test_exit_codes_are_documented(lorasent):
-    """By --help and in the README, each of them."""
+    """By --help and in the documentation, each of them."""
     shown = " ".join(lorasent("--help").stdout.split())
     assert commands.CODES in shown
     ours = (ending.INTERNAL_ERROR, ending.NOT_WRITTEN, ending.INTERRUPTED, ending.CLOSED_PIPE)
     for code in (0, 1, 2, 3, 4, *ours):
         assert re.search(rf"\b{code} \S", commands.CODES), code
-        assert re.search(rf"^\| {code} \|", README, re.MULTILINE), code
+        assert re.search(rf"^\| {code} \|", PAGE, re.MULTILINE), code
     assert "1 BLOCK and nothing else" in " ".join(lorasent("gate", "--help").stdout.split())
 
 

@@ -1,20 +1,20 @@
-"""A script as in PEFT's own example, sealed by one line: the README's, on real reviews, from training to every command."""
+"""A script as in PEFT's own example, sealed by one line, on real reviews, from training to every command.
+
+It is the one of docs/how-to/other-scripts.md.
+"""
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from lorasent.adapter.base import _embedded_path
 from lorasent.adapter.directory import SAMPLE_REVIEWS
-
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+from tests.docs.blocks import of
 
 POLICY = """
 [data]
@@ -30,12 +30,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.real_data, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def workplace(real_data, tmp_path_factory):
-    """A folder where the README's script has trained two adapters on SST-2: sealed, and as Trainer saved them."""
+    """A folder where the page's script has trained two adapters on SST-2: sealed, and as Trainer saved them."""
     folder = tmp_path_factory.mktemp("script")
     for name, split, rows in (("train", "train", 800), ("reviews", "dev", 400)):
         reviews = pd.read_parquet(real_data / f"sst2_{split}.parquet")[["text", "label"]].head(rows)
         reviews.to_csv(folder / f"{name}.csv", index=False)
-    (script,) = re.findall(r"^```python script\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (script,) = of("docs/how-to/other-scripts.md", "python", "script")
     (folder / "train.py").write_text(script.replace("distilbert-base-uncased", str(_embedded_path())))
     for seed in "01":
         environment = {**os.environ, "HF_DATASETS_CACHE": str(folder / f"datasets-{seed}")}
@@ -65,7 +65,7 @@ def test_two_seeds_pass_the_gate(run, kind):
 
 
 def test_a_policy_is_written_for_them(run):
-    """As the README says, and the sealed pair passes by it."""
+    """As the page says, and the sealed pair passes by it."""
     pair = ["adapters/seed-1", "--baseline", "adapters/seed-0"]
     done = run("init", "--candidate", *pair, "--data", "reviews.csv", "--out", "mine.toml")
     assert done.returncode == 0, done.stderr

@@ -75,7 +75,9 @@ def test_what_was_published_is_not_run_again(tmp_path, monkeypatch):
 def test_a_change_is_told_when_all_its_seeds_ran(tmp_path, monkeypatch):
     """A change is published once all its seeds ran; its runs are stored before, so that others can continue."""
     (tmp_path / "golden" / "measured").mkdir(parents=True)
-    (tmp_path / "README.md").write_text("<!-- ablation --><!-- end of ablation -->")
+    page = tmp_path / ablation.PAGE
+    page.parent.mkdir(parents=True)
+    page.write_text("<!-- ablation --><!-- end of ablation -->")
     monkeypatch.chdir(tmp_path)
     first, second = CHANGES[:2]
     runs = {first.name: {str(seed): ran(0.8 + seed / 100, 0.3 + seed / 100) for seed in first.seeds}}
@@ -83,4 +85,4 @@ def test_a_change_is_told_when_all_its_seeds_ran(tmp_path, monkeypatch):
     kept = json.loads((tmp_path / "golden" / "measured" / "ablation.json").read_text())
     assert [row["change"] for row in kept["rows"]] == [first.name]
     assert kept["runs"][second.name].keys() == {"0"}
-    assert first.name in (tmp_path / "README.md").read_text()
+    assert first.name in page.read_text()

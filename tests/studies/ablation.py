@@ -4,8 +4,8 @@ Each change is made alone to the recipe ablation.toml, which is imdb-minilm as i
 pair of 1,000 training and 1,000 validation IMDB reviews in LORASENT_DATA; the validation reviews choose the epoch. The adapters are
 then scored on 5,000 test reviews, which decide nothing. Means and differences come with 95 % intervals from the spread between
 seeds, which is pooled over all changes because three seeds alone say little about it. The results go to
-golden/measured/ablation.json, are plotted, and are written into the README. A study that was interrupted continues: what the file
-already holds is not run again.
+golden/measured/ablation.json, are plotted, and are written into docs/explanation/accuracy.md. A study that was interrupted
+continues: what the file already holds is not run again.
 """
 
 import argparse
@@ -30,6 +30,7 @@ LABELS = ("Negative", "Positive")
 SEEDS = (0, 1, 2)
 REFERENCE = Path(__file__).with_suffix(".toml")
 FOUND, DRAWN = Path("golden/measured/ablation.json"), Path("golden/measured/ablation.svg")
+PAGE = Path("docs/explanation/accuracy.md")
 
 
 class Change(NamedTuple):
@@ -204,7 +205,7 @@ def summary(found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Returns the README's table."""
+    """Returns the page's table."""
     lines = [
         "| change | reviews | seeds | validation loss | lower by | accuracy, 5,000 test reviews | points more |",
         "|---|---|---|---|---|---|---|",
@@ -245,7 +246,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def publish(runs: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """Writes the results by change and seed: JSON, plot, README. Only a change all of whose seeds ran has a row."""
+    """Writes the results by change and seed: JSON, plot, page. Only a change all of whose seeds ran has a row."""
     whole = {change.name: [runs.get(change.name, {}).get(str(seed)) for seed in change.seeds] for change in CHANGES}
     found = {name: [run for run in each if run] for name, each in whole.items() if all(each)}
     if CHANGES[0].name not in found:
@@ -257,14 +258,10 @@ def publish(runs: dict[str, dict[str, dict[str, Any]]]) -> None:
     draw(rows, DRAWN)
     golden.write_manifest(Path("golden"))
     table = f"<!-- ablation -->\n{markdown(rows)}\n<!-- end of ablation -->"
-    page, told = re.subn(
-        r"<!-- ablation -->.*<!-- end of ablation -->", lambda _: table, Path("README.md").read_text("utf-8"), flags=re.DOTALL
-    )
+    page, told = re.subn(r"<!-- ablation -->.*<!-- end of ablation -->", lambda _: table, PAGE.read_text("utf-8"), flags=re.DOTALL)
     if not told:
-        sys.exit(
-            f"{FOUND} and {DRAWN} are written; README.md has no place for the table: <!-- ablation --><!-- end of ablation -->"
-        )
-    files.write(Path("README.md"), [page])
+        sys.exit(f"{FOUND} and {DRAWN} are written; {PAGE} has no place for the table: <!-- ablation --><!-- end of ablation -->")
+    files.write(PAGE, [page])
 
 
 def main() -> int:

@@ -61,7 +61,7 @@ def _rounded_up(value: float) -> float:
 
 
 def table() -> str:
-    """Returns the README's table: how far logits moved, by machine settings and batch size."""
+    """Returns the table of docs/how-to/goldens.md: how far logits moved, by machine settings and batch size."""
     rows = [row for row in json.loads(TABLE.read_text())["rows"] if "batch" in row]
     settings = list(itertools.product(INSTRUCTIONS, (1, 2), (1, 16)))
     names = [f"{instructions}, {threads} thread{'s' * (threads > 1)}, batch {batch}" for instructions, threads, batch in settings]

@@ -3,7 +3,7 @@
 24 retrains of the reference adapter, which differ from it by the seed alone, are trained, and every fault is planted in five
 adapters. gate.toml judges all of them on the embedded reviews. Where LORASENT_DATA is set, ten adapters of the recipe imdb-minilm
 are trained on its reviews, and are judged against each other on 2,000 others with a margin of two points. The results go to
-golden/measured/proof.json and into the README. A study that was interrupted continues.
+golden/measured/proof.json and into docs/explanation/error-rates.md. A study that was interrupted continues.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def trained_on_real(folder, path):
 
 
 def told(name, proof, said):
-    """Returns a section of the README."""
+    """Returns a section of the page."""
     moved = said["retraining"]
     return (
         f"**{name}.** Accuracy of {moved['seeds']} seeds on {moved['n']:,} reviews: {moved['accuracy']:.4f}, standard deviation "
@@ -109,9 +109,10 @@ def kept(parts, sections):
     """Writes the results so far."""
     files.write(Path("golden/measured/proof.json"), [files.canonical(parts)])
     golden.write_manifest(Path("golden"))
-    page = Path("README.md").read_text("utf-8")
+    place = Path("docs/explanation/error-rates.md")
     table = "<!-- proof -->\n" + "\n".join(sections) + "<!-- end of proof -->"
-    files.write(Path("README.md"), [re.sub(r"<!-- proof -->.*<!-- end of proof -->", lambda _: table, page, flags=re.DOTALL)])
+    page = re.sub(r"<!-- proof -->.*<!-- end of proof -->", lambda _: table, place.read_text("utf-8"), flags=re.DOTALL)
+    files.write(place, [page])
 
 
 if __name__ == "__main__":
