@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lorasent.data.reviews import Reviews
+    from lorasent.evaluation.console import Evaluation
     from lorasent.evaluation.mistakes import Mistakes
     from lorasent.scoring.scorer import Scorer
 
@@ -113,12 +114,17 @@ def evaluate(
             render(evaluation, terminal)
         ending.write([output.get()])
     if report is not None:
-        from lorasent.report import evaluation as pages
+        _write_page(report, replace(evaluation, mistakes=mistakes), adapter, data, reviews, logits)
 
-        whole = replace(evaluation, mistakes=mistakes)
-        command = shown(command_line(), MESSAGE)
-        files.write(report, [pages.page(whole, str(adapter), data, reviews.fingerprint, logits, reviews.labels, command)])
-        report_written(report)
+
+def _write_page(
+    path: Path, evaluation: "Evaluation", adapter: Path, data: str, reviews: "Reviews", logits: "NDArray[np.float32]"
+) -> None:
+    from lorasent.report.evaluation import page
+
+    command = shown(command_line(), MESSAGE)
+    files.write(path, [page(evaluation, str(adapter), data, reviews.fingerprint, logits, reviews.labels, command)])
+    report_written(path)
 
 
 def _mistakes(

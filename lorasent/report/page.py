@@ -52,7 +52,7 @@ def page(verdict: Verdict, command: str, details: Details | None = None, policy:
         command=shown(command, parts.LONGEST_PATH),
         written=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         failed=failed,
-        unasked=by_part["Not checked"],
+        unchecked=by_part["Not checked"],
         absent=[table for table in CHECK_TABLES if policy and getattr(policy, table) is None],
         passed=passed,
         behaviours=behaviours,
@@ -172,7 +172,7 @@ def _sections(d: Details, *parts_there: Any) -> Iterator[tuple[str, str, bool]]:
     yield "flips", "Flips", bool(d.flips)
     yield "cost", "Cost", bool(costs)
     yield "training", "Training", bool(d.curves)
-    yield "unasked", "Not asked", True
+    yield "unchecked", "Not checked", True
     yield "passed", "Passed", bool(passed)
     yield "provenance", "Provenance", True
 

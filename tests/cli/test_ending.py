@@ -89,7 +89,7 @@ def test_every_exception_has_its_exit_code_and_one_line(lorasent, judged, monkey
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr({"gate": "lorasent.gate.verdict.judge", "predict": "lorasent.scoring.scorer.load"}[command], fail)
+    monkeypatch.setattr({"gate": "lorasent.gate.verdict.judged", "predict": "lorasent.scoring.scorer.load"}[command], fail)
     done = lorasent(*(gate_arguments(judged, "PASS") if command == "gate" else ["predict", judged / "sound", "fine"]))
     code = codes if isinstance(codes, int) else codes[command]
     assert done.returncode == code
@@ -129,7 +129,7 @@ def test_a_crash_of_a_command_never_exits_1(lorasent, judged, small_recipe, monk
 @pytest.mark.parametrize("where", [0, 1, 99], ids=["first", "behind the command", "last"])
 def test_debug_shows_the_traceback(lorasent, judged, monkeypatch, where):
     """Anywhere among the arguments, for bad input, too; the last line is the same as without it."""
-    monkeypatch.setattr("lorasent.gate.verdict.judge", lambda *_, **__: {}["x"])
+    monkeypatch.setattr("lorasent.gate.verdict.judged", lambda *_, **__: {}["x"])
     arguments = gate_arguments(judged, "PASS")
     arguments.insert(where, "--debug")
     done = lorasent(*arguments)

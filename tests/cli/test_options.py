@@ -51,7 +51,7 @@ def test_bad_arguments_are_one_line(lorasent, judged, tmp_path, arguments, messa
 
 WRITES = {
     "gate --report": (
-        "lorasent.gate.verdict.judge",
+        "lorasent.gate.verdict.judged",
         ["gate", "ADAPTER", "--baseline", "ADAPTER", "--policy", "POLICY", "--report"],
     ),
     "prove --out": ("lorasent.prove.experiment.measure", ["prove", "--baseline", "ADAPTER", "--policy", "POLICY", "--out"]),

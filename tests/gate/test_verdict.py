@@ -363,11 +363,11 @@ def test_the_policy_names_the_columns(tmp_path):
 def test_a_verdict_is_json(integrity_stub):
     """Findings and all."""
     found = verdict.judge("new", ["old"], Policy()).to_json()
+    finding = {"check": "integrity::files", "outcome": "PASS", "cause": "sound", "message": "files", "advice": ""}
     assert json.loads(json.dumps(found)) == {
+        "schema_version": 1,
         "outcome": "PASS",
-        "findings": [
-            {"check": "integrity::files", "outcome": "PASS", "cause": "sound", "message": "files", "advice": "", "figures": {}}
-        ],
+        "findings": [{**finding, "figures": {}, "waived": None}],
         "candidate": "new",
         "baselines": ["old"],
         "evidence": {"candidate": "identity of new", "old": "identity of old"},

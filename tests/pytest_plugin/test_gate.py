@@ -39,9 +39,9 @@ def judge(monkeypatch):
             order = ("BLOCK", "INVALID", "INCONCLUSIVE", "PASS")
             ranked = sorted([*findings, *passed], key=lambda finding: order.index(finding.outcome))
             options = {"outcome": ranked[0].outcome, "candidate": candidate, "baselines": tuple(baselines), **replaced}
-            return Verdict(findings=tuple(ranked), evidence={}, **options)
+            return Verdict(findings=tuple(ranked), evidence={}, **options), None
 
-        monkeypatch.setattr("lorasent.gate.verdict.judge", made)
+        monkeypatch.setattr("lorasent.gate.verdict.judged", made)
         return judged
 
     return prepare
@@ -139,7 +139,7 @@ def test_an_error_while_judging_is_one_line(project, monkeypatch, count, error, 
         calls.append(1)
         raise error
 
-    monkeypatch.setattr("lorasent.gate.verdict.judge", fail)
+    monkeypatch.setattr("lorasent.gate.verdict.judged", fail)
     result = run(project, "gate.toml", *AGAINST)
     result.assert_outcomes(failed=count)
     assert (result.ret, len(calls)) == (1, 1)
@@ -153,14 +153,14 @@ def test_an_error_while_judging_is_one_line(project, monkeypatch, count, error, 
 SLOW = """
 from lorasent.gate import verdict
 
-def judge(candidate, baselines, policy):
+def judged(candidate, baselines, policy):
     with open("judged.txt", "a") as file:
         file.write("begun ")
     BODY
     findings = [verdict.Finding(name, verdict.Outcome.PASS, "", "it holds") for name in verdict.names(policy)]
-    return verdict.Verdict(verdict.Outcome.PASS, tuple(findings), str(candidate), tuple(baselines), {})
+    return verdict.Verdict(verdict.Outcome.PASS, tuple(findings), str(candidate), tuple(baselines), {}), None
 
-verdict.judge = judge
+verdict.judged = judged
 """
 
 
@@ -227,7 +227,7 @@ def test_what_was_not_asked_is_a_skip(project, judge, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("lorasent.gate.verdict.names", lambda _: ["integrity::files", "quality::accuracy"])
         verdict = Verdict(Outcome.PASS, (Finding("integrity::files", Outcome.PASS, "", "sound"),), "new", ("old",), {})
-        patch.setattr("lorasent.gate.verdict.judge", lambda *_: verdict)
+        patch.setattr("lorasent.gate.verdict.judged", lambda *_: (verdict, None))
         result = run(project, "gate.toml", *AGAINST, "-v")
     result.assert_outcomes(passed=1, skipped=1)
     result.stdout.fnmatch_lines(["gate.toml::quality::accuracy SKIPPED*"])

@@ -109,18 +109,18 @@ WATCHED = """
 import time
 from lorasent.gate import verdict
 
-judge = verdict.judge
+judged = verdict.judged
 
 def watched(*arguments):
     with open("judged.txt", "a") as file:
         file.write("begun ")
-    result = judge(*arguments)
+    result = judged(*arguments)
     time.sleep(0.5)
     with open("judged.txt", "a") as file:
         file.write("done ")
     return result
 
-verdict.judge = watched
+verdict.judged = watched
 """
 
 

@@ -54,7 +54,7 @@ def without_breaks(html):
 
 
 def test_what_does_not_pass_stands_first():
-    """Then what was not asked, then what passed, folded by family."""
+    """Then what was not checked, then what passed, folded by family."""
     html = without_breaks(page(Verdict(Outcome.BLOCK, FINDINGS, "a<b", ("c&d", "e"), {"data": "f" * 64}), "lorasent gate 'a<b'"))
     places = [html.index(part) for part in ("worse &amp; &lt;worse&gt;", "not compared", "integrity: 1 check", "4 files", "ffff")]
     assert places == sorted(places)
@@ -99,7 +99,7 @@ def test_a_drop_is_said_in_figures(blocked):
 def test_a_page_has_all_that_the_verdict_rests_on(blocked):
     """Each part is there, and each link of its table of contents leads to one."""
     parsed = Parsed(blocked.html)
-    parts = ["findings", "differences", "slices", "behaviours", "answers", "flips", "training", "unasked", "passed", "provenance"]
+    parts = ["findings", "differences", "slices", "behaviours", "answers", "flips", "training", "unchecked", "passed", "provenance"]
     assert [name for name in parsed.ids if name in parts] == parts
     assert {link[1:] for link in parsed.links if link.startswith("#")} <= set(parsed.ids)
     assert len(parsed.ids) == len(set(parsed.ids))
@@ -140,7 +140,7 @@ def test_a_candidate_that_its_files_decide_has_a_small_page(tmp_path, outcome):
 def test_a_first_adapter_has_its_own_figures(tmp_path):
     """And no differences and no flips; the page says what was not compared."""
     first = made(tmp_path, 1.4, bank=0)
-    assert {"answers", "slices", "unasked"} <= set(Parsed(first.html).ids)
+    assert {"answers", "slices", "unchecked"} <= set(Parsed(first.html).ids)
     assert not {"flips", "differences"} & set(Parsed(first.html).ids)
     assert "not compared: no baseline" in first.html
 

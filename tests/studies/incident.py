@@ -1,6 +1,6 @@
 """A head that was not saved: how right the adapter is before and after, and what the gate says.
 
-    python -m tests.studies.incident [ADAPTER]
+    `python -m tests.studies.incident [ADAPTER]`
 
 An export script keeps the tensors of ADAPTER that have "lora_" in their names. A serving script loads what is left with
 strict=False, which says nothing of tensors that are missing. ADAPTER is by default a new one of the recipe embedded, seed 1. Writes
