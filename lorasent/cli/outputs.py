@@ -1,7 +1,6 @@
 """The files that `gate` writes of a verdict: each option that names one, and what is written there."""
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,7 @@ Paths = Mapping[str, Path | None]
 
 def require_writable(paths: Paths, *inputs: str | Path | None) -> None:
     """Raises LorasentError, before the work begins, unless each path is a writable one of its own, and none is an input."""
-    from lorasent.report.svg import require_matplotlib
-
     named = {name: path for name, path in paths.items() if path is not None}
-    if "report" in named:
-        require_matplotlib("--report")
     for name, path in named.items():
         options.require_writable(f"--{name}", path, *inputs)
         if path in [other for option, other in named.items() if option != name]:
@@ -71,10 +66,8 @@ def _content(name: str, verdict: "Verdict", context: "Context | None", command: 
 
     match name:
         case "report":
-            found = None
-            if find_spec("matplotlib"):  # only a tracker comes here without it
-                with stages_shown():
-                    found = details.collect(verdict, context, policy)
+            with stages_shown():
+                found = details.collect(verdict, context, policy)
             return page.page(verdict, command, found, policy)
         case "json-out":
             return ending.json_line(verdict.to_json())

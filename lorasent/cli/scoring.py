@@ -85,10 +85,6 @@ def evaluate(
     if not (errors or report) and (slices or top is not None):
         raise LorasentError(f"evaluate: --{'slice' if slices else 'top'} is about mistakes; add --errors or --report")
     options.require_writable("--report", report, data)
-    if report is not None:
-        from lorasent.report.svg import require_matplotlib
-
-        require_matplotlib("--report")
     scorer = options.load_scorer(adapter, precision, base, device)
     from lorasent.data.reviews import read
     from lorasent.data.slices import require

@@ -138,7 +138,7 @@ def sweep(
     out = out or Path("sweeps") / (name or Path(recipe).stem)
     options.require_folder("--out", out)
     options.check_precision(precision)
-    if missing := [package for package in ("optuna", "matplotlib", "tomli_w") if find_spec(package) is None]:
+    if missing := [package for package in ("optuna", "tomli_w") if find_spec(package) is None]:
         raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
     from lorasent.sweep import confirmation
     from lorasent.sweep.search import NAMES, STUDY, Search, default_storage, without_password

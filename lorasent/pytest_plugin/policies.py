@@ -28,7 +28,6 @@ from lorasent.gate.context import Context
 from lorasent.gate.finding import Finding
 from lorasent.gate.policy import CHECK_TABLES, LARGEST_POLICY, Policy
 from lorasent.report import parts, terminal
-from lorasent.report.svg import require_matplotlib
 from lorasent.text import MESSAGE, shown
 
 SHARED = "lorasent_verdicts"
@@ -152,8 +151,6 @@ class PolicyFile(pytest.File):
         if not self.file.exists():
             PolicyResult(shown(os.path.relpath(self.path, self.config.invocation_params.dir), MESSAGE)).write(self.file)
         try:
-            if getattr(self.config.option, "gate_report", None) is not None:
-                require_matplotlib("--gate-report")
             self.policy = Policy.read(self.path, self.config.getoption("gate_data", None))
             named = self.config.getoption("gate_waivers", None)
             self.waivers = waivers.read(Path(named)) if named else []

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree as ET
 
-from lorasent.errors import LorasentError
-
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
@@ -41,14 +39,6 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
-
-
-def require_matplotlib(option: str) -> None:
-    """Raises LorasentError, which says what to install, without matplotlib."""
-    try:
-        import matplotlib  # noqa: F401, ICN001 - only whether it is there
-    except ImportError:
-        raise LorasentError(f"{option} draws with matplotlib: pip install 'lorasent[report]'") from None
 
 
 @contextmanager

@@ -1,12 +1,8 @@
 """Inline figures: they follow the page's colours, their text is text, and nothing in it is markup."""
 
-import builtins
 import re
 from xml.etree import ElementTree as ET
 
-import pytest
-
-from lorasent.errors import LorasentError
 from lorasent.report import svg
 
 
@@ -48,17 +44,3 @@ def test_ids_are_a_figures_own():
 def test_equal_figures_are_equal():
     """Nothing in them is of the time or of chance."""
     assert figure() == figure()
-
-
-def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):
-    """By the option that needs it."""
-    real = builtins.__import__
-
-    def missing(name, *arguments):
-        if name == "matplotlib":
-            raise ImportError(name)
-        return real(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(LorasentError, match=r"^--report draws with matplotlib: pip install 'lorasent\[report\]'$"):
-        svg.require_matplotlib("--report")
