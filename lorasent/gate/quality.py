@@ -178,7 +178,7 @@ def _enough(damage: PairedAccuracy, margin: float, alpha: float) -> tuple[str, d
         enough = power.needed(damage.value, max(discordance, 1 / damage.n), margin, alpha)
     except ValueError:  # the drop is too close to the margin
         return f"the drop is as large as the margin: even {power.LARGEST_N:,} reviews would not decide", {}
-    words = f"{enough} reviews would decide with 80 % power, if {100 * discordance:.1f} % of them are discordant as here"
+    words = f"{enough:,} reviews would decide with 80 % power, if {100 * discordance:.1f} % of them are discordant as here"
     return words, {"needed": enough}
 
 

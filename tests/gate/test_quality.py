@@ -103,7 +103,7 @@ def test_an_undecided_claim_of_accuracy_says_how_many_reviews_would_decide():
     found = claims_of(Quality(margin=0.02), answers(range(16)), answers([16]))["quality::accuracy"]
     enough = power.needed(0.015, 0.017, 0.02, 0.05)
     assert found.passes is False
-    assert found.advice == f"{enough} reviews would decide with 80 % power, if 1.7 % of them are discordant as here"
+    assert found.advice == f"{enough:,} reviews would decide with 80 % power, if 1.7 % of them are discordant as here"
     assert found.figures["needed"] == enough
 
 
@@ -138,7 +138,7 @@ def test_sample_sizes_are_told_at_the_policys_alpha():
     found = quality_claims(Quality(margin=0.02), reviews(), candidate, [incumbent], 512, 0.01)[0]
     assert found.resolves(0.04)[1]["detectable"] == power.detectable(1000, 0.195, 0.01) != power.detectable(1000, 0.195)
     enough = power.needed(0.005, 0.195, 0.02, 0.01)
-    assert found.advice == f"{enough} reviews would decide with 80 % power, if 19.5 % of them are discordant as here"
+    assert found.advice == f"{enough:,} reviews would decide with 80 % power, if 19.5 % of them are discordant as here"
     assert enough != power.needed(0.005, 0.195, 0.02)
 
 
@@ -334,7 +334,7 @@ def test_an_undecided_verdict_says_how_many_reviews_would_decide():
     """At the discordance seen, for the damage seen; and without a bank it says that retraining noise is not separated."""
     found = quality_claims(Quality(margin=0.02), reviews(), answers(range(15)), [answers()], 512, 0.05)[0]
     assert found.figures["needed"] > N
-    assert f"{found.figures['needed']} reviews would decide" in found.advice
+    assert f"{found.figures['needed']:,} reviews would decide" in found.advice
     assert "how much retraining alone changes is not known" in found.message
 
 
