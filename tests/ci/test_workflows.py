@@ -61,7 +61,7 @@ def test_the_pipeline_of_gitlab_judges_a_merge_request(repository, tmp_path, ver
     if verdict == "BLOCK":
         swap_labels(repository.path / "adapters" / "current")
     (repository.path / "gate.toml").write_text("[integrity]\nmanifest = 'nonsense'\n")
-    (repository.path / "adapters" / "current" / "conftest.py").write_text("import os\nos._exit(0)\n")
+    (repository.path / "adapters" / "conftest.py").write_text("import os\nos._exit(0)\n")
     repository.git("update-ref", "refs/merge-requests/3/head", repository.commit("pull"))
     runner = Runner(tmp_path / "job", {})
     make_python(runner)
@@ -78,6 +78,7 @@ def test_the_pipeline_of_gitlab_judges_a_merge_request(repository, tmp_path, ver
     written = json.loads((runner.workspace / "room/out/verdict.json").read_text())
     assert (written["outcome"], green) == (verdict, verdict == "PASS"), runner.log
     assert not (runner.workspace / "room/pull/gate.toml").exists()
+    assert not (runner.workspace / "room/pull/adapters/conftest.py").exists()
 
 
 def test_the_pipeline_of_gitlab_is_valid():

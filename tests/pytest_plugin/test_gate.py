@@ -190,7 +190,7 @@ def test_a_worker_that_judging_kills_is_not_followed_by_others(project, count):
 def test_under_xdist_no_run_is_green_without_a_pass(project):
     """The controller reads what a worker found."""
     finding = 'verdict.Finding("x", verdict.Outcome.INVALID, "x", "y")'
-    bad = f'return verdict.Verdict(verdict.Outcome.INVALID, ({finding},), "a", ("b",), {{}})'
+    bad = f'return verdict.Verdict(verdict.Outcome.INVALID, ({finding},), "a", ("b",), {{}}), None'
     hidden = "\ndef pytest_collection_modifyitems(items):\n    for item in items:\n        item.add_marker('skip')\n"
     project.makeconftest(SLOW.replace("BODY", bad) + hidden)
     result = project.runpytest_subprocess("-p", "no:randomly", "gate.toml", *AGAINST, "-n", "2")
