@@ -6,6 +6,7 @@ The map of the house, a line a room, from the top down. A module imports only wh
     cli/            the command line
     pytest_plugin/  the pytest plugin: recorded goldens, and policies that are files of tests
     sweep/          a search over recipes (Optuna)
+    benchmark/      time, throughput and memory of an adapter on this machine, with a history
     prove/          how often the gate is wrong: planted faults, innocent retrains
     report/         a verdict as people and programs read it: lines for a terminal, an HTML page
     gate/           policy, verdict, and a module for each family of checks

@@ -49,6 +49,23 @@ def features() -> dict[str, str | int]:
     }
 
 
+def kind() -> dict[str, str | int]:
+    """What two machines must share for their times to be compared: features, processor, cores, and the GPU where there is one."""
+    import torch
+
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    return {**features(), "processor": _name(), "cores": os.cpu_count() or 0, **gpu}
+
+
+def _name() -> str:
+    """The processor's name with its family and model, where the system tells; hypervisors hide the name alone."""
+    if not _PROCESSOR.is_file():
+        return platform.processor()
+    first = _PROCESSOR.read_text("utf-8", "replace").partition("\n\n")[0]
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    return ", ".join(fields[name] for name in ("model name", "cpu family", "model") if name in fields) or platform.processor()
+
+
 def onednn() -> bool:
     """Whether oneDNN may be used, by the environment variable alone."""
     return os.environ.get(ONEDNN_VARIABLE) != "0"

@@ -2,12 +2,19 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 SHOWN = 100
 """Default length of a value in a message, in characters."""
+
+WIDTH = 80
+"""Columns that output for people fits, paths and commands aside."""
+
+LONG = 100_000
+"""Largest length of a path or a command that is shown, in characters."""
 
 MESSAGE = 2000
 """Largest length of a message, in characters."""
@@ -68,6 +75,38 @@ def without_secrets(text: str, *secrets: str) -> str:
     for value in sorted({*secrets, *secret}, key=len, reverse=True):
         text = text.replace(value, "***") if len(value) >= SHORTEST_SECRET else text
     return _LOGIN.sub("//***@", text)
+
+
+def columns(text: str) -> int:
+    """The columns that a text takes on a terminal: wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def wrapped(text: str, width: int = WIDTH, hanging: str = "  ", most: int | None = None) -> list[str]:
+    """The lines of a text, broken at blanks; those after the first begin with `hanging`. A word too long for a line stays whole.
+
+    Blanks at the beginning are kept. Of more than `most` lines the last one that is kept ends in "...".
+    """
+    start = text[: len(text) - len(text.lstrip(" "))]
+    rows = [start]
+    for word in text.split():
+        begins = not rows[-1].strip()
+        if not begins and columns(rows[-1]) + 1 + columns(word) > width:
+            rows.append(hanging)
+            begins = True
+        rows[-1] += word if begins else f" {word}"
+    if most is not None and len(rows) > most:
+        rows[most - 1 :] = [_ended(rows[most - 1], width)]
+    return rows
+
+
+def _ended(row: str, width: int) -> str:
+    """A line that ends in "...", with as many of its words as fit."""
+    while columns(row) + 4 > width and " " in row.strip():
+        row = row.rpartition(" ")[0]
+    return f"{row} ..."
 
 
 def decode(content: bytes) -> str:

@@ -5,6 +5,8 @@ The commands are imported inside `main`, so that a package that is missing or br
 commands   the commands, registered with typer
 judging    init, gate, adopt, record, prove
 ci         check, comment: what hooks and CI call beside gate
+benchmarking  benchmark
+showing    show
 scoring    predict, evaluate
 training   train, augment, sweep
 doctor     doctor

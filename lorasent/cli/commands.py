@@ -3,36 +3,64 @@
 import itertools
 import logging
 import re
+from typing import Annotated
 
 import typer
 
 from lorasent.cli import DEBUG, ending
+from lorasent.cli.benchmarking import benchmark
 from lorasent.cli.ci import check, comment
 from lorasent.cli.doctor import doctor
 from lorasent.cli.judging import adopt, gate, init, prove, record
 from lorasent.cli.messages import LogHandler
 from lorasent.cli.pushing import push
 from lorasent.cli.scoring import evaluate, predict
+from lorasent.cli.showing import show
 from lorasent.cli.training import augment, sweep, train
 from lorasent.errors import LorasentError
 
 TRACEBACK = f"{DEBUG}, anywhere on the command line, shows the traceback of an error."
 
 CODES = (
-    "Exit codes: 0 success (gate: PASS; check: sound; augment --judge: labels hold), 1 gate: BLOCK, check: a fault, or "
-    "augment --judge: labels break, and nothing else, 2 bad usage or input, 3 INCONCLUSIVE or too few reviews, 4 INVALID, "
-    "70 internal error, 74 output that could not be written, 130 interrupted, 141 standard output closed by its reader."
+    "Exit codes: 0 success (gate: PASS; check: sound; augment --judge: labels hold; benchmark: not slower), 1 gate: BLOCK, "
+    "check: a fault, augment --judge: labels break, or benchmark: slower, and nothing else, 2 bad usage or input, "
+    "3 INCONCLUSIVE or too few reviews, 4 INVALID, 70 internal error, 74 output that could not be written, 130 interrupted, "
+    "141 standard output closed by its reader."
 )
 
 app = typer.Typer(
     help="May this LoRA adapter replace that one? Trains, scores and judges adapted sentiment classifiers.",
     epilog=f"{CODES} {TRACEBACK}",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, augment, predict, evaluate, init, gate, check, comment, adopt, record, push, prove, sweep, doctor):
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=lambda asked: _version() if asked else None, help="Print the version."),
+    ] = False,
+) -> None:
+    """The options of lorasent itself."""
+
+
+def _version() -> None:
+    from lorasent import __version__
+
+    ending.write([f"lorasent {__version__}\n"])
+    raise typer.Exit
+
+
+COMMANDS = (
+    *(train, augment, predict, evaluate, init, gate, check, comment, show),
+    *(adopt, record, push, prove, benchmark, sweep, doctor),
+)
+"""The commands, in the order of --help."""
+
+for command in COMMANDS:
     app.command(epilog=TRACEBACK)(command)
 
 

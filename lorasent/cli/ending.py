@@ -1,5 +1,6 @@
 """How a command ends: exit code, signals, complete output. `gate`, `check` (codes: `gate.verdict`), `augment --judge` exit 1."""
 
+import codecs
 import contextlib
 import io
 import json
@@ -7,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,6 +30,10 @@ CLOSED_PIPE = 141
 """Exit code if the reader of standard output left before the end: 128 + SIGPIPE."""
 
 
+PLAIN = {"…": "...", "²": "^2", "→": "->", "━": "-", "╸": "-", "╺": "-"}
+"""What is printed for characters of lorasent's own messages where the encoding does not have them. Others are escaped."""
+
+
 class Terminated(SystemExit):
     """A signal, as an exception; its code is 128 + the signal's number."""
 
@@ -45,8 +50,25 @@ def prepare_streams() -> None:
         if getattr(sys, name) is None:
             descriptor = os.open(os.devnull, flags)  # the lowest that is free
             setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    codecs.register_error("lorasent", _plain)
+    encoding = "ascii" if _wants_ascii(os.environ) else None
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=encoding, errors="lorasent")
+
+
+def _wants_ascii(environment: Mapping[str, str]) -> bool:
+    """Whether the locale is C by name: Python would then write UTF-8, whatever reads it."""
+    named = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")
+    return named in ("C", "POSIX") and not environment.get("PYTHONUTF8") and not environment.get("PYTHONIOENCODING")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an encoding does not have; a handler of encoding errors."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    return "".join(PLAIN.get(char) or char.encode("ascii", "backslashreplace").decode() for char in characters), error.end
 
 
 @contextlib.contextmanager

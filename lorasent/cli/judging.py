@@ -8,7 +8,7 @@ import typer
 
 from lorasent import devices, files, tracking
 from lorasent.cli import ending, options, outputs
-from lorasent.cli.messages import command_line, console, report_written, stages_shown
+from lorasent.cli.messages import command_line, console, printed, report_written, stages_shown
 from lorasent.errors import LorasentError, PolicyError
 from lorasent.text import MESSAGE, shown, some
 
@@ -61,6 +61,8 @@ def gate(
     precision: Annotated[str | None, options.name(help="fp32, bf16 or auto. [default: the policy's data.precision]")] = None,
     waivers: Annotated[Path | None, options.file(help="Known regressions that do not decide, a TOML file.")] = None,
     report_to: options.ReportTo = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdict's line alone.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print every finding with its figures.")] = False,
     base: options.Base = None,
     device: options.Device = "auto",
 ) -> int:
@@ -77,6 +79,8 @@ def gate(
     from lorasent.report import terminal
 
     tracking.require(report_to or ())
+    if quiet and verbose:
+        raise LorasentError("gate: --quiet and --verbose exclude each other")
     look_in(base)
     device = devices.resolve(device)
     read_policy = Policy.read(policy, data, skip_empty=skip_empty, precision=precision)
@@ -84,7 +88,7 @@ def gate(
     paths = {"report": report, "json-out": json_out, "summary": summary, "sarif": sarif, "annotations": annotations}
     outputs.require_writable(paths, policy, data, waivers, *(baseline or ()))
     try:
-        with stages_shown():
+        with stages_shown(lines=not quiet):
             verdict, context = judged(candidate, baseline or (), read_policy, device=device)
     except PolicyError:
         raise
@@ -92,7 +96,8 @@ def gate(
         raise RuntimeError(f"no verdict: {error}") from error
     verdict = known.applied(verdict, read_waivers)
     command = shown(command_line(), MESSAGE)
-    output = ending.json_line(verdict.to_json()) if as_json else terminal.text(verdict, command) + "\n"
+    detail = terminal.Detail.QUIET if quiet else terminal.Detail.VERBOSE if verbose else terminal.Detail.USUAL
+    output = ending.json_line(verdict.to_json()) if as_json else printed(*terminal.lines(verdict, command, detail))
     return outputs.write(ending.finish(verdict.exit_code, output), paths, verdict, context, command, read_policy, report_to or ())
 
 

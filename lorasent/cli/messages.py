@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from lorasent.cli import ending
 from lorasent.scoring import progress
-from lorasent.text import MESSAGE, shown
+from lorasent.text import MESSAGE, WIDTH, shown
 
 
 class MessageConsole(Console):
@@ -35,16 +36,57 @@ class MessageConsole(Console):
 console = MessageConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
-def bar() -> Progress:
-    """A progress bar, shown on a terminal only."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+FIRST_LINE, NEXT_LINE = 10.0, 30.0
+"""Seconds of work after which the first line says how far it is, where there is no terminal, and between the next ones."""
+
+LONGEST_STAGE = {True: 32, False: 50}
+"""Characters of a stage's name that are shown on a terminal and elsewhere: with count, bar and time left it fits 80 columns."""
+
+NARROW = 72
+"""Columns of a terminal below which a bar has no room."""
+
+
+class Lines(Progress):
+    """Progress where there is no terminal: a plain line now and then, with the time left. Short work prints nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(console=console, disable=True, speed_estimate_period=600)
+        self._due = self.get_time() + FIRST_LINE
+
+    def update(self, task_id: TaskID, **fields: Any) -> None:
+        """Keeps how far a task is, and prints a line if one is due."""
+        super().update(task_id, **fields)
+        task = self.tasks[self.task_ids.index(task_id)]
+        if self.get_time() < self._due or task.finished or not (task.completed or task.total is None):
+            return
+        self._due = self.get_time() + NEXT_LINE
+        of = f": {task.completed:,.0f}" + (f" of {task.total:,.0f}" if task.total is not None else "") if task.completed else ""
+        left = f", about {_duration(task.time_remaining)} left" if task.time_remaining is not None else ""
+        console.print(f"{task.description}{of}{left}")
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people say them: "40 s", "12 min", "3 h 5 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def bar(*, lines: bool = True) -> Progress:
+    """Progress with the time left: a bar on a terminal, plain lines elsewhere, or, without `lines`, nothing."""
+    if not lines or not console.is_terminal:
+        return Lines() if lines else Progress(console=console, disable=True)
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), MofNCompleteColumn(), TimeRemainingColumn()]
+    if console.width >= NARROW:
+        columns.insert(1, BarColumn(20))
+    return Progress(*columns, console=console, transient=True)
 
 
 @contextlib.contextmanager
-def stages_shown() -> Iterator[None]:
-    """Inside, a bar shows the stage of long work, and the time left of it, on a terminal only."""
-    with bar() as shown_bar:
+def stages_shown(*, lines: bool = True) -> Iterator[None]:
+    """Inside, the stage of long work is shown, and the time left of it; without `lines` it is not."""
+    with bar(lines=lines) as shown_bar:
 
         def show(name: str, done: int, total: int | None) -> None:
             if not done:
@@ -52,10 +94,26 @@ def stages_shown() -> Iterator[None]:
                     shown_bar.remove_task(task)
                 shown_bar.add_task("", total=total)
             ends = done in (0, total)  # however short, a stage is seen
-            shown_bar.update(shown_bar.task_ids[-1], description=shown(name, 60), completed=done, total=total, refresh=ends)
+            shown_bar.update(
+                shown_bar.task_ids[-1],
+                description=shown(name, LONGEST_STAGE[console.is_terminal]),
+                completed=done,
+                total=total,
+                refresh=ends,
+            )
 
         with progress.shown_by(show):
             yield
+
+
+def printed(*parts: RenderableType) -> str:
+    """What standard output gets of these: in colour on a terminal, unless NO_COLOR is set; 80 columns at most."""
+    output = Console(highlight=False, markup=False, emoji=False, safe_box=True)
+    output.width = min(output.width, WIDTH) if output.is_terminal else WIDTH
+    with output.capture() as captured:
+        for part in parts:
+            output.print(part, soft_wrap=isinstance(part, Text))
+    return captured.get()
 
 
 def report_written(path: Path, advice: str = "") -> None:

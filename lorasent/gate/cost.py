@@ -54,19 +54,20 @@ def ask(table: Cost, context: Context, clock: Clock = time.perf_counter) -> Iter
     if isinstance(baseline, RecordedSubject):
         raise PolicyError("cost: recorded evidence has no model to measure; give an adapter as baseline, or remove [cost]")
     texts = context.source.reviews.texts
-    now = _counts(candidate, context.answers[0].lengths)
+    now = counts(candidate, context.answers[0].lengths)
     if baseline is None:
         absolute = f"{now['flops']:,} operations for {len(texts)} reviews, {now['bytes']:,} bytes of weights"
         yield from (not_compared(check, "" if check == "cost::latency" else absolute) for check in checks(table))
         return
-    was = _counts(baseline, context.answers[1].lengths)
+    was = counts(baseline, context.answers[1].lengths)
     yield _ratio("flops", f"operations for {len(texts)} reviews", was["flops"], now["flops"], table.max_flops_ratio)
     yield _ratio("bytes", "bytes of weights", was["bytes"], now["bytes"], table.max_bytes_ratio)
     if table.max_latency_ratio is not None:
-        yield _latency(candidate, baseline, texts[:LATENCY_REVIEWS], table.max_latency_ratio, clock)
+        yield latency(candidate, baseline, texts[:LATENCY_REVIEWS], table.max_latency_ratio, clock)
 
 
-def _counts(subject: LiveSubject, lengths: NDArray[np.int64]) -> dict[str, int]:
+def counts(subject: LiveSubject, lengths: NDArray[np.int64]) -> dict[str, int]:
+    """The operations that reviews of these lengths in tokens take, and the bytes of the adapter's weights."""
     coefficients = subject.remember("operations", lambda: operations(subject))
     limit = subject.manifest.encoding.max_length
     tokens = np.minimum(lengths, limit).astype(np.float64)
@@ -111,8 +112,10 @@ def _ratio(name: str, unit: str, was: int, now: int, limit: float) -> Finding:
     return Finding(f"cost::{name}", Outcome.BLOCK, cause, message, "a smaller rank or length costs less", figures)
 
 
-def _latency(candidate: LiveSubject, baseline: LiveSubject, texts: Sequence[str], limit: float, clock: Clock) -> Finding:
-    """BLOCK only if the intervals of two successive measurements both lie above the limit."""
+def latency(
+    candidate: LiveSubject, baseline: LiveSubject, texts: Sequence[str], limit: float, clock: Clock = time.perf_counter
+) -> Finding:
+    """How much longer the candidate takes. BLOCK only if the intervals of two successive measurements both lie above the limit."""
     first, second = (timed(functools.partial(subject.quick.logits, texts), clock) for subject in (candidate, baseline))
     measured = confirmed(lambda: ratio(first, second, limit), limit)
     figures = {"ratio": measured.value, "low": measured.low, "high": measured.high, "limit": limit}

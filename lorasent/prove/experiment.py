@@ -6,11 +6,13 @@ Adapters that were trained or planted stay in the work folder, answers stay in t
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from lorasent import files, machine
 from lorasent.adapter.manifest import MANIFEST, read_json
@@ -90,6 +92,11 @@ class ErrorRates:
     def to_json(self) -> dict[str, Any]:
         """Everything by name."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "ErrorRates":
+        """The error rates that `to_json` gave. Raises pydantic's ValidationError."""
+        return TypeAdapter(cls).validate_python(content)
 
 
 def measure(

@@ -28,6 +28,8 @@ REPORT_TO = {
     "help": "a tracker to report the verdict to: mlflow, wandb or tensorboard",
 }
 REPORT = {"dest": "gate_report", "metavar": "FILE", "help": "HTML page to write of its verdict; of a further policy: FILE-2, ..."}
+QUIET = {"dest": "gate_quiet", "action": "store_true", "help": "show the line of a policy's verdict alone"}
+VERBOSE = {"dest": "gate_verbose", "action": "store_true", "help": "show every finding of a policy with its figures"}
 OPTIONS = {
     "--gate-candidate": CANDIDATE,
     "--gate-baseline": BASELINE,
@@ -35,6 +37,8 @@ OPTIONS = {
     "--gate-waivers": WAIVERS,
     "--gate-report-to": REPORT_TO,
     "--gate-report": REPORT,
+    "--gate-quiet": QUIET,
+    "--gate-verbose": VERBOSE,
 }
 SHORT = {"--candidate": CANDIDATE, "--baseline": BASELINE}
 

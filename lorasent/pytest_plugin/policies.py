@@ -122,7 +122,7 @@ class PolicyResult:
         """Whether the run must fail, whatever its tests say. A selection fails only because of unassigned findings."""
         return bool(self.error) or self.fails(self.unassigned() if self.partial else self.failed)
 
-    def lines(self, data: str | None, *, trace: bool) -> list[str]:
+    def lines(self, data: str | None, detail: terminal.Detail = terminal.Detail.USUAL, *, trace: bool) -> list[str]:
         """What a terminal shows: with `data`, the source that replaces the policy's, and with an error's trace on request."""
         if self.error:
             return [*(self.trace.splitlines() if trace else []), f"no verdict: {self.error}"]
@@ -130,7 +130,7 @@ class PolicyResult:
             return ["PARTIAL: none of its checks was run; there is no verdict"]
         if self.partial:
             return ["PARTIAL: checks were deselected; a selection is no verdict", *terminal.summary(self.unassigned()).splitlines()]
-        return terminal.text(self.verdict, self.command(self.verdict, data)).splitlines()
+        return terminal.text(self.verdict, self.command(self.verdict, data), detail, more="--gate-verbose").splitlines()
 
     def command(self, verdict: verdicts.Verdict, data: str | None) -> str:
         """The command that judges again."""
@@ -275,7 +275,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     found = results(config)
     for result in found:
         terminalreporter.section(result.policy)
-        for line in result.lines(config.getoption("gate_data", None), trace=config.getoption("fulltrace")):
+        for line in result.lines(config.getoption("gate_data", None), _detail(config), trace=config.getoption("fulltrace")):
             terminalreporter.write_line(line)
     for line in config.stash.get(PAGES, []):
         terminalreporter.write_line(line)
@@ -306,6 +306,12 @@ def _write_pages(config: pytest.Config) -> list[str]:
             lost.append(f"--gate-report {shown(out, MESSAGE)}: {error}")
     lines += lost
     return lost
+
+
+def _detail(config: pytest.Config) -> terminal.Detail:
+    """How much of a verdict the command line asks for."""
+    quiet, verbose = config.getoption("gate_quiet", default=False), config.getoption("gate_verbose", default=False)
+    return terminal.Detail.VERBOSE if verbose else terminal.Detail.QUIET if quiet else terminal.Detail.USUAL
 
 
 def results(config: pytest.Config) -> list[PolicyResult]:

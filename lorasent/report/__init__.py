@@ -8,6 +8,7 @@ markdown     a summary for a job or a pull request: verdict, three figures, the 
 page         one self-contained HTML file about a verdict
 sarif        faults of the files, for code scanning
 schema       the JSON Schema of a verdict
+cards        what an adapter or recorded evidence is
 terminal     lines for a terminal
 plots        the figures of a page
 details      what a page shows beyond findings

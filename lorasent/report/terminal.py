@@ -1,31 +1,149 @@
-"""A verdict as lines for a terminal, and findings as a failing test shows them."""
+"""A verdict as a screen of lines for a terminal, and findings as a failing test shows them."""
 
-from collections import Counter
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
 
-from lorasent.gate.finding import Finding
+from rich.text import Text
+
+from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.verdict import Verdict
 from lorasent.report import parts
-from lorasent.text import shown
+from lorasent.text import WIDTH, columns, shown, some, wrapped
+
+MOST_FINDINGS, MOST_LINES, MOST_GROUPS = 3, 3, 3
+"""Findings that did not pass and are shown, lines of each of their messages, and reasons why checks were not made."""
+
+STYLES = {"PASS": "green", "BLOCK": "bold red", "INCONCLUSIVE": "yellow", "INVALID": "bold magenta", "not checked": "dim"}
+"""Colours, on a terminal that has some; the words alone say the same."""
 
 
-def text(verdict: Verdict, command: str) -> str:
-    """Lines for a terminal. Passing findings are counted, except the headlines of their families."""
+class Detail(StrEnum):
+    """How much of a verdict is shown."""
+
+    QUIET = "quiet"
+    """The verdict's line alone."""
+    USUAL = "usual"
+    """A screen: what does not pass, the figures that decided, a line for each family that passed."""
+    VERBOSE = "verbose"
+    """Every finding with its figures."""
+
+
+def text(verdict: Verdict, command: str, detail: Detail = Detail.USUAL, width: int = WIDTH, more: str = "--verbose") -> str:
+    """The lines without colour; `command` judges again, and the option `more` shows every finding."""
+    return "\n".join(line.plain for line in lines(verdict, command, detail, width, more))
+
+
+def lines(
+    verdict: Verdict, command: str, detail: Detail = Detail.USUAL, width: int = WIDTH, more: str = "--verbose"
+) -> Iterator[Text]:
+    """The lines of a verdict. None is wider than `width`, but for a path, a command or another word that is."""
     against = f" against {parts.baselines(verdict)}" if verdict.baselines else f", {parts.FIRST}"
-    lines = [f"{verdict.outcome}: {shown(verdict.candidate, parts.LONGEST_PATH)}{against}"]
+    outcome = str(verdict.outcome)
+    yield Text.assemble((f"{outcome}:", STYLES[outcome]), f" {shown(verdict.candidate, parts.LONGEST_PATH)}{against}")
+    if detail is Detail.QUIET:
+        return
+    yield from _every(verdict, width) if detail is Detail.VERBOSE else _screen(verdict, width)
+    if detail is Detail.USUAL:
+        yield Text(f"Every finding with its figures: {more}", "dim")
+    yield Text(f"Again: {shown(command, parts.LONGEST_PATH)}")
+
+
+def _screen(verdict: Verdict, width: int) -> Iterator[Text]:
     by_title = parts.parts(verdict)
-    headlines = [finding for finding in by_title["Passed"] if parts.is_headline(finding)]
-    lines += [line for finding in by_title["Not passed"] for line in _lines(finding)]
-    lines += [
-        f"  {parts.outcome(finding):<13}{finding.check:<27} {finding.message}" for finding in by_title["Not checked"] + headlines
-    ]
-    rest = Counter(finding.check.partition("::")[0] for finding in by_title["Passed"] if finding not in headlines)
-    lines += [f"  {'PASS':<13}{family:<27} {count} checks" for family, count in rest.items()]
-    return "\n".join([*lines, f"Again: {shown(command, parts.LONGEST_PATH)}"])
+    failed, not_checked, passed = by_title["Not passed"], by_title["Not checked"], by_title["Passed"]
+    for finding in failed[:MOST_FINDINGS]:
+        yield from _finding(finding, width, MOST_LINES if len(failed) > 1 else 2 * MOST_LINES)
+    if rest := failed[MOST_FINDINGS:]:
+        named = f"  {len(rest)} more that did not pass: {some([finding.check for finding in rest], 5)}"
+        yield from map(Text, wrapped(named, width, "    ", 2))
+    decided = [finding for finding in passed if _decides(finding)]
+    for finding in decided:
+        yield from _row("PASS", _first_sentence(finding.message), width, 2)
+    for family, findings in _by_family(passed):
+        yield Text.assemble("  ", ("PASS", STYLES["PASS"]), f"  {family:<12} {_brief(findings, decided, width - 21)}")
+    groups = _by_reason(not_checked)
+    for reason, names in groups[:MOST_GROUPS]:
+        yield from _row("not checked", f"{some(names, 3)}: {reason.removeprefix('not checked: ')}", width, 2)
+    if hidden := sum(len(names) for _, names in groups[MOST_GROUPS:]):
+        yield from _row("not checked", f"{hidden} more checks", width, 1)
+
+
+def _decides(finding: Finding) -> bool:
+    """Whether a passing finding is of the policy's metric, whose figure decides first: it is shown with its interval."""
+    return finding.check.startswith("quality::") and "::slice::" not in finding.check
+
+
+def _by_family(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
+    names = dict.fromkeys(finding.check.partition("::")[0] for finding in findings)
+    return [(name, [each for each in findings if each.check.partition("::")[0] == name]) for name in sorted(names)]
+
+
+def _brief(findings: Sequence[Finding], above: Sequence[Finding], room: int) -> str:
+    """The number of a family's checks, and its last headline, cut where one of its clauses ends."""
+    count = f"{len(findings)} check{'s' * (len(findings) != 1)}"
+    headlines = [each for each in findings if parts.is_headline(each) and each not in above and "::slice::" not in each.check]
+    if not headlines:
+        return count
+    said, room = headlines[-1].message, room - columns(count) - 2
+    fitting = [clause for clause in _clauses(said) if columns(clause) <= room]
+    return f"{count}: {fitting[-1] if fitting else wrapped(said, room, most=1)[0]}"
+
+
+def _clauses(message: str) -> list[str]:
+    """The beginnings of a message that end where one of its clauses does, not inside parentheses; the whole message last."""
+    ends = [match.start() for match in re.finditer(r"; | \(|: |, ", message)]
+    outside = [end for end in ends if message.count("(", 0, end) == message.count(")", 0, end)]
+    return [*(message[:end] for end in outside), message]
+
+
+def _first_sentence(message: str) -> str:
+    """A message up to its first semicolon that is not inside parentheses: the figure with its interval and margin."""
+    return next((clause for clause in _clauses(message) if message.startswith("; ", len(clause))), message)
+
+
+def _by_reason(findings: Sequence[Finding]) -> list[tuple[str, list[str]]]:
+    """The checks that were not made, by the reason: what is said of the data and of files first."""
+    findings = sorted(findings, key=lambda each: (not each.check.startswith(("data", "integrity")), each.message))
+    return [(reason, [each.check for each in group]) for reason, group in groupby(findings, lambda each: each.message)]
+
+
+def _every(verdict: Verdict, width: int) -> Iterator[Text]:
+    for findings in parts.parts(verdict).values():
+        for finding in findings:
+            yield from _finding(finding, width)
+            if numbers := ", ".join(_numbers(finding.figures)):
+                yield from (Text(line, "dim") for line in wrapped(f"      {numbers}", width, "      "))
+
+
+def _finding(finding: Finding, width: int, most: int | None = None) -> Iterator[Text]:
+    outcome = parts.outcome(finding)
+    cause = f" ({finding.cause})" if finding.cause and finding.outcome is not Outcome.PASS else ""
+    yield from _row(outcome, f"{finding.check}{cause}: {finding.message}", width, most)
+    if finding.advice:
+        yield from map(Text, wrapped(f"    what to do: {finding.advice}", width, "      ", most))
+
+
+def _row(outcome: str, words: str, width: int, most: int | None) -> Iterator[Text]:
+    """An outcome and what is said of it, its further lines set in."""
+    first, *rest = wrapped(f"  {outcome} {words}", width - 1, "    ", most)
+    yield Text.assemble("  ", (outcome, STYLES[outcome]), " ", first[2 + len(outcome) :])
+    yield from map(Text, rest)
+
+
+def _numbers(figures: Mapping[str, Any], group: str = "") -> Iterator[str]:
+    """Each figure that is a number, by name. The others are in the message, and in the JSON."""
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{group}{name}.")
+        elif isinstance(value, int | float):
+            yield f"{group}{name} {value:,}" if isinstance(value, int) else f"{group}{name} {value:.4g}"
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """The lines of findings as a failing test shows them."""
+    """The lines of findings as a failing test shows them: a line for each, and one for what to do."""
     return "\n".join(line.strip() for finding in findings for line in _lines(finding))
 
 

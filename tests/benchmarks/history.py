@@ -4,8 +4,6 @@ Absolute times are compared with those of the same kind of machine only, and nev
 Exact counts are compared with the last run, wherever it was.
 """
 
-import os
-import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -40,21 +38,13 @@ class Run(BaseModel):
     counts: dict[str, int]
 
 
-def kind_of_machine() -> dict[str, str | int]:
-    """What two machines must share for their times to be compared."""
-    import torch
-
-    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
-    return {**machine.features(), "processor": _processor(), "cores": os.cpu_count() or 0, **gpu}
-
-
 def now(found: Mapping[str, Any], root: Path) -> Run:
     """A run of today on the commit that is checked out in `root`. `found` holds times, ratios and counts."""
     return Run(
         when=datetime.now(UTC).replace(microsecond=0),
         commit=_git(root, "rev-parse", "HEAD") or "no commit",
         dirty=bool(_git(root, "status", "--porcelain")),
-        machine=kind_of_machine(),
+        machine=machine.kind(),
         libraries=machine.libraries(),
         **found,
     )
@@ -139,16 +129,6 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     for first, *rest in rows:
         cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
         yield "  ".join([first.ljust(widths[0]), *cells])
-
-
-def _processor() -> str:
-    """The processor's name with its family and model, where the system tells; hypervisors hide the name alone."""
-    path = Path("/proc/cpuinfo")
-    if not path.is_file():
-        return platform.processor()
-    said = dict(line.split(":", 1) for line in path.read_text().partition("\n\n")[0].splitlines() if ":" in line)
-    fields = {name.strip(): value.strip() for name, value in said.items()}
-    return ", ".join(fields[name] for name in ("model name", "cpu family", "model") if name in fields) or platform.processor()
 
 
 def _git(root: Path, *arguments: str) -> str:

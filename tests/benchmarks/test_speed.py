@@ -146,10 +146,11 @@ def test_bulk_against_the_plain_loop(record, request, device):
 
 def recorded_ratio(config, name):
     """The last recorded ratio of a name on this kind of machine, or None."""
+    from lorasent import machine as machines
     from tests.benchmarks import history
     from tests.benchmarks.plugin import HISTORY
 
-    machine = history.kind_of_machine()
+    machine = machines.kind()
     runs = history.read(folder(config) / HISTORY)
     known = [run.ratios[name]["value"] for run in runs if run.machine == machine and name in run.ratios]
     return known[-1] if known else None

@@ -95,7 +95,7 @@ def test_counts_beyond_their_limits_block(tmp_path):
 def test_a_recipe_with_an_encoding_but_no_length_is_cut_at_512(tmp_path):
     """As one without the table."""
     subject = Timed(tmp_path / "new", operations=(0.0, 1.0), lengths=(600,), truncation_side="left")
-    assert cost._counts(subject, subject.lengths) == {"flops": 512, "bytes": 100}
+    assert cost.counts(subject, subject.lengths) == {"flops": 512, "bytes": 100}
 
 
 def test_each_ones_tokens_are_its_own(tmp_path):
@@ -162,14 +162,14 @@ def test_the_two_answer_in_turns_the_first(pair):
 def test_a_first_measurement_that_is_not_confirmed_is_not_held_against_the_candidate(pair):
     """Twice as slow, then as fast: PASS, with the second measurement's figures."""
     new, old, clock = pair(lambda: 2.0 if len(clock.calls) <= 42 else 1.0)
-    found = cost._latency(new, old, ["a"], 1.25, clock)
+    found = cost.latency(new, old, ["a"], 1.25, clock)
     assert (found.outcome, found.figures["ratio"]) == (Outcome.PASS, 1.0)
 
 
 def test_times_that_scatter_about_the_limit_are_undecided(pair):
     """After the last of 160 rounds; the interval and the median are those of the ratios."""
     new, old, clock = pair(lambda: 1.0 if len(new.calls) % 2 else 1.5)
-    found = cost._latency(new, old, ["a"], 1.25, clock)
+    found = cost.latency(new, old, ["a"], 1.25, clock)
     message = "1.250 times the baseline's time (interval 1.000 to 1.500; limit: 1.25 times)"
     figures = {"ratio": 1.25, "low": 1.0, "high": 1.5, "limit": 1.25}
     advice = "measure again on a machine that does nothing else"
@@ -312,7 +312,7 @@ def test_latency_is_an_interleaved_ratio(small_adapter, ratio, outcome, seed):
     candidate, baseline = LiveSubject(small_adapter), LiveSubject(small_adapter)
     for subject, seconds in ((candidate, ratio), (baseline, 1.0)):
         subject.quick = Worked(subject.quick, machine, seconds)
-    found = cost._latency(candidate, baseline, TEXTS, 1.3, lambda: machine.now)
+    found = cost.latency(candidate, baseline, TEXTS, 1.3, lambda: machine.now)
     assert (found.check, found.outcome) == ("cost::latency", outcome)
     assert found.figures["low"] <= ratio <= found.figures["high"]
 

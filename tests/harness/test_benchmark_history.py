@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lorasent import files, golden
+from lorasent import files, golden, machine
 from lorasent.errors import GoldenError
 from tests.benchmarks import history, page
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_run_is_named(tmp_path):
 
 def test_this_machine_has_a_processor():
     """The machine is described by its processor's name, because architecture alone says little about speed."""
-    kind = history.kind_of_machine()
+    kind = machine.kind()
     assert kind["processor"]
     assert kind["cores"] >= 1
 

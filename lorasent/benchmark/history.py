@@ -1,0 +1,161 @@
+"""Runs of `lorasent benchmark`, kept in one file: a line of canonical JSON each, the oldest first.
+
+Times are compared with those of the same kind of machine only, and judge nothing: what judges is a ratio, measured in turns.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lorasent import files
+from lorasent.errors import LorasentError
+from lorasent.text import WIDTH, decode, lines, shown, wrapped
+
+FILE = "history.jsonl"
+"""The name of the history in its folder."""
+
+KIND = "lorasent benchmark"
+"""What a line of a history says it is."""
+
+MOST_SHOWN = 8
+"""Runs of a group that a card shows."""
+
+LARGEST = 64 << 20
+"""Largest history that is read, in bytes."""
+
+
+class Run(BaseModel):
+    """One adapter, measured once. Times are in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["lorasent benchmark"] = KIND
+    schema_version: Literal[1] = 1
+    when: datetime
+    adapter: str
+    identity: str
+    """The sha256 of what determines the adapter's answers."""
+    data: str
+    data_sha256: str
+    reviews: int
+    made_on: str
+    """Kind of device and number format, such as "cpu, bf16"."""
+    machine: dict[str, str | int]
+    libraries: dict[str, str]
+    p50: float
+    """Median time of one review by itself."""
+    p99: float
+    calls: int
+    reviews_per_second: float
+    """The most of a few rounds in which all reviews are answered at once."""
+    peak_bytes: int
+    """Most memory of a process that loads the adapter and answers: resident, or allocated on the GPU."""
+    counts: dict[str, int]
+    """Exact: operations and tokens of the reviews, bytes of weights."""
+    baseline: str | None = None
+    ratio: dict[str, float] | None = None
+    """The time over the baseline's, measured in turns: `low`, `value`, `high`, `limit`."""
+
+    def is_like(self, other: "Run") -> bool:
+        """Whether the times of two runs may stand beside each other: same machine, libraries, number format and reviews."""
+        names = ("machine", "libraries", "made_on", "data_sha256")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+def read(path: Path) -> list[Run]:
+    """The runs in a file, the oldest first; none where there is no file. Raises LorasentError for a line that is no run."""
+    if not path.exists():
+        return []
+    try:
+        with files.open_regular(path, LARGEST) as file:
+            rows = lines(decode(file.read()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise LorasentError(f"{path}: cannot be read as a history of benchmarks: {error}") from None
+    runs = []
+    for number, row in enumerate(rows, 1):
+        try:
+            runs.append(Run.model_validate_json(row))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(map(str, problem["loc"])) or "JSON"
+            raise LorasentError(f"{path}, line {number}: not a run of lorasent benchmark: {where}: {problem['msg']}") from None
+    return runs
+
+
+def append(path: Path, run: Run) -> None:
+    """Adds a run to the file, which is written anew beside it and renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = path.read_bytes() if path.exists() else b""
+    files.write(path, [before, b"" if before.endswith(b"\n") or not before else b"\n", line(run)])
+
+
+def line(run: Run) -> str:
+    """The run as a line of canonical JSON: sorted keys, so that equal runs are equal lines."""
+    return json.dumps(run.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def rows(run: Run, earlier: Sequence[Run]) -> list[tuple[str, str, str]]:
+    """What was found, each as its name, its figure, and the change from the last run on this kind of machine."""
+    like = [each for each in earlier if each.is_like(run)]
+    last = like[-1] if like else None
+    found = [
+        ("one review, median", milliseconds(run.p50), _change(run.p50, last and last.p50)),
+        ("one review, 99 %", milliseconds(run.p99), _change(run.p99, last and last.p99)),
+        ("reviews a second", figure(run.reviews_per_second), _change(run.reviews_per_second, last and last.reviews_per_second)),
+        ("memory at most", f"{run.peak_bytes / 2**20:,.0f} MiB", _change(run.peak_bytes, last and last.peak_bytes)),
+    ]
+    same = [each for each in earlier if each.data_sha256 == run.data_sha256]  # counts are the same on every machine
+    known = same[-1].counts if same else {}
+    return found + [(name, f"{count:,}", _moved(count, known.get(name))) for name, count in run.counts.items()]
+
+
+def card(runs: Sequence[Run], width: int = WIDTH) -> list[str]:
+    """The lines of a history for a terminal: its last runs, by kind of machine, adapter and reviews, the latest group first."""
+    shown_runs: list[str] = []
+    groups: list[list[Run]] = []
+    for run in reversed(runs):
+        group = next((group for group in groups if group[0].adapter == run.adapter and group[0].is_like(run)), None)
+        groups.append([run]) if group is None else group.append(run)
+    for group in groups:
+        latest = group[0]
+        shown_runs += [latest.adapter, *wrapped(f"  {about(latest)}", width, "    ")]
+        shown_runs += wrapped(f"  {latest.reviews} reviews of {latest.data}", width, "    ")
+        shown_runs.append(f"  {'when (UTC)':<18}{'median':>10}{'99 %':>10}{'a second':>10}{'memory':>11}  ratio to baseline")
+        shown_runs += [_row(run) for run in group[:MOST_SHOWN]]
+        if len(group) > MOST_SHOWN:
+            shown_runs.append(f"  {len(group) - MOST_SHOWN} earlier")
+    return shown_runs
+
+
+def _row(run: Run) -> str:
+    ratio = f"  {run.ratio['value']:.3f}" if run.ratio else ""
+    times = f"{milliseconds(run.p50):>10}{milliseconds(run.p99):>10}{figure(run.reviews_per_second):>10}"
+    return f"  {run.when:%Y-%m-%d %H:%M}  {times}{run.peak_bytes / 2**20:>7,.0f} MiB{ratio}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds, to three digits."""
+    return f"{figure(1000 * seconds)} ms"
+
+
+def figure(value: float) -> str:
+    """A figure to three digits, or whole from a hundred on."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def about(run: Run) -> str:
+    """The kind of machine in words: those of a person who compares two."""
+    parts: dict[str, Any] = {**run.machine, "torch": run.libraries.get("torch", "unknown")}
+    return shown(f"{run.made_on}; " + ", ".join(f"{name} {value}" for name, value in parts.items()), 300)
+
+
+def _change(now: float, before: float | None) -> str:
+    return "no earlier figure" if not before else f"{now / before - 1:+.1%} from the last run"
+
+
+def _moved(now: int, before: int | None) -> str:
+    return "exact" if before is None else "exact, as before" if now == before else f"exact, {now - before:+,}"
