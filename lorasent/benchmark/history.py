@@ -33,7 +33,7 @@ class Run(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["lorasent benchmark"] = KIND
+    kind: Literal["lorasent benchmark"] = "lorasent benchmark"
     schema_version: Literal[1] = 1
     when: datetime
     adapter: str
@@ -103,10 +103,10 @@ def rows(run: Run, earlier: Sequence[Run]) -> list[tuple[str, str, str]]:
     like = [each for each in earlier if each.is_like(run)]
     last = like[-1] if like else None
     found = [
-        ("one review, median", milliseconds(run.p50), _change(run.p50, last and last.p50)),
-        ("one review, 99 %", milliseconds(run.p99), _change(run.p99, last and last.p99)),
-        ("reviews a second", figure(run.reviews_per_second), _change(run.reviews_per_second, last and last.reviews_per_second)),
-        ("memory at most", f"{run.peak_bytes / 2**20:,.0f} MiB", _change(run.peak_bytes, last and last.peak_bytes)),
+        ("one review, median", milliseconds(run.p50), _change(run, last, "p50")),
+        ("one review, 99 %", milliseconds(run.p99), _change(run, last, "p99")),
+        ("reviews a second", figure(run.reviews_per_second), _change(run, last, "reviews_per_second")),
+        ("memory at most", f"{run.peak_bytes / 2**20:,.0f} MiB", _change(run, last, "peak_bytes")),
     ]
     same = [each for each in earlier if each.data_sha256 == run.data_sha256]  # counts are the same on every machine
     known = same[-1].counts if same else {}
@@ -153,8 +153,9 @@ def about(run: Run) -> str:
     return shown(f"{run.made_on}; " + ", ".join(f"{name} {value}" for name, value in parts.items()), 300)
 
 
-def _change(now: float, before: float | None) -> str:
-    return "no earlier figure" if not before else f"{now / before - 1:+.1%} from the last run"
+def _change(run: Run, last: Run | None, name: str) -> str:
+    before = last and getattr(last, name)
+    return f"{getattr(run, name) / before - 1:+.1%} from the last run" if before else "no earlier figure"
 
 
 def _moved(now: int, before: int | None) -> str:

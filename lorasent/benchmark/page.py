@@ -47,7 +47,7 @@ def _panel(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     written, value, upper = PANELS[name]
     values = [value(run) for run in runs]
     above = [] if upper is None else [upper(run) for run in runs]
-    top = _ceiling(max(max(values), min(max(above, default=0.0), 3 * max(values))))  # a rare slow call would press the rest flat
+    top = _ceiling(max(*values, min(max(above, default=0.0), 3 * max(values))))  # a rare slow call would press the rest flat
     step = (WIDTH - LEFT - RIGHT) / max(len(runs) - 1, 1)
     xs = [round(WIDTH - RIGHT - step * back, 1) for back in reversed(range(len(runs)))]
 

@@ -72,7 +72,10 @@ def benchmark(
     if other is not None:
         with progress.stage(f"timing it and {other.path.name} in turns"):
             finding = cost.latency(subject, other, reviews.texts[: cost.LATENCY_REVIEWS], limit)
-    figures = finding and {name: float(value) for name, value in finding.figures.items()}
+    ratio = None
+    if finding is not None:
+        names = {"ratio": "value", "low": "low", "high": "high", "limit": "limit"}
+        ratio = {names[name]: float(value) for name, value in finding.figures.items() if name in names}
     run = Run(
         when=datetime.now(UTC).replace(microsecond=0),
         adapter=shown(adapter, LONG),
@@ -89,7 +92,7 @@ def benchmark(
             "bytes of weights": counted["bytes"],
         },
         baseline=None if baseline is None else shown(baseline, LONG),
-        ratio=figures and {"value": figures["ratio"], **{name: figures[name] for name in ("low", "high", "limit")}},
+        ratio=ratio,
         **measured._asdict(),
     )
     return Benchmark(run, [], finding)

@@ -26,7 +26,8 @@ def benchmark(
 
     Time of one review (median, 99th percentile), reviews a second, memory, and exact counts, kept in a history with a page.
 
-    Exit codes with --baseline: 0 not slower, 1 slower, by a ratio measured in turns, 3 undecided. Times of the history judge nothing.
+    Exit codes with --baseline: 0 not slower, 1 slower, by a ratio measured in turns, 3 undecided.
+    Times of the history judge nothing.
     """
     options.check_precision(precision)
     options.require_folder("--out", out)

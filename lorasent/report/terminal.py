@@ -16,7 +16,14 @@ from lorasent.text import WIDTH, columns, shown, some, wrapped
 MOST_FINDINGS, MOST_LINES, MOST_GROUPS = 3, 3, 3
 """Findings that did not pass and are shown, lines of each of their messages, and reasons why checks were not made."""
 
-STYLES = {"PASS": "green", "BLOCK": "bold red", "INCONCLUSIVE": "yellow", "INVALID": "bold magenta", "not checked": "dim"}
+STYLES = {
+    "PASS": "green",
+    "BLOCK": "bold red",
+    "INCONCLUSIVE": "yellow",
+    "INVALID": "bold magenta",
+    "waived": "cyan",
+    "not checked": "dim",
+}
 """Colours, on a terminal that has some; the words alone say the same."""
 
 
