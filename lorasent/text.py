@@ -1,9 +1,11 @@
 """Text that somebody else wrote: decoded, and shown without what controls a terminal, a workflow log or Markdown; no secrets."""
 
+import bisect
+import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,28 +87,46 @@ def columns(text: str) -> int:
 
 
 def wrapped(text: str, width: int = WIDTH, hanging: str = "  ", most: int | None = None) -> list[str]:
-    """The lines of a text, broken at blanks; those after the first begin with `hanging`. A word too long for a line stays whole.
+    """The lines of a text, broken at blanks; those after the first begin with `hanging`. Blanks at the beginning are kept.
 
-    Blanks at the beginning are kept. Of more than `most` lines the last one that is kept ends in "...".
+    A path that is too long for a line stays whole, so that it can be copied; another word is broken. Of more than `most` lines
+    the last one that is kept ends in "...".
     """
     start = text[: len(text) - len(text.lstrip(" "))]
-    rows = [start]
-    for word in text.split():
+    rows, room = [start], max(width - max(len(start), len(hanging)), 1)
+    for word in itertools.chain.from_iterable(_broken(word, room) for word in text.split()):
         begins = not rows[-1].strip()
         if not begins and columns(rows[-1]) + 1 + columns(word) > width:
             rows.append(hanging)
             begins = True
         rows[-1] += word if begins else f" {word}"
     if most is not None and len(rows) > most:
-        rows[most - 1 :] = [_ended(rows[most - 1], width)]
+        rows[most - 1 :] = [cut(f"{rows[most - 1]} {rows[most].strip()}", width)]
     return rows
 
 
-def _ended(row: str, width: int) -> str:
-    """A line that ends in "...", with as many of its words as fit."""
-    while columns(row) + 4 > width and " " in row.strip():
-        row = row.rpartition(" ")[0]
-    return f"{row} ..."
+def _broken(word: str, room: int) -> Iterator[str]:
+    """A word, or its pieces where it takes more columns than there are; a path stays whole."""
+    while columns(word) > room and "/" not in word:
+        piece = _beginning(word, room)
+        yield piece
+        word = word[len(piece) :]
+    yield word
+
+
+def _beginning(text: str, room: int) -> str:
+    """As many of a text's characters as take so many columns; one at least."""
+    taken = list(itertools.accumulate(map(columns, text[: 4 * max(room, 1)])))
+    return text[: max(bisect.bisect_right(taken, room), 1)]
+
+
+def cut(text: str, width: int) -> str:
+    """A text in so many columns: whole, or its beginning and "...", which ends at a blank if one is near."""
+    if columns(text) <= width:
+        return text
+    kept = _beginning(text, width - 4)
+    head, _, tail = kept.rpartition(" ")
+    return f"{head if head.strip() and len(tail) < width // 3 else kept} ..."
 
 
 def decode(content: bytes) -> str:

@@ -150,7 +150,7 @@ def figure(value: float) -> str:
 def about(run: Run) -> str:
     """The kind of machine in words: those of a person who compares two."""
     parts: dict[str, Any] = {**run.machine, "torch": run.libraries.get("torch", "unknown")}
-    return shown(f"{run.made_on}; " + ", ".join(f"{name} {value}" for name, value in parts.items()), 300)
+    return shown(f"{run.made_on}; " + ", ".join(f"{name} {value}" for name, value in sorted(parts.items())), 300)
 
 
 def _change(run: Run, last: Run | None, name: str) -> str:

@@ -1,17 +1,22 @@
 """Times, throughput and memory of one adapter, in a process of its own: whatever else this one holds is not counted.
 
-`python -m lorasent.benchmark.measure` reads a request, a JSON object on standard input, and prints what it found as another.
+`python -m lorasent.benchmark.measure` reads a request, a JSON object on standard input. It prints how many reviews were answered,
+a number a line, and at last what it found, another object.
 """
 
+import contextlib
+import functools
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lorasent.errors import LorasentError
+from lorasent.scoring import progress
 
 CALLS, ROUNDS, WARM = 200, 3, 5
 """Single reviews that are timed, rounds in which all are answered at once, and calls before the clock starts."""
@@ -31,11 +36,22 @@ def measure(adapter: Path, texts: Sequence[str], precision: str = "auto", device
     """What a fresh process finds that loads the adapter and answers. Raises LorasentError where it fails."""
     request = {"adapter": str(adapter), "texts": list(texts), "precision": precision, "device": device}
     command = [sys.executable, "-P", "-m", "lorasent.benchmark.measure"]
-    done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)  # noqa: S603 - fixed
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise LorasentError(f"{adapter}: the process that measures it failed: {said[-1]}")
-    return Measured(**json.loads(done.stdout))
+    stage = progress.stage(f"measuring {adapter.name}", CALLS + ROUNDS * len(texts))
+    with stage, tempfile.TemporaryFile("w+") as errors:
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+        with subprocess.Popen(command, text=True, **pipes) as process:  # noqa: S603 - fixed
+            said = ""
+            with contextlib.suppress(BrokenPipeError):  # it ended early: the exit code tells
+                json.dump(request, process.stdin)
+                process.stdin.close()
+            for said in process.stdout:
+                if said.strip().isdigit():
+                    progress.advance(int(said))
+        if process.returncode:
+            errors.seek(0)
+            reasons = errors.read().strip().splitlines() or [f"exit code {process.returncode}"]
+            raise LorasentError(f"{adapter}: the process that measures it failed: {reasons[-1]}")
+    return Measured(**json.loads(said))
 
 
 def _measured(adapter: str, texts: Sequence[str], precision: Any, device: str) -> Measured:
@@ -47,10 +63,16 @@ def _measured(adapter: str, texts: Sequence[str], precision: Any, device: str) -
     scorer = load(adapter, precision, device=device)
     for text in texts[:WARM]:
         scorer.logits([text])
-    seconds = [timed(lambda text=text: scorer.logits([text]))() for text in islice(cycle(texts), CALLS)]  # type: ignore[misc]
-    bulk = min(timed(lambda: scorer.logits(texts))() for _ in range(ROUNDS))
-    p50, p99 = (float(value) for value in np.quantile(seconds, (0.5, 0.99)))
-    return Measured(p50, p99, len(seconds), len(texts) / bulk, _peak(scorer.device))
+
+    def seconds(asked: Sequence[str]) -> float:
+        taken = timed(functools.partial(scorer.logits, asked))()
+        print(len(asked), flush=True)  # noqa: T201 - how far it is, for `measure`
+        return taken
+
+    alone = [seconds([text]) for text in islice(cycle(texts), CALLS)]
+    bulk = min(seconds(texts) for _ in range(ROUNDS))
+    p50, p99 = (float(value) for value in np.quantile(alone, (0.5, 0.99)))
+    return Measured(p50, p99, len(alone), len(texts) / bulk, _peak(scorer.device))
 
 
 def _peak(device: Any) -> int:

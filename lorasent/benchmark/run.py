@@ -63,8 +63,7 @@ def benchmark(
     if baseline is not None and baseline.is_file():
         raise LorasentError(f"{baseline}: recorded evidence has no model to measure; give an adapter as --baseline")
     other = None if baseline is None else LiveSubject(baseline, precision, device)
-    with progress.stage(f"measuring {subject.path.name} in a process of its own"):
-        measured = measure(adapter, reviews.texts, precision, subject.device)
+    measured = measure(adapter, reviews.texts, precision, subject.device)
     with progress.stage(f"counting operations of {subject.path.name}"):
         lengths = subject.scorer.encoder.lengths(reviews.texts)
         counted = cost.counts(LiveSubject(subject.snapshot, "fp32", subject.device), lengths)
@@ -119,4 +118,4 @@ def text(measured: Benchmark, width: int = WIDTH) -> list[str]:
     lines += [f"  {name:<{names}}  {value:>{figures}}  {change}" for name, value, change in rows]
     like = sum(each.is_like(run) for each in measured.earlier)
     others = len(measured.earlier) - like
-    return [*lines, f"  earlier runs: {like} on this kind of machine, with these reviews; {others} others"]
+    return [*lines, f"  earlier runs: {like} on this kind of machine, with these reviews; {others} other{'s' * (others != 1)}"]

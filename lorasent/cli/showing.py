@@ -1,6 +1,7 @@
 """The command that prints a card: show."""
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,7 +64,8 @@ def _report(path: Path, *, verbose: bool) -> None:
             _print([shown(path, LONG), *history.card(runs)])
         elif "findings" in content:
             detail = terminal.Detail.VERBOSE if verbose else terminal.Detail.USUAL
-            ending.write([printed(*terminal.lines(Verdict.from_json(content), f"lorasent show {path} --verbose", detail))])
+            more = shlex.join(["lorasent", "show", str(path), "--verbose"])
+            ending.write([printed(*terminal.lines(Verdict.from_json(content), "", detail, more=shown(more, LONG)))])
         elif {"members", "faults", "missed"} <= content.keys():
             _print([shown(path, LONG), *experiment.text(experiment.ErrorRates.from_json(content)).splitlines()])
         else:

@@ -11,10 +11,17 @@ from rich.text import Text
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.verdict import Verdict
 from lorasent.report import parts
-from lorasent.text import WIDTH, columns, shown, some, wrapped
+from lorasent.text import WIDTH, columns, cut, shown, some, wrapped
 
-MOST_FINDINGS, MOST_LINES, MOST_GROUPS = 3, 3, 3
-"""Findings that did not pass and are shown, lines of each of their messages, and reasons why checks were not made."""
+SCREEN = 23
+"""Lines that a verdict takes at most: a terminal of 24 shows them with the shell's next prompt."""
+
+MOST = ((3, 6, 3), (3, 3, 3), (3, 2, 2), (3, 1, 1), (1, 1, 1))
+"""Findings that did not pass and are shown, lines of each text of theirs, and reasons why checks were not made: the first three
+numbers that fit the screen."""
+
+MOST_FAMILIES = 10
+"""Families that passed and have a line; a policy has no more."""
 
 STYLES = {
     "PASS": "green",
@@ -39,43 +46,59 @@ class Detail(StrEnum):
 
 
 def text(verdict: Verdict, command: str, detail: Detail = Detail.USUAL, width: int = WIDTH, more: str = "--verbose") -> str:
-    """The lines without colour; `command` judges again, and the option `more` shows every finding."""
+    """The lines without colour; `command`, if there is one, judges again, and the option `more` shows every finding."""
     return "\n".join(line.plain for line in lines(verdict, command, detail, width, more))
 
 
 def lines(
     verdict: Verdict, command: str, detail: Detail = Detail.USUAL, width: int = WIDTH, more: str = "--verbose"
 ) -> Iterator[Text]:
-    """The lines of a verdict. None is wider than `width`, but for a path, a command or another word that is."""
+    """The lines of a verdict. None is wider than `width`, but for a path or a command that is."""
     against = f" against {parts.baselines(verdict)}" if verdict.baselines else f", {parts.FIRST}"
     outcome = str(verdict.outcome)
-    yield Text.assemble((f"{outcome}:", STYLES[outcome]), f" {shown(verdict.candidate, parts.LONGEST_PATH)}{against}")
+    head = Text.assemble((f"{outcome}:", STYLES[outcome]), f" {shown(verdict.candidate, parts.LONGEST_PATH)}{against}")
+    yield head
     if detail is Detail.QUIET:
         return
-    yield from _every(verdict, width) if detail is Detail.VERBOSE else _screen(verdict, width)
+    last = [Text(f"Again: {shown(command, parts.LONGEST_PATH)}")] if command else []
     if detail is Detail.USUAL:
-        yield Text(f"Every finding with its figures: {more}", "dim")
-    yield Text(f"Again: {shown(command, parts.LONGEST_PATH)}")
+        last.insert(0, Text(f"Every finding with its figures: {more}", "dim"))
+        free = SCREEN - _rows([head, *last], width)
+        screens = (list(_screen(verdict, width, *most)) for most in MOST)
+        yield from next((screen for screen in screens if _rows(screen, width) <= free), list(_screen(verdict, width, *MOST[-1])))
+    else:
+        yield from _every(verdict, width)
+    yield from last
 
 
-def _screen(verdict: Verdict, width: int) -> Iterator[Text]:
+def _rows(rows: Sequence[Text], width: int) -> int:
+    """Rows of a terminal that lines take: a path may need several."""
+    return sum(max(-(-columns(row.plain) // width), 1) for row in rows)
+
+
+def _screen(verdict: Verdict, width: int, most_findings: int, most_lines: int, most_groups: int) -> Iterator[Text]:
     by_title = parts.parts(verdict)
     failed, not_checked, passed = by_title["Not passed"], by_title["Not checked"], by_title["Passed"]
-    for finding in failed[:MOST_FINDINGS]:
-        yield from _finding(finding, width, MOST_LINES if len(failed) > 1 else 2 * MOST_LINES)
-    if rest := failed[MOST_FINDINGS:]:
+    for finding in failed[:most_findings]:
+        yield from _finding(finding, width, most_lines)
+    if rest := failed[most_findings:]:
         named = f"  {len(rest)} more that did not pass: {some([finding.check for finding in rest], 5)}"
-        yield from map(Text, wrapped(named, width, "    ", 2))
-    decided = [finding for finding in passed if _decides(finding)]
+        yield from map(Text, wrapped(named, width, "    ", min(most_lines, 2)))
+    decided = [finding for finding in passed if _decides(finding)][:2]
     for finding in decided:
-        yield from _row("PASS", _first_sentence(finding.message), width, 2)
-    for family, findings in _by_family(passed):
-        yield Text.assemble("  ", ("PASS", STYLES["PASS"]), f"  {family:<12} {_brief(findings, decided, width - 21)}")
+        yield from _row("PASS", _first_sentence(finding.message), width, min(most_lines, 2))
+    families = _by_family(passed)
+    for family, findings in families[:MOST_FAMILIES]:
+        line = cut(f"  {cut(family, 12):<12} {_brief(findings, decided, width - 21)}", width - 6)
+        yield Text.assemble("  ", ("PASS", STYLES["PASS"]), line)
+    if len(families) > MOST_FAMILIES:
+        yield Text(f"  {len(families) - MOST_FAMILIES} more families passed")
     groups = _by_reason(not_checked)
-    for reason, names in groups[:MOST_GROUPS]:
-        yield from _row("not checked", f"{some(names, 3)}: {reason.removeprefix('not checked: ')}", width, 2)
-    if hidden := sum(len(names) for _, names in groups[MOST_GROUPS:]):
-        yield from _row("not checked", f"{hidden} more checks", width, 1)
+    for reason, names in groups[:most_groups]:
+        words = f"{some(names, 3)}: {reason.removeprefix('not checked: ')}"
+        yield from _row("not checked", words, width, min(most_lines, 2))
+    if hidden := sum(len(names) for _, names in groups[most_groups:]):
+        yield from _row("not checked", f"{hidden} more check{'s' * (hidden > 1)}", width, 1)
 
 
 def _decides(finding: Finding) -> bool:
@@ -96,7 +119,7 @@ def _brief(findings: Sequence[Finding], above: Sequence[Finding], room: int) -> 
         return count
     said, room = headlines[-1].message, room - columns(count) - 2
     fitting = [clause for clause in _clauses(said) if columns(clause) <= room]
-    return f"{count}: {fitting[-1] if fitting else wrapped(said, room, most=1)[0]}"
+    return f"{count}: {fitting[-1] if fitting else cut(said, room)}"
 
 
 def _clauses(message: str) -> list[str]:
