@@ -40,6 +40,8 @@ def measure(adapter: Path, texts: Sequence[str], precision: str = "auto", device
     with stage, tempfile.TemporaryFile("w+") as errors:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
         with subprocess.Popen(command, text=True, **pipes) as process:  # noqa: S603 - fixed
+            assert process.stdin is not None
+            assert process.stdout is not None
             said = ""
             with contextlib.suppress(BrokenPipeError):  # it ended early: the exit code tells
                 json.dump(request, process.stdin)

@@ -30,6 +30,11 @@ REPORT_TO = {
 REPORT = {"dest": "gate_report", "metavar": "FILE", "help": "HTML page to write of its verdict; of a further policy: FILE-2, ..."}
 QUIET = {"dest": "gate_quiet", "action": "store_true", "help": "show the line of a policy's verdict alone"}
 VERBOSE = {"dest": "gate_verbose", "action": "store_true", "help": "show every finding of a policy with its figures"}
+BENCHMARK = {
+    "dest": "gate_benchmark",
+    "action": "store_true",
+    "help": "measure the candidate's speed, beside its baseline, once it is judged; fails where it is slower",
+}
 OPTIONS = {
     "--gate-candidate": CANDIDATE,
     "--gate-baseline": BASELINE,
@@ -39,16 +44,18 @@ OPTIONS = {
     "--gate-report": REPORT,
     "--gate-quiet": QUIET,
     "--gate-verbose": VERBOSE,
+    "--gate-benchmark": BENCHMARK,
 }
-SHORT = {"--candidate": CANDIDATE, "--baseline": BASELINE}
+ADAPTERS = {"--candidate": CANDIDATE, "--baseline": BASELINE}
+SHORT = {**ADAPTERS, "--benchmark": BENCHMARK}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> Generator[None, Any, Any]:
-    """Adds the options that begin with --gate-; also --candidate and --baseline if a policy is named."""
+    """Adds the options that begin with --gate-; also --candidate, --baseline and --benchmark if a policy is named."""
     words = {word.partition("=")[0] for word in args}
     policies = [path for path in early_config.known_args_namespace.file_or_dir if _suffix(path) == ".toml"]
-    named = policies or words & OPTIONS.keys() or words >= SHORT.keys()
+    named = policies or words & OPTIONS.keys() or words >= ADAPTERS.keys()
     return (yield from add_used_options(early_config, parser, args, {**OPTIONS, **(SHORT if named else {})}))
 
 
@@ -58,6 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin("lorasent.pytest_plugin.policies")
         if config.getoption("gate_report_to", None):
             config.pluginmanager.import_plugin("lorasent.pytest_plugin.reporting")
+        if config.getoption("gate_benchmark", default=False) and not hasattr(config, "workerinput"):
+            config.pluginmanager.import_plugin("lorasent.pytest_plugin.benchmarking")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -73,7 +82,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def _names_adapters(config: pytest.Config) -> bool:
-    return any(config.getoption(option["dest"], None) is not None for option in SHORT.values())
+    return any(config.getoption(option["dest"], None) is not None for option in ADAPTERS.values())
 
 
 def _suffix(argument: str) -> str:
