@@ -21,6 +21,7 @@ from rich.text import Text
 from lorasent import files
 from lorasent.gate.verdict import Verdict
 from lorasent.report import terminal
+from lorasent.text import WIDTH
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "pictures"
@@ -37,10 +38,10 @@ def incident() -> Verdict:
 
 def screen() -> str:
     """A terminal with the verdict, as SVG that names no other server."""
-    console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console = Console(record=True, width=WIDTH + 2, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text.assemble(("$ ", "bold green"), COMMAND), highlight=False, soft_wrap=True)
-    for line in terminal.text(incident(), COMMAND).splitlines():
-        console.print(Text(line), highlight=False)
+    for line in terminal.lines(incident(), COMMAND):
+        console.print(line, highlight=False)
     svg = console.export_svg(title="lorasent", unique_id="lorasent")
     svg = re.sub(r"\s*@font-face \{.*?\}\n", "", svg, flags=re.DOTALL)
     return re.sub(r"[ \t]+$", "", svg.replace("Fira Code, monospace", "monospace"), flags=re.MULTILINE)
