@@ -5,7 +5,7 @@ from typing import Annotated
 
 from lorasent import devices
 from lorasent.cli import ending, options
-from lorasent.cli.messages import report_written, stages_shown
+from lorasent.cli.messages import fitted, report_written, stages_shown
 
 
 def benchmark(
@@ -44,7 +44,7 @@ def benchmark(
     with stages_shown(), devices.auto_is(device):
         measured = run.benchmark(adapter, asked, baseline, limit=limit, precision=precision, device=device)  # type: ignore[arg-type]
         measured = run.keep(measured, out)
-    lines = [history.line(measured.run)] if as_json else [f"{line}\n" for line in run.text(measured)]
+    lines = [history.line(measured.run)] if as_json else [f"{line}\n" for line in fitted(run.text(measured))]
     code = ending.finish(0 if measured.finding is None else EXIT_CODES[measured.finding.outcome], "".join(lines))
     for name in (history.FILE, run.PAGE):
         report_written(out / name)

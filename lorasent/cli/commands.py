@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import os
 import re
 from typing import Annotated
 
@@ -54,6 +55,12 @@ def _version() -> None:
     raise typer.Exit
 
 
+COMPLETION = ("--show-completion", "--install-completion")
+"""Options that typer adds: completion by the shell."""
+
+COMPLETING = "_LORASENT_COMPLETE"
+"""Environment variable that a shell sets when it asks how a command line may go on."""
+
 COMMANDS = (
     *(train, augment, predict, evaluate, init, gate, check, comment, show),
     *(adopt, record, push, prove, benchmark, sweep, doctor),
@@ -74,6 +81,10 @@ def run(arguments: list[str]) -> int:
     handlers, log.handlers = log.handlers, [LogHandler()]
     try:
         return app(arguments, standalone_mode=False) or 0
+    except SystemExit as left:
+        if left.__context__ or not (COMPLETING in os.environ or {*arguments[:1]} & {*COMPLETION}):
+            raise
+        return ending.USAGE_ERROR if left.code else 0  # what completes has printed all that it has to say
     except Exception as error:
         if not hasattr(error, "show"):
             raise

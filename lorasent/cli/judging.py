@@ -8,7 +8,7 @@ import typer
 
 from lorasent import devices, files, tracking
 from lorasent.cli import ending, options, outputs
-from lorasent.cli.messages import command_line, console, printed, report_written, stages_shown
+from lorasent.cli.messages import command_line, console, report_written, stages_shown, verdict_text
 from lorasent.errors import LorasentError, PolicyError
 from lorasent.text import MESSAGE, shown, some
 
@@ -76,7 +76,6 @@ def gate(
     from lorasent.gate import waivers as known
     from lorasent.gate.policy import Policy
     from lorasent.gate.verdict import judged
-    from lorasent.report import terminal
 
     tracking.require(report_to or ())
     if quiet and verbose:
@@ -96,8 +95,8 @@ def gate(
         raise RuntimeError(f"no verdict: {error}") from error
     verdict = known.applied(verdict, read_waivers)
     command = shown(command_line(), MESSAGE)
-    detail = terminal.Detail.QUIET if quiet else terminal.Detail.VERBOSE if verbose else terminal.Detail.USUAL
-    output = ending.json_line(verdict.to_json()) if as_json else printed(*terminal.lines(verdict, command, detail))
+    said = verdict_text(verdict, command, quiet=quiet, verbose=verbose)
+    output = ending.json_line(verdict.to_json()) if as_json else said
     return outputs.write(ending.finish(verdict.exit_code, output), paths, verdict, context, command, read_policy, report_to or ())
 
 

@@ -2,19 +2,23 @@
 
 import contextlib
 import logging
+import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from lorasent.cli import ending
 from lorasent.scoring import progress
-from lorasent.text import MESSAGE, WIDTH, shown
+from lorasent.text import MESSAGE, WIDTH, columns, shown, wrapped
+
+if TYPE_CHECKING:
+    from lorasent.gate.verdict import Verdict
 
 
 class MessageConsole(Console):
@@ -106,13 +110,37 @@ def stages_shown(*, lines: bool = True) -> Iterator[None]:
             yield
 
 
-def printed(*parts: RenderableType) -> str:
-    """What standard output gets of these: in colour on a terminal, unless NO_COLOR is set; 80 columns at most."""
-    output = Console(highlight=False, markup=False, emoji=False, safe_box=True)
-    output.width = min(output.width, WIDTH) if output.is_terminal else WIDTH
+def encodable(text: str) -> str:
+    """A text as standard output will show it: with what stands for characters that its encoding lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "lorasent").decode(encoding)
+
+
+def fitted(lines: Iterable[str]) -> Iterator[str]:
+    """Lines, those broken anew that what stands for their characters makes wider than 80 columns."""
+    for line in lines:
+        plain = encodable(line)
+        indent = line[: len(line) - len(line.lstrip())]
+        yield from [line] if plain == line or columns(plain) <= WIDTH else wrapped(plain, WIDTH, f"{indent}  ")
+
+
+def verdict_text(verdict: "Verdict", command: str, *, quiet: bool = False, verbose: bool = False, more: str = "--verbose") -> str:
+    """What standard output gets of a verdict: in colour on a terminal, unless NO_COLOR is set; 80 columns at most.
+
+    What its encoding lacks is escaped before lines are broken.
+    """
+    from lorasent.report import terminal
+
+    names = ("check", "cause", "message", "advice")
+    texts: list[dict[str, Any]] = [{name: encodable(getattr(each, name)) for name in names} for each in verdict.findings]
+    findings = tuple(replace(each, **said) for each, said in zip(verdict.findings, texts, strict=True))
+    detail = terminal.Detail.QUIET if quiet else terminal.Detail.VERBOSE if verbose else terminal.Detail.USUAL
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"  # rich would dim and embolden all the same
+    output = Console(highlight=False, markup=False, emoji=False, color_system=colours)
+    width = min(output.width, WIDTH) if output.is_terminal else WIDTH
     with output.capture() as captured:
-        for part in parts:
-            output.print(part, soft_wrap=isinstance(part, Text))
+        for line in terminal.lines(replace(verdict, findings=findings), command, detail, width, more):
+            output.print(line, soft_wrap=True)
     return captured.get()
 
 

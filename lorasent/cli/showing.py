@@ -10,7 +10,7 @@ import typer
 
 from lorasent import files
 from lorasent.cli import ending
-from lorasent.cli.messages import printed
+from lorasent.cli.messages import fitted, verdict_text
 from lorasent.errors import LorasentError, first_line
 from lorasent.text import LONG, decode, shown
 
@@ -55,7 +55,6 @@ def _report(path: Path, *, verbose: bool) -> None:
     from lorasent.benchmark import history
     from lorasent.gate.verdict import Verdict
     from lorasent.prove import experiment
-    from lorasent.report import terminal
 
     content = _content(path)
     try:
@@ -63,9 +62,8 @@ def _report(path: Path, *, verbose: bool) -> None:
             runs = history.read(path)
             _print([shown(path, LONG), *history.card(runs)])
         elif "findings" in content:
-            detail = terminal.Detail.VERBOSE if verbose else terminal.Detail.USUAL
             more = shlex.join(["lorasent", "show", str(path), "--verbose"])
-            ending.write([printed(*terminal.lines(Verdict.from_json(content), "", detail, more=shown(more, LONG)))])
+            ending.write([verdict_text(Verdict.from_json(content), "", verbose=verbose, more=shown(more, LONG))])
         elif {"members", "faults", "missed"} <= content.keys():
             _print([shown(path, LONG), *experiment.text(experiment.ErrorRates.from_json(content)).splitlines()])
         else:
@@ -91,4 +89,4 @@ def _content(path: Path) -> Mapping[str, Any]:
 
 
 def _print(lines: Iterable[str]) -> None:
-    ending.write(f"{shown(line, LONG)}\n" for line in lines)
+    ending.write(f"{line}\n" for line in fitted(shown(line, LONG) for line in lines))
