@@ -1,11 +1,14 @@
 """The command that measures speed: benchmark."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from lorasent import devices
 from lorasent.cli import ending, options
 from lorasent.cli.messages import fitted, report_written, stages_shown
+
+if TYPE_CHECKING:
+    from lorasent.scoring.scorer import Precision
 
 
 def benchmark(
@@ -42,8 +45,8 @@ def benchmark(
     labels = LiveSubject(adapter, device=device).labels
     asked = run.drawn(read(data, labels, text_column, label_column), reviews)
     with stages_shown(), devices.auto_is(device):
-        measured = run.benchmark(adapter, asked, baseline, limit=limit, precision=precision, device=device)  # type: ignore[arg-type]
-        measured = run.keep(measured, out)
+        named = cast("Precision", precision)  # one that check_precision let pass
+        measured = run.keep(run.benchmark(adapter, asked, baseline, limit=limit, precision=named, device=device), out)
     lines = [history.line(measured.run)] if as_json else [f"{line}\n" for line in fitted(run.text(measured))]
     code = ending.finish(0 if measured.finding is None else EXIT_CODES[measured.finding.outcome], "".join(lines))
     for name in (history.FILE, run.PAGE):

@@ -1,6 +1,8 @@
 """Commands of the gate: init, gate, adopt, record, prove."""
 
+import contextlib
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -86,18 +88,24 @@ def gate(
     read_waivers = known.read(waivers) if waivers else []
     paths = {"report": report, "json-out": json_out, "summary": summary, "sarif": sarif, "annotations": annotations}
     outputs.require_writable(paths, policy, data, waivers, *(baseline or ()))
-    try:
-        with stages_shown(lines=not quiet):
-            verdict, context = judged(candidate, baseline or (), read_policy, device=device)
-    except PolicyError:
-        raise
-    except (LorasentError, OSError) as error:  # the policy is valid, and there is no verdict
-        raise RuntimeError(f"no verdict: {error}") from error
+    with stages_shown(lines=not quiet), _no_verdict():
+        verdict, context = judged(candidate, baseline or (), read_policy, device=device)
     verdict = known.applied(verdict, read_waivers)
     command = shown(command_line(), MESSAGE)
     said = verdict_text(verdict, command, quiet=quiet, verbose=verbose)
     output = ending.json_line(verdict.to_json()) if as_json else said
     return outputs.write(ending.finish(verdict.exit_code, output), paths, verdict, context, command, read_policy, report_to or ())
+
+
+@contextlib.contextmanager
+def _no_verdict() -> Iterator[None]:
+    """Inside, the policy is valid: another error than its own means that there is no verdict, and is no bad usage."""
+    try:
+        yield
+    except PolicyError:
+        raise
+    except (LorasentError, OSError) as error:
+        raise RuntimeError(f"no verdict: {error}") from error
 
 
 def adopt(
