@@ -7,13 +7,13 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lorasent import files
 from lorasent.errors import LorasentError
-from lorasent.text import WIDTH, decode, lines, shown, wrapped
+from lorasent.text import LONG, WIDTH, decode, lines, shown, wrapped
 
 FILE = "history.jsonl"
 """The name of the history in its folder."""
@@ -28,37 +28,54 @@ LARGEST = 64 << 20
 """Largest history that is read, in bytes."""
 
 
-class Run(BaseModel):
-    """One adapter, measured once. Times are in seconds."""
+Words = Annotated[str, AfterValidator(lambda text: shown(text, LONG))]
+Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**63)]
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ratio(BaseModel):
+    """The time over the baseline's, measured in turns, with its interval, and the limit that it was held to."""
+
+    model_config = STRICT
+
+    value: Positive
+    low: Positive
+    high: Positive
+    limit: Positive
+
+
+class Run(BaseModel):
+    """One adapter, measured once. Times are in seconds. A history may be a stranger's: texts are safe to show."""
+
+    model_config = STRICT
 
     kind: Literal["lorasent benchmark"] = "lorasent benchmark"
     schema_version: Literal[1] = 1
     when: datetime
-    adapter: str
-    identity: str
+    adapter: Words
+    identity: Words
     """The sha256 of what determines the adapter's answers."""
-    data: str
-    data_sha256: str
-    reviews: int
-    made_on: str
+    data: Words
+    data_sha256: Words
+    reviews: Annotated[Count, Field(ge=1)]
+    made_on: Words
     """Kind of device and number format, such as "cpu, bf16"."""
-    machine: dict[str, str | int]
-    libraries: dict[str, str]
-    p50: float
+    machine: dict[Words, Words | Count]
+    libraries: dict[Words, Words]
+    p50: Positive
     """Median time of one review by itself."""
-    p99: float
-    calls: int
-    reviews_per_second: float
+    p99: Positive
+    calls: Count
+    reviews_per_second: Positive
     """The most of a few rounds in which all reviews are answered at once."""
-    peak_bytes: int
+    peak_bytes: Count
     """Most memory of a process that loads the adapter and answers: resident, or allocated on the GPU."""
-    counts: dict[str, int]
+    counts: dict[Words, Count]
     """Exact: operations and tokens of the reviews, bytes of weights."""
-    baseline: str | None = None
-    ratio: dict[str, float] | None = None
-    """The time over the baseline's, measured in turns: `low`, `value`, `high`, `limit`."""
+    baseline: Words | None = None
+    ratio: Ratio | None = None
 
     def is_like(self, other: "Run") -> bool:
         """Whether the times of two runs may stand beside each other: same machine, libraries, number format and reviews."""
@@ -74,7 +91,9 @@ def read(path: Path) -> list[Run]:
         with files.open_regular(path, LARGEST) as file:
             rows = lines(decode(file.read()))
     except (OSError, UnicodeDecodeError) as error:
-        raise LorasentError(f"{path}: cannot be read as a history of benchmarks: {error}") from None
+        raise LorasentError(
+            f"{path}: cannot be read as a history of benchmarks: {getattr(error, 'strerror', '') or error}"
+        ) from None
     runs = []
     for number, row in enumerate(rows, 1):
         try:
@@ -132,7 +151,7 @@ def card(runs: Sequence[Run], width: int = WIDTH) -> list[str]:
 
 
 def _row(run: Run) -> str:
-    ratio = f"  {run.ratio['value']:.3f}" if run.ratio else ""
+    ratio = f"  {run.ratio.value:.3f}" if run.ratio else ""
     times = f"{milliseconds(run.p50):>10}{milliseconds(run.p99):>10}{figure(run.reviews_per_second):>10}"
     return f"  {run.when:%Y-%m-%d %H:%M}  {times}{run.peak_bytes / 2**20:>7,.0f} MiB{ratio}"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lorasent import files, machine
 from lorasent.benchmark import history, page
-from lorasent.benchmark.history import Run
+from lorasent.benchmark.history import Ratio, Run
 from lorasent.benchmark.measure import measure
 from lorasent.data.reviews import Reviews
 from lorasent.errors import LorasentError
@@ -73,8 +73,8 @@ def benchmark(
             finding = cost.latency(subject, other, reviews.texts[: cost.LATENCY_REVIEWS], limit)
     ratio = None
     if finding is not None:
-        names = {"ratio": "value", "low": "low", "high": "high", "limit": "limit"}
-        ratio = {names[name]: float(value) for name, value in finding.figures.items() if name in names}
+        figures = finding.figures
+        ratio = Ratio(value=figures["ratio"], low=figures["low"], high=figures["high"], limit=figures["limit"])
     run = Run(
         when=datetime.now(UTC).replace(microsecond=0),
         adapter=shown(adapter, LONG),
