@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from lorasent.cli import ending
 from lorasent.cli.messages import fitted, verdict_text
 from lorasent.errors import LorasentError, first_line
 from lorasent.text import LONG, decode, shown
+
+if TYPE_CHECKING:
+    from lorasent.gate.verdict import Verdict
 
 LARGEST = 64 << 20
 """Largest file that is read as JSON, in bytes."""
@@ -53,7 +56,6 @@ def _begins_like_safetensors(path: Path) -> bool:
 def _report(path: Path, *, verbose: bool) -> None:
     """Prints the card of a JSON or JSONL file, by what is in it."""
     from lorasent.benchmark import history
-    from lorasent.gate.verdict import Verdict
     from lorasent.prove import experiment
 
     content = _content(path)
@@ -63,13 +65,23 @@ def _report(path: Path, *, verbose: bool) -> None:
             _print([shown(path, LONG), *history.card(runs)])
         elif "findings" in content:
             more = shlex.join(["lorasent", "show", str(path), "--verbose"])
-            ending.write([verdict_text(Verdict.from_json(content), "", verbose=verbose, more=shown(more, LONG))])
+            ending.write([verdict_text(_verdict(path, content), "", verbose=verbose, more=shown(more, LONG))])
         elif {"members", "faults", "missed"} <= content.keys():
             _print([shown(path, LONG), *experiment.text(experiment.ErrorRates.from_json(content)).splitlines()])
         else:
             raise LorasentError(f"{path}: expected {KNOWN}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LorasentError(f"{path}: damaged, or of another version of lorasent: {first_line(error)}; expected {KNOWN}") from None
+
+
+def _verdict(path: Path, content: Mapping[str, Any]) -> "Verdict":
+    """The verdict in a file's JSON. Raises LorasentError that names the file, and what `Verdict.from_json` raises."""
+    from lorasent.gate.verdict import Verdict
+
+    try:
+        return Verdict.from_json(content)
+    except LorasentError as error:
+        raise LorasentError(f"{path}: {error}") from None
 
 
 def _content(path: Path) -> Mapping[str, Any]:

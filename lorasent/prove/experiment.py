@@ -28,6 +28,7 @@ from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject, subject
 from lorasent.statistics.estimates import Rate
 from lorasent.statistics.retrains import clustered_rate
+from lorasent.text import MESSAGE, WIDTH, shown, wrapped
 from lorasent.training.run import learnt
 
 BANK_SIZE = 10
@@ -253,16 +254,26 @@ def _counts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {"outcomes": dict(Counter(str(verdict.outcome) for verdict in verdicts)), "causes": dict(causes)}
 
 
+FAULT = 30
+"""Columns of a fault's name in the table for a terminal; the numbers need the others of 80."""
+
+
 def text(rates: ErrorRates) -> str:
-    """The error rates as lines for a terminal: rich.table would need a console of a fixed width, and does not write Markdown."""
-    rows = [HEAD, *_rows(rates)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """The error rates as lines for a terminal, 80 columns at most, with or without one."""
     lines = [f"Innocent retrains ({len(rates.members)} adapters that differ in the seed only):"]
-    lines += [f"  {line}" for line in _innocent(rates)]
-    lines.append("Faults:")
-    lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    lines += [f"  {fault.name}: {fault.note}" for fault in rates.faults if fault.note]
-    return "\n".join([*lines, *_missed(rates)])
+    lines += [part for line in _innocent(rates) for part in wrapped(f"  {line}", WIDTH, "    ")]
+    for kind in dict.fromkeys(fault.kind for fault in rates.faults):
+        lines.append(_columns((f"Faults found by {shown(kind, 12)}:", *HEAD[2:])))
+        for name, _, *numbers in (row for row in _rows(rates) if row[1] == kind):
+            first, *rest = wrapped(f"  {shown(name)}", FAULT, "    ")
+            lines += [_columns((first, *numbers)), *rest]
+    notes = [shown(f"  {fault.name}: {fault.note}", MESSAGE) for fault in rates.faults if fault.note]
+    return "\n".join([*lines, *(part for line in [*notes, *_missed(rates)] for part in wrapped(line, WIDTH, "    "))])
+
+
+def _columns(cells: Sequence[str]) -> str:
+    """A line of the table: a name, and numbers below their heads."""
+    return cells[0].ljust(FAULT) + "".join(cell.rjust(len(head) + 2) for cell, head in zip(cells[1:], HEAD[2:], strict=False))
 
 
 def markdown(rates: ErrorRates) -> str:

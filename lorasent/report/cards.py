@@ -114,7 +114,7 @@ def _epochs(read: Manifest) -> Iterator[str]:
         numbers = (row.get(key) for key in EPOCHS)
         cells = "".join((f"{number:.4f}" if isinstance(number, int | float) else "-").rjust(12) for number in numbers)
         chosen = " *" if isinstance(best, Mapping) and row.get("epoch") == best.get("epoch") else ""
-        yield f"  {shown(row.get('epoch')) + chosen:<8}{cells}"
+        yield f"  {shown(row.get('epoch'), 6) + chosen:<8}{cells}"
     yield "  * the epoch that was kept"
 
 
@@ -126,7 +126,7 @@ def evidence(path: Path) -> Iterator[str]:
 
 def _evidence(recorded: RecordedSubject) -> Rows:
     counts = [len(array) for name, array in recorded.tensors.items() if name.endswith(".lengths")]
-    yield "what", f"recorded evidence: answers to {sum(counts):,} texts in {len(counts)} lists"
+    yield "what", f"recorded evidence: lists of texts: {len(counts)}, answers: {sum(counts):,}"
     yield from _base(recorded.manifest)
     yield "labels", some(recorded.labels, 6)
     yield "answered on", recorded.made_on

@@ -111,12 +111,13 @@ WORK = {
     "record": ("lorasent.scoring.evidence.record", ["ADAPTER", "--policy", "POLICY", "--out", "evidence"]),
     "prove": ("lorasent.prove.experiment.measure", ["--baseline", "ADAPTER", "--policy", "POLICY"]),
     "sweep": ("lorasent.sweep.study.run", ["RECIPE", "--confirm", "0"]),
+    "benchmark": ("lorasent.benchmark.run.benchmark", ["ADAPTER"]),
 }
 
 
 @pytest.mark.parametrize("command", WORK)
 def test_a_crash_of_a_command_never_exits_1(lorasent, judged, small_recipe, monkeypatch, command):
-    """1 means that gate blocks or that augment's labels break."""
+    """1 means that gate blocks, that augment's labels break, or that an adapter is slower."""
     work, arguments = WORK[command]
     monkeypatch.setattr(work, lambda *_, **__: {}["x"])
     names = {"RECIPE": small_recipe, "ADAPTER": judged / "sound", "POLICY": judged / "gate.toml"}
