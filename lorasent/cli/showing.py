@@ -56,7 +56,6 @@ def _begins_like_safetensors(path: Path) -> bool:
 def _report(path: Path, *, verbose: bool) -> None:
     """Prints the card of a JSON or JSONL file, by what is in it."""
     from lorasent.benchmark import history
-    from lorasent.prove import experiment
 
     content = _content(path)
     try:
@@ -67,6 +66,8 @@ def _report(path: Path, *, verbose: bool) -> None:
             more = shlex.join(["lorasent", "show", str(path), "--verbose"])
             ending.write([verdict_text(_verdict(path, content), "", verbose=verbose, more=shown(more, LONG))])
         elif {"members", "faults", "missed"} <= content.keys():
+            from lorasent.prove import experiment
+
             _print([shown(path, LONG), *experiment.text(experiment.ErrorRates.from_json(content)).splitlines()])
         else:
             raise LorasentError(f"{path}: expected {KNOWN}")
