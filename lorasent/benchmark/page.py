@@ -19,7 +19,7 @@ Number = Callable[[Run], float]
 PANELS: dict[str, tuple[Callable[[float], str], Number, Number | None]] = {
     "one review": (milliseconds, lambda run: run.p50, lambda run: run.p99),
     "reviews a second": (figure, lambda run: run.reviews_per_second, None),
-    "memory at most": (lambda size: f"{figure(size / 2**20)} MiB", lambda run: float(run.peak_bytes), None),
+    "memory at most": (lambda size: f"{figure(size)} MiB", lambda run: run.peak_bytes / 2**20, None),
 }
 """What is drawn: how a figure is written, the figure itself, and a second, fainter one above it."""
 
