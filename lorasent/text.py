@@ -129,6 +129,14 @@ def cut(text: str, width: int) -> str:
     return f"{head if head.strip() and len(tail) < width // 3 else kept} ..."
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "40 s", "12 min", "3 h 5 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 def decode(content: bytes) -> str:
     """UTF-8, with or without a byte-order mark. Raises UnicodeDecodeError."""
     return content.decode("utf-8-sig")

@@ -98,3 +98,27 @@ def test_a_code_span_holds_whatever_is_in_it(foreign):
         inside = span[len(fence) : -len(fence)]
         assert span.endswith(fence)
         assert max(map(len, re.findall("`+", inside)), default=0) < len(fence)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(4.2, "4 s"), (89, "89 s"), (91, "2 min"), (3599, "1 h 0 min"), (11100, "3 h 5 min")], ids=str
+)
+def test_time_is_told_as_people_say_it(seconds, words):
+    """Seconds, minutes, hours."""
+    assert text.duration(seconds) == words
+
+
+@given(st.text(), st.integers(10, 100))
+def test_wrapped_lines_lose_no_word(foreign, width):
+    """Every character but blanks is there, in order; only a path is wider than a line."""
+    lines = text.wrapped(text.shown(foreign, 1000), width)
+    assert "".join("".join(lines).split()) == "".join(text.shown(foreign, 1000).split())
+    assert all(text.columns(line) <= width or "/" in line for line in lines)
+
+
+def test_what_is_cut_ends_in_dots():
+    """At a blank where one is near; wide characters take two columns."""
+    assert text.cut("one two three", 13) == "one two three"
+    assert text.cut("one two three four", 15) == "one two ..."
+    assert text.cut("日本語日本語", 8) == "日本 ..."
+    assert text.wrapped("one two three four", 9, "", 2) == ["one two", "three ..."]

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 from lorasent.cli import ending
 from lorasent.scoring import progress
-from lorasent.text import MESSAGE, WIDTH, columns, shown, wrapped
+from lorasent.text import MESSAGE, WIDTH, columns, duration, shown, wrapped
 
 if TYPE_CHECKING:
     from lorasent.gate.verdict import Verdict
@@ -65,16 +65,8 @@ class Lines(Progress):
             return
         self._due = self.get_time() + NEXT_LINE
         of = f": {task.completed:,.0f}" + (f" of {task.total:,.0f}" if task.total is not None else "") if task.completed else ""
-        left = f", about {_duration(task.time_remaining)} left" if task.time_remaining is not None else ""
+        left = f", about {duration(task.time_remaining)} left" if task.time_remaining is not None else ""
         console.print(f"{task.description}{of}{left}")
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as people say them: "40 s", "12 min", "3 h 5 min"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def bar(*, lines: bool = True) -> Progress:

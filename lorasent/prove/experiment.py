@@ -5,6 +5,7 @@ Adapters that were trained or planted stay in the work folder, answers stay in t
 
 import hashlib
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,7 +29,7 @@ from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject, subject
 from lorasent.statistics.estimates import Rate
 from lorasent.statistics.retrains import clustered_rate
-from lorasent.text import MESSAGE, WIDTH, shown, wrapped
+from lorasent.text import MESSAGE, WIDTH, duration, shown, wrapped
 from lorasent.training.run import learnt
 
 BANK_SIZE = 10
@@ -118,7 +119,10 @@ def measure(
     retrains, failed = _retrain(baselines[0], work / "twins", retrain, report)
     members = [*baselines, *retrains]
     report(f"{len(members)} adapters that differ in the seed only")
-    results = tuple(_plant_and_judge(fault, members[:per_fault], members, policy, work / "faults", report) for fault in faults)
+    begun, results = time.monotonic(), list[FaultResult]()
+    for number, fault in enumerate(faults, 1):
+        results.append(_plant_and_judge(fault, members[:per_fault], members, policy, work / "faults", report))
+        report(f"faults: {number} of {len(faults)} planted and judged{_left(begun, number, len(faults))}")
     pairs = [(later, earlier) for earlier, later in combinations(range(len(members)), 2)]
     size = min(BANK_SIZE, len(members) - 1)
     circle = [*members, *members]
@@ -129,11 +133,16 @@ def measure(
         failed={str(path): str(judge(path, [baselines[0]], policy).outcome) for path in failed},
         pairs=_judge_innocent([(members[row], [members[other]]) for row, other in pairs], policy, report, "pairs", pairs),
         bank=_judge_innocent(banks, policy, report, f"banks of {size}"),
-        faults=results,
+        faults=tuple(results),
         missed={kind: _miss_rate(results, kind) for kind in dict.fromkeys(each.kind for each in results)},
         libraries=dict(machine.libraries()),
         machine=dict(machine.features()),
     )
+
+
+def _left(begun: float, done: int, total: int) -> str:
+    """How long the rest will take at the rate since `begun`; "" where all is done."""
+    return f", about {duration((time.monotonic() - begun) / done * (total - done))} left" if done < total else ""
 
 
 def _with_manifest(path: Path, folder: Path, report: Callable[[str], None]) -> Path:
@@ -227,11 +236,11 @@ def _judge_innocent(
     """The verdicts on (candidate, bank) pairs. Verdicts that share adapters are clustered; without clusters each counts as one."""
     if not cases:
         return None
-    verdicts = []
+    begun, verdicts = time.monotonic(), list[Verdict]()
     for number, (candidate, bank) in enumerate(cases, 1):
         verdicts.append(judge(candidate, bank, policy))
         if number % 25 == 0 or number == len(cases):
-            report(f"{name}: {number} of {len(cases)} judged, {_counts(verdicts)['outcomes']}")
+            report(f"{name}: {number} of {len(cases)} judged, {_counts(verdicts)['outcomes']}{_left(begun, number, len(cases))}")
 
     def rate(outcome: Outcome) -> tuple[float, float, float]:
         events = [verdict.outcome is outcome for verdict in verdicts]

@@ -159,14 +159,6 @@ def test_the_name_of_a_stage_is_cut_and_inert(lines):
     assert r"\x1b[2J[red]\n" in written.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(4.2, "4 s"), (89, "89 s"), (91, "2 min"), (3599, "1 h 0 min"), (11100, "3 h 5 min")], ids=str
-)
-def test_time_is_told_as_people_say_it(seconds, words):
-    """Seconds, minutes, hours."""
-    assert messages._duration(seconds) == words
-
-
 @pytest.mark.parametrize(("width", "has_bar"), [(80, True), (60, False)], ids=["80 columns", "60 columns"])
 def test_a_bar_fits_its_terminal(monkeypatch, width, has_bar):
     """The longest name, a large count, the bar and the time left."""

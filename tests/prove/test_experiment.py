@@ -1,11 +1,14 @@
 """The experiment: innocent retrains, planted faults, and the command that prints both error rates."""
 
 import json
+import re
+import time
 
 import pytest
 
 from lorasent.errors import ProveError
 from lorasent.gate.policy import Policy
+from lorasent.prove import experiment
 from lorasent.prove.catalogue import select
 from lorasent.prove.experiment import HEAD, markdown, measure, text
 from lorasent.scoring.evidence import LiveSubject, record
@@ -101,3 +104,9 @@ def test_a_fault_that_does_not_fit_the_base_is_not_planted(small_adapter, retrai
     assert (result.planted, result.outcomes, rates.missed) == (0, {}, {"integrity": (0, 0, 1.0)})
     assert result.note.startswith("not planted: ")
     assert "64 positions" in result.note
+
+
+def test_long_work_says_what_is_left():
+    """At the rate so far; nothing at the end."""
+    assert re.fullmatch(r", about \d+ h \d+ min left", experiment._left(time.monotonic() - 3600, 1, 11))
+    assert experiment._left(0.0, 11, 11) == ""
