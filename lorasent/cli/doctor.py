@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lorasent.adapter.architectures import ARCHITECTURES
 from lorasent.cli import ending
 from lorasent.errors import first_line
-from lorasent.text import shown
+from lorasent.text import WIDTH, shown, wrapped
 
 LIBRARIES = ("lorasent", "torch", "transformers", "peft", "datasets")
 
@@ -42,7 +42,8 @@ def doctor() -> None:
             answer = describe()
         except Exception as error:  # doctor reports faults and goes on
             answer = f"no: {first_line(error)}"
-        ending.write([f"{name:<14}{shown(answer, 200)}\n"])
+        first, *rest = wrapped(shown(answer, 200), WIDTH - 14, "")
+        ending.write([f"{name:<14}{first}\n", *(f"{'':14}{line}\n" for line in rest)])
 
 
 def _bf16() -> str:

@@ -12,7 +12,7 @@ from lorasent import devices, files, tracking
 from lorasent.cli import ending, options, outputs
 from lorasent.cli.messages import command_line, console, report_written, stages_shown, verdict_text
 from lorasent.errors import LorasentError, PolicyError
-from lorasent.text import MESSAGE, shown, some
+from lorasent.text import MESSAGE, shown, some, wrapped
 
 
 def init(
@@ -40,7 +40,7 @@ def init(
     )
     proposal.write(found, out)
     for remark in proposal.remarks(found):
-        console.print(remark)
+        console.print("\n".join(wrapped(remark, hanging="  ")))
     policy = [] if out == options.GATE else ["--policy", str(out)]
     judge = ["lorasent", "gate", str(candidate or "CANDIDATE"), "--baseline", str(baseline or "BASELINE"), *policy]
     report_written(out, f". Judge by it: {shlex.join(judge)}")

@@ -19,10 +19,7 @@ from lorasent import metrics
 from lorasent.evaluation.mistakes import LocatedReview, Mistake, Mistakes, Slice
 from lorasent.evaluation.occlusion import Word
 from lorasent.metrics import Bin, Figures, Ints
-from lorasent.text import shown
-
-WIDTH = 100
-"""Columns of the output: the most on a terminal, the exact number elsewhere."""
+from lorasent.text import WIDTH, shown
 
 TAIL, MAX_NAME = 180, 32
 """Characters that are shown: of a review its last, where the verdict is and which the model reads; of a label's or slice's name."""

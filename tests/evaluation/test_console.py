@@ -85,9 +85,9 @@ def test_words_of_small_share_are_not_named():
     assert "carried by no single word\n" in shown("dull film a b", words[3:])
 
 
-@pytest.mark.parametrize(("width", "terminal", "widest"), [(60, True, 60), (200, True, 100), (40, False, 100)])
+@pytest.mark.parametrize(("width", "terminal", "widest"), [(60, True, 60), (200, True, 80), (40, False, 80)])
 def test_lines_fit(width, terminal, widest):
-    """A terminal gets lines of its width, at most 100 columns; a file gets 100, whatever the environment says."""
+    """A terminal gets lines of its width, at most 80 columns; a file gets 80, whatever the environment says."""
     lines = shown("so very long " * 40, width=width, terminal=terminal).splitlines()
     assert widest - 15 < max(len(re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip()) for line in lines) <= widest
 
