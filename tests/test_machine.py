@@ -150,7 +150,8 @@ def test_torchs_own_switch_turns_onednn_off_too(monkeypatch):
 def test_doctor_names_bf16_and_onednn(offers, lorasent, environment):
     """On a processor with AMX: the instructions, whether oneDNN is used, and what precision auto means."""
     named = offers(AMX, **environment)
-    rows = {line[:14].rstrip(): line[14:] for line in lorasent("doctor").stdout.splitlines()}
+    joined = lorasent("doctor").stdout.replace("\n" + " " * 14, " ")
+    rows = {line[:14].rstrip(): line[14:] for line in joined.splitlines()}
     if named and products.available(CPU, torch.bfloat16):
         assert rows["bf16"] == "in hardware, amx_bf16 avx512_bf16 (precision auto = bf16)"
     else:

@@ -16,9 +16,12 @@ from lorasent.text import WIDTH, columns, cut, shown, some, wrapped
 SCREEN = 23
 """Lines that a verdict takes at most: a terminal of 24 shows them with the shell's next prompt."""
 
-MOST = ((3, 6, 3), (3, 3, 3), (3, 2, 2), (3, 1, 1), (1, 1, 1))
+MOST = ((3, 6, 3), (3, 3, 3), (2, 6, 3), (2, 3, 2), (1, 6, 2), (1, 3, 1), (1, 2, 1), (1, 1, 1))
 """Findings that did not pass and are shown, lines of each text of theirs, and reasons why checks were not made: the first three
 numbers that fit the screen."""
+
+UNREMARKABLE, MOST_NOTES = ("", "sound"), 3
+"""Causes of passing findings with nothing to note, and the number of others that are shown: reviews that repeat, say."""
 
 MOST_FAMILIES = 10
 """Families that passed and have a line; a policy has no more."""
@@ -87,6 +90,8 @@ def _screen(verdict: Verdict, width: int, most_findings: int, most_lines: int, m
     decided = [finding for finding in passed if _decides(finding)][:2]
     for finding in decided:
         yield from _row("PASS", _first_sentence(finding.message), width, min(most_lines, 2))
+    for finding in [each for each in passed if each.cause not in UNREMARKABLE][:MOST_NOTES]:
+        yield from _row("PASS", f"{finding.check}: {finding.message}", width, min(most_lines, 3))
     families = _by_family(passed)
     for family, findings in families[:MOST_FAMILIES]:
         line = cut(f"  {cut(family, 12):<12} {_brief(findings, decided, width - 21)}", width - 6)
@@ -96,7 +101,7 @@ def _screen(verdict: Verdict, width: int, most_findings: int, most_lines: int, m
     groups = _by_reason(not_checked)
     for reason, names in groups[:most_groups]:
         words = f"{some(names, 3)}: {reason.removeprefix('not checked: ')}"
-        yield from _row("not checked", words, width, min(most_lines, 2))
+        yield from _row("not checked", words, width, min(most_lines, 3))
     if hidden := sum(len(names) for _, names in groups[most_groups:]):
         yield from _row("not checked", f"{hidden} more check{'s' * (hidden > 1)}", width, 1)
 

@@ -318,8 +318,8 @@ def test_too_few_cases_are_not_checked(adapters, tmp_path):
     few = by_check(judged)["behaviour::praise"]
     assert (few.outcome, few.cause) == (Outcome.PASS, NOT_CHECKED)
     assert few.message.endswith("; 3 are too few to block; at least 6 are needed")
-    lines = [line for line in terminal.text(judged, "again").splitlines() if "behaviour" in line]
-    assert [line.split()[:3] for line in lines] == [["not", "checked", f"behaviour::{name}"] for name in ("praise", "all")]
+    (line,) = [line for line in terminal.text(judged, "again", width=1000).splitlines() if "behaviour" in line]
+    assert line.startswith("  not checked  behaviour::praise, behaviour::all: ")
 
 
 @given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.0, 0.1, 0.5, 0.9]), st.integers(1, 40))

@@ -42,13 +42,18 @@ def another(tmp_path_factory, small_recipe):
     return train(Recipe.read(small_recipe, ["training.seed=8"]), tmp_path_factory.mktemp("another") / "adapter").path
 
 
+def unwrapped(done):
+    """What a command printed, its lines joined."""
+    return " ".join(done.stdout.split())
+
+
 def test_an_adapter_passes_against_itself(lorasent, small_adapter, policy):
     """Exit 0, the verdict first, every family judged, and the command that asks again last."""
     done = lorasent("gate", small_adapter, "--baseline", small_adapter, "--policy", policy)
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     assert lines[0] == f"PASS: {small_adapter} against {small_adapter}"
-    for part in ("quality::accuracy", "calibration::brier", "cost::flops", "behaviour", "integrity"):
+    for part in ("accuracy", "calibration", "cost", "behaviour", "integrity"):
         assert part in done.stdout
     assert lines[-1] == f"Again: lorasent gate {small_adapter} --baseline {small_adapter} --policy {policy}"
 
@@ -60,8 +65,7 @@ def test_a_broken_candidate_blocks_with_its_cause_first(lorasent, small_adapter,
     done = lorasent("gate", broken, "--baseline", small_adapter, "--policy", policy)
     assert done.returncode == 1
     assert done.stdout.splitlines()[0].startswith("BLOCK: ")
-    assert "adapter_model.safetensors" in done.stdout.splitlines()[1]
-    assert "what to do: " in done.stdout.splitlines()[2]
+    assert done.stdout.index("adapter_model.safetensors") < done.stdout.index("what to do: ")
     assert "quality" not in done.stdout
 
 
@@ -94,7 +98,7 @@ def test_data_that_cannot_be_read_are_invalid(lorasent, small_adapter, policy, t
     (tmp_path / "one.jsonl").write_text('{"text": "x", "label": "unknown"}\n')
     done = lorasent("gate", small_adapter, "--baseline", small_adapter, "--policy", policy, "--data", "one.jsonl")
     assert done.returncode == 4
-    assert "unknown label 'unknown'" in done.stdout
+    assert "unknown label 'unknown'" in unwrapped(done)
 
 
 def predictions(**columns):
@@ -149,12 +153,10 @@ def test_what_cannot_be_checked_is_invalid(lorasent, small_adapter, tmp_path, fa
         (tmp_path / "x.jsonl").write_bytes(content.encode() if isinstance(content, str) else content)
     done = lorasent("gate", small_adapter, "--baseline", small_adapter)
     assert (done.returncode, done.stderr) == (4, "")
-    first, line, advice, *others = done.stdout.splitlines()
-    assert first.startswith("INVALID: ")
-    assert line.strip().startswith("INVALID ")
-    assert f"(not-judged): {message}" in line
-    assert advice.strip() == "what to do: correct the data or the policy"
-    assert [other.split()[0] for other in others if "triggers" not in other] == ["PASS", "Again:"]
+    assert f"(not-judged): {message}" in unwrapped(done)
+    assert "what to do: correct the data or the policy" in unwrapped(done)
+    begins = [line.split()[0] for line in done.stdout.splitlines() if not line.startswith("    ")]
+    assert [word for word in begins if word != "not"] == ["INVALID:", "INVALID", "PASS", "Every", "Again:"]
 
 
 @pytest.mark.slow
@@ -177,7 +179,7 @@ def test_evidence_that_lacks_answers_is_invalid(lorasent, small_adapter, tmp_pat
         (tmp_path / "gate.toml").write_text(policy)
         done = lorasent("gate", small_adapter, "--baseline", "record")
         assert done.returncode == 4
-        assert [line for line in done.stdout.splitlines() if line.endswith(f"(not-judged): {message}")], done.stdout
+        assert f"(not-judged): {message} " in unwrapped(done)
     (tmp_path / "gate.toml").write_text('[golden]\npredictions = "x.json"')
     assert lorasent("gate", small_adapter, "--baseline", "record").returncode == 0
 
@@ -188,7 +190,7 @@ def test_a_verdict_asks_no_hub_for_its_data(lorasent, small_adapter, policy, mon
     monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: pytest.fail("the hub was asked"))
     done = lorasent("gate", small_adapter, "--baseline", small_adapter, "--policy", policy, "--data", "no-one/nothing:test")
     assert done.returncode == 4
-    assert "fetch the data once with lorasent evaluate ADAPTER --data no-one/nothing:test" in done.stdout
+    assert "fetch the data once with lorasent evaluate ADAPTER --data no-one/nothing:test" in unwrapped(done)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,7 @@ def test_recorded_evidence_serves_as_a_baseline(lorasent, small_adapter, retrain
     assert sampled[0] == sampled[1] != []
     done = lorasent("gate", retrained, "--baseline", "base.safetensors", "--policy", policy, "--data", "embedded:train")
     assert done.returncode == 4
-    assert "holds no answers to these" in done.stdout
+    assert "holds no answers to these" in unwrapped(done)
     again = lorasent("record", small_adapter, "--policy", policy, "--out", "base.safetensors")
     assert (again.returncode, "exists already" in again.stderr) == (2, True)
 

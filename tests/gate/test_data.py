@@ -57,7 +57,9 @@ def test_repeated_reviews_count_once(adapters, policy):
         (one.check, one.outcome) for one in often.findings if one.check != "data::repeats"
     ]
     assert by_check(often)["quality::accuracy"].figures["n"] == 6
-    assert "6 of 600 reviews are used: 594 repeat another review, 0 texts have two labels" in terminal.text(often, "again")
+    assert "6 of 600 reviews are used: 594 repeat another review, 0 texts have two labels" in terminal.text(
+        often, "again", width=1000
+    )
     torn = judge("old", "old", policy([*film_reviews(60, 60), ("GOOD  1", "Negative"), ("odd", "Positive"), ("odd ", "Negative")]))
     assert by_check(torn)["quality::accuracy"].figures["n"] == 119
     assert (
@@ -163,7 +165,7 @@ def test_reviews_that_chose_an_epoch_are_told(adapters, policy):
     adapters["new manifest"] = {"data": {"validation": split(sha256=read(rules.data.test, LABELS).fingerprint)}}
     judged = judge("new", "old", rules)
     assert judged.outcome is Outcome.PASS
-    assert "these reviews chose the epoch of new" in terminal.text(judged, "again")
+    assert "these reviews chose the epoch of new" in terminal.text(judged, "again", width=1000)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])

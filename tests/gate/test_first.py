@@ -256,7 +256,7 @@ def test_a_real_adapter_is_judged_by_every_family(lorasent, small_adapter, tmp_p
     (tmp_path / "gate.toml").write_text("[integrity]")
     done = lorasent("gate", bare)
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"PASS: {bare}, a first adapter: nothing was compared")
-    assert "adopted: " in done.stdout
+    assert "adopted:" in done.stdout
 
 
 def test_the_command_says_what_a_policy_lacks(lorasent, small_adapter, tmp_path):

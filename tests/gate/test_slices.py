@@ -130,7 +130,7 @@ def test_slices_that_are_too_small_are_told_by_name(adapters, policy):
     none = "0 of 120 values checked; not checked, with fewer than 20 reviews: 0 (1), 1 (1),"
     assert checks["quality::slice::row"].message.startswith(none)
     assert checks["quality::slice::truncated"].message == "1 of 2 values checked; not checked, with fewer than 20 reviews: true (0)"
-    said, html = terminal.text(judged, "again"), page.page(judged, "again")
+    said, html = terminal.text(judged, "again", terminal.Detail.VERBOSE, width=1000), page.page(judged, "again")
     for told in (said, html):
         assert message in told
     assert "  not checked  quality::slice::row" in said

@@ -327,7 +327,7 @@ def test_a_record_of_another_kind_of_device_is_told(integrity_stub, monkeypatch,
     said = [finding.message for finding in judged.findings if finding.check == "data::device"]
     expected = f"old was recorded on {made_on}, the candidate answers on cpu, fp32: rounding differs, which may change labels"
     assert [message.partition(";")[0] for message in said] == ([] if made_on == "cpu, fp32" else [expected])
-    assert all(message in terminal.text(judged, "again") for message in said)
+    assert all(message in terminal.text(judged, "again", width=1000) for message in said)
 
 
 def test_every_subject_answers_on_the_device(integrity_stub, monkeypatch):
