@@ -42,3 +42,10 @@ def manifest(*, encoding=None, **keys):
     }
     content.setdefault("probes", {"texts": ["a film"], "logits": [[0.0] * len(content["labels"])]})
     return CompleteManifest.parse(content, "test")
+
+
+def adopted(peft, **keys):
+    """The manifest of an adapter that another script trained, with PEFT's configuration `peft`, and keys changed."""
+    content = {key: value for key, value in manifest().content.items() if key not in ("recipe", "recipe_sha256", "data")}
+    encoding = {"max_length": 64, "truncation_side": "right", "pad_token_id": 0}
+    return CompleteManifest.parse({**content, "origin": "adopted", "peft": peft, "encoding": encoding, **keys}, "test")

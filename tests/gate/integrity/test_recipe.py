@@ -1,13 +1,16 @@
 """integrity::recipe: PEFT's configuration, the recipe beside it, and the baseline's recipe."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from lorasent.adapter.manifest import CONFIG
+from lorasent.adapter.manifest import CONFIG, MANIFEST
 from lorasent.gate.integrity import recipe as recipe_check
 from lorasent.gate.integrity.comparison import ALLOW, Passed
 from lorasent.gate.sections import Integrity
 from lorasent.text import shown
-from tests.gate.integrity.sides import KEY, QUERY, blocks, compare, config, fault, layout, manifest, old, recipe, side
+from tests.gate.integrity.sides import KEY, QUERY, TENSORS, blocks, compare, config, fault, layout, manifest, old, recipe, side
+from tests.support.manifests import adopted
 
 PLAIN = {
     "peft-type": ({"peft_type": "IA3"}, "peft_type is IA3, must be LORA", {}),
@@ -175,3 +178,104 @@ def test_a_long_value_of_a_recipe_is_described():
     most = recipe_check.MOST_CHARACTERS
     assert recipe_check._brief("x" * most) == "x" * most
     assert recipe_check._brief("x" * (most + 1)) == shown("x" * (most + 1)) != "x" * (most + 1)
+
+
+PEFT = {"peft_type": "LORA", "task_type": "SEQ_CLS", "r": 2, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": ["query"]}
+"""PEFT's configuration of an adapter that another script trained, configured as the recipe of the others."""
+
+
+def foreign(path="new", *, files=None, record=False, tensors=TENSORS, **changes):
+    """A side that another script trained, whose manifest has PEFT's keys changed, and whose directory has `files` instead."""
+    peft = {**PEFT, **changes}
+    content = peft if files is None else files
+    parts = {"manifest": adopted(peft), "snapshot": SimpleNamespace(json=lambda name: {CONFIG: content}[name]), "tensors": tensors}
+    return side(path, baseline=path == "old", record=record, **parts)
+
+
+@pytest.mark.parametrize(
+    ("cause", "key", "change", "message"),
+    [
+        ("rank", "r", {"r": 4}, "r is 4, {} says 2"),
+        ("alpha", "lora_alpha", {"lora_alpha": None}, "lora_alpha is None, {} says 4"),
+        ("peft-option", "unheard_of", {"unheard_of": 1}, "unheard_of is 1, {} says None"),
+    ],
+)
+def test_a_configuration_of_another_script_is_held_to_its_manifest(cause, key, change, message):
+    """The key, what stands there, and what the manifest says."""
+    found = fault(recipe_check.inspect, foreign(files={**PEFT, **change}))
+    assert found == blocks(cause, f"new/{CONFIG}: {message.format(MANIFEST)}", key=key)
+
+
+def test_options_that_are_off_are_as_good_as_absent():
+    """And so are PEFT's own values, the order of a list, and a name that stands there twice."""
+    off = {"a": None, "b": False, "c": [], "d": {}, "e": "", "bias": "none", "init_lora_weights": True, "lora_dropout": 0}
+    assert recipe_check.lora(off) == {}
+    assert recipe_check.lora({"r": 1, "target_modules": ["b", "a", "b"]}) == {"r": 1, "target_modules": ["a", "b"]}
+    recipe_check.inspect(foreign(files={**PEFT, "rank_pattern": {}, "use_dora": False, "layers_pattern": "", "revision": "x"}))
+
+
+def test_lora_of_another_script_is_configured_as_for_the_baseline():
+    """Or, where there is none, as its manifest says."""
+    assert compare("recipe", foreign(), foreign("old")) == Passed("LoRA is configured as for the baseline", {})
+    first = foreign()
+    assert compare("recipe", first, first) == Passed("LoRA is configured as its manifest says", {})
+
+
+def test_lora_of_another_script_that_differs_must_be_allowed():
+    """Each difference by the name that a recipe has for it, or else by PEFT's."""
+    one = foreign(lora_alpha=8, lora_dropout=0, use_dora=True, layer_replication="x" * 301)
+    differences = {
+        "lora.alpha": (4, 8),
+        "lora.dropout": (0.1, 0.0),
+        "lora.layer_replication": (None, shown("x" * 301)),
+        "lora.use_dora": (False, True),
+    }
+    passed = compare("recipe", one, foreign("old"), Integrity(may_change=("lora",)))
+    assert passed == Passed("LoRA is configured as its manifest says", differences)
+    found = fault(compare, "recipe", foreign(r=3), foreign("old"))
+    message = "LoRA is not configured as for the baseline: lora.r 2 -> 3; may_change is []"
+    assert found == blocks("recipe", message, ALLOW.format('"lora.r"'), differences={"lora.r": (2, 3)})
+
+
+def test_a_long_setting_of_the_baselines_is_described():
+    """As one of the candidate's."""
+    passed = compare("recipe", foreign(), foreign("old", layer_replication="x" * 301), Integrity(may_change=("lora",)))
+    assert passed.declared == {"lora.layer_replication": (shown("x" * 301), None)}
+
+
+IN_OTHER_WORDS = {"target_modules": ".*query", "layers_to_transform": [0], "layers_pattern": "layer", "exclude_modules": ["x"]}
+"""Other words for the layers of PEFT."""
+
+OF_ITSELF = {"modules_to_save": ["classifier"], "init_lora_weights": "gaussian", "fan_in_fan_out": True}
+"""What a recipe does not say."""
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.0])
+def test_lora_of_another_script_is_compared_with_a_recipe(dropout):
+    """By what both say, whichever is the baseline; layers by their tensors."""
+    by_recipe, by_script = recipe(lora__dropout=dropout), {"lora_dropout": dropout, **IN_OTHER_WORDS, **OF_ITSELF}
+    expected = Passed("LoRA is configured as for the baseline", {})
+    assert compare("recipe", foreign(**by_script), old(recipe=by_recipe)) == expected
+    assert compare("recipe", side(recipe=by_recipe), foreign("old", **by_script)) == expected
+
+
+def test_other_layers_than_a_recipes_are_told_in_the_words_of_both():
+    """Which are the names that PEFT or the recipe is given."""
+    one = foreign(tensors={name.replace("query", "key"): tensor for name, tensor in TENSORS.items()}, target_modules=["key"])
+    expected = {"lora.target_modules": (["query"], ["key"])}
+    assert compare("recipe", one, old(), Integrity(may_change=("lora",))).declared == expected
+
+
+def test_the_same_layers_may_hold_other_tensors():
+    """Those of a variant, and of the head, which are no layers of LoRA."""
+    more = {f"base_model.model.{QUERY}.lora_magnitude_vector": ((4,), "F32"), "base_model.model.pooler.weight": ((4, 4), "F32")}
+    one = foreign(tensors={**TENSORS, **more}, use_dora=True, **IN_OTHER_WORDS)
+    assert compare("recipe", one, foreign("old"), Integrity(may_change=("lora",))).declared == {"lora.use_dora": (False, True)}
+
+
+def test_layers_of_a_record_are_compared_in_words_where_both_have_the_same():
+    """It has no tensors to compare, and a recipe has other words than a script."""
+    lost, settings = {"tensors": {}, "record": True}, Integrity(may_change=("lora",))
+    assert compare("recipe", foreign(**IN_OTHER_WORDS), old(**lost), settings).declared == {}
+    declared = compare("recipe", foreign(target_modules=["key"]), foreign("old", **lost), settings).declared
+    assert declared == {"lora.target_modules": (["query"], ["key"])}
