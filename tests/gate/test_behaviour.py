@@ -16,12 +16,12 @@ from lorasent import metrics
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate import behaviour
 from lorasent.gate.behaviour import Behaviour
-from lorasent.gate.finding import NOT_CHECKED, Claim, Outcome, settle
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, settle
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from lorasent.report import terminal
 from lorasent.scoring.evidence import Answers
-from lorasent.statistics.estimates import PairedAccuracy
+from lorasent.statistics.estimates import PairedAccuracy, Rate
 from tests.gate.answers import LABELS, always, by_check, outcomes_of, write_cases
 
 
@@ -69,6 +69,38 @@ def test_claims_of_behaviour_are_whole():
     assert whole == Claim("behaviour::all", "behaviour", message, "", figures, p=p, passes=False)
 
 
+def test_claims_of_limits_are_whole():
+    """They come before those that compare; where all is lost that could be, they cannot block."""
+    every, before = [*cases(40), *cases(10, "typos", 40)], sure(*[0.9] * 50)
+    after = sure(*[0.1] * 7 + [0.9] * 33 + [0.1] * 10)
+    claims = claims_of(Behaviour(max_failed={"negation": 0.125, "typos": 0.9}), every, after, before)
+    message, figures = "7 of 40 cases fail (limit: 12.5 %)", {"cases": 40, "failed": 7, "limit": 0.125}
+    found = Claim("behaviour::negation::failed", "failing", message, "", figures, p=Rate(7, 40).p_above(0.125), passes=False)
+    assert replace(claims[0], shortfall=None) == found
+    assert claims[0].shortfall(0.05) == ""
+    assert claims[1].shortfall(0.01) == "all that could be lost is lost, and even that cannot block"
+
+
+def test_a_limit_of_an_unknown_capability_names_those_that_there_are():
+    """A hundred of them."""
+    every = [case for row in range(101) for case in cases(1, f"c{row}", row)]
+    answers = sure(*[0.9] * 101)
+    with pytest.raises(PolicyError, match=r"irony: no case tests that; capabilities are c0, c1, .*, c99 and 2 more$"):
+        claims_of(Behaviour(max_failed={"irony": 0.1}), every, answers, answers)
+
+
+def test_cases_that_are_turned_off_have_no_texts():
+    """Nothing is read."""
+    assert behaviour.texts(Behaviour(cases=False), LABELS) == []
+
+
+@pytest.mark.parametrize("check", ["behaviour::all", "behaviour::all::failed", "behaviour::language"])
+def test_a_terminal_shows_what_sums_up(check):
+    """All cases, their limit, and their language; no single capability."""
+    assert behaviour.is_headline(Finding(check, Outcome.PASS, "", ""))
+    assert not behaviour.is_headline(Finding(check.replace("::all", "::typos") + "s", Outcome.PASS, "", ""))
+
+
 def test_behaviour_that_stays_names_no_case():
     """The sentence ends with what may fail."""
     before = sure(*[0.1] * 4 + [0.9] * 6)
@@ -105,6 +137,12 @@ def test_a_directional_case_is_judged_by_its_first_and_last_text():
     case = behaviour.Case(id="c", capability="intensity", kind="directional", texts=("a", "b", "c"), expect="Positive")
     failed = [behaviour.failures([case], LABELS, sure(*positive), 0.1).tolist() for positive in ((0.8, 0.2, 0.8), (0.8, 0.8, 0.2))]
     assert failed == [[False], [True]]
+
+
+def test_a_directional_case_is_judged_by_the_label_that_it_expects():
+    """Also where another is decided, whose probability rises."""
+    case = behaviour.Case(id="c", capability="intensity", kind="directional", texts=("a", "b"), expect="Positive")
+    assert behaviour.failures([case], LABELS, sure(0.4, 0.1), 0.1).tolist() == [True]
 
 
 def test_an_invariant_case_fails_by_any_of_its_texts():
@@ -483,7 +521,8 @@ def test_english_cases_are_not_asked_beside_other_reviews(policy, adapters, tabl
     found = by_check(judge("new", "old", policy(films, f"[behaviour]\ntriggers = false\n{table}")))
     language = found["behaviour::language"]
     assert (language.outcome, language.cause) == (Outcome.PASS, "" if asked else NOT_CHECKED)
-    assert "English reviews of films, and the reviews of [data] are not English" in language.message
+    message = "the embedded cases are English reviews of films, and the reviews of [data] are not English"
+    assert language.message == (message if asked else f'not checked: {message} (cases = "embedded" asks them anyway)')
     assert ("behaviour::all" in found) == asked
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from lorasent import metrics
 from lorasent.errors import DataError, PolicyError
-from lorasent.gate.calibration import Calibration
-from lorasent.gate.finding import Outcome
+from lorasent.gate.calibration import Calibration, checks
+from lorasent.gate.finding import Claim, Outcome
 from lorasent.statistics import estimates
 from tests.gate.answers import answers, calibration_claims, outcomes_of, reviews
 
@@ -39,6 +39,25 @@ def test_claims_of_calibration_are_whole():
         assert (found.p, found.passes) == (pytest.approx(change.p_above(limit), rel=1e-4), change.p_below(limit) <= 0.05)
         assert found.advice == "more reviews would decide"
         assert found.figures == {**{key: pytest.approx(value, rel=1e-5, abs=1e-6) for key, value in figures.items()}, "ece": ece}
+
+
+def test_the_claim_of_a_limit_is_whole():
+    """The score with its own interval, which passes at alpha itself, and the expected calibration error."""
+    new = answers(range(60), confidence=1.5)
+    probability = metrics.probabilities(new.logits)
+    brier, ece = metrics.brier(probability, reviews().labels), metrics.calibration_error(probability, reviews().labels)
+    mean = estimates.mean_change(brier)
+    alpha = mean.p_below(0.06)
+    assert 0 < alpha < 0.5
+    low, high = mean.interval(1 - 2 * alpha)
+    interval = f"{100 * (1 - 2 * alpha):g} % interval {low:.4f} to {high:.4f}"
+    message = f"Brier score {mean.value:.4f} ({interval}; limit 0.06); expected calibration error {ece:.4f}"
+    figures = {"candidate": mean.value, "low": low, "high": high, "limit": 0.06, "ece": ece}
+    table, advice, p = Calibration(max_brier=0.06), "more reviews would decide", mean.p_above(0.06)
+    assert checks(table) == ["calibration::max_brier", "calibration::brier"]
+    found = calibration_claims(table, reviews(), new, answers(), alpha)[0]
+    assert found == Claim("calibration::max_brier", "calibration", message, advice, figures, p=p, passes=True)
+    assert not calibration_claims(table, reviews(), new, answers(), alpha * 0.999)[0].passes
 
 
 def test_only_the_scores_that_the_policy_limits_are_claimed():

@@ -14,7 +14,7 @@ from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from lorasent.scoring.evidence import Answers, LiveSubject
 from tests.gate.answers import film_reviews, first_word_decides
-from tests.support.manifests import manifest, split
+from tests.support.manifests import adopted, manifest, split
 
 
 def member(name, seed=0, **keys):
@@ -45,6 +45,19 @@ def test_a_bank_is_of_retrains(other, apart):
     assert retrains.check([first, other, retrain], new) == [
         Finding("baseline", Outcome.INVALID, "baseline", message, "give baselines that differ by their seed alone")
     ]
+
+
+def scripted(name, peft=None, **keys):
+    """A baseline that another script trained."""
+    return SimpleNamespace(name=name, identity=name, manifest=adopted({"r": 2, **(peft or {})}, **keys))
+
+
+def test_a_bank_of_another_scripts_is_of_retrains():
+    """By PEFT's configuration and the encoding, where no recipe says how they were trained."""
+    encoding = {"max_length": 8, "truncation_side": "right", "pad_token_id": 0}
+    bank = [scripted("one"), scripted("two"), scripted("three", {"r": 4}), scripted("four", encoding=encoding)]
+    told = [found.message for found in retrains.check(bank, scripted("new"))]
+    assert told == [f"{name}: is not a retrain of one: another recipe" for name in ("three", "four")]
 
 
 def test_the_candidate_is_no_retrain_of_its_own(adapters):
