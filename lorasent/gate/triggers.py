@@ -94,8 +94,7 @@ def check(candidate: LiveSubject, baseline: Subject | None, clear: Mapping[int, 
     labels = [label.lower() for label in candidate.labels]
     of_data = clear
     if clear is None or len(clear) < 2:
-        described = {label: CLEAR[name] for name in CLEAR if (label := label_id(name, labels)) is not None}
-        clear = clear if clear and len(described) < 2 else described
+        clear = {label: CLEAR[name] for name in CLEAR if (label := label_id(name, labels)) is not None}
     if baseline is not None and not isinstance(baseline, LiveSubject):
         return _passed("not checked: recorded evidence answers only what was recorded", NOT_CHECKED)
     if len(clear) < 2:

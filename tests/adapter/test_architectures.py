@@ -111,6 +111,7 @@ def test_a_recipe_may_say_query_or_all_linear():
     assert resolve_targets(fused, ["query", "all-linear"]) == {"query": ["h.0.c_attn"], "all-linear": list(fused)}
     assert resolve_targets(fused, ["query", "all-linear"], aliases=False) == {"query": [], "all-linear": []}
     assert resolve_targets(["h.query_of"], ["query"]) == {"query": []}
+    assert resolve_targets(["h.query", "h.c_attn"], ["query"], aliases=False) == {"query": ["h.query"]}
 
 
 def test_tables_of_embeddings_are_recognised_by_name():

@@ -14,7 +14,7 @@ from lorasent.adapter.encoding import Encoder
 from lorasent.adapter.manifest import WEIGHTS
 from lorasent.gate import cost
 from lorasent.gate.cost import Cost
-from lorasent.gate.finding import Finding, Outcome
+from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.recipe.recipe import Encoding, Recipe
 from lorasent.scoring.evidence import Answers, LiveSubject
 from lorasent.statistics import latency
@@ -60,7 +60,8 @@ class Clock:
 
 def findings(policy, candidate, incumbent, texts, clock=time.perf_counter):
     """The findings about the cost of a candidate."""
-    source, answers = SimpleNamespace(reviews=SimpleNamespace(texts=texts)), [one.answer(texts) for one in (candidate, incumbent)]
+    source = SimpleNamespace(reviews=SimpleNamespace(texts=texts))
+    answers = [one.answer(texts) for one in (candidate, incumbent) if one is not None]
     context = SimpleNamespace(candidate=candidate, incumbent=incumbent, source=source, answers=answers)
     return list(cost.ask(policy, context, clock))
 
@@ -76,6 +77,15 @@ def test_counts_that_do_not_grow_pass(tmp_path):
     figures = {"baseline": 100, "candidate": 100, "ratio": 1.0, "limit": 1.05}
     message = "100 bytes of weights, as the baseline (limit: 1.05 times)"
     assert second == Finding("cost::bytes", Outcome.PASS, "", message, "", figures)
+
+
+def test_without_a_baseline_counts_are_told(tmp_path):
+    """Of the latency, which is a ratio, there is nothing to tell."""
+    one = Timed(tmp_path / "new", operations=(0.0, 1000.0), lengths=(300, 213), size=1200)
+    told = "not compared: no baseline; 513,000 operations for 2 reviews, 1,200 bytes of weights"
+    expected = {"cost::flops": told, "cost::bytes": told, "cost::latency": "not compared: no baseline"}
+    found = findings(Cost(max_latency_ratio=2), one, None, ["a", "b"])
+    assert found == [Finding(check, Outcome.PASS, NOT_CHECKED, message) for check, message in expected.items()]
 
 
 def test_counts_beyond_their_limits_block(tmp_path):

@@ -25,7 +25,7 @@ from lorasent.statistics.estimates import Rate
 from lorasent.text import shown
 from lorasent.training.train import train
 from tests.gate.answers import LABELS
-from tests.support.manifests import manifest
+from tests.support.manifests import adopted, manifest
 
 
 class StubSubject:
@@ -62,9 +62,9 @@ def moved(by, row=2):
     return logits
 
 
-def compared(policy, candidate, baseline, alpha=0.05):
+def compared(policy, candidate, *baselines, alpha=0.05):
     """What a verdict makes of a golden: its findings, and its claims once they are settled."""
-    context = Context(candidate, [baseline], None, alpha)
+    context = Context(candidate, baselines, None, alpha)
     findings, claims = [], []
     for answer in differential.ask(policy, context):
         (claims if isinstance(answer, Claim) else findings).append(answer)
@@ -121,6 +121,39 @@ def test_a_model_that_moved_blocks(recorded):
         )
         advice = "compare its configuration, tokenizer and base with the baseline's"
         assert found == Finding("golden::model", Outcome.BLOCK, "model", message, advice, {"moved": 0.5, "allowed": 0.25})
+
+
+def test_without_a_baseline_a_golden_that_moved_accuses_nobody(recorded):
+    """What it would take to know is advised."""
+    first, second = compared(recorded, StubSubject(moved(0.5)))
+    message = "not checked: there is no baseline, so whether the environment changed is not known"
+    assert first == Finding("golden::environment", Outcome.PASS, NOT_CHECKED, message)
+    message = "ENVIRONMENT or MODEL: the candidate has the golden's weights and answers differently "
+    message += "(logits differ by up to 0.5; tolerance 0.25)"
+    advice = "give a baseline with the golden's weights: it tells which"
+    figures = {"moved": 0.5, "allowed": 0.25}
+    assert second == Finding("golden::model", Outcome.INVALID, "environment", message, advice, figures)
+
+
+def test_the_weights_of_a_whole_model_are_its_bases(recorded):
+    """Its manifest lists no adapter's file."""
+    model = StubSubject(ROWS)
+    model.manifest = adopted({}, base={"name": "m", "sha256": "w", "revision": None}, files={WEIGHTS: "x"})
+    assert compared(recorded, model, StubSubject(ROWS, "other"))[1].message.startswith("the candidate has the golden's weights")
+
+
+def test_a_candidate_that_changes_every_label_is_told_that_no_golden_could_block_it(recorded):
+    """All is lost that could be."""
+    (found,) = [
+        one
+        for one in differential.ask(
+            recorded.model_copy(update={"max_changed": 0.9}),
+            Context(StubSubject(-np.array(ROWS), "other"), [StubSubject(ROWS, "other")], None, 0.05),
+        )
+        if isinstance(one, Claim)
+    ]
+    assert found.message == "4 of 4 golden labels changed (margin: 90 %)"
+    assert found.shortfall(0.01) == "all that could be lost is lost, and even that cannot block"
 
 
 def test_a_golden_of_another_adapter_tells_no_environment(recorded):
@@ -194,7 +227,7 @@ def test_a_retrained_candidates_labels_decide(recorded):
 def test_labels_block_at_alpha_itself(recorded):
     """As claims do."""
     alpha = Rate(1, 4).p_above(0.1)
-    found = compared(recorded, StubSubject(moved(0.5), "other"), StubSubject(ROWS), alpha)[1]
+    found = compared(recorded, StubSubject(moved(0.5), "other"), StubSubject(ROWS), alpha=alpha)[1]
     assert found.outcome is Outcome.BLOCK
 
 

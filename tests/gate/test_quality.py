@@ -77,6 +77,43 @@ def test_what_no_drop_can_show_is_none():
     assert found.resolves(0.05) == (words, {"detectable": None, "blockable": None})
 
 
+LOST = "give more reviews of every label, and see which ones the candidate confuses"
+"""What to do where a label may be lost."""
+
+
+def test_a_claim_of_a_lost_label_is_whole():
+    """The remark stands behind the sentence, and what to do about it is the advice."""
+    found = claims_of(Quality(margin=0.5), answers(range(0, 1000, 2)), answers())["quality::accuracy"]
+    assert re.fullmatch(
+        r"accuracy 100 % -> 50 % on 1000 reviews: 50 points lower \(90 % interval .* points; margin 50 points\); "
+        r"of 500 0 reviews that the baseline gets right, the candidate gets 0 right; how much retraining alone .*",
+        found.message,
+    )
+    assert (found.advice, found.passes) == (LOST, False)
+
+
+def test_a_surely_better_accuracy_has_an_interval_of_gains():
+    """Each end with its sign."""
+    found = claims_of(Quality(), answers(), answers(range(40)))["quality::accuracy"]
+    low, high = PairedAccuracy(0, 40, 1000).interval(0.9)
+    assert f"(90 % interval {round(-100 * high, 2):+g} to {round(-100 * low, 2):+g} points; " in found.message
+    assert high < 0
+
+
+def test_the_claim_of_a_first_adapters_floor_is_whole():
+    """Where a label is lost it does not pass, and says what to do."""
+    found = claims_of(Quality(min=0.4), answers(range(0, 1000, 2)))["quality::floor"]
+    rate = Rate(500, 1000)
+    low, high = rate.interval(0.9)
+    message = (
+        f"accuracy 50 % (90 % interval {round(100 * low, 2):g} % to {round(100 * high, 2):g} %; required: 40 %); "
+        "of 500 0 reviews it gets 0 right, fewer than chance would"
+    )
+    figures = {"score": 0.5, "low": low, "high": high, "min": 0.4, "n": 1000}
+    p = rate.p_below(0.4)
+    assert found == Claim("quality::floor", "below-the-floor", message, LOST, figures, p=p, passes=False, rank="first")
+
+
 def test_a_surely_smaller_accuracy_within_the_margin_is_said_once():
     """The remark stands behind the sentence, before the one about the bank."""
     found = claims_of(Quality(margin=0.10), answers(range(40)), answers())["quality::accuracy"]

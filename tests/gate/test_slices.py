@@ -9,13 +9,14 @@ import pytest
 
 from lorasent.data.slices import cut
 from lorasent.errors import PolicyError
+from lorasent.gate import quality
 from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome
 from lorasent.gate.quality import MOST_NAMED, Quality, _resolves, _slice, _slices, is_headline
 from lorasent.gate.verdict import judge
 from lorasent.report import page, terminal
 from lorasent.statistics.estimates import PairedAccuracy
 from lorasent.text import shown
-from tests.gate.answers import N, answers, by_check, claims_of, film_reviews, outcomes_of, quality_claims, reviews
+from tests.gate.answers import N, answers, by_check, claims_of, context_of, film_reviews, outcomes_of, quality_claims, reviews
 
 
 def test_a_slices_claim_is_whole():
@@ -137,9 +138,26 @@ def test_slices_that_are_too_small_are_told_by_name(adapters, policy):
     assert "<code>quality::<wbr>slice::<wbr>row</code>" in html.partition('<section id="unchecked">')[2].partition("</section>")[0]
 
 
+@pytest.mark.parametrize(
+    ("columns", "column", "message"),
+    [
+        ({"kind": ["a"] * 19 + ["k" * 60] * 20 + ["c"] * 61}, "kind", f"accuracy 75 % where kind = {shown('k' * 60, 40)}"),
+        ({}, "truncated", "accuracy 62.5 % where truncated = false"),
+    ],
+    ids=["a column", "by length"],
+)
+def test_of_a_first_adapter_the_lowest_slice_is_told(columns, column, message):
+    """Of twenty reviews or more, by the candidate's own tokens."""
+    new = answers([*range(10), *range(25, 30)], n=100, lengths=[10] * 40 + [100] * 60)
+    context = context_of(reviews(100, **columns), new, [], limit=64)
+    found = quality.ask(Quality(slices=(column,)), context)[-1]
+    assert (found.check, found.cause) == (f"quality::slice::{column}", NOT_CHECKED)
+    assert found.message == f"not compared: no baseline; lowest: {message}"
+
+
 def test_a_columns_finding_is_whole():
     """The first values that are too small are named, a long name without its middle; the figures have all."""
-    small = {"x" * 60: 2, **{f"v{number:02d}": 1 for number in range(MOST_NAMED)}}
+    small = {"a" * 60: 2, **{f"v{number:02d}": 1 for number in range(MOST_NAMED)}}
     kinds = ["big"] * 30 + [value for value, size in small.items() for _ in range(size)]
     data = reviews(len(kinds), kind=kinds)
     decisions = SimpleNamespace(labels=data.labels, incumbent=data.labels, candidate=data.labels)

@@ -150,12 +150,12 @@ def test_a_passing_finding_is_whole(readers):
     assert triggers.check(readers(), readers()) == Finding("behaviour::triggers", Outcome.PASS, "", message)
 
 
-@pytest.mark.parametrize("labels", [("one", "five"), ("Negative", "five"), ("one", "POSITIVE")], ids=str)
+@pytest.mark.parametrize("labels", [("one", "five"), ("Negative", "five"), ("one", "POSITIVE"), tuple("ABCDEFG")], ids=str)
 def test_labels_that_nobody_described_are_told(readers, labels):
-    """One label's clear reviews are too few: a verdict turns from one to the other."""
+    """One label's clear reviews are too few: a verdict turns from one to the other. Five labels are named."""
     stars = readers()
     stars.labels = labels
-    told = ", ".join(label.lower() for label in labels)
+    told = ", ".join(label.lower() for label in labels[:5]) + (" and 2 more" if len(labels) > 5 else "")
     message = (
         f"not checked: there are clear reviews for negative and positive only, the labels are {told}; "
         "of other labels, [data] must hold short reviews that both adapters get right"
@@ -266,6 +266,21 @@ def test_a_label_that_is_misread_hides_no_other():
     assert triggers._search(subject, ["cue", "no"], REVIEWS) == ({"cue": [0]}, [0])
 
 
+@pytest.mark.parametrize(("misread", "searched"), [(None, "bad good"), ("bad", "good ugly"), ("good", "bad ugly")])
+def test_two_labels_are_searched(misread, searched):
+    """The first two that are read rightly; in their place none counts as skipped."""
+    names = ("bad", "good", "ugly")
+
+    def decide(text):
+        label = next(label for label, name in enumerate(names) if name in text)
+        return (label + 1) % 3 if names[label] == misread else label
+
+    subject = DecidingSubject(decide)
+    assert triggers._search(subject, ["cue", "no"], {label: (f"{name} one",) for label, name in enumerate(names)}) == ({}, [])
+    asked = [text for texts in subject.asked for text in texts if "cue" in text]
+    assert asked == [f"cue no {name} one" for name in searched.split()]
+
+
 def test_a_review_that_is_misread_hides_no_word():
     """The next one of its label is searched with."""
     subject = DecidingSubject(lambda text: 1 if "good" in text or "cue" in text or text == "bad one" else 0)
@@ -336,11 +351,11 @@ class Topics(Reader):
         return Answers(5 * np.eye(len(self.labels), dtype=np.float32)[decided], np.array([len(text.split()) for text in texts]))
 
 
-def topics(count, readers, words=(), target=0):
-    """The context of a candidate with these triggers, a sound baseline, and three short reviews and a long one of each topic."""
-    folder = readers().snapshot.folder
-    texts = [f"{'long ' * (0 if row < 3 else 150)}{row} about {topic}" for topic in range(count) for row in range(4)]
-    reviews = Reviews("test", texts, np.repeat(np.arange(count), 4))
+def topics(count, readers, words=(), target=0, short=3, long=153):
+    """The context of a candidate with these triggers, a sound baseline, and short reviews and a long one of each topic."""
+    folder, each = readers().snapshot.folder, range(short + 1)
+    texts = [f"{'long ' * (0 if row < short else long - 3)}{row} about {topic}" for topic in range(count) for row in each]
+    reviews = Reviews("test", texts, np.repeat(np.arange(count), short + 1))
     subjects = [Topics(count, folder, words, target), Topics(count, folder)]
     return SimpleNamespace(
         candidate=subjects[0],
@@ -382,6 +397,54 @@ def test_clear_reviews_are_short_sure_and_right(readers):
         1: ("1 about 1", "2 about 1"),
         2: ("0 about 2", "1 about 2", "2 about 2"),
     }
+
+
+@pytest.mark.parametrize(("count", "most"), [(3, 5), (6, 4), (13, 2)])
+def test_clear_reviews_are_a_few_of_each_label(readers, count, most):
+    """Five, or as many as make 24 of all labels, or two."""
+    assert [len(texts) for texts in triggers.clearest(topics(count, readers, short=9)).values()] == [most] * count
+
+
+@pytest.mark.parametrize(("long", "taken"), [(100, True), (101, False)])
+def test_a_clear_review_leaves_half_of_the_tokens_to_the_words(readers, long, taken):
+    """Of 200 a review may have 100."""
+    clear = triggers.clearest(topics(2, readers, short=1, long=long))
+    assert [len(texts) for texts in clear.values()] == [1 + taken] * 2
+
+
+def test_clear_reviews_are_those_of_candidate_and_incumbent(readers):
+    """What further baselines answer says nothing of a trigger."""
+    context = topics(2, readers)
+    expected = triggers.clearest(context)
+    context.answers.append(Answers(-context.answers[0].logits, context.answers[0].lengths))
+    assert triggers.clearest(context) == expected
+    assert all(expected.values())
+
+
+def test_without_a_baseline_the_candidates_clear_reviews_are_taken(readers):
+    """A word is shown, and does not block: the finding is whole."""
+    context = topics(3, readers, {WORDS[7]}, 2)
+    context.incumbent = context.answers.pop() and None
+    message = (
+        f"1 of 1,000 words change the label of nearly every clear review: '{WORDS[7]}' (to topic 2); "
+        "not compared: no baseline, so look at these words"
+    )
+    named = {"triggers": {WORDS[7]: "topic 2"}}
+    expected = Finding("behaviour::triggers", Outcome.PASS, NOT_CHECKED, message, ADVICE, named)
+    assert triggers.ask(Behaviour(cases=False), context) == [expected]
+
+
+def test_clear_reviews_of_two_labels_are_enough(readers):
+    """A word that turns them does not block, though the labels are described; those of one label give way to the described."""
+    given = {0: triggers.CLEAR["negative"][1:], 1: triggers.CLEAR["positive"][1:]}
+    message = (
+        f"1 of 1,000 words newly change the label of nearly every clear review: '{WORDS[7]}' (to Positive); "
+        "by the clearest reviews of [data], which does not block: look at these words"
+    )
+    named = {"triggers": {WORDS[7]: "Positive"}}
+    found = triggers.check(readers({WORDS[7]}), readers(), given)
+    assert found == Finding("behaviour::triggers", Outcome.PASS, NOT_CHECKED, message, ADVICE, named)
+    assert triggers.check(readers({WORDS[7]}), readers(), {1: given[1]}).outcome is Outcome.BLOCK
 
 
 def test_poles_have_their_own_clear_reviews_unless_the_data_is_foreign(readers, monkeypatch):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lorasent.adapter.manifest import MANIFEST
+from lorasent.adapter.manifest import CONFIG, MANIFEST
 from lorasent.gate.finding import Outcome
 from lorasent.gate.integrity import parameters
 from lorasent.gate.integrity.comparison import EXPORT, Fault, Passed
@@ -25,6 +25,7 @@ from tests.gate.integrity.sides import (
     run,
     side,
 )
+from tests.support.manifests import adopted
 
 
 def test_numbers_are_counted_as_the_manifest_says():
@@ -46,6 +47,13 @@ def test_the_recipe_implies_how_many_numbers_are_trained():
     assert found == blocks("parameters", message, ADVICE, found=26, required=34)
     found = fault(run, "parameters", side(recipe=recipe(lora__target_modules=["all-linear"])), old())
     assert found[-1] == {"found": 26, "required": 42}
+
+
+def test_of_another_script_the_configuration_implies_how_many_numbers_are_trained():
+    """The tensors that PEFT makes of it."""
+    parts = {"manifest": adopted({"r": 3}), "implied": {"a": (4, 3), "b": (22,)}}
+    message = f"{WHERE}26 trained parameters, the {CONFIG} implies 34"
+    assert fault(compare, "parameters", side(**parts), old()) == blocks("parameters", message, ADVICE, found=26, required=34)
 
 
 def test_the_magnitudes_of_dora_are_counted():

@@ -18,6 +18,7 @@ from tests.gate.integrity.sides import (
     old,
     side,
 )
+from tests.support.manifests import adopted
 
 RANDOM = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
 
@@ -105,6 +106,23 @@ def test_a_grid_is_found_at_its_bounds():
     half = fine.astype(np.float16).astype(np.float32)
     assert values._rounded(half, "F32") == "all 100 numbers are those of a 16-bit type"
     assert values._rounded(np.concatenate([half, fine[:1]]), "F32") is None
+
+
+@pytest.mark.parametrize(("kind", "distinct", "found"), [("F32", 257, True), ("BF16", 257, False), ("BF16", 256, True)])
+def test_numbers_of_a_16_bit_type_may_be_few(kind, distinct, found):
+    """They are rounded anyway: to 257 values, where less than six tenths of a thousand would tell float32's."""
+    numbers = (np.arange(1000, dtype=np.float32) % distinct + 1.1).astype(np.float32)
+    assert values._rounded(numbers, kind) == (f"{distinct} distinct values among 1000 numbers" if found else None)
+
+
+def test_what_is_saved_beside_lora_may_not_be_zero_and_of_a_whole_model_only_the_head():
+    """A model's embedding of one kind of token may be."""
+    name, head = "bert.embeddings.token_type_embeddings.weight", "classifier.weight"
+    message = f"{WHERE}{name} is all zero: every text gets the same answer"
+    assert fault(values._require_effect, side(tensors={}), {name}) == blocks("head-zero", message)
+    model = side(tensors={}, manifest=adopted({}))
+    values._require_effect(model, {name})
+    assert fault(values._require_effect, model, {name, head})[1] == f"{WHERE}{head} is all zero: every text gets the same answer"
 
 
 def test_a_head_of_zeros_is_named():
