@@ -18,6 +18,7 @@ from lorasent.adapter.snapshot import SUPPORTED, Snapshot
 from lorasent.errors import AdapterError, BaseModelError, RecipeError
 from tests.support.adapters import exactly, rehash, write_untrained
 from tests.support.bases import edit_json, edit_tensors, make_hub_cache, quick
+from tests.support.manifests import adopted
 
 TEXTS = ["it was a good movie", "not worth the time"]
 
@@ -59,6 +60,52 @@ def test_what_is_loaded_is_what_was_written(small_adapter):
     assert loaded.labels == ("Negative", "Positive")
     assert loaded.encoder.max_length == 64
     assert not loaded.model.training
+
+
+PEFT = {"peft_type": "LORA", "task_type": "SEQ_CLS", "r": 2, "target_modules": ["query"], "modules_to_save": ["classifier"]}
+
+
+def implied(base, folder, embeddings=None, **changes):
+    """The tensors that a configuration implies on a base."""
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({**PEFT, **changes}))
+    return directory.implied(Snapshot(folder), find(str(base)), adopted(PEFT, embeddings=embeddings))
+
+
+def test_what_a_base_brings_as_code_is_not_run(bases, tmp_path):
+    """Its configuration is transformers' own."""
+    base = shutil.copytree(bases("bert"), tmp_path / "base")
+    edit_json(base / "config.json", auto_map={"AutoConfig": "code.Config"})
+    (base / "code.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')\nraise SystemError")
+    assert implied(base, tmp_path / "new")
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_a_configuration_implies_tensors(bases, tmp_path):
+    """With and without the embeddings, which have the manifest's number."""
+    bare, embedded = implied(bases("bert"), tmp_path / "new", 5000)
+    kinds = {name.rpartition(".query.")[2] for name in bare}
+    assert kinds == {f"base_model.model.classifier.{part}" for part in ("weight", "bias")} | {"lora_A.weight", "lora_B.weight"}
+    assert bare["base_model.model.classifier.bias"] == (2,)
+    (words,) = embedded.keys() - bare.keys()
+    assert words.endswith("word_embeddings.weight")
+    assert embedded[words][0] == 5000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task_type": "CAUSAL_LM"}, f"task_type is CAUSAL_LM, not SEQ_CLS; {SUPPORTED}"),
+        ({"r": 9999}, "r is 9999, layers of this base are at most "),
+        ({"target_modules": ["nothing"]}, "cannot be understood: "),
+    ],
+    ids=["another task", "too large", "no such layer"],
+)
+def test_a_configuration_that_implies_none_is_named(bases, tmp_path, change, message):
+    """By its path."""
+    where = tmp_path / "new" / "adapter_config.json"
+    with pytest.raises(AdapterError, match=f"^{re.escape(f'{where}: {message}')}"):
+        implied(bases("bert"), tmp_path / "new", **change)
 
 
 @pytest.fixture

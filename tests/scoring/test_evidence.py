@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from lorasent import devices, machine
 from lorasent.adapter import manifest
 from lorasent.errors import AnswersError, EvidenceError
-from lorasent.scoring import cache, evidence
+from lorasent.scoring import cache, evidence, progress
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject
 from lorasent.text import shown
 
@@ -85,6 +85,16 @@ def test_an_answer_is_computed_once(adapter):
         assert answers.logits.tolist() == [[4, -4], [1, -1]]
         assert answers.lengths.tolist() == [6, 3]
     assert (first.scorer.calls, again.scorer.calls) == ([["good", "a"]], [])
+
+
+def test_whoever_listens_hears_what_is_answered(adapter):
+    """How many texts, by which adapter."""
+    heard, subject = [], live(adapter)
+    logits = subject.scorer.logits
+    subject.scorer.logits = lambda texts: progress.advance(len(texts)) or logits(texts)
+    with progress.shown_by(lambda *said: heard.append(said)):
+        subject.answer(["good"] * 1000)
+    assert heard[-1] == ("answering 1,000 texts: adapter", 1000, 1000)
 
 
 def test_the_question_names_everything_that_an_answer_depends_on(adapter):
