@@ -120,6 +120,15 @@ def test_what_a_manifest_says_is_bounded(copied, what):
         manifest.read(copied)
 
 
+def test_a_file_that_could_not_be_read_is_not_called_missing(copied):
+    """It is there, and the reason is told."""
+    path = copied / "tokenizer_config.json"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(AdapterError, match=r"tokenizer_config\.json: is a folder; an adapter has none$"):
+        manifest.verify(copied)
+
+
 def test_a_hash_of_converted_line_endings_says_so(copied):
     """The file is the one that was written, but for git; another one is not."""
     path = copied / "tokenizer_config.json"
