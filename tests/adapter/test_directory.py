@@ -72,15 +72,6 @@ def implied(base, folder, embeddings=None, **changes):
     return directory.implied(Snapshot(folder), find(str(base)), adopted(PEFT, embeddings=embeddings))
 
 
-def test_what_a_base_brings_as_code_is_not_run(bases, tmp_path):
-    """Its configuration is transformers' own."""
-    base = shutil.copytree(bases("bert"), tmp_path / "base")
-    edit_json(base / "config.json", auto_map={"AutoConfig": "code.Config"})
-    (base / "code.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')\nraise SystemError")
-    assert implied(base, tmp_path / "new")
-    assert not (tmp_path / "was-run").exists()
-
-
 def test_a_configuration_implies_tensors(bases, tmp_path):
     """With and without the embeddings, which have the manifest's number."""
     bare, embedded = implied(bases("bert"), tmp_path / "new", 5000)
