@@ -6,15 +6,11 @@ markup, and it mentions nobody, because GitHub and GitLab link no names and no n
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
-
-import numpy as np
 
 from lorasent.gate.context import Context, SharedError
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.verdict import Verdict
-from lorasent.metrics import decide, probabilities
-from lorasent.report import parts
+from lorasent.report import flips, parts
 from lorasent.text import code_span, shown
 
 SYMBOLS = {Outcome.PASS: "✅", Outcome.BLOCK: "⛔", Outcome.INCONCLUSIVE: "❔", Outcome.INVALID: "⚠️"}
@@ -47,37 +43,12 @@ _CLAUSE = re.compile(r"; (?![^(]*\))")
 """What parts the clauses of a message, outside of parentheses."""
 
 
-class Flip(NamedTuple):
-    """A review that the incumbent read rightly and the candidate does not; each with the probability of its answer."""
-
-    text: str
-    label: str
-    incumbent: float
-    answer: str
-    candidate: float
-
-
 def summary(verdict: Verdict, context: Context | None = None, command: str = "") -> str:
     """The verdict, its cause, three figures, and the worst of the reviews that newly go wrong; the other findings are folded.
 
     `context` has the reviews and their answers; without it no reviews are shown.
     """
     return "\n".join([*_head(verdict), *_figures(verdict), *_reviews(context), *_rest(verdict), *_foot(verdict, command)]) + "\n"
-
-
-def flips(context: Context) -> list[Flip]:
-    """The reviews that newly go wrong, the candidate's most confident mistakes first. Raises SharedError."""
-    if context.incumbent is None:
-        return []
-    reviews, (new, old, *_) = context.labelled_reviews, context.answers
-    after, before, names = decide(new.logits), decide(old.logits), context.candidate.labels
-    rows = np.flatnonzero((before == reviews.labels) & (after != reviews.labels))
-    confidence, trust = probabilities(new.logits).max(axis=1), probabilities(old.logits).max(axis=1)
-    worst_first = rows[np.argsort(-confidence[rows], kind="stable")]
-    return [
-        Flip(reviews.texts[row], names[reviews.labels[row]], float(trust[row]), names[after[row]], float(confidence[row]))
-        for row in worst_first
-    ]
 
 
 def text(value: object, limit: int = LONGEST_MESSAGE) -> str:
@@ -133,16 +104,15 @@ def _figures(verdict: Verdict) -> Iterator[str]:
 def _reviews(context: Context | None) -> Iterator[str]:
     """The reviews that newly go wrong, the worst first."""
     try:
-        found = flips(context) if context else []
+        found = flips.find(context, {}, words=False) if context and context.incumbent else None
     except SharedError:
-        found = []
-    if not found:
+        found = None
+    if found is None or not found.counts["broken"]:
         return
-    shown_ones = found[:FLIPS]
-    yield f"\n**{len(found)} reviews newly go wrong**, the most confident mistakes first:\n"
-    for flip in shown_ones:
-        was, now = f"{flip.incumbent:.0%}".replace("%", " %"), f"{flip.candidate:.0%}".replace("%", " %")
-        yield f"- {code(flip.text, LONGEST_REVIEW)}  \n  {code(flip.label)} {was} → {code(flip.answer)} {now}"
+    yield f"\n**{found.counts['broken']} reviews newly go wrong**, the most confident mistakes first:\n"
+    for flip in [flip for flip in found.shown if flip.kind == "broken"][:FLIPS]:
+        was, now = (f"{100 * side.probability:.0f} %" for side in (flip.was, flip.now))
+        yield f"- {code(flip.text, LONGEST_REVIEW)}  \n  {code(flip.was.label)} {was} → {code(flip.now.label)} {now}"
 
 
 def _rest(verdict: Verdict) -> Iterator[str]:

@@ -63,7 +63,7 @@ def page(verdict: Verdict, command: str, details: Details | None = None, policy:
         evidence={shown(name, parts.LONGEST_PATH): shown(digest) for name, digest in verdict.evidence.items()},
         policy_text=files.canonical(policy.model_dump(mode="json")) if policy else "",
         outcome_of=parts.outcome,
-        figures=_figures,
+        figures=parts.figures,
         cause_url=parts.cause_url,
         **_drawn(d),
         **_flips(d),
@@ -180,12 +180,3 @@ def _sections(d: Details, *parts_there: Any) -> Iterator[tuple[str, str, bool]]:
 def _is_capability(finding: Finding) -> bool:
     family, _, name = finding.check.partition("::")
     return family == "behaviour" and name not in ("", "language", "triggers")
-
-
-def _figures(figures: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str]]:
-    """The name and the text of each figure that is a number. The others are in the message, and in the JSON."""
-    for name, value in figures.items():
-        if isinstance(value, Mapping):
-            yield from _figures(value, f"{group}{name}.")
-        elif isinstance(value, int | float):
-            yield f"{group}{name}", f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -1,6 +1,8 @@
 """A verdict in parts: what does not pass first, then what was not checked, then the rest."""
 
+from collections.abc import Iterator, Mapping
 from importlib import metadata
+from typing import Any
 
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.gate.policy import FAMILIES
@@ -48,6 +50,20 @@ def is_headline(finding: Finding) -> bool:
     """Whether the finding's figure is worth a line although it passed."""
     family = FAMILIES.get(finding.check) or FAMILIES.get(finding.check.partition("::")[0])
     return family is not None and family.is_headline(finding)
+
+
+def numbers(figures: Mapping[str, Any], separator: str = ".", group: str = "") -> Iterator[tuple[str, int | float]]:
+    """Each figure that is a number, by its name within the groups that hold it. The others are in the message, and in the JSON."""
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from numbers(value, separator, f"{group}{name}{separator}")
+        elif isinstance(value, int | float):
+            yield f"{group}{name}", value
+
+
+def figures(of: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The name and the text of each figure that is a number."""
+    return ((name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}") for name, value in numbers(of))
 
 
 def baselines(verdict: Verdict) -> str:

@@ -1,10 +1,9 @@
 """A verdict as a screen of lines for a terminal, and findings as a failing test shows them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
-from typing import Any
 
 from rich.text import Text
 
@@ -149,7 +148,7 @@ def _every(verdict: Verdict, width: int) -> Iterator[Text]:
     for findings in parts.parts(verdict).values():
         for finding in findings:
             yield from _finding(finding, width)
-            if numbers := ", ".join(_numbers(finding.figures)):
+            if numbers := ", ".join(map(" ".join, parts.figures(finding.figures))):
                 yield from (Text(line, "dim") for line in wrapped(f"      {numbers}", width, "      "))
 
 
@@ -166,15 +165,6 @@ def _row(outcome: str, words: str, width: int, most: int | None) -> Iterator[Tex
     first, *rest = wrapped(f"  {outcome} {words}", width - 1, "    ", most)
     yield Text.assemble("  ", (outcome, STYLES[outcome]), " ", first[2 + len(outcome) :])
     yield from map(Text, rest)
-
-
-def _numbers(figures: Mapping[str, Any], group: str = "") -> Iterator[str]:
-    """Each figure that is a number, by name. The others are in the message, and in the JSON."""
-    for name, value in figures.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{group}{name}.")
-        elif isinstance(value, int | float):
-            yield f"{group}{name} {value:,}" if isinstance(value, int) else f"{group}{name} {value:.4g}"
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -1,13 +1,15 @@
 """A verdict at experiment trackers: the outcome as a tag, figures of the findings, and the files that tell the rest."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from lorasent.gate.verdict import Verdict
+from lorasent.report import parts
 from lorasent.text import MESSAGE, shown
 from lorasent.tracking import Report
+
+LARGEST = 10.0**300
+"""Figures below it are reported: a tracker keeps them as doubles."""
 
 
 def report(verdict: Verdict, trackers: Sequence[str], texts: Mapping[str, str]) -> None:
@@ -32,17 +34,9 @@ def figures(verdict: Verdict) -> dict[str, float]:
     return {
         f"{finding.check.replace('::', '/')}/{name}": value
         for finding in verdict.findings
-        for name, value in _numbers(finding.figures)
-        if math.isfinite(value)
+        for name, value in parts.numbers(finding.figures, "/")
+        if abs(value) < LARGEST
     }
-
-
-def _numbers(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, float]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{group}{name}/")
-        elif isinstance(value, int | float) and abs(value) < 10**300:
-            yield f"{group}{name}", value
 
 
 def _hashes(verdict: Verdict) -> dict[str, str]:

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.gate.verdict import Verdict
-from lorasent.report.markdown import FLIPS, code, flips, summary, text
+from lorasent.report.markdown import FLIPS, code, summary, text
 from lorasent.text import shown
 from tests.gate.answers import answers, reviews
 
@@ -103,15 +103,15 @@ def test_the_worst_flips_are_shown():
     data.texts[3] = "`| <b>@you</b>\n# x"
     new, old = answers(wrong=range(3, 10), n=20), answers(wrong=[9], n=20)
     new.logits[3] *= 3
-    context = SimpleNamespace(
-        incumbent="old", candidate=SimpleNamespace(labels=("bad", "good")), labelled_reviews=data, answers=[new, old]
-    )
-    assert [flip.text for flip in flips(context)][:2] == [data.texts[3], "review 4"]
+    manifest = SimpleNamespace(encoding=SimpleNamespace(truncation_side="left"))
+    candidate = SimpleNamespace(labels=("bad", "good"), manifest=manifest)
+    context = SimpleNamespace(incumbent="old", candidate=candidate, source=SimpleNamespace(reviews=data), answers=[new, old])
     said = summary(verdict(*FINDINGS), context)
     assert "**6 reviews newly go wrong**" in said
     assert said.count(" → ") == FLIPS
     assert "- `` `| <b>@you</b>\\n# x ``  \n  `good` 98 % → `bad` 100 %" in said
-    assert flips(SimpleNamespace(incumbent=None)) == []
+    assert said.index("`` `| <b>@you</b>") < said.index("`review 4`")
+    assert "newly go wrong" not in summary(verdict(*FINDINGS), SimpleNamespace(incumbent=None))
 
 
 def test_a_summary_of_many_findings_is_short():
