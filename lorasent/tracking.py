@@ -131,7 +131,7 @@ class WeightsAndBiases(Tracker):
         import wandb
 
         project, name = os.environ.get("WANDB_PROJECT", "lorasent"), os.environ.get("WANDB_NAME", run)
-        settings = wandb.Settings(console="off", silent=True, init_timeout=60, login_timeout=60)
+        settings = wandb.Settings(console="off", silent=True, init_timeout=30, login_timeout=60)
         self.run = wandb.init(project=project, name=name, settings=settings, reinit="create_new")
         self.name = run
 

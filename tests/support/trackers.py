@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,20 @@ def mlflow_run(store: str, *figures: str) -> tuple[Any, dict[str, list[tuple[int
 
 
 def offline_run(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any], list[str]]:
-    """The parameters, the rows of figures, the summary and the files of the only offline run of Weights & Biases in a folder."""
+    """The parameters, the rows of figures, the summary and the files of the only offline run of Weights & Biases in a folder.
+
+    The library's service writes on for a moment after the run has ended: its last record is awaited.
+    """
     from wandb.proto import wandb_internal_pb2
 
     (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     config, history, summary, files = {}, [], {}, []
-    for content in _records(path.read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(content)
+    for _ in range(600):
+        records = [wandb_internal_pb2.Record.FromString(content) for content in _records(path.read_bytes())]
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            break
+        time.sleep(0.1)
+    for record in records:
         for update in (*record.run.config.update, *record.config.update):
             config[update.key or ".".join(update.nested_key)] = json.loads(update.value_json)
         if record.history.item:
