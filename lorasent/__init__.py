@@ -4,7 +4,7 @@ The map of the house, a line a room, from the top down. A module imports only wh
 `__init__.py` has the map of its modules.
 
     cli/            the command line
-    pytest_plugin/  the pytest plugin: recorded goldens, and policies that are files of tests
+    pytest_plugin/  the pytest plugin: recorded goldens, and policies run as test files
     sweep/          a search over recipes (Optuna)
     benchmark/      time, throughput and memory of an adapter on this machine, with a history
     prove/          how often the gate is wrong: planted faults, innocent retrains

@@ -32,8 +32,9 @@ def check(
         findings = checks.of_files(adapter)
         failed = [finding for finding in findings if finding.outcome != "PASS"]
         worst = min(findings, key=lambda finding: [*EXIT_CODES].index(finding.outcome)).outcome
-        said = terminal.summary(failed) or f"{len(findings)} checks of its files; its answers were not asked"
-        ending.write([f"{worst}: {shown(adapter, MESSAGE)}: {said}\n"])
+        sound = "" if failed else f": {len(findings)} checks of its files; its answers were not asked"
+        rows = [line.plain for finding in failed for line in terminal.finding_lines(finding)]
+        ending.write(f"{line}\n" for line in [f"{worst}: {shown(adapter, MESSAGE)}{sound}", *rows])
         codes.append(EXIT_CODES[worst])
     return next((code for code in EXIT_CODES.values() if code in codes), 0)
 

@@ -83,7 +83,8 @@ class Policy(Section):
         except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deeply
             raise PolicyError(f"{path}: not valid TOML: {error}") from None
         except OSError as error:
-            raise PolicyError(f"{path}: the policy cannot be read: {error.strerror}") from None
+            advice = "; lorasent init writes one, --policy names another" if isinstance(error, FileNotFoundError) else ""
+            raise PolicyError(f"{path}: the policy cannot be read: {error.strerror}{advice}") from None
         for table, key in (("data", "test"), ("golden", "predictions"), ("behaviour", "cases")):
             _resolve(path.parent, tables.get(table), key)
         if data is not None and isinstance(tables.setdefault("data", {}), dict):

@@ -80,7 +80,7 @@ def sentence(verdict: Verdict) -> str:
             return f"This candidate may ship, because {known} waived."
         if not verdict.baselines:
             return "This first adapter holds its limits; nothing was compared, because there is no baseline."
-        return "Nothing speaks against this candidate: it may replace the baseline."
+        return "Every check passed: this candidate may replace the baseline."
     reason = shown(_reason(first), LONGEST_REASON).replace(" %", "\N{NO-BREAK SPACE}%")
     begin = {
         Outcome.BLOCK: "Do not ship this candidate",

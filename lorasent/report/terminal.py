@@ -82,7 +82,7 @@ def _screen(verdict: Verdict, width: int, most_findings: int, most_lines: int, m
     by_title = parts.parts(verdict)
     failed, not_checked, passed = by_title["Not passed"], by_title["Not checked"], by_title["Passed"]
     for finding in failed[:most_findings]:
-        yield from _finding(finding, width, most_lines)
+        yield from finding_lines(finding, width, most_lines)
     if rest := failed[most_findings:]:
         named = f"  {len(rest)} more that did not pass: {some([finding.check for finding in rest], 5)}"
         yield from map(Text, wrapped(named, width, "    ", min(most_lines, 2)))
@@ -147,12 +147,13 @@ def _by_reason(findings: Sequence[Finding]) -> list[tuple[str, list[str]]]:
 def _every(verdict: Verdict, width: int) -> Iterator[Text]:
     for findings in parts.parts(verdict).values():
         for finding in findings:
-            yield from _finding(finding, width)
+            yield from finding_lines(finding, width)
             if numbers := ", ".join(map(" ".join, parts.figures(finding.figures))):
                 yield from (Text(line, "dim") for line in wrapped(f"      {numbers}", width, "      "))
 
 
-def _finding(finding: Finding, width: int, most: int | None = None) -> Iterator[Text]:
+def finding_lines(finding: Finding, width: int = WIDTH, most: int | None = None) -> Iterator[Text]:
+    """The lines of a finding: at most so many of its message, and of what to do."""
     outcome = parts.outcome(finding)
     cause = f" ({finding.cause})" if finding.cause and finding.outcome is not Outcome.PASS else ""
     yield from _row(outcome, f"{finding.check}{cause}: {finding.message}", width, most)

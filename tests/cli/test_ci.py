@@ -26,9 +26,11 @@ def test_the_hook_checks_the_adapters_of_a_commit(lorasent, judged):
     assert command == "lorasent"
     done = lorasent(*options, *files, judged / "swapped" / "lorasent.json")
     assert done.returncode == 1
-    sound, swapped = done.stdout.splitlines()[:2]
+    sound, swapped, *rows = done.stdout.splitlines()
     assert sound == f"PASS: {judged / 'sound'}: 8 checks of its files; its answers were not asked"
-    assert swapped.startswith(f"BLOCK: {judged / 'swapped'}: ")
+    assert swapped == f"BLOCK: {judged / 'swapped'}"
+    assert rows[0].startswith("  BLOCK  integrity::")
+    assert all(len(row) <= 80 or "/" in row for row in rows)
 
 
 def test_the_hooks_extra_package_is_the_embedded_extra():
@@ -63,7 +65,7 @@ def test_an_empty_folder_is_a_fault(lorasent, tmp_path):
     """Exit code 1, as for any adapter that cannot be opened."""
     (tmp_path / "empty").mkdir()
     done = lorasent("check", "empty")
-    assert (done.returncode, done.stdout.startswith("BLOCK: empty: ")) == (1, True)
+    assert (done.returncode, done.stdout.startswith("BLOCK: empty\n  BLOCK  integrity::files (")) == (1, True)
 
 
 def test_a_comment_is_written_on_the_jobs_pull_request(lorasent, tmp_path, monkeypatch):

@@ -37,7 +37,8 @@ def test_a_policy_that_cannot_be_used_says_why(tmp_path, text, message):
 
 def test_a_policy_that_cannot_be_read_says_why(tmp_path):
     """A file that is missing, and one that is not UTF-8."""
-    message = f"{tmp_path / 'none.toml'}: the policy cannot be read: No such file or directory"
+    reason = "No such file or directory; lorasent init writes one, --policy names another"
+    message = f"{tmp_path / 'none.toml'}: the policy cannot be read: {reason}"
     with pytest.raises(PolicyError, match=f"^{re.escape(message)}$"):
         Policy.read(tmp_path / "none.toml")
     (tmp_path / "gate.toml").write_bytes(b"\xff")

@@ -68,7 +68,7 @@ def test_figures_are_shown_with_their_names():
 
 
 REASONS = {
-    Outcome.PASS: "Nothing speaks against this candidate: it may replace the baseline.",
+    Outcome.PASS: "Every check passed: this candidate may replace the baseline.",
     Outcome.BLOCK: "Do not ship this candidate: the head is missing.",
     Outcome.INCONCLUSIVE: "There is not enough evidence to decide: the head is missing.",
     Outcome.INVALID: "Nothing can be said of this candidate: the head is missing.",

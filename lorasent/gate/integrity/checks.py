@@ -75,6 +75,8 @@ def blocked(path: str | Path, error: BaseException) -> Finding:
         return Finding("integrity::files", Outcome.INVALID, "not-opened", message)
     cause = getattr(error, "cause", "") or ("file-unreadable" if isinstance(error, OSError) else "manifest-broken")
     advice = f"give the directory of a LoRA adapter, with the {MANIFEST} that was written for it"
+    if cause == "manifest-missing":
+        advice += "; an adapter of another script gets one by lorasent adopt, or by lorasent.seal in the script"
     return Finding("integrity::files", Outcome.BLOCK, cause, message, advice)
 
 

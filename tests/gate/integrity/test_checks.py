@@ -141,10 +141,11 @@ def test_a_candidate_that_cannot_be_opened_is_a_finding(tmp_path):
     """By what is missing: the directory, its manifest, the right to read, or sense."""
     advice = f"give the directory of a LoRA adapter, with the {MANIFEST} that was written for it"
 
-    def expected(path, cause, error):
-        return Finding("integrity::files", Outcome.BLOCK, cause, f"{path}: cannot be opened as an adapter: {error}", advice)
+    def expected(path, cause, error, more=""):
+        return Finding("integrity::files", Outcome.BLOCK, cause, f"{path}: cannot be opened as an adapter: {error}", advice + more)
 
-    assert checks.blocked(tmp_path, AdapterError("x", "manifest-missing")) == expected(tmp_path, "manifest-missing", "x")
+    more = "; an adapter of another script gets one by lorasent adopt, or by lorasent.seal in the script"
+    assert checks.blocked(tmp_path, AdapterError("x", "manifest-missing")) == expected(tmp_path, "manifest-missing", "x", more)
     assert checks.blocked(str(tmp_path), OSError("x")) == expected(tmp_path, "file-unreadable", "x")
     assert checks.blocked(tmp_path, AdapterError("x")) == expected(tmp_path, "manifest-broken", "x")
     assert checks.blocked(tmp_path, KeyError("x")) == expected(tmp_path, "manifest-broken", "'x'")
