@@ -92,9 +92,10 @@ def _draw_rows(axes: "Axes", rows: Sequence[Difference], details: Details, *, is
         axes.set_yticks([-number for number in range(len(names))], names)
         axes.tick_params(axis="y", length=0, labelcolor=svg.INK)
         return
+    axes.locator_params(axis="x", nbins=4)
     axes.set_yticks([])
     for number, name in enumerate(names):  # above its line
-        axes.text(0, 0.34 - number, name, transform=axes.get_yaxis_transform(), fontsize=8, va="center")
+        axes.text(0, 0.45 - number, name, transform=axes.get_yaxis_transform(), fontsize=8, va="center")
 
 
 def reliability(sides: Sequence[Side]) -> "Markup":
