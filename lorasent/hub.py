@@ -117,5 +117,5 @@ def _reason(error: BaseException) -> str:
         causes.append(cause)
     statuses = [getattr(getattr(each, "response", None), "status_code", None) for each in causes]
     advice = "; set HF_TOKEN to a token that may write there" if {401, 403}.intersection(statuses) else ""
-    said = dict.fromkeys(map(first_line, (causes[0], causes[-1])))
-    return f"{': '.join(text.rstrip('. ') for text in said)}{advice}"
+    reasons = dict.fromkeys(map(first_line, (causes[0], causes[-1])))
+    return f"{': '.join(text.rstrip('. ') for text in reasons)}{advice}"

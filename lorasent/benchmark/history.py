@@ -132,14 +132,19 @@ def rows(run: Run, earlier: Sequence[Run]) -> list[tuple[str, str, str]]:
     return found + [(name, f"{count:,}", _moved(count, known.get(name))) for name, count in run.counts.items()]
 
 
+def groups(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs by adapter, kind of machine and reviews: the latest group first, and in each group the latest run first."""
+    found: list[list[Run]] = []
+    for run in reversed(runs):
+        group = next((group for group in found if group[0].adapter == run.adapter and group[0].is_like(run)), None)
+        found.append([run]) if group is None else group.append(run)
+    return found
+
+
 def card(runs: Sequence[Run], width: int = WIDTH) -> list[str]:
     """The lines of a history for a terminal: its last runs, by kind of machine, adapter and reviews, the latest group first."""
     shown_runs: list[str] = []
-    groups: list[list[Run]] = []
-    for run in reversed(runs):
-        group = next((group for group in groups if group[0].adapter == run.adapter and group[0].is_like(run)), None)
-        groups.append([run]) if group is None else group.append(run)
-    for group in groups:
+    for group in groups(runs):
         latest = group[0]
         shown_runs += [latest.adapter, *wrapped(f"  {about(latest)}", width, "    ")]
         shown_runs += wrapped(f"  {latest.reviews} reviews of {latest.data}", width, "    ")

@@ -42,18 +42,18 @@ def measure(adapter: Path, texts: Sequence[str], precision: str = "auto", device
         with subprocess.Popen(command, text=True, **pipes) as process:  # noqa: S603 - fixed
             assert process.stdin is not None
             assert process.stdout is not None
-            said = ""
+            line = ""
             with contextlib.suppress(BrokenPipeError):  # it ended early: the exit code tells
                 json.dump(request, process.stdin)
                 process.stdin.close()
-            for said in process.stdout:
-                if said.strip().isdigit():
-                    progress.advance(int(said))
+            for line in process.stdout:
+                if line.strip().isdigit():
+                    progress.advance(int(line))
         if process.returncode:
             errors.seek(0)
             reasons = errors.read().strip().splitlines() or [f"exit code {process.returncode}"]
             raise LorasentError(f"{adapter}: the process that measures it failed: {reasons[-1]}")
-    return Measured(**json.loads(said))
+    return Measured(**json.loads(line))
 
 
 def _measured(adapter: str, texts: Sequence[str], precision: Any, device: str) -> Measured:
@@ -66,9 +66,9 @@ def _measured(adapter: str, texts: Sequence[str], precision: Any, device: str) -
     for text in texts[:WARM]:
         scorer.logits([text])
 
-    def seconds(asked: Sequence[str]) -> float:
-        taken = timed(functools.partial(scorer.logits, asked))()
-        print(len(asked), flush=True)  # noqa: T201 - how far it is, for `measure`
+    def seconds(batch: Sequence[str]) -> float:
+        taken = timed(functools.partial(scorer.logits, batch))()
+        print(len(batch), flush=True)  # noqa: T201 - how far it is, for `measure`
         return taken
 
     alone = [seconds([text]) for text in islice(cycle(texts), CALLS)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
-from lorasent.benchmark.history import Run, about, figure, milliseconds
+from lorasent.benchmark.history import Run, about, figure, groups, milliseconds
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 300, 100, 48, 12, 10, 8
 """Of a panel's drawing, in SVG's units: its size, and its margins."""
@@ -28,15 +28,12 @@ def page(runs: Sequence[Run]) -> str:
     """The page of runs, the oldest first: the group of the last run on top."""
     import jinja2
 
-    groups: list[list[Run]] = []
-    for run in reversed(runs):
-        if group := next((group for group in groups if group[0].adapter == run.adapter and group[0].is_like(run)), None):
-            group.insert(0, run)
-        else:
-            groups.append([run])
+    oldest_first = [group[::-1] for group in groups(runs)]
     template = resources.files("lorasent.benchmark").joinpath("trend.html").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    sections = [{"runs": group, "about": about(group[-1]), "panels": [_panel(name, group) for name in PANELS]} for group in groups]
+    sections = [
+        {"runs": group, "about": about(group[-1]), "panels": [_panel(name, group) for name in PANELS]} for group in oldest_first
+    ]
     return environment.from_string(template).render(
         sections=sections, last=runs[-1], size=(WIDTH, HEIGHT), edges=(LEFT, WIDTH - RIGHT)
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from filelock import FileLock
 
 from lorasent import files, machine
 from lorasent.benchmark import history, page
@@ -98,10 +99,12 @@ def benchmark(
 
 
 def keep(measured: Benchmark, folder: Path) -> Benchmark:
-    """Adds the run to the folder's history and draws its page anew. Raises LorasentError, OSError."""
-    earlier = history.read(folder / history.FILE)
-    history.append(folder / history.FILE, measured.run)
-    files.write(folder / PAGE, [page.page([*earlier, measured.run])])
+    """Adds the run to the folder's history and draws its page anew, one process at a time. Raises LorasentError, OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        earlier = history.read(folder / history.FILE)
+        history.append(folder / history.FILE, measured.run)
+        files.write(folder / PAGE, [page.page([*earlier, measured.run])])
     return Benchmark(measured.run, earlier, measured.finding)
 
 
@@ -117,5 +120,5 @@ def text(measured: Benchmark, width: int = WIDTH) -> list[str]:
     names, figures = (max(len(row[place]) for row in rows) for place in (0, 1))
     lines += [f"  {name:<{names}}  {value:>{figures}}  {change}" for name, value, change in rows]
     like = sum(each.is_like(run) for each in measured.earlier)
-    others = len(measured.earlier) - like
-    return [*lines, f"  earlier runs: {like} on this kind of machine, with these reviews; {others} other{'s' * (others != 1)}"]
+    unlike = len(measured.earlier) - like
+    return [*lines, f"  earlier runs: {like} on this kind of machine, with these reviews; {unlike} other{'s' * (unlike != 1)}"]

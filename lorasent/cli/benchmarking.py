@@ -43,10 +43,10 @@ def benchmark(
     look_in(base)
     history.read(out / history.FILE)  # a fault is said before the work
     labels = LiveSubject(adapter, device=device).labels
-    asked = run.drawn(read(data, labels, text_column, label_column), reviews)
+    sample = run.drawn(read(data, labels, text_column, label_column), reviews)
     with stages_shown(), devices.auto_is(device):
         named = cast("Precision", precision)  # one that check_precision let pass
-        measured = run.keep(run.benchmark(adapter, asked, baseline, limit=limit, precision=named, device=device), out)
+        measured = run.keep(run.benchmark(adapter, sample, baseline, limit=limit, precision=named, device=device), out)
     lines = [history.line(measured.run)] if as_json else [f"{line}\n" for line in fitted(run.text(measured))]
     code = ending.finish(0 if measured.finding is None else EXIT_CODES[measured.finding.outcome], "".join(lines))
     for name in (history.FILE, run.PAGE):

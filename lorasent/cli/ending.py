@@ -1,4 +1,4 @@
-"""How a command ends: exit code, signals, complete output. `gate`, `check` (codes: `gate.verdict`), `augment --judge` exit 1."""
+"""How a command ends: exit code, signals, complete output. 1 is for `gate`, `check`, `benchmark`, `augment --judge`."""
 
 import codecs
 import contextlib

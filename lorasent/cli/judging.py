@@ -92,8 +92,7 @@ def gate(
         verdict, context = judged(candidate, baseline or (), read_policy, device=device)
     verdict = known.applied(verdict, read_waivers)
     command = shown(command_line(), MESSAGE)
-    said = verdict_text(verdict, command, quiet=quiet, verbose=verbose)
-    output = ending.json_line(verdict.to_json()) if as_json else said
+    output = ending.json_line(verdict.to_json()) if as_json else verdict_text(verdict, command, quiet=quiet, verbose=verbose)
     return outputs.write(ending.finish(verdict.exit_code, output), paths, verdict, context, command, read_policy, report_to or ())
 
 
@@ -184,7 +183,8 @@ def prove(
     """
     from lorasent.gate.policy import Policy
     from lorasent.prove.catalogue import select
-    from lorasent.prove.experiment import measure, text
+    from lorasent.prove.experiment import measure
+    from lorasent.prove.rates import text
 
     read_policy, faults = Policy.read(policy, data), select(fault)
     options.require_folder("--work", work)

@@ -125,7 +125,7 @@ def verdict_text(verdict: "Verdict", command: str, *, quiet: bool = False, verbo
 
     names = ("check", "cause", "message", "advice")
     texts: list[dict[str, Any]] = [{name: encodable(getattr(each, name)) for name in names} for each in verdict.findings]
-    findings = tuple(replace(each, **said) for each, said in zip(verdict.findings, texts, strict=True))
+    findings = tuple(replace(each, **safe) for each, safe in zip(verdict.findings, texts, strict=True))
     detail = terminal.Detail.QUIET if quiet else terminal.Detail.VERBOSE if verbose else terminal.Detail.USUAL
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"  # rich would dim and embolden all the same
     output = Console(highlight=False, markup=False, emoji=False, color_system=colours)

@@ -66,9 +66,9 @@ def _report(path: Path, *, verbose: bool) -> None:
             more = shlex.join(["lorasent", "show", str(path), "--verbose"])
             ending.write([verdict_text(_verdict(path, content), "", verbose=verbose, more=shown(more, LONG))])
         elif {"members", "faults", "missed"} <= content.keys():
-            from lorasent.prove import experiment
+            from lorasent.prove import rates
 
-            _print([shown(path, LONG), *experiment.text(experiment.ErrorRates.from_json(content)).splitlines()])
+            _print([shown(path, LONG), *rates.text(rates.ErrorRates.from_json(content)).splitlines()])
         else:
             raise LorasentError(f"{path}: expected {KNOWN}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:

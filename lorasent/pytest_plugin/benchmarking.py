@@ -15,7 +15,7 @@ from lorasent.gate.context import read_source
 from lorasent.gate.finding import Outcome
 from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import Verdict
-from lorasent.pytest_plugin.policies import results
+from lorasent.pytest_plugin.result import results
 from lorasent.scoring.evidence import LiveSubject
 from lorasent.text import MESSAGE, shown
 

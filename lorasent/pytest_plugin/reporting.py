@@ -9,7 +9,7 @@ import pytest
 
 from lorasent import tracking
 from lorasent.errors import TrackerError
-from lorasent.pytest_plugin.policies import results
+from lorasent.pytest_plugin.result import results
 from lorasent.report import page, tracked
 
 

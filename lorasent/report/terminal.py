@@ -121,9 +121,9 @@ def _brief(findings: Sequence[Finding], above: Sequence[Finding], room: int) -> 
     headlines = [each for each in findings if parts.is_headline(each) and each not in above and "::slice::" not in each.check]
     if not headlines:
         return count
-    said, room = headlines[-1].message, room - columns(count) - 2
-    fitting = [clause for clause in _clauses(said) if columns(clause) <= room]
-    return f"{count}: {fitting[-1] if fitting else cut(said, room)}"
+    message, room = headlines[-1].message, room - columns(count) - 2
+    fitting = [clause for clause in _clauses(message) if columns(clause) <= room]
+    return f"{count}: {fitting[-1] if fitting else cut(message, room)}"
 
 
 def _clauses(message: str) -> list[str]:

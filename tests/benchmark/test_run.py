@@ -1,5 +1,7 @@
 """An adapter is measured, held beside a baseline, and kept."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,13 @@ def test_what_is_kept_grows_by_a_line_a_run(tmp_path):
     assert kept.earlier == [run(1), run(2)]
     assert history.read(tmp_path / "b" / "history.jsonl") == [run(1), run(2), run(3)]
     assert "3 runs" in (tmp_path / "b" / "trend.html").read_text("utf-8")
+
+
+def test_runs_that_end_together_are_all_kept(tmp_path):
+    """None overwrites what another one added."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda day: benchmarks.keep(measured([], run(day)), tmp_path), range(1, 17)))
+    assert len(history.read(tmp_path / history.FILE)) == 16
 
 
 def test_a_damaged_history_is_never_overwritten(tmp_path):

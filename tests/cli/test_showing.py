@@ -7,7 +7,7 @@ import pytest
 from lorasent.benchmark import history
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.verdict import Verdict
-from lorasent.prove.experiment import ErrorRates, FaultResult
+from lorasent.prove.rates import ErrorRates, FaultResult
 from lorasent.scoring.evidence import LiveSubject, record
 from lorasent.text import columns
 from tests.cli.processes import one_line

@@ -10,7 +10,8 @@ from lorasent.errors import ProveError
 from lorasent.gate.policy import Policy
 from lorasent.prove import experiment
 from lorasent.prove.catalogue import select
-from lorasent.prove.experiment import HEAD, markdown, measure, text
+from lorasent.prove.experiment import measure
+from lorasent.prove.rates import HEAD, markdown, text
 from lorasent.scoring.evidence import LiveSubject, record
 
 

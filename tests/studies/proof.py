@@ -17,7 +17,8 @@ from lorasent import files, golden
 from lorasent.data.reviews import read
 from lorasent.gate.policy import Policy
 from lorasent.prove.catalogue import FAULTS
-from lorasent.prove.experiment import markdown, measure
+from lorasent.prove.experiment import measure
+from lorasent.prove.rates import markdown
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject
 from lorasent.training.train import train
