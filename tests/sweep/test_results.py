@@ -55,6 +55,7 @@ def test_plots_and_the_best_recipe_are_written(tmp_path):
     assert [line.split()[0] for line in results.table(optuna_study)] == ["trial", "2", "3", "1", "0", "4", "5"]
 
 
+@pytest.mark.slow
 def test_an_incomplete_best_adapter_is_removed(tmp_path):
     """A killed process left it; it is not listed as written."""
     optuna_study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

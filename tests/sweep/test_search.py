@@ -30,6 +30,7 @@ def test_a_malformed_storage_is_an_error_of_one_line(tmp_path, storage):
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_database_holds_several_studies(small_recipe, tmp_path):
     """Each has its name; the error for an existing one says where it is and how to choose another."""
     recipe = Recipe.read(small_recipe)
@@ -44,6 +45,7 @@ def test_a_database_holds_several_studies(small_recipe, tmp_path):
     assert sorted(optuna.get_all_study_names(database(shared))) == ["one", "other"]
 
 
+@pytest.mark.slow
 def test_a_folder_is_for_one_study(small_recipe, tmp_path):
     """Trials of two studies would have the same numbers and share folders."""
     recipe = Recipe.read(small_recipe)

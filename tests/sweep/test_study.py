@@ -20,6 +20,7 @@ from lorasent.sweep.search import space
 from tests.sweep.studies import begin, complete, ignore, search_over
 
 
+@pytest.mark.slow
 def test_only_the_same_search_continues_a_study(small_recipe, tmp_path):
     """It needs --resume, the same recipe and the same names."""
     recipe, other = Recipe.read(small_recipe), Recipe.read(small_recipe, ["training.epochs=2"])
@@ -111,6 +112,7 @@ def is_pruned(optuna_study, recipe, loss, epoch, *, first=False):
     return False
 
 
+@pytest.mark.slow
 def test_a_trial_that_falls_behind_is_pruned(small_recipe, tmp_path):
     """It is worse than the median of five complete ones. The starting recipe and the last epoch are exempt."""
     recipe = Recipe.read(small_recipe)

@@ -110,6 +110,7 @@ def diverge():
     raise DivergedError("training loss is nan after 3 steps")
 
 
+@pytest.mark.slow
 def test_a_diverged_training_is_not_advised_to_continue():
     """It would diverge again with the same seed."""
     with pytest.raises(SweepError, match=r"^training loss is nan after 3 steps; finished trainings are kept$"):
