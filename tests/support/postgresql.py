@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -44,6 +45,8 @@ class Server:
                 shutil.chown(path, "postgres", "postgres")
         login = ["--username", USER, "--auth", "scram-sha-256", "--pwfile", folder / "password"]
         subprocess.run(self._command("initdb", *login, "--no-sync", "--locale", "C", "-E", "UTF8"), check=True, capture_output=True)
+        with (folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")  # initdb allows this machine only
 
     def _command(self, program: str, *arguments: object) -> list[str]:
         account = ["--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
@@ -51,7 +54,7 @@ class Server:
         return ["setpriv", "--pdeathsig", "INT", *account, found, "-D", str(self.folder / "data"), *map(str, arguments)]
 
     def start(self) -> None:
-        """Starts it, and waits until it takes logins."""
+        """Starts it, and waits until it takes logins; it ends with this thread."""
         places = ["-p", self.port, "-k", self.folder, "-c", f"listen_addresses={self.listen}"]
         with (self.folder / "log").open("ab") as log:
             command = self._command("postgres", *places, "-c", "fsync=off", "-c", "max_connections=60")
@@ -59,7 +62,8 @@ class Server:
         while True:
             assert self._process.poll() is None, (self.folder / "log").read_text()
             with contextlib.suppress(psycopg.OperationalError):
-                return self.execute("SELECT 1")
+                self.execute("SELECT 1")
+                return
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -73,16 +77,16 @@ class Server:
                 self._process.wait()
             self._process = None
 
-    def execute(self, statement: str) -> None:
-        """Executes a statement of SQL."""
-        with psycopg.connect(
-            host=str(self.folder), port=self.port, dbname="postgres", user=USER, password=PASSWORD, autocommit=True
-        ) as connection:
-            connection.execute(statement.encode())
+    def execute(self, statement: str, name: str = "postgres") -> list[tuple[Any, ...]]:
+        """The rows that a statement of SQL returns, in a database."""
+        login = {"host": str(self.folder), "port": self.port, "dbname": name, "user": USER, "password": PASSWORD}
+        with psycopg.connect(**login, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
 
-    def url(self, name: str = "postgres", *, host: str = "127.0.0.1", password: str = ESCAPED) -> str:
+    def url(self, name: str = "postgres", *, password: str = ESCAPED) -> str:
         """The URL of a database of it."""
-        return f"postgresql://{USER}:{password}@{host}:{self.port}/{name}"
+        return f"postgresql://{USER}:{password}@{self.listen}:{self.port}/{name}"
 
     def database(self, name: str) -> str:
         """The URL of a new, empty database."""

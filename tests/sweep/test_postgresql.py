@@ -1,17 +1,26 @@
 """A search in a real PostgreSQL server: hosts, each with a folder of its own, know of each other from the database alone."""
 
+import json
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from optuna.trial import TrialState
 
+from lorasent import Recipe
+from lorasent.adapter import manifest
 from lorasent.errors import SweepError
 from lorasent.sweep import database, study, workers
 from lorasent.sweep.search import space
+from tests.support import hosts as simulated
 from tests.support import postgresql
 from tests.sweep.studies import EMBEDDED, search_over
 
@@ -167,3 +176,71 @@ def test_a_server_that_stays_away_ends_the_search_in_one_line(hosts, server, mon
             shared_study.get_trials()
     finally:
         server.start()
+
+
+def begin(arguments, folder, command=()):
+    """A search as a process, with all that it starts in a group of its own."""
+    words = [sys.executable, "-m", "lorasent.cli", "sweep", *map(str, arguments), "--confirm", "0", "--resume"]
+    return subprocess.Popen([*command, *words], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+
+
+def wait_for(process, pattern, folder):
+    """Waits until a search has a file like this."""
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def stopped():
+    """A list of processes whose groups are killed after the test."""
+    processes = []
+    yield processes
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.mark.slow
+def test_two_processes_search_together_and_a_killed_one_costs_only_its_trial(server, small_recipe, tmp_path, stopped, lorasent):
+    """Each has a folder of its own. There are as many trials as wanted, the same table, and the best adapter in both folders."""
+    arguments = [small_recipe, "--storage", server.database("pair"), "--over", "lora.r", "--trials", 5]
+    outs = [tmp_path / name for name in ("one", "other")]
+    first, second = (begin([*arguments, "--out", out], tmp_path) for out in outs)
+    stopped += [first, second]
+    wait_for(first, "trials/*.partial", outs[0])
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    again = begin([*arguments, "--out", outs[0]], tmp_path)
+    stopped.append(again)
+    printed = [process.communicate() for process in (again, second)]
+    assert [process.returncode for process in (again, second)] == [0, 0], printed
+    assert printed[0][0].splitlines()[:7] == printed[1][0].splitlines()[:7]
+    tables = [json.loads((out / "sweep.json").read_text())["trials"] for out in outs]
+    assert tables[0] == tables[1]
+    finished = [trial for trial in tables[0] if trial["state"] in ("COMPLETE", "PRUNED")]
+    assert len(finished) == 5
+    assert {trial["folder"] for trial in finished} <= {str(out) for out in outs}
+    winner = Recipe.read(outs[0] / "best.toml").to_json()
+    assert [manifest.read(out / study.BEST).tables for out in outs] == [winner, winner]
+    assert not [path for out in outs for path in (out / "trials").iterdir()]
+    assert f"trained on {socket.gethostname()} in {tmp_path}" in (printed[0][1] + printed[1][1]).decode()
+
+
+@pytest.mark.slow
+def test_hosts_in_networks_of_their_own_search_together(small_recipe, tmp_path, stopped):
+    """Two network namespaces reach the server over a bridge; each host's name is kept with its trials."""
+    if reason := postgresql.missing() or simulated.missing():
+        pytest.skip(reason)
+    with simulated.network(2) as names, postgresql.running(f"{simulated.ADDRESS}.1") as server:
+        arguments = [small_recipe, "--storage", server.database("hosts"), "--over", "lora.r", "--trials", 6]
+        for name in names:
+            stopped.append(begin([*arguments, "--out", tmp_path / name], tmp_path, simulated.command_on(name)))
+        printed = [process.communicate() for process in stopped]
+        assert [process.returncode for process in stopped] == [0, 0], printed
+    tables = [json.loads((tmp_path / name / "sweep.json").read_text())["trials"] for name in names]
+    assert tables[0] == tables[1]
+    assert len(tables[0]) - sum(trial["state"] == "FAIL" for trial in tables[0]) == 6
+    assert {trial["host"] for trial in tables[0] if trial["state"] != "FAIL"} <= set(names)
+    assert all((tmp_path / name / study.BEST).is_dir() for name in names)
