@@ -112,10 +112,12 @@ def augment(
 
 def sweep(
     recipe: options.Recipe = "embedded",
-    trials: Annotated[int, options.number(min=1, help="Number of finished trials, including those before --resume.")] = 30,
+    trials: Annotated[int, options.number(min=1, help="Number of finished trials, of all hosts and all runs.")] = 30,
     out: Annotated[Path | None, options.folder(help="Folder of the search. [default: sweeps/RECIPE or sweeps/STUDY]")] = None,
     workers: Annotated[int, options.number(min=1, help="Processes that train in parallel and share the cores.")] = 1,
-    storage: Annotated[str | None, typer.Option(metavar="URL", help="Shared database. [default: SQLite in --out]")] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Database that hosts share. [default: SQLite in --out]")
+    ] = None,
     name: Annotated[str | None, options.name("--study", help="Name of the study. [default: lorasent]")] = None,
     over: Annotated[
         list[str] | None,

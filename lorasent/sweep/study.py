@@ -93,8 +93,8 @@ def train_best(search: Search, study: optuna.Study, note: Callable[[str], None])
                 return
         shutil.rmtree(kept, ignore_errors=True)
     host, folder = (winner.user_attrs.get(key) for key in ("host", "folder"))
-    where = f", was trained on {host} in {folder}" if host else "'s adapter was lost"
-    note(f"The best trial, {winner.number}{where}; its recipe is trained again:")
+    where = f"was trained on {host} in {folder}" if host else "has lost its adapter"
+    note(f"Trial {winner.number}, the best, {where}; its recipe is trained again:")
     train_each([(recipe, kept)], 1, note)
 
 

@@ -37,9 +37,10 @@ def test_a_database_may_have_any_name(tmp_path):
     assert (tmp_path / "{a}.db").is_file()
 
 
-def test_a_missing_driver_is_named_with_the_command_to_install_it(tmp_path):
+@pytest.mark.parametrize("storage", ["mysql+asyncmy://me:secret@host/db", "postgresql+pg8000://me:secret@host/db"])
+def test_a_missing_driver_is_named_with_the_command_to_install_it(tmp_path, storage):
     """SQLAlchemy knows the dialect, and the driver is not there."""
-    search = search_over(EMBEDDED, tmp_path, "lora.r", storage="mysql+asyncmy://me:secret@host/db")
+    search = search_over(EMBEDDED, tmp_path, "lora.r", storage=storage)
     with pytest.raises(SweepError, match=r"there: the database's driver is not installed; for postgresql: python -m pip install"):
         search.open()
 
@@ -71,3 +72,14 @@ def test_the_reason_is_the_databases_own_first_line():
     expected = "server closed the connection; check that the server runs and takes this login from this machine"
     assert database.reason(broken) == database.reason(wrapped) == expected
     assert database.reason(ValueError("one\ntwo")) == "one"
+
+
+def test_a_machine_without_memory_is_not_the_databases_fault(tmp_path, monkeypatch):
+    """Its error stays what it is."""
+
+    def fill(_):
+        raise MemoryError
+
+    monkeypatch.setattr(database, "opened", fill)
+    with pytest.raises(MemoryError, match=r"^$"):
+        search_over(EMBEDDED, tmp_path, "lora.r").open()
