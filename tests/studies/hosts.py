@@ -171,7 +171,7 @@ def measure(minutes: int, work: Path) -> dict[str, Any]:
     recipe, base = work / "small.toml", work / "base"
     base.mkdir()
     write_small_recipe(work, make_base(base, "bert"))
-    with hosts.network(2) as names, postgresql.running(f"{hosts.ADDRESS}.1") as server, ExitStack() as stack:
+    with hosts.network(2) as (address, names), postgresql.running(address) as server, ExitStack() as stack:
         url = server.database("searches")
         storage = opened(url)
         server.execute(TRIGGER, "searches")

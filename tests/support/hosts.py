@@ -6,9 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-ADDRESS = "10.213.77"
-"""The network of the bridge, /24; this machine is 1 in it, hosts are numbered from 11."""
-
 
 def missing() -> str | None:
     """Why no hosts can be simulated here, or None."""
@@ -22,22 +19,22 @@ def missing() -> str | None:
 
 
 @contextlib.contextmanager
-def network(count: int) -> Iterator[list[str]]:
-    """The names of hosts that are simulated; afterwards they are gone. One network at a time."""
-    names = [f"lorasent-{number}" for number in range(count)]
-    bridge = "lorasent-br"
+def network(count: int) -> Iterator[tuple[str, list[str]]]:
+    """This machine's address in a network, and the names of the hosts in it; afterwards they are gone. One network a process."""
+    process = os.getpid()
+    subnet, bridge, names = f"10.213.{process % 250}", f"lsb{process}", [f"lorasent-{process}-{number}" for number in range(count)]
     try:
         _ip(f"link add {bridge} type bridge")
-        _ip(f"address add {ADDRESS}.1/24 dev {bridge}")
+        _ip(f"address add {subnet}.1/24 dev {bridge}")
         _ip(f"link set {bridge} up")
         for number, name in enumerate(names):
             _ip(f"netns add {name}")
-            _ip(f"link add lsent-{number} type veth peer name eth0 netns {name}")
-            _ip(f"link set lsent-{number} master {bridge} up")
-            _ip(f"-n {name} address add {ADDRESS}.{11 + number}/24 dev eth0")
+            _ip(f"link add lsv{process}-{number} type veth peer name eth0 netns {name}")
+            _ip(f"link set lsv{process}-{number} master {bridge} up")
+            _ip(f"-n {name} address add {subnet}.{11 + number}/24 dev eth0")
             _ip(f"-n {name} link set eth0 up")
             _ip(f"-n {name} link set lo up")
-        yield names
+        yield f"{subnet}.1", names
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)

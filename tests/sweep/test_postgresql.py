@@ -233,7 +233,7 @@ def test_hosts_in_networks_of_their_own_search_together(small_recipe, tmp_path, 
     """Two network namespaces reach the server over a bridge; each host's name is kept with its trials."""
     if reason := postgresql.missing() or simulated.missing():
         pytest.skip(reason)
-    with simulated.network(2) as names, postgresql.running(f"{simulated.ADDRESS}.1") as server:
+    with simulated.network(2) as (address, names), postgresql.running(address) as server:
         arguments = [small_recipe, "--storage", server.database("hosts"), "--over", "lora.r", "--trials", 6]
         for name in names:
             stopped.append(begin([*arguments, "--out", tmp_path / name], tmp_path, simulated.command_on(name)))

@@ -245,6 +245,7 @@ def test_a_search_waits_for_trials_that_run_elsewhere(small_recipe, tmp_path):
         notes.append(line)
         elsewhere.start()
 
+    shared.enqueue_trial(search.first, user_attrs={workers.FIRST_KEY: True})
     shared.ask(space(recipe, ["lora.r"]))
     reports = []
     study.run(search, 1, resume=True, on_trial=lambda trial, done: reports.append((trial.number, done)), note=note)
