@@ -146,7 +146,8 @@ def give_up(study: optuna.Study, trial: FrozenTrial) -> None:
         return  # it finished in the meantime, or was given up by another process
     attempt = trial.user_attrs.get(ATTEMPT_KEY, 1)
     if attempt < MAX_ATTEMPTS and FIRST_KEY not in trial.user_attrs:
-        study.enqueue_trial(trial.params, user_attrs={ATTEMPT_KEY: attempt + 1})
+        queued = trial.system_attrs.get("fixed_params", {})  # its process may have died before it took them over
+        study.enqueue_trial({**queued, **trial.params}, user_attrs={ATTEMPT_KEY: attempt + 1})
 
 
 def train_each(adapters: Sequence[tuple[Recipe, Path]], workers: int, report: Callable[[str], None]) -> None:

@@ -137,6 +137,8 @@ def result(searches: list[Search], shared: optuna.Study, changes: list[tuple[Any
     winner = Recipe.read(searches[0].out / "best.toml").to_json()
     adapters = [search.out / study.BEST for search in searches]
     finished = [trial for trial in everything if trial.state in study.FINISHED]
+    for trial in everything:
+        print(trial.number, trial.state.name, trial.params, trial.user_attrs)
     return {
         "trials": {
             "wanted": trials,

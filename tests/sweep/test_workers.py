@@ -96,6 +96,11 @@ def test_values_whose_process_dies_are_given_up_after_three_attempts():
             workers.give_up(optuna_study, lost)
     assert (seen[:-1], seen[-1] == 0.5) == ([0.5] * workers.MAX_ATTEMPTS, False)
     optuna_study = optuna.create_study()
+    optuna_study.enqueue_trial({"x": 0.75})
+    optuna_study.ask()  # its process dies before it takes over the values
+    workers.give_up(optuna_study, optuna_study.get_trials()[-1])
+    assert optuna_study.ask(space).params == {"x": 0.75}
+    optuna_study = optuna.create_study()
     optuna_study.enqueue_trial({"x": 0.25}, user_attrs={workers.FIRST_KEY: True})
     optuna_study.ask(space)
     workers.give_up(optuna_study, optuna_study.get_trials()[-1])
