@@ -34,6 +34,9 @@ OWNER = "study.json"
 STUDY = "lorasent"
 """Default name of a study."""
 
+CREATION = 30.0
+"""Seconds for which another process may create the same tables on a busy server."""
+
 LINEAR = "linear"
 """Schedule of a recipe that names none."""
 
@@ -71,7 +74,7 @@ class Search:
     def open(self, worker: int = 0) -> optuna.Study:
         """The study, created if there is none. A worker (from 1) waits for it. Raises SweepError if the storage cannot be used."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        errors, seconds = (database.ERRORS, None) if worker else (database.CREATION_ERRORS, 5.0)
+        errors, seconds = (database.ERRORS, None) if worker else (database.CREATION_ERRORS, CREATION)
         try:
             study = database.patiently(self._open, errors, seconds)
         except Exception as error:
