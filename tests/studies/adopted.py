@@ -52,7 +52,7 @@ def planted(fault, work):
 
 
 def as_found(adapter, way, folder):
-    """Returns the adapter, or a copy of it without its manifest, as this way has it. Raises AdapterError if it cannot be adopted."""
+    """Returns the adapter, or a copy without its manifest, as this way has it. Raises AdapterError if it cannot be adopted."""
     if way == "trained":
         return adapter
     bare, out = folder / way / "bare", folder / way / "adopted"
