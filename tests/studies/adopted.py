@@ -26,11 +26,11 @@ FOUND = FOLDER / "measured" / "adopted.json"
 
 WAYS = ("trained", "adopted", "in memory")
 
-UNSEEN: dict[str, str] = {}
-"""Faults that the data cannot show without a manifest, with the reason."""
-
-MISSING: set[str] = set()
-"""Faults of training that were not judged without a manifest yet."""
+UNSEEN = {
+    "labels swapped in the configuration": "only the manifest names the labels, and whoever adopts names them anew",
+    "dropout active when judging": "the files are sound; only the manifest has what the faulty model answered",
+}
+"""Faults that are in no file but the manifest, with the reason: without it nothing can show them."""
 
 
 def unchanged(reviews, _random, _recipe):
