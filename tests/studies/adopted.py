@@ -29,8 +29,9 @@ WAYS = ("trained", "adopted", "in memory")
 UNSEEN = {
     "labels swapped in the configuration": "only the manifest names the labels, and whoever adopts names them anew",
     "dropout active when judging": "the files are sound; only the manifest has what the faulty model answered",
+    "special tokens dropped": "transformers' BertTokenizer adds them whatever tokenizer.json says, so no answer moves",
 }
-"""Faults that are in no file but the manifest, with the reason: without it nothing can show them."""
+"""Faults that move no answer of an adapter without a manifest, with the reason: nothing can show them."""
 
 
 def unchanged(reviews, _random, _recipe):
