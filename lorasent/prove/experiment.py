@@ -135,7 +135,7 @@ def _plant_and_judge(
         other = members[(number + 1) % len(members)]
         try:
             path = folder / fault.slug / str(number)
-            _plant(fault, healthy, other, path, number)
+            plant(fault, healthy, other, path, number)
             verdicts.append(judge(path, [other], policy))
         except LorasentError as error:
             note = f"not planted: {error}"
@@ -147,7 +147,7 @@ def _plant_and_judge(
     return result
 
 
-def _plant(fault: PlantedFault, healthy: Path, other: Path, path: Path, number: int) -> None:
+def plant(fault: PlantedFault, healthy: Path, other: Path, path: Path, number: int) -> None:
     """Makes the faulty adapter, unless an earlier run made it of the same adapters."""
     sources = {"healthy": LiveSubject(healthy).identity, "other": LiveSubject(other).identity}
     record = path.with_name(f"{number}.json")
