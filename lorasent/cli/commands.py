@@ -19,6 +19,7 @@ from lorasent.cli.scoring import evaluate, predict
 from lorasent.cli.showing import show
 from lorasent.cli.training import augment, sweep, train
 from lorasent.errors import LorasentError
+from lorasent.training import ranks
 
 TRACEBACK = f"{DEBUG}, anywhere on the command line, shows the traceback of an error."
 
@@ -78,7 +79,7 @@ def run(arguments: list[str]) -> int:
         if re.fullmatch(r"--[\w-]+=", argument) or not (argument or is_review):
             raise LorasentError(f"argument {number} ({argument or 'an empty text'}): expected a value; is a variable not set?")
     log = logging.getLogger("lorasent")
-    handlers, log.handlers = log.handlers, [LogHandler()]
+    handlers, log.handlers = log.handlers, [logging.NullHandler() if ranks.of_environment().rank else LogHandler()]
     try:
         return app(arguments, standalone_mode=False) or 0
     except SystemExit as left:
@@ -88,7 +89,8 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if not hasattr(error, "show"):
             raise
-        error.show()  # an error of typer's, whose classes have no public name
+        if ranks.fails_first():
+            error.show()  # an error of typer's, whose classes have no public name
         return ending.USAGE_ERROR
     finally:
         log.handlers = handlers
