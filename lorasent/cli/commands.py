@@ -78,6 +78,8 @@ def run(arguments: list[str]) -> int:
         is_review = arguments[0] == "predict" and number > 2 and not before.startswith("-")  # an empty review is checked later
         if re.fullmatch(r"--[\w-]+=", argument) or not (argument or is_review):
             raise LorasentError(f"argument {number} ({argument or 'an empty text'}): expected a value; is a variable not set?")
+    if ranks.of_environment().size > 1 and {*arguments[:1]} & {command.__name__ for command in COMMANDS if command is not train}:
+        raise LorasentError(f"{arguments[0]}: runs in one process; of what torchrun starts, only train shares its work")
     log = logging.getLogger("lorasent")
     handlers, log.handlers = log.handlers, [logging.NullHandler() if ranks.of_environment().rank else LogHandler()]
     try:

@@ -105,6 +105,7 @@ def _train(trainer: "_Trainer") -> list[Epoch]:
     except DivergedError:
         if not run.ranks.rank:
             shutil.rmtree(run.folder, ignore_errors=True)
+        run.ranks.of_first(None)  # the first process to end ends the others
         raise
     except (OSError, SafetensorError, RuntimeError) as error:
         # torch.save reports a full disk as a RuntimeError of its archive writer.

@@ -1,8 +1,9 @@
 """The processes of a run under `torchrun` or `accelerate launch`: which of them this is, and what they exchange.
 
-All hold the same weights. Each computes the mean loss of its share of a batch, times the share's part of the batch, and the gradient
-of that. Their sums, one exchange a step, are the mean loss of the whole batch and its gradient, however the reviews divide. What decides
-anything (losses, figures, where to resume) is a sum or comes from the first process: all do the same, and the first alone writes.
+All hold the same weights. Each computes the mean loss of its share of a batch, times the share's part of the batch, and its
+gradient. Their sums, one exchange a step, are the mean loss of the whole batch and its gradient, however the reviews divide.
+What decides anything (losses, figures, where to resume) is a sum or comes from the first process: all do the same. The first
+process alone writes.
 """
 
 import contextlib
@@ -154,5 +155,6 @@ def _exchange() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = first_line(error)
-        raise TrainingError(f"another process of this run is gone ({reason}); start all again with --resume") from None
+        reason, ranks = first_line(error).partition(". ")[0], of_environment()
+        where = f"process {ranks.rank} of {ranks.size} (counted from 0)"
+        raise TrainingError(f"{where} cannot reach the others: {reason}; if one is gone, start all again with --resume") from None
