@@ -64,7 +64,7 @@ def fit(run: Prepared, model: PeftModel, encoder: Encoder, listener: Listener) -
 def _arguments(run: Prepared) -> TrainingArguments:
     settings, on_cuda = run.recipe.training, devices.kind(run.device) == "cuda"
     arguments = TrainingArguments(
-        output_dir=str(run.folder),
+        output_dir="." if run.ranks.rank else str(run.folder),  # Trainer makes this folder
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,

@@ -13,6 +13,7 @@ import re
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lorasent import devices
@@ -28,6 +29,9 @@ RENDEZVOUS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 LAUNCHERS = r"(LOCAL_)?(RANK|WORLD_SIZE)|ACCELERATE_.*"
 """Names of variables from which Trainer would conclude that it has to divide batches and average gradients itself."""
+
+MEETING = timedelta(minutes=10)
+"""How long a process waits for the others when a run starts."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,7 @@ def _store() -> Any:
     """The store in which processes meet."""
     from torch.distributed.rendezvous import rendezvous
 
-    return next(rendezvous("env://"))[0]
+    return next(rendezvous("env://", timeout=MEETING))[0]
 
 
 @contextlib.contextmanager

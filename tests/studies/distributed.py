@@ -1,8 +1,8 @@
 """What a second process changes in training: `python -m tests.studies.distributed FOLDER` measures it, an hour on two busy cores.
 
 One process with two threads and two processes with one thread train the shipped recipe `embedded`, in turns, on the same batches:
-the adapter's accuracy, the loss of every step, and the time from the first step to the last evaluation. A second pair trains with dropout,
-of which each process draws its own. FOLDER keeps what each run told, so a study that was stopped goes on. The result is
+the adapter's accuracy, the loss of every step, and the time from the first step to the last evaluation. A second pair trains with
+dropout, of which each process draws its own. FOLDER keeps what each run told, so a study that was stopped goes on. The result is
 `golden/measured/distributed.json`.
 """
 

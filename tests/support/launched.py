@@ -1,8 +1,7 @@
-"""The command line as torchrun starts it, in each process, with a record of what this process does: `python -m tests.support.launched`.
+"""The command line in two processes, as torchrun starts it. As a module, it is the command line with a record, or a death.
 
-With `RECORD`, a folder: each process writes there, as JSON lines, the paths that it opens for writing, makes, renames or removes, and the
-reviews of every call of `Scorer.score` in the training loop. With `KILL`, as in "1:8": the process with this number kills itself in
-this step.
+With `RECORD`, a folder: each process writes there, as JSON lines, the paths that it opens for writing, makes, renames or removes,
+and the reviews of every call of `Scorer.score`. With `KILL`, as in "1:8": the process with this number kills itself in this step.
 """
 
 import json

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from importlib.metadata import entry_points
 
 import pytest
@@ -208,6 +209,33 @@ def test_each_process_needs_a_device_of_its_own(monkeypatch, device, message):
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(DeviceError, match=message.replace("2.*", r"2\.\S+")):
         ranks._join(ranks.Ranks(3, 4), device)
+
+
+def test_other_commands_are_for_one_process(lorasent, monkeypatch):
+    """All processes would write the same files."""
+    for name, value in dict.fromkeys(ranks.RENDEZVOUS, "2").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ranks, "fails_first", lambda: True)
+    done = lorasent("sweep")
+    assert done.returncode == 2
+    assert done.stderr == "lorasent: sweep: runs in one process; of what torchrun starts, only train shares its work\n"
+
+
+def test_a_process_that_can_ask_nobody_says_why_it_fails(monkeypatch):
+    """The store went with the process that kept it. SIGTERM does not cut its message short."""
+
+    def gone():
+        raise RuntimeError("Connection reset by peer")
+
+    for name, value in dict.fromkeys(ranks.RENDEZVOUS, "2").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ranks, "_store", gone)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert ranks.fails_first.__wrapped__()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_one_process_is_recorded_as_before(small_adapter):
