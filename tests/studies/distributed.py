@@ -8,6 +8,7 @@ dropout, of which each process draws its own. FOLDER keeps what each run told, s
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -37,6 +38,9 @@ PLAN = {
 ROUNDS = {"whole": 1, "short": 4, "dropout": 1}
 """Pairs of runs of each kind."""
 
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Two threads that wait actively for each other, beside other work, would measure that work."""
+
 LAUNCHED = {
     1: ([sys.executable], {"OMP_NUM_THREADS": "2"}),
     2: ([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"], {"OMP_NUM_THREADS": "1"}),
@@ -45,9 +49,10 @@ LAUNCHED = {
 
 
 class Diary(Listener):
-    """Keeps the loss of every step, the epoch table, and when the first step and each epoch ended."""
+    """Writes the loss of every step, the epoch table, and the seconds from the first step's end, after each epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path) -> None:
+        self.file = file
         self.losses: list[float] = []
         self.epochs: list[dict[str, Any]] = []
         self.times: list[float] = []
@@ -60,28 +65,24 @@ class Diary(Listener):
     def epoch(self, row):
         self.epochs.append(asdict(row))
         self.times.append(time.monotonic())
+        told = {"losses": self.losses, "epochs": self.epochs, "seconds": self.times[-1] - self.times[0]}
+        self.file.write_text(json.dumps(told))
 
 
 def run(out: Path, settings: list[str]) -> None:
-    """Trains, and writes the diary to `OUT.json`; the work of each process."""
-    diary = Diary()
-    train(Recipe.read("embedded", settings), out, listener=diary, device="cpu")
-    if diary.losses:
-        told = {"losses": diary.losses, "epochs": diary.epochs, "seconds": diary.times[-1] - diary.times[0]}
-        out.with_name(f"{out.name}.json").write_text(json.dumps(told))
+    """Trains, with the diary in `OUT.json`; the work of each process."""
+    train(Recipe.read("embedded", settings), out, listener=Diary(out.with_name(f"{out.name}.json")), device="cpu")
 
 
 def told(folder: Path, kind: str, processes: int, number: int) -> dict[str, Any]:
     """The diary of a run, which is started if it is not there."""
     out = folder / f"{kind}-{number}-of-{processes}"
     file = out.with_name(f"{out.name}.json")
-    if not file.is_file():
+    if not out.is_dir():
+        shutil.rmtree(folder / f"{out.name}.partial", ignore_errors=True)  # a run that was stopped: its times are lost
         command, environment = LAUNCHED[processes]
-        more = ["--resume"] if (folder / f"{out.name}.partial").exists() else []
-        if more:
-            raise SystemExit(f"{out}.partial: a run that was stopped; its times are lost: remove it")
         arguments = [*command, "-m", "tests.studies.distributed", "run", str(out), *PLAN[kind]]
-        subprocess.run(arguments, check=True, env={**os.environ, **environment}, cwd=ROOT)
+        subprocess.run(arguments, check=True, env={**os.environ, **PASSIVE, **environment}, cwd=ROOT)
     return json.loads(file.read_text())
 
 
