@@ -1,4 +1,4 @@
-"""What a second process changes in training: `python -m tests.studies.distributed FOLDER` measures it, an hour on two busy cores.
+"""What a second process changes in training: `python -m tests.studies.distributed FOLDER [KIND...]`.
 
 One process with two threads and two processes with one thread train the shipped recipe `embedded`, in turns, on the same batches:
 the adapter's accuracy, the loss of every step, and the time from the first step to the last evaluation. A second pair trains with
@@ -17,8 +17,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from lorasent import machine
 from lorasent.recipe.recipe import Recipe
 from lorasent.training.run import Listener
@@ -27,11 +25,10 @@ from tests.studies.planted import ROOT
 
 MEASURED = ROOT / "golden" / "measured" / "distributed.json"
 
-DROPOUT = ("lora.dropout=0.1", "base.dropout=0.1", "training.epochs=1")
 PLAN = {
     "whole": (),
-    "short": ("data.sample=100",),
-    "dropout": DROPOUT,
+    "short": ("data.sample=100", "encoding.max_length=64", "training.epochs=1"),
+    "dropout": ("lora.dropout=0.1", "base.dropout=0.1"),
 }
 """Settings of each kind of run, over the recipe `embedded`."""
 
@@ -87,42 +84,43 @@ def told(folder: Path, kind: str, processes: int, number: int) -> dict[str, Any]
 
 
 def compared(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
-    """Accuracy of the best epochs, in per cent, and how far the losses of two runs are apart at most, in nats."""
-    best = [min(each["epochs"], key=lambda row: row["validation_loss"]) for each in (one, two)]
+    """Accuracy in per cent, and the largest distance of two runs' losses, in nats, over the epochs that both have."""
+    epochs = [*zip(one["epochs"], two["epochs"], strict=False)]
+    losses = [*zip(one["losses"], two["losses"], strict=False)]
     gap = {
-        name: max(abs(a[name] - b[name]) for a, b in zip(one["epochs"], two["epochs"], strict=True))
-        for name in ("training_loss", "validation_loss", "accuracy")
+        name: float(f"{max(abs(first[name] - second[name]) for first, second in epochs):.3g}")
+        for name in ("training_loss", "validation_loss")
     }
     return {
-        "steps": len(one["losses"]),
-        "accuracy_percent": [round(100 * row["accuracy"], 2) for row in best],
-        "largest_gap_of_step_losses": float(f"{np.abs(np.subtract(one['losses'], two['losses'])).max():.3g}"),
-        "largest_gap_of_epochs": {name: float(f"{value:.3g}") for name, value in gap.items()},
+        "epochs": len(epochs),
+        "steps": len(losses),
+        "accuracy_percent": [[round(100 * row["accuracy"], 2) for row in pair] for pair in epochs],
+        "largest_gap_of_steps": float(f"{max(abs(first - second) for first, second in losses):.3g}"),
+        "largest_gap_of_epochs": gap,
     }
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, kinds: list[str]) -> None:
     """Runs what is missing, and writes the result."""
     folder.mkdir(parents=True, exist_ok=True)
     pairs = {
-        kind: [tuple(told(folder, kind, processes, number) for processes in (1, 2)) for number in range(rounds)]
-        for kind, rounds in ROUNDS.items()
+        kind: [tuple(told(folder, kind, processes, number) for processes in (1, 2)) for number in range(ROUNDS[kind])]
+        for kind in kinds
     }
-    ratios = [two["seconds"] / one["seconds"] for one, two in pairs["short"]]
-    result = {
-        "command": "python -m tests.studies.distributed FOLDER",
-        "machine": {**machine.kind(), "load": "other work on the same cores"},
-        "without_dropout": compared(*pairs["whole"][0]),
-        "with_dropout": compared(*pairs["dropout"][0]),
-        "seconds_two_processes_by_one": {"pairs": [round(ratio, 3) for ratio in ratios], "median": round(median(ratios), 3)},
-        "seconds_of_whole_runs": [round(each["seconds"]) for each in pairs["whole"][0]],
+    result: dict[str, Any] = {
+        "command": f"python -m tests.studies.distributed FOLDER {' '.join(kinds)}",
+        "machine": {**machine.kind(), "threads": "one process: 2, two processes: 1 each", "load": round(os.getloadavg()[2])},
     }
+    for kind, each in pairs.items():
+        ratios = [round(two["seconds"] / one["seconds"], 3) for one, two in each]
+        times = {"pairs": ratios, "median": round(median(ratios), 3)}
+        result[kind] = {"settings": PLAN[kind], **compared(*each[0]), "seconds_of_two_processes_by_one": times}
     MEASURED.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
+    print(MEASURED.read_text())
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "run":
         run(Path(sys.argv[2]), sys.argv[3:])
     else:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), sys.argv[2:] or [*PLAN])

@@ -98,6 +98,8 @@ def test_a_killed_process_ends_the_run_which_resumes_to_the_same_bits(small_reci
 
     epochs = train(Recipe.read(small_recipe), tmp_path / "one", resume=True).epochs
     assert vars(epochs[0]) == read_json(tmp_path / "two" / "lorasent.json")["epochs"][0]
+    losses = [row["training_loss"] for row in read_json(tmp_path / "two" / "lorasent.json")["epochs"]]
+    assert [row.training_loss for row in epochs] == pytest.approx(losses, abs=0.05)  # other masks in epochs 2 and 3
     assert load(tmp_path / "one")
     assert not [*tmp_path.glob("*.partial")]
 
