@@ -19,6 +19,7 @@ from lorasent.cli.scoring import evaluate, predict
 from lorasent.cli.showing import show
 from lorasent.cli.training import augment, sweep, train
 from lorasent.errors import LorasentError
+from lorasent.training import ranks
 
 TRACEBACK = f"{DEBUG}, anywhere on the command line, shows the traceback of an error."
 
@@ -77,8 +78,10 @@ def run(arguments: list[str]) -> int:
         is_review = arguments[0] == "predict" and number > 2 and not before.startswith("-")  # an empty review is checked later
         if re.fullmatch(r"--[\w-]+=", argument) or not (argument or is_review):
             raise LorasentError(f"argument {number} ({argument or 'an empty text'}): expected a value; is a variable not set?")
+    if ranks.of_environment().size > 1 and {*arguments[:1]} & {command.__name__ for command in COMMANDS if command is not train}:
+        raise LorasentError(f"{arguments[0]}: runs in one process; of what torchrun starts, only train shares its work")
     log = logging.getLogger("lorasent")
-    handlers, log.handlers = log.handlers, [LogHandler()]
+    handlers, log.handlers = log.handlers, [logging.NullHandler() if ranks.of_environment().rank else LogHandler()]
     try:
         return app(arguments, standalone_mode=False) or 0
     except SystemExit as left:
@@ -88,7 +91,8 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if not hasattr(error, "show"):
             raise
-        error.show()  # an error of typer's, whose classes have no public name
+        if ranks.fails_first():
+            error.show()  # an error of typer's, whose classes have no public name
         return ending.USAGE_ERROR
     finally:
         log.handlers = handlers

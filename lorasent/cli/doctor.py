@@ -27,6 +27,10 @@ def doctor() -> None:
         "processor": lambda: (
             f"{os.cpu_count()} cores, {torch().get_num_threads()} threads, {torch().backends.cpu.get_cpu_capability()}"
         ),
+        "processes": lambda: (
+            f"torchrun --standalone --nproc-per-node {os.cpu_count()} -m lorasent train: a process a core; each takes one thread "
+            "there, unless OMP_NUM_THREADS is set"
+        ),
         "onednn": _onednn,
         "bf16": _bf16,
         "device": _device,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lorasent.text import MESSAGE, shown
+from lorasent.training import ranks
 
 USAGE_ERROR = 2
 """Exit code for bad usage, bad input, or a named file that cannot be read or written."""
@@ -133,7 +134,9 @@ def finish(code: int, verdict: str = "") -> int:
 
 
 def print_error(message: str) -> None:
-    """Writes one line to standard error, if that is possible."""
+    """Writes one line to standard error, if that is possible. Of several processes that fail, the first alone does."""
+    if not ranks.fails_first():
+        return
     with tolerating_lost_messages():
         print(f"lorasent: {shown(message, MESSAGE)}", file=sys.stderr, flush=True)
 

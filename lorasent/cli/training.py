@@ -12,6 +12,7 @@ from lorasent import hub, tracking
 from lorasent.cli import ending, options, pushing
 from lorasent.cli.messages import bar, command_line, console, report_written
 from lorasent.errors import LorasentError, RecipeError
+from lorasent.training import ranks
 
 if TYPE_CHECKING:
     from lorasent.recipe.recipe import Recipe
@@ -52,15 +53,16 @@ def train(
         from lorasent.training.progress import Printer
         from lorasent.training.train import train as run
 
-        with bar() as progress:
+        with bar(lines=not ranks.of_environment().rank) as progress:
             printer = Printer(console, progress, recipe)
             run(read_recipe, out, resume=resume, listener=printer, device=device, report_to=report_to or ())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ending.Terminated):
         begun = out.with_name(f"{out.name}.partial").exists()
         advice = f" Continue after the last complete epoch with: {command_line('--resume')}" if begun else ""
-        console.print(f"Interrupted.{advice}")
+        if ranks.fails_first():
+            console.print(f"Interrupted.{advice}")
         raise
-    return 0 if push_to_hub is None else pushing.deliver(out, push_to_hub, public=public)
+    return 0 if push_to_hub is None or ranks.of_environment().rank else pushing.deliver(out, push_to_hub, public=public)
 
 
 def augment(

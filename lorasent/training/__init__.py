@@ -6,4 +6,5 @@ loop       Hugging Face's Trainer with our batches, our evaluation and our check
 tracked    a run at experiment trackers
 averaging  the moving average of the trained weights
 run        a run's input, checkpoints and result: epoch table, early stopping, the best epoch, listeners
+ranks      the processes of a run, and what they exchange
 """

@@ -28,6 +28,7 @@ from lorasent.augmentation import ways
 from lorasent.errors import DivergedError, MetricError, TrainingError, first_line
 from lorasent.metrics import evaluate
 from lorasent.scoring.scorer import Scorer
+from lorasent.training import ranks
 from lorasent.training.averaging import Average
 from lorasent.training.run import AVERAGE, COMPLETE, Epoch, Listener, Prepared, best_of, ended, epoch_table
 from lorasent.unpadded import training
@@ -50,6 +51,8 @@ def fit(run: Prepared, model: PeftModel, encoder: Encoder, listener: Listener) -
         epochs = _train(trainer)
     # Trainer wraps the model's forward pass in autocast; from here on it answers in float32.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    if run.ranks.rank:
+        return epochs  # the first process has the checkpoints, and writes the adapter
     model.to("cpu")  # where adapters are verified: the manifest's probes are answered there
     best = run.checkpoint(best_of(epochs).epoch * run.steps_per_epoch)
     set_peft_model_state_dict(model, load_file(best / WEIGHTS))
@@ -61,7 +64,7 @@ def fit(run: Prepared, model: PeftModel, encoder: Encoder, listener: Listener) -
 def _arguments(run: Prepared) -> TrainingArguments:
     settings, on_cuda = run.recipe.training, devices.kind(run.device) == "cuda"
     arguments = TrainingArguments(
-        output_dir=str(run.folder),
+        output_dir="." if run.ranks.rank else str(run.folder),  # Trainer makes this folder
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
@@ -72,7 +75,7 @@ def _arguments(run: Prepared) -> TrainingArguments:
         use_cpu=run.device == "cpu",
         seed=settings.seed,
         eval_strategy="epoch",
-        save_strategy="epoch",
+        save_strategy="no" if run.ranks.rank else "epoch",
         logging_strategy="epoch",
         logging_nan_inf_filter=False,
         disable_tqdm=True,
@@ -99,8 +102,10 @@ def _train(trainer: "_Trainer") -> list[Epoch]:
             trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
             history = trainer.state.log_history
         return epoch_table(history)
-    except TrainingError:
-        shutil.rmtree(run.folder, ignore_errors=True)
+    except DivergedError:
+        if not run.ranks.rank:
+            shutil.rmtree(run.folder, ignore_errors=True)
+        run.ranks.of_first(None)  # the first process to end ends the others
         raise
     except (OSError, SafetensorError, RuntimeError) as error:
         # torch.save reports a full disk as a RuntimeError of its archive writer.
@@ -114,7 +119,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
 
     control: TrainerControl
     loss: torch.Tensor
-    """The loss of the last batch, a scalar."""
+    """The mean loss of the last batch, a scalar."""
 
     def __init__(self, run: Prepared, encoder: Encoder, model: PeftModel) -> None:
         self.run = run
@@ -130,13 +135,17 @@ class _Trainer(Trainer):  # type: ignore[misc]
         self.rows = [*zip(self.encoded, run.train.labels.tolist(), strict=True)]
         # `evaluate` uses a scorer; Trainer requires an evaluation set all the same.
         data = {"train_dataset": self.rows, "eval_dataset": self.rows, "data_collator": self._collate}
-        super().__init__(model=model, args=_arguments(run), **data)
+        with ranks.unnoticed():
+            super().__init__(model=model, args=_arguments(run), **data)
 
     def _collate(self, batch: list[tuple[Ids, int]]) -> dict[str, Any]:
-        reviews, labels = [ids for ids, _ in batch], torch.tensor([label for _, label in batch])
+        """This process's share of a batch. Where it has none, it computes a review that does not count."""
+        own = batch[self.run.ranks.own]
+        reviews, labels = zip(*(own or batch[:1]), strict=True)
+        known = {"labels": torch.tensor(labels), "weight": len(own) / len(batch)}
         if self.unpadded is not None:
-            return {"reviews": reviews, "labels": labels}
-        return {**{name: torch.from_numpy(array) for name, array in self.encoder.pad(reviews).items()}, "labels": labels}
+            return {"reviews": list(reviews), **known}
+        return {**{name: torch.from_numpy(array) for name, array in self.encoder.pad(list(reviews)).items()}, **known}
 
     def create_optimizer(self, *_: Any) -> torch.optim.Optimizer:
         if (ratio := self.run.recipe.lora.lora_plus_ratio) is not None:
@@ -153,7 +162,8 @@ class _Trainer(Trainer):  # type: ignore[misc]
         """Seeds the epoch and draws its rows: all that is random in it follows from the seed and its number."""
         run, epoch = self.run, self.state.global_step // self.run.steps_per_epoch
         seed, settings = run.recipe.training.seed, run.recipe.augmentation
-        torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+        # SeedSequence ends short entropy with zeros: the first process draws what a single one does.
+        torch.manual_seed(int(np.random.SeedSequence([seed, epoch, run.ranks.rank]).generate_state(1)[0]))
         if settings is not None:
             self.encoded = self.encoder.encode(ways.epoch(run.train.texts, settings, seed, epoch))
         order = epoch_order([len(ids) for ids in self.encoded], run.recipe.training.batch_size, seed, epoch)
@@ -163,7 +173,8 @@ class _Trainer(Trainer):  # type: ignore[misc]
         """Does nothing: `begin_epoch` seeds each epoch."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
-        labels = inputs.pop("labels")
+        labels: torch.Tensor = inputs.pop("labels")
+        weight: float = inputs.pop("weight")
         if self.unpadded is not None:
             logits = self.unpadded.logits(inputs["reviews"])
         else:
@@ -171,22 +182,33 @@ class _Trainer(Trainer):  # type: ignore[misc]
             with disable_input_dtype_casting(model):
                 logits = _logits(model, inputs)
         loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=self.run.recipe.training.label_smoothing)
-        if not torch.isfinite(loss):
+        return loss * weight
+
+    def training_step(self, *arguments: Any, **options: Any) -> torch.Tensor:
+        """The mean loss of a batch, after computing its gradient: both are sums over the processes."""
+        loss = super().training_step(*arguments, **options)
+        gradients = [value.grad for value in self.model.parameters() if value.grad is not None]
+        self.loss = self.run.ranks.add_up(gradients, loss)
+        if not torch.isfinite(self.loss):
             step = f"step {self.state.global_step + 1} of {self.run.steps}"
-            raise DivergedError(f"training loss is {loss.item()} at {step}: {ADVICE}")
-        self.loss = loss.detach()
-        return loss
+            raise DivergedError(f"training loss is {self.loss.item()} at {step}: {ADVICE}")
+        return self.loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        labels = self.run.recipe.base.labels
+        """Validation figures. Each process answers its share of the reviews, and all get all answers."""
+        labels, processes = self.run.recipe.base.labels, self.run.ranks
         scorer = Scorer(self.model, self.encoder, labels, "bf16" if self.run.bf16 else "fp32")
         try:
             with self.average.in_place() if self.average else contextlib.nullcontext():
-                figures = evaluate(scorer.score(self.validation), self.run.validation.labels, labels)
+                logits = np.zeros((len(self.validation), len(labels)), np.float32)
+                logits[processes.own] = scorer.score(self.validation[processes.own])
+            logits = processes.summed(torch.from_numpy(logits).to(self.run.device)).cpu().numpy()
+            figures = evaluate(logits, self.run.validation.labels, labels)
         except MetricError as error:
             raise DivergedError(f"after step {self.state.global_step} of {self.run.steps}: {error}: {ADVICE}") from None
         metrics = {f"eval_{name}": value for name, value in figures.to_json().items() if name not in ("n", "average")}
         metrics["eval_loss"] = figures.log_loss
+        metrics = processes.of_first(metrics)  # they decide when to stop, and hosts may round differently
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics

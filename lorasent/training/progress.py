@@ -97,6 +97,9 @@ def _describe(run: Prepared) -> Iterator[str]:
     yield f"Parameters: {total:,} in all, {trainable:,} trainable ({trainable / total:.4%}), {total - trainable:,} frozen"
     if parameters.in_use < total:
         yield f"  (the head counts twice: PEFT keeps a frozen copy of it; {parameters.in_use:,} are in use)"
+    if run.ranks.size > 1:
+        threads = f"the threads of each: {torch.get_num_threads()}"
+        yield f"Processes: {run.ranks.size}, which share each batch of {recipe.training.batch_size}; {threads}"
     if run.resumed_epochs:
         yield f"Resumed after epoch {run.resumed_epochs}"
 

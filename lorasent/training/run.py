@@ -17,6 +17,7 @@ from lorasent.augmentation import ways
 from lorasent.data.reviews import Reviews, ReviewsLike, read, without_overlap
 from lorasent.recipe.recipe import Recipe, Training
 from lorasent.scoring.scorer import Prediction
+from lorasent.training.ranks import Ranks
 
 COMPLETE = "complete"
 """Name of the file that marks a checkpoint as whole; it is written last."""
@@ -64,6 +65,8 @@ class Prepared:
     bf16: bool
     resumed_steps: int
     """Steps of the checkpoint from which the run continues; 0 for a new run."""
+    ranks: Ranks
+    """This process among those of the run."""
 
     @property
     def steps_per_epoch(self) -> int:

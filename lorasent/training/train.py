@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from lorasent.data.reviews import Reviews, ReviewsLike
 from lorasent.errors import TrainingError
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.scorer import Scorer, uses_bf16
+from lorasent.training import ranks
 from lorasent.training.loop import fit
-from lorasent.training.run import Epoch, Listener, Prepared, Trained, best_of, checkpoint_steps, read_splits
+from lorasent.training.ranks import Ranks
+from lorasent.training.run import COMPLETE, Epoch, Listener, Prepared, Trained, best_of, checkpoint_steps, read_splits
 from lorasent.training.tracked import reported
 
 CLAIM = "run.json"
@@ -47,26 +50,39 @@ def train(
     `train` and `validation` take the place of the recipe's reviews: sources, or reviews in memory. On the CPU a seed gives the
     same adapter, bit for bit. `resume` continues an interrupted run of the same recipe on the same data after its last whole epoch,
     to the same adapter; `report_to` names trackers of `tracking.TRACKERS`, none of which can fail the run; `device` is one of
-    `devices.resolve`. Raises a LorasentError; an interrupted run stays resumable.
+    `devices.resolve`. Under `torchrun` each process calls this, they share every batch, and the first alone listens and writes.
+    Raises a LorasentError; an interrupted run stays resumable.
     """
     device = devices.resolve(device)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
     out = files.path_of(out, "the adapter's directory", TrainingError)
     folder = out.parent / f"{out.name}.partial"  # "." has no name
-    _require_free(out, folder, resume=resume)
-    with reported(listener or Listener(), report_to) as events:
-        prepared, model, encoder = _prepare(recipe, out, folder, read_splits(recipe, train, validation), device, resume=resume)
+    with ranks.joined(device) as (own, device), _heard(own, listener or Listener(), report_to) as events:
+        if own.size > recipe.training.batch_size:
+            raise TrainingError(
+                f"training.batch_size is {recipe.training.batch_size}: too small for {own.size} processes, which share it"
+            )
+        if not own.rank:
+            _require_free(out, folder, resume=resume)
+        splits = read_splits(recipe, train, validation)
+        prepared, model, encoder = _prepare(recipe, out, folder, splits, device, own, resume=resume)
         events.prepared(prepared)
         events.untrained(Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
 
         started = time.monotonic()
         epochs = fit(prepared, model, encoder, events)
         best = best_of(epochs)
-        _write(prepared, model, encoder, _record(prepared, epochs, best))
-        shutil.rmtree(folder)
+        if not own.rank:
+            _write(prepared, model, encoder, _record(prepared, epochs, best))
+            shutil.rmtree(folder)
+        own.of_first(None)  # the others wait for the adapter
         result = Trained(out, epochs, best, time.monotonic() - started)
         events.trained(result, Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
     return result
+
+
+def _heard(own: Ranks, listener: Listener, report_to: str | Sequence[str]) -> AbstractContextManager[Listener]:
+    return reported(Listener(), ()) if own.rank else reported(listener, report_to)
 
 
 def _require_free(out: Path, folder: Path, *, resume: bool) -> None:
@@ -84,7 +100,7 @@ def _require_free(out: Path, folder: Path, *, resume: bool) -> None:
 
 
 def _prepare(
-    recipe: Recipe, out: Path, folder: Path, splits: tuple[Reviews, Reviews, int], device: str, *, resume: bool
+    recipe: Recipe, out: Path, folder: Path, splits: tuple[Reviews, Reviews, int], device: str, own: Ranks, *, resume: bool
 ) -> tuple[Prepared, PeftModel, Encoder]:
     """The input of a run, the model before training, and its encoder. The recipe names the reviews that are used.
 
@@ -96,9 +112,9 @@ def _prepare(
     encoder = Encoder(base.path, recipe.encoding, base.name)
     set_seed(recipe.training.seed)
     model = build(base, recipe.base, recipe.lora, encoder)
-    if not resume:
+    if not (resume or own.rank):
         shutil.rmtree(folder, ignore_errors=True)  # a run that did not finish its first epoch
-    steps = checkpoint_steps(folder)
+    steps = own.of_first(checkpoint_steps(folder))
     prepared = Prepared(
         out=out,
         folder=folder,
@@ -112,14 +128,19 @@ def _prepare(
         device=device,
         bf16=uses_bf16(recipe.training.precision, torch.device(device)),
         resumed_steps=max(steps, default=0),
+        ranks=own,
     )
     _claim(prepared)
-    prepared.keep_checkpoints(steps)  # a kill leaves broken ones
+    if not own.rank:
+        prepared.keep_checkpoints(steps)  # a kill leaves broken ones
     return prepared, model, encoder
 
 
 def _claim(run: Prepared) -> None:
-    """Makes the run's folder. Raises TrainingError if it is the folder of a run with another recipe, base or data."""
+    """Makes the run's folder. Raises TrainingError if it is the folder of a run with another recipe, base or data.
+
+    Every process must have what the first one has, and only that one makes the folder.
+    """
     claim = {
         "recipe": run.recipe.to_json(),
         "base_sha256": run.base.sha256,
@@ -128,6 +149,17 @@ def _claim(run: Prepared) -> None:
         "torch": torch.__version__,
         "device": devices.kind(run.device),
     }
+    first = run.ranks.of_first(claim)
+    if changed := [key for key, value in claim.items() if first[key] != value]:
+        raise TrainingError(
+            f"process {run.ranks.rank} has another {' and '.join(changed)} than the first; give all of them the same"
+        )
+    if run.ranks.rank:
+        if run.resumed_steps and not (run.checkpoint(run.resumed_steps) / COMPLETE).is_file():
+            raise TrainingError(
+                f"{run.folder}: process {run.ranks.rank} does not see the run; hosts that resume must share this folder"
+            )
+        return
     path = run.folder / CLAIM
     if path.is_file():
         recorded = {"device": "cpu", **json.loads(path.read_text("utf-8"))}
@@ -153,4 +185,5 @@ def _record(run: Prepared, epochs: list[Epoch], best: Epoch) -> Mapping[str, Any
         "best": asdict(best),
         "bf16": run.bf16,
         **({} if run.device == "cpu" else {"device": devices.kind(run.device)}),
+        **({} if run.ranks.size == 1 else {"processes": run.ranks.size}),
     }

@@ -41,6 +41,7 @@ def test_a_broken_package_costs_only_its_own_rows(lorasent, monkeypatch, broken)
         "datasets",
         "python",
         "processor",
+        "processes",
         "onednn",
         "bf16",
         "device",

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
     "online": "needs a network",
     "gpu": "needs a GPU",
+    "hosts": "needs several hosts",
     "long": "takes minutes or hours",
     "clone": "needs a fresh machine, or a fresh clone",
     "script": "run by tests/end_to_end/test_plain_peft.py, with real reviews",
