@@ -57,8 +57,9 @@ def local(function: Callable[[Item], Result], items: Sequence[Item], workers: Wo
     count = min(workers.count or max(1, cores() // workers.cpus), len(items))
     methods = multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload(["lorasent.bulk.shards", "lorasent.scoring.scorer"])  # torch is imported once for all
     before = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(count, context, _begin)
+    executor = ProcessPoolExecutor(count, context, _begin, (dict(os.environ),))
     try:
         for future in as_completed([executor.submit(_call, function, item) for item in items]):
             yield _result(future.result())
@@ -143,8 +144,9 @@ def _result(result: Result | str) -> Result:
     return result  # type: ignore[return-value]
 
 
-def _begin() -> None:
-    """Readies a process: the parent hears Ctrl-C, and when it ends so does this process."""
+def _begin(environment: Mapping[str, str]) -> None:
+    """Readies a process: the parent hears Ctrl-C, and when it ends so does this process. A fork server's environment may be old."""
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

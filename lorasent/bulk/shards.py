@@ -109,7 +109,7 @@ def score(job: Job, shard: Shard) -> Done:
     """Labels the rows of a shard, and writes its file. Raises LorasentError, which names file and row."""
     rows, texts, ids = _read(job, shard)
     logits = model.logits(job.model, texts)
-    best, probability = logits.argmax(axis=1), probabilities(logits)
+    best, probability = logits.argmax(axis=1), probabilities(logits) if texts else logits
     labels = [job.model.labels[label] for label in best]
     done = Done(
         file_name(job, shard),

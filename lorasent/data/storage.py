@@ -38,19 +38,24 @@ def is_pattern(path: str) -> bool:
 
 def matches(pattern: str) -> list[File]:
     """The files that a path, a glob or a URL names, sorted. Raises DataError if there are none."""
-    fixed = pattern
-    while glob.has_magic(fixed):
-        fixed = fixed.rpartition("/")[0]
-    root = fixed if fixed != pattern else fixed.rpartition("/")[0]
     if is_remote(pattern):
-        found = dict(_listed(pattern))
+        found = list(_listed(pattern))
     else:
         paths = glob.glob(pattern, recursive=True) if is_pattern(pattern) else [pattern]  # noqa: PTH207 - Path.glob takes none that is absolute
-        found = {path: "" for path in paths if Path(path).is_file()}
+        root = _root(pattern) if is_pattern(pattern) else str(Path(pattern).parent)
+        found = [File(path, path.removeprefix(root).lstrip("/"), "") for path in paths if Path(path).is_file()]
     if not found:
         wants = "a file, or a glob of files, such as folder/*.parquet"
         raise DataError(f"{pattern}: no such file: expected {wants}, on this machine or at a URL")
-    return [File(path, path.removeprefix(root).lstrip("/"), version) for path, version in sorted(found.items())]
+    return sorted(found)
+
+
+def _root(pattern: str) -> str:
+    """The last folder of a pattern that is no pattern itself, or the folder of a path."""
+    folder = pattern.rpartition("/")[0]
+    while glob.has_magic(folder):
+        folder = folder.rpartition("/")[0]
+    return folder
 
 
 def version(file: File) -> str:
@@ -105,7 +110,7 @@ def names_in(folder: str) -> list[str]:
     """The names of the files in a folder, by its path or URL; none if it does not exist."""
     if not is_remote(folder):
         return sorted(path.name for path in Path(folder).glob("*") if path.is_file())
-    return sorted(path.rpartition("/")[2] for path, _ in _listed(f"{folder.rstrip('/')}/*"))
+    return sorted(file.name for file in _listed(f"{folder.rstrip('/')}/*"))
 
 
 def remove(path: str) -> None:
@@ -144,13 +149,15 @@ def reaching(url: str) -> Iterator[None]:
         raise DataError(f"{url}: cannot be reached: {shown(first_line(error), 300)}") from None
 
 
-def _listed(pattern: str) -> Iterator[tuple[str, str]]:
-    """The URL of each file that a URL names, and its version."""
+def _listed(pattern: str) -> Iterator[File]:
+    """The files that a URL names."""
     system, place = system_of(pattern)
+    root = _root(place)
     with reaching(pattern):
         system.invalidate_cache()
         found: Mapping[str, Mapping[str, Any]] = system.glob(place, detail=True)
         for path, about in found.items():
             if about.get("type") == "file":
                 said = next((f"{about[key]}" for key in VERSIONS if about.get(key)), "")
-                yield system.unstrip_protocol(path), f"{about.get('size')} {said}" if said else ""
+                name = path.removeprefix(root).lstrip("/")
+                yield File(system.unstrip_protocol(path), name, f"{about.get('size')} {said}" if said else "")

@@ -1,0 +1,124 @@
+"""Where work is done: by processes, by Ray; what goes wrong there is one line."""
+
+import os
+import pickle
+import signal
+import sys
+import time
+
+import pytest
+
+from lorasent.bulk import engines
+from lorasent.bulk.engines import WorkerError, Workers
+from lorasent.errors import DataError, LorasentError
+
+
+def work(item):
+    """Squares a number; 3 is an error of the data, 4 kills the process, 5 is a bug."""
+    if item == 3:
+        raise DataError("row 3: no text")
+    if item == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if item == 5:
+        raise ZeroDivisionError
+    return item * item
+
+
+def environment(name):
+    """What a worker sees of a variable."""
+    return os.environ.get(name)
+
+
+def test_processes_answer_each_item(monkeypatch):
+    """In any order; with the environment of now, whenever the fork server began."""
+    assert sorted(engines.local(work, [0, 1, 2], Workers(2))) == [0, 1, 4]
+    monkeypatch.setenv("LORASENT_TRIED", "now")
+    assert list(engines.local(environment, ["LORASENT_TRIED"], Workers())) == ["now"]
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "message"),
+    [
+        (3, LorasentError, r"^row 3: no text$"),
+        (4, WorkerError, r"^one of 1 workers was killed, perhaps"),
+        (5, ZeroDivisionError, ""),
+    ],
+    ids=["data", "killed", "a bug"],
+)
+def test_what_goes_wrong_in_a_process_ends_the_work(item, error, message):
+    """With its own message."""
+    with pytest.raises(error, match=message):
+        list(engines.local(work, [item], Workers(1)))
+
+
+def test_work_that_is_left_ends_its_processes():
+    """Ctrl-C, or an error of whoever reads the results."""
+    import multiprocessing
+
+    before = set(multiprocessing.active_children())
+    results = engines.local(work, [1] * 50, Workers(2))
+    next(results)
+    results.close()
+    deadline = time.monotonic() + 30
+    while set(multiprocessing.active_children()) - before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_worker_ends_with_its_parent(monkeypatch):
+    """However the parent ends."""
+    ended = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    engines._end_with(type("Parent", (), {"join": staticmethod(lambda: None)}))
+    assert ended == [1]
+
+
+def test_an_actor_returns_errors_as_results():
+    """An exception of another process may not survive pickling."""
+    answers = [pickle.loads(engines._Actor(work)({"item": pickle.dumps(item)})["result"]) for item in (2, 3)]  # noqa: S301
+    assert engines._result(answers[0]) == 4
+    with pytest.raises(LorasentError, match=r"^row 3: no text$"):
+        engines._result(answers[1])
+
+
+def test_without_ray_a_line_says_what_to_install(monkeypatch):
+    """An extra brings it."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(WorkerError, match=r"the engine ray needs a package that is not installed: pip install 'lorasent\[ray\]'"):
+        next(engines.ray(work, [1], Workers(1)))
+
+
+class Cluster:
+    """What is asked of a cluster, without one."""
+
+    def __init__(self, **resources):
+        self.resources = resources
+
+    def cluster_resources(self):
+        return self.resources
+
+
+def test_workers_fit_into_the_cluster():
+    """As many as there is room for, or as were asked for; GPUs may be shared."""
+    assert engines._fitting(Cluster(CPU=8.0), Workers(cpus=3)) == 2
+    assert engines._fitting(Cluster(CPU=8.0, GPU=1.0), Workers(gpus=0.25)) == 4
+    assert engines._fitting(Cluster(CPU=8.0), Workers(3)) == 3
+    message = r"^2 actors of 1 CPU and 1 GPU each: expected a cluster that has room for them, found 8 CPU and 0 GPU$"
+    with pytest.raises(WorkerError, match=message):
+        engines._fitting(Cluster(CPU=8.0), Workers(2, gpus=1))
+
+
+def test_an_error_of_ray_is_one_line():
+    """What is ours passes."""
+    with pytest.raises(WorkerError, match=r"^Ray: gone$"), engines._failing("Ray"):
+        raise RuntimeError("gone\nand more")
+    with pytest.raises(DataError, match="ours"), engines._failing("Ray"):
+        raise DataError("ours")
+
+
+def test_silence_is_of_standard_error_alone(capfd):
+    """And ends."""
+    with engines._silent():
+        os.write(2, b"hidden")
+    os.write(2, b"shown")
+    assert capfd.readouterr().err == "shown"
