@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from lorasent import files
 from lorasent.bulk import model
@@ -107,18 +108,16 @@ def file_name(job: Job, shard: Shard) -> str:
 
 def score(job: Job, shard: Shard) -> Done:
     """Labels the rows of a shard, and writes its file. Raises LorasentError, which names file and row."""
-    rows, texts, ids = _read(job, shard)
-    logits = model.logits(job.model, texts)
+    ids, texts = _read(job, shard)
+    return _put(job, shard, ids, texts, model.logits(job.model, texts))
+
+
+def _put(job: Job, shard: Shard, ids: list[str], texts: list[str], logits: NDArray[np.float32]) -> Done:
+    """Writes the file of a shard: N reviews, and their logits (N, L)."""
     best, probability = logits.argmax(axis=1), probabilities(logits) if texts else logits
     labels = [job.model.labels[label] for label in best]
-    done = Done(
-        file_name(job, shard),
-        shard.name,
-        shard.start + 1,
-        shard.stop - shard.start,
-        shard.stop - shard.start - len(rows),
-        dict(Counter(labels)),
-    )
+    rows = shard.stop - shard.start
+    done = Done(file_name(job, shard), shard.name, shard.start + 1, rows, rows - len(texts), dict(Counter(labels)))
     columns = {
         "id": pa.array(ids, pa.string()),
         **({"text": pa.array(texts, pa.string())} if job.keep_text else {}),
@@ -155,8 +154,8 @@ def written(job: Job, shard: Shard) -> Done | None:
     return done if expected == found and table.num_rows == done.rows - done.skipped else None
 
 
-def _read(job: Job, shard: Shard) -> tuple[list[int], list[str], list[str]]:
-    """Rows (from 1), texts and ids of a shard, without those rows that are left out. Raises DataError with file and row."""
+def _read(job: Job, shard: Shard) -> tuple[list[str], list[str]]:
+    """Ids and texts of a shard, without those rows that are left out. Raises DataError with file and row."""
     text = identifier = ""
 
     def choice(names: Any) -> list[str]:
@@ -165,7 +164,7 @@ def _read(job: Job, shard: Shard) -> tuple[list[int], list[str], list[str]]:
         identifier = find(names, job.id_column, shard.path, "id") if job.id_column else ""
         return [text, *([identifier] if identifier else [])]
 
-    row, rows, texts, ids = shard.start, list[int](), list[str](), list[str]()
+    row, texts, ids = shard.start, list[str](), list[str]()
     for block in formats.between(shard.path, choice, shard.start, shard.stop, {}):
         if not text:
             choice(list(block))
@@ -179,9 +178,8 @@ def _read(job: Job, shard: Shard) -> tuple[list[int], list[str], list[str]]:
                 raise DataError(f"{shard.path}: column {shown(text)}, row {row}: expected a text, found nothing; {advice}")
             if identifier and is_missing(name):
                 raise DataError(f"{shard.path}: column {shown(identifier)}, row {row}: expected an id, found nothing")
-            rows.append(row)
             texts.append(require_text(cell, f"{shard.path}: column {shown(text)}", row))
             ids.append(str(name) if identifier else f"{shard.name}#{row}")
     if row != shard.stop:
         raise DataError(f"{shard.path}: expected {shard.stop} rows or more, found {row}: it was changed while it was read")
-    return rows, texts, ids
+    return ids, texts

@@ -3,11 +3,11 @@
     `python -m tests.studies.bulk engines [--rows N] [--shard-rows N] [--rounds N]`
     `python -m tests.studies.bulk kills [--kills N] [--ray-kills N]`
 
-"engines" labels short reviews (LORASENT_DATA/sst2_train.parquet, repeated to N rows) with the reference adapter, by two processes and
-by Ray with two actors, one core each, in turns. It compares the wall time of whole jobs, the time from their first shard to their
-last, and every byte of their shards. "kills" kills workers of a small adapter with SIGKILL at random moments, starts the job again
-where the engine does not, and counts the rows of what came out. Writes golden/measured/bulk.json; a part that is not measured keeps
-what stands there.
+"engines" labels short reviews (LORASENT_DATA/sst2_train.parquet, repeated to N rows) with the reference adapter, by two processes
+and by Ray with two actors, one core each, in turns. It compares the wall time of whole jobs, the time from their first shard to
+their last, and every byte of their shards. "kills" kills workers of a small adapter with SIGKILL at random moments, starts the job
+again where the engine does not, and counts the rows of what came out. Writes golden/measured/bulk.json; a part that is not measured
+keeps what stands there.
 """
 
 import argparse
