@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeGuard
 import typer
 
 from lorasent.cli import options
-from lorasent.cli.messages import console, report_written, stages_shown
+from lorasent.cli.messages import console, stages_shown
 from lorasent.errors import LorasentError
+from lorasent.text import MESSAGE, shown
 
 if TYPE_CHECKING:
     from lorasent.bulk.engines import Workers
@@ -86,7 +87,8 @@ def label(
         summary = run(job, source, engine=asked.engine or "local", workers=workers, rows=asked.shard_rows or ROWS)
     counts = ", ".join(f"{count:,} {name}" for name, count in summary.labels.items())
     kept = f"; {summary.reused} of its {len(summary.shards)} shards were there already" if summary.reused else ""
-    report_written(Path(output), f": {summary.rows:,} reviews ({counts}){kept}")
+    folder = output.rstrip("/")
+    console.print(shown(f"Written: {folder}: {summary.rows:,} reviews ({counts}){kept}", MESSAGE))
 
 
 def _workers(asked: Asked, device: str) -> tuple[str, "Workers"]:
