@@ -122,3 +122,46 @@ def test_silence_is_of_standard_error_alone(capfd):
         os.write(2, b"hidden")
     os.write(2, b"shown")
     assert capfd.readouterr().err == "shown"
+
+
+class Ray(Cluster):
+    """What is asked of the module ray, and what it heard."""
+
+    def __init__(self, *, connected):
+        super().__init__(CPU=2.0)
+        self.data = self.DataContext = self
+        self.connected, self.heard = connected, []
+
+    def get_current(self):
+        return self
+
+    def is_initialized(self):
+        return self.connected
+
+    def init(self, **options):
+        self.heard.append(options)
+
+    def shutdown(self):
+        self.heard.append("shutdown")
+
+
+@pytest.mark.parametrize(
+    ("connected", "address", "expected"),
+    [(True, None, None), (False, "head:6379", None), (False, None, "local")],
+    ids=["a program's own", "a cluster", "none"],
+)
+def test_ray_is_started_only_where_there_is_none(monkeypatch, connected, address, expected):
+    """What was connected stays so; a Ray that is started here has no dashboard, and ends."""
+    ray = Ray(connected=connected)
+    monkeypatch.setattr(engines, "require_ray", lambda: ray)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with engines._connected(Workers(2)) as (_, count):
+        assert count == 2
+    if connected:
+        assert ray.heard == []
+        return
+    options, end = ray.heard
+    assert (options.get("address"), end) == (expected, "shutdown")
+    assert options.get("include_dashboard") is (None if address else False)
