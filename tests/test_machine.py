@@ -160,6 +160,7 @@ def test_doctor_names_bf16_and_onednn(offers, lorasent, environment):
     assert rows["onednn"] == ("yes" if there else "no: scoring and training use the padded model, more slowly")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", ["avx512_bf16", ""], ids=["in hardware", "emulated"])
 def test_training_in_bf16_warns_where_it_is_emulated(offers, lorasent, small_recipe, named):
     """Training goes on all the same, and its adapter answers in bf16."""
@@ -184,6 +185,7 @@ def test_malloc_is_tuned_unless_the_environment_forbids_it(monkeypatch, setting,
     assert [name for name, *_ in called] == ["mallopt"] * calls
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_release_memory_returns_what_keep_memory_kept():
     """Of 64 blocks of 8 MiB, 56 freed between others stay until they are released; then nearly all are gone."""

@@ -109,6 +109,7 @@ def test_no_private_name_is_looked_up_at_import():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.onednn("float32")
 @pytest.mark.parametrize("lost", PACKED)
 def test_without_packed_products_answers_are_the_models(lack, warned, small_adapter, lost):

@@ -112,10 +112,12 @@ def augment(
 
 def sweep(
     recipe: options.Recipe = "embedded",
-    trials: Annotated[int, options.number(min=1, help="Number of finished trials, including those before --resume.")] = 30,
+    trials: Annotated[int, options.number(min=1, help="Number of finished trials, of all hosts and all runs.")] = 30,
     out: Annotated[Path | None, options.folder(help="Folder of the search. [default: sweeps/RECIPE or sweeps/STUDY]")] = None,
     workers: Annotated[int, options.number(min=1, help="Processes that train in parallel and share the cores.")] = 1,
-    storage: Annotated[str | None, typer.Option(metavar="URL", help="Shared database. [default: SQLite in --out]")] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Database that hosts share. [default: SQLite in --out]")
+    ] = None,
     name: Annotated[str | None, options.name("--study", help="Name of the study. [default: lorasent]")] = None,
     over: Annotated[
         list[str] | None,
@@ -141,7 +143,8 @@ def sweep(
     if missing := [package for package in ("optuna", "tomli_w") if find_spec(package) is None]:
         raise LorasentError(f"sweep: needs {missing[0]}; install it with: python -m pip install 'lorasent[sweep]'")
     from lorasent.sweep import confirmation
-    from lorasent.sweep.search import NAMES, STUDY, Search, default_storage, without_password
+    from lorasent.sweep.database import without_password
+    from lorasent.sweep.search import NAMES, STUDY, Search, default_storage
 
     data = confirmation.source(start, data, confirm)
     storage, name, over = storage or default_storage(out), name or STUDY, over or list(NAMES)
@@ -149,7 +152,8 @@ def sweep(
     arguments: dict[str, Any] = {"seeds": confirm, "workers": workers, "precision": precision, "report": console.print}
     compare = functools.partial(confirmation.confirm, data=data, folder=out / "confirmation", **arguments) if data else None
     try:
-        _search(search, compare, workers=workers, resume=resume)
+        with search.failing_clearly():
+            _search(search, compare, workers=workers, resume=resume)
     except KeyboardInterrupt:
         command = command_line("--resume", secret=search.storage, replacement=without_password(search.storage))
         console.print(f"Interrupted. Running trials are lost; continue with: {command}")
@@ -169,6 +173,7 @@ def _search(search: "Search", compare: "Callable[[Recipe, Recipe], Confirmation]
             progress.update(task, completed=finished)
 
         searched = study.run(search, workers, resume=resume, on_trial=on_trial, note=console.print)
+    study.train_best(search, searched, console.print)
     start, confirmed = search.recipe, None
     written = results.write(searched, start, search.out, None)
     ending.write(f"{line}\n" for line in results.table(searched))
@@ -178,7 +183,7 @@ def _search(search: "Search", compare: "Callable[[Recipe, Recipe], Confirmation]
         confirmed = compare(start, best)
         written = results.write(searched, start, search.out, confirmed)
     ending.write(f"{line}\n" for line in results.conclusion(confirmed, unchanged=best == start))
-    for path in written:
+    for path in (*written, search.out / study.BEST):
         report_written(path)
     if confirmed is None or confirmed.word != "worse":
         console.print(f"Next:\n  lorasent train {search.out / results.RECIPE}")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -26,9 +25,8 @@ from lorasent.gate.policy import Policy
 from lorasent.gate.verdict import judge
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.evidence import LiveSubject
-from lorasent.sweep.workers import run_parallel
+from lorasent.sweep.workers import train_each
 from lorasent.training.run import read_splits
-from lorasent.training.train import train
 
 CONFIDENCE_LEVEL = 0.95
 """Confidence level of the gain's interval."""
@@ -105,7 +103,7 @@ def confirm(
     reviews, known = unseen(start, data)
     fresh = tuple(start.training.seed + number for number in range(1, seeds + 1))
     arms = [[_seeded(recipe, seed, folder / arm) for seed in fresh] for recipe, arm in ((start, "start"), (best, "best"))]
-    _train([(recipe, path) for arm in arms for recipe, path in arm if not path.exists()], workers, report)
+    train_each([(recipe, path) for arm in arms for recipe, path in arm if not path.exists()], workers, report)
     bank, candidates = ([path for _, path in arm] for arm in arms)
     before, after = (np.array([_hits(path, precision, reviews) for path in paths]) for paths in (bank, candidates))
     gain, low, high = interval(before, after)
@@ -166,26 +164,6 @@ def _seeded(recipe: Recipe, seed: int, folder: Path) -> tuple[Recipe, Path]:
     tables["training"]["seed"] = seed
     seeded = Recipe.parse(tables, "sweep")
     return seeded, folder / f"seed-{seed}-{seeded.fingerprint[:12]}"
-
-
-def _train(adapters: Sequence[tuple[Recipe, Path]], workers: int, report: Callable[[str], None]) -> None:
-    """Trains the adapters in `workers` processes. Raises SweepError if one of them ends without its adapters."""
-    for _, path in adapters:
-        report(f"training {path}")
-    codes = run_parallel(_train_each, [(adapters[number::workers],) for number in range(min(workers, len(adapters)))])
-    if missing := [path for _, path in adapters if not path.exists()]:
-        raise SweepError(
-            f"{missing[0]}: the process that trained it ended (exit codes {', '.join(map(str, codes))}); continue with --resume"
-        )
-
-
-def _train_each(adapters: Sequence[tuple[Recipe, Path]]) -> None:
-    """The body of a process. If a process of a killed search still trains the same adapter, it waits for that."""
-    for recipe, path in adapters:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if not path.exists():
-                train(recipe, path, resume=path.with_name(f"{path.name}.partial").exists())
 
 
 def _hits(path: Path, precision: Any, reviews: Reviews) -> NDArray[np.bool_]:

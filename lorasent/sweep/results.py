@@ -3,10 +3,8 @@
 Each row is printed as soon as its trial is finished; rich.table would need all rows.
 """
 
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,10 @@ import tomli_w
 from optuna.trial import FrozenTrial, TrialState
 
 from lorasent import files, machine
-from lorasent.adapter import manifest
-from lorasent.errors import AdapterError
 from lorasent.recipe.recipe import Recipe
 from lorasent.sweep.confirmation import Confirmation
 from lorasent.sweep.search import recipe_at
-from lorasent.sweep.study import BEST, PURPOSE_KEY, best, ranked
+from lorasent.sweep.study import FINISHED, PURPOSE_KEY, best, ranked
 from lorasent.sweep.workers import HEARTBEAT_KEY
 
 RECIPE, RESULTS = "best.toml", "sweep.json"
@@ -66,7 +62,7 @@ def conclusion(confirmation: Confirmation | None, *, unchanged: bool) -> Iterato
 
 
 def write(study: optuna.Study, recipe: Recipe, out: Path, confirmation: Confirmation | None) -> list[Path]:
-    """Writes the best recipe, all results as JSON, and the plots. Returns their paths, and the best adapter's."""
+    """Writes the best recipe, all results as JSON, and the plots. Returns their paths."""
     winner = best(study)
     chosen = recipe_at(recipe, winner.params)
     loss, accuracy = winner.value, winner.user_attrs["accuracy"]
@@ -81,16 +77,7 @@ def write(study: optuna.Study, recipe: Recipe, out: Path, confirmation: Confirma
         "confirmation": confirmation.to_json() if confirmation else None,
     }
     files.write(out / RESULTS, [files.canonical(results)])
-    return [out / RECIPE, out / RESULTS, *_adapter(chosen, out / BEST), *_draw(study, out)]
-
-
-def _adapter(chosen: Recipe, path: Path) -> list[Path]:
-    """The best trial's adapter, if it was trained here. An adapter of another recipe, left by a killed process, is removed."""
-    with suppress(AdapterError):  # missing, or incomplete
-        if manifest.read(path).tables == chosen.to_json():
-            return [path]
-    shutil.rmtree(path, ignore_errors=True)
-    return []
+    return [out / RECIPE, out / RESULTS, *_draw(study, out)]
 
 
 def _to_json(trial: FrozenTrial) -> dict[str, Any]:
@@ -100,7 +87,7 @@ def _to_json(trial: FrozenTrial) -> dict[str, Any]:
         "point": trial.params,
         "validation_loss": trial.value if trial.state is TrialState.COMPLETE else None,
         "by_epoch": list(trial.intermediate_values.values()),
-        "seconds": trial.duration.total_seconds() if trial.duration else None,
+        "seconds": trial.duration.total_seconds() if trial.duration and trial.state in FINISHED else None,
         **{key: value for key, value in trial.user_attrs.items() if key != HEARTBEAT_KEY},
     }
 

@@ -5,7 +5,10 @@ alpha / r (alpha / sqrt(r) with rsLoRA): an update's size does not depend on r. 
 """
 
 import math
-from collections.abc import Collection, Mapping
+import secrets
+import socket
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -15,13 +18,12 @@ import numpy as np
 import optuna
 from filelock import FileLock
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from sqlalchemy import NullPool, make_url
-from sqlalchemy.exc import ArgumentError
 
 from lorasent.adapter.architectures import QUERY_NAMES
 from lorasent.adapter.manifest import read_json
-from lorasent.errors import SweepError, foreign
+from lorasent.errors import SweepError, is_foreign
 from lorasent.recipe.recipe import Recipe
+from lorasent.sweep import database
 
 DATABASE = "study.db"
 """The default database, in the search's folder."""
@@ -31,6 +33,9 @@ OWNER = "study.json"
 
 STUDY = "lorasent"
 """Default name of a study."""
+
+CREATION = 30.0
+"""Seconds for which another process may create the same tables on a busy server."""
 
 LINEAR = "linear"
 """Schedule of a recipe that names none."""
@@ -67,15 +72,32 @@ class Search:
     """Name of the study: a database may hold several."""
 
     def open(self, worker: int = 0) -> optuna.Study:
-        """The study, created if there is none. Raises SweepError if the storage cannot be used."""
+        """The study, created if there is none. A worker (from 1) waits for it. Raises SweepError if the storage cannot be used."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with foreign(lambda reason: SweepError(f"{self.place}: no study can be kept there: {reason}")):
-            study = optuna.create_study(storage=database(self.storage), study_name=self.name, load_if_exists=True)
+        errors, seconds = (database.ERRORS, None) if worker else (database.CREATION_ERRORS, CREATION)
+        try:
+            study = database.patiently(self._open, errors, seconds)
+        except Exception as error:
+            if not is_foreign(error):
+                raise
+            raise SweepError(f"{self.place}: no study can be kept there: {database.reason(error)}") from error
         # Each worker, and each later run, needs a seed of its own: with the same seed they would propose the same recipes.
-        seed = np.random.SeedSequence([self.seed, worker, len(study.get_trials(deepcopy=False))]).generate_state(1)
+        number = len(study.get_trials(deepcopy=False)) if self.is_local else secrets.randbits(32)  # hosts do not know of each other
+        seed = np.random.SeedSequence([self.seed, worker, number]).generate_state(1)
         study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=int(seed[0]))
         study.pruner = optuna.pruners.MedianPruner()  # its default: five trials run to their end before any is pruned
         return study
+
+    def _open(self) -> optuna.Study:
+        return optuna.create_study(storage=database.opened(self.storage), study_name=self.name, load_if_exists=True)
+
+    @contextmanager
+    def failing_clearly(self) -> Iterator[None]:
+        """Raises SweepError where the database fails inside."""
+        try:
+            yield
+        except database.ERRORS as error:
+            raise SweepError(f"{self.place}: the search cannot go on: {database.reason(error)}") from error
 
     @property
     def first(self) -> dict[str, Any]:
@@ -90,7 +112,12 @@ class Search:
     @property
     def place(self) -> str:
         """Where the study lies, for messages."""
-        return str(self.out) if self.is_local else f"--storage {without_password(self.storage)}"
+        return str(self.out) if self.is_local else f"--storage {database.without_password(self.storage)}"
+
+    @property
+    def whereabouts(self) -> dict[str, str]:
+        """User attributes of this host's trials in a shared database: where the adapter of the best one lies."""
+        return {} if self.is_local else {"host": socket.gethostname(), "folder": str(self.out.resolve())}
 
     @property
     def folder(self) -> Path:
@@ -104,7 +131,7 @@ class Search:
 
     def owner(self) -> dict[str, str | None]:
         """The content of OWNER. Raises SweepError if the folder belongs to another study, whose trials have the same numbers."""
-        owner = {"storage": None if self.is_local else without_password(self.storage), "study": self.name}
+        owner = {"storage": None if self.is_local else database.without_password(self.storage), "study": self.name}
         path = self.out / OWNER
         if path.is_file() and (other := read_json(path)) != owner:
             where = other.get("storage") or DATABASE
@@ -112,24 +139,9 @@ class Search:
         return owner
 
 
-def database(url: str) -> optuna.storages.RDBStorage:
-    """Optuna's storage in a database. It closes each connection after its use; a pool leaves them to the garbage collector."""
-    return optuna.storages.RDBStorage(url, {"poolclass": NullPool})
-
-
 def default_storage(out: Path) -> str:
     """The URL of the database in a search's folder."""
     return f"sqlite:///{(out / DATABASE).resolve()}"
-
-
-def without_password(storage: str) -> str:
-    """A database's URL with its password hidden."""
-    try:
-        url = make_url(storage)
-    except (ArgumentError, ValueError):
-        return storage if "@" not in storage else f"{storage.partition(':')[0]}:…"
-    hidden = {key: "***" for key in url.query if "pass" in key.lower()}
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def start(recipe: Recipe) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 All trials are in an Optuna study, in a database: processes, and machines that share it, search together, and a search that was
 killed continues. The values of a trial whose process died are tried again. The first trial is the starting recipe.
+
+Hosts know of each other from the database alone. It numbers trials, and hands each out once; a trial is trained if few enough have
+smaller numbers (`is_admitted`), so all hosts agree which trials are the `search.trials` that are wanted.
 """
 
 import functools
@@ -14,13 +17,16 @@ from multiprocessing import parent_process
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lorasent import files, machine
-from lorasent.errors import DivergedError, RecipeError, SweepError
+from lorasent.adapter import manifest
+from lorasent.errors import AdapterError, DivergedError, RecipeError, SweepError
 from lorasent.recipe.recipe import Recipe
+from lorasent.sweep import database
 from lorasent.sweep.search import OWNER, Search, recipe_at, space
-from lorasent.sweep.workers import FIRST_KEY, POLL, give_up, held, lost, run_parallel
+from lorasent.sweep.workers import FIRST_KEY, MAX_ATTEMPTS, POLL, Watch, give_up, held, run_parallel, train_each
 from lorasent.training.run import Epoch, Listener, learnt, read_splits
 from lorasent.training.train import train
 
@@ -45,36 +51,51 @@ def run(
 ) -> optuna.Study:
     """The study, after `search.trials` trials are finished. `on_trial` receives each trial and the number of finished ones.
 
-    Raises SweepError if the study exists and may not be continued by this search, or if the workers fail.
+    Raises SweepError if the study exists and may not be continued by this search, or if the workers fail; and `database.ERRORS`.
     """
     study = _open(search, resume=resume)
     reported = {trial.number for trial in study.get_trials(deepcopy=False, states=FINISHED)}
+    watch, note_once, failures = Watch(search.folder), functools.cache(note), 0
 
-    def report() -> None:
-        for trial in study.get_trials(deepcopy=False, states=FINISHED):
+    def poll() -> None:
+        database.patiently(lambda: _clean_up(search, study, watch))
+        for trial in database.patiently(lambda: study.get_trials(deepcopy=False, states=FINISHED)):
             if trial.number not in reported:
                 reported.add(trial.number)
                 on_trial(trial, len(reported))
 
-    note_once = functools.cache(note)
     while (count := len(reported)) < search.trials:
-        with search.lock:
-            for trial in lost(study, search.folder):
-                give_up(study, trial, search.first)
-                _clear(search, trial.number)
+        poll()
         codes: list[int] = []
-        if _enough(search, study):
+        if database.patiently(lambda: _is_wanted(search, study)):
+            codes = run_parallel(_worker, [(search, number) for number in range(workers)], poll)
+        else:
             note_once("Waiting for trials that run elsewhere.")
             time.sleep(POLL)
-        else:
-            codes = run_parallel(_worker, [(search, number) for number in range(workers)], report)
-        report()
-        if any(codes) and len(reported) == count:
+        poll()
+        failures = failures + 1 if any(codes) and len(reported) == count else 0
+        if failures == MAX_ATTEMPTS:
             raise SweepError(
-                f"the workers ended without a finished trial (exit codes {', '.join(map(str, codes))}); continue with --resume"
+                f"the workers ended {failures} times without a finished trial (exit codes {', '.join(map(str, codes))}); "
+                "continue with --resume"
             )
     _keep_best(search, study)  # its worker may have been killed before it kept the adapter
     return study
+
+
+def train_best(search: Search, study: optuna.Study, note: Callable[[str], None]) -> None:
+    """Trains the best trial's recipe again if its adapter is not here: another host trained it, or its worker was killed."""
+    winner = best(study)
+    recipe, kept = recipe_at(search.recipe, winner.params), search.out / BEST
+    with search.lock:
+        with suppress(AdapterError):  # missing, or incomplete
+            if manifest.read(kept).tables == recipe.to_json():
+                return
+        shutil.rmtree(kept, ignore_errors=True)
+    host, folder = (winner.user_attrs.get(key) for key in ("host", "folder"))
+    where = f"was trained on {host} in {folder}" if host else "has lost its adapter"
+    note(f"Trial {winner.number}, the best, {where}; its recipe is trained again:")
+    train_each([(recipe, kept)], 1, note)
 
 
 def ranked(study: optuna.Study) -> list[FrozenTrial]:
@@ -91,7 +112,7 @@ def best(study: optuna.Study) -> FrozenTrial:
 
 
 def _open(search: Search, *, resume: bool) -> optuna.Study:
-    """The study, checked to be of this search. In a new study the starting recipe is queued."""
+    """The study, checked to be of this search."""
     purpose = {
         "recipe": search.recipe.to_json(),
         "data": [split.fingerprint for split in read_splits(search.recipe)[:2]],
@@ -104,7 +125,6 @@ def _open(search: Search, *, resume: bool) -> optuna.Study:
     existing = study.user_attrs.get(PURPOSE_KEY)
     choose = f"choose another {'--out' if search.is_local else '--study'}"
     if existing is None:
-        study.enqueue_trial(search.first, user_attrs={FIRST_KEY: True}, skip_if_exists=True)
         study.set_user_attr(PURPOSE_KEY, purpose)
     elif not resume:
         raise SweepError(f"{search.place}: holds the study {search.name} already; continue it with --resume, or {choose}")
@@ -113,22 +133,73 @@ def _open(search: Search, *, resume: bool) -> optuna.Study:
     return study
 
 
-def _enough(search: Search, study: optuna.Study) -> bool:
-    """Whether enough trials are finished or running."""
-    return len(study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING))) >= search.trials
+def _clean_up(search: Search, study: optuna.Study, watch: Watch) -> None:
+    """Gives up lost trials, and queues the starting recipe if no trial of it runs, waits or is finished."""
+    with search.lock:
+        for trial in watch.lost(study):
+            give_up(study, trial)
+            _clear(search, trial.number)
+        if not any(map(_is_first, _alive(study))):
+            study.enqueue_trial(search.first, user_attrs={FIRST_KEY: True})
+
+
+def _alive(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that were not given up."""
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state is not TrialState.FAIL]
+
+
+def _is_first(trial: FrozenTrial | Trial) -> bool:
+    return FIRST_KEY in trial.user_attrs
+
+
+def _is_wanted(search: Search, study: optuna.Study) -> bool:
+    """Whether a trial more is wanted: the starting recipe waits, or fewer than all others are finished or running."""
+    alive = _alive(study)
+    taken = [trial for trial in alive if trial.state is not TrialState.WAITING and not _is_first(trial)]
+    is_first_waiting = any(trial.state is TrialState.WAITING and _is_first(trial) for trial in alive)
+    return is_first_waiting or len(taken) < search.trials - 1
+
+
+def is_admitted(search: Search, study: optuna.Study, trial: Trial) -> bool:
+    """Whether a trial that was handed out may be trained; otherwise other hosts took the last ones at the same moment.
+
+    The starting recipe has a place of its own. Another trial is admitted if smaller numbers do not take all the other places. They
+    were in the database before this one got its number: of too many trials, the last would not have been admitted.
+    """
+    earlier = [each for each in _alive(study) if each.number < trial.number and _is_first(each) == _is_first(trial)]
+    return len(earlier) < (1 if _is_first(trial) else search.trials - 1)
 
 
 def _worker(search: Search, number: int) -> None:
     """Trains trials until enough are finished or running, or until the parent process has ended: the body of a process."""
-    study, distributions, parent = search.open(number + 1), space(search.recipe, search.over), parent_process()
-    while parent is None or parent.is_alive():
-        with ExitStack() as lease:
-            with search.lock:
-                if _enough(search, study):
-                    return
-                trial = study.ask(distributions)
+    with search.failing_clearly():
+        study, distributions, parent = search.open(number + 1), space(search.recipe, search.over), parent_process()
+        failures = 0
+        while parent is None or parent.is_alive():
+            try:
+                with ExitStack() as lease:
+                    trial = _next(search, study, distributions, lease)
+                    if trial is None:
+                        return
+                    _try(search, study, trial)
+                failures = 0
+            except database.ERRORS:  # it broke in the middle of a transaction: the trial is lost, and tried again
+                failures += 1
+                if failures == MAX_ATTEMPTS:
+                    raise
+
+
+def _next(search: Search, study: optuna.Study, distributions: dict[str, BaseDistribution], lease: ExitStack) -> Trial | None:
+    """The next trial, held by the lease; None if no more are wanted."""
+    while True:
+        with search.lock:
+            if not _is_wanted(search, study):
+                return None
+            trial = study.ask(distributions)
+            if is_admitted(search, study, trial):
                 lease.enter_context(held(trial, search.folder))
-            _try(search, study, trial)
+                return trial
+            study.tell(trial, state=TrialState.FAIL)
 
 
 def _try(search: Search, study: optuna.Study, trial: Trial) -> None:
@@ -137,6 +208,8 @@ def _try(search: Search, study: optuna.Study, trial: Trial) -> None:
     try:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):  # another process heard no heartbeat and took the trial for lost
             try:
+                for name, place in search.whereabouts.items():
+                    trial.set_user_attr(name, place)
                 recipe = recipe_at(search.recipe, trial.params)
                 trained = train(recipe, path, listener=_Reporter(trial, recipe))
             except tuple(ENDINGS) as error:
@@ -147,7 +220,7 @@ def _try(search: Search, study: optuna.Study, trial: Trial) -> None:
                 return
             for key, value in (("accuracy", trained.best.accuracy), ("epoch", trained.best.epoch), ("epochs", len(trained.epochs))):
                 trial.set_user_attr(key, value)
-            study.tell(trial, trained.best.validation_loss, skip_if_finished=True)
+            database.patiently(lambda: study.tell(trial, trained.best.validation_loss, skip_if_finished=True))
             _keep_best(search, study)
     finally:
         _clear(search, trial.number)

@@ -1,15 +1,17 @@
 """Processes that train in parallel and share the cores, and leases: which of them trains a trial, and whether it is still alive.
 
 On one file system a file lock is the lease: the operating system releases it when the process ends, however it ends. For machines
-that share only the database, the process writes a heartbeat there every few seconds.
+that share only the database, the process counts heartbeats there, every few seconds. Whoever waits for them takes their times by
+its own clock: no two clocks are compared. (Optuna's own heartbeats are for `Study.optimize`, which cannot hold to a number of
+trials; a trial whose process dies before the first of them would run for ever.)
 """
 
+import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from lorasent.errors import DivergedError, LorasentError, SweepError
+from lorasent.recipe.recipe import Recipe
+from lorasent.training.train import train
 
 POLL = 0.5
 """Seconds between two polls of the processes."""
@@ -28,16 +32,13 @@ HEARTBEAT = 10.0
 """Seconds between two heartbeats."""
 
 EXPIRY = 120.0
-"""Seconds without a heartbeat after which a trial is lost."""
+"""Seconds without a new heartbeat after which a trial is lost: longer than a database that is away is waited for."""
 
 MAX_ATTEMPTS = 3
 """Largest number of attempts with the same values, if their processes die: the values may be the reason."""
 
-FIRST_KEY, ATTEMPT_KEY, HEARTBEAT_KEY = "first", "attempt", "heard"
-"""User attributes of a trial: that it is the starting recipe, which attempt it is, and the time of its last heartbeat."""
-
-_first_seen: dict[datetime | None, float] = {}
-"""Time when this process first saw a trial without a heartbeat, by the trial's start, which may be in another time zone."""
+FIRST_KEY, ATTEMPT_KEY, HEARTBEAT_KEY = "first", "attempt", "heartbeats"
+"""User attributes of a trial: that it is the starting recipe, which attempt it is, and the number of its heartbeats."""
 
 
 def run_parallel(
@@ -90,12 +91,14 @@ def held(trial: Trial, folder: Path) -> Iterator[None]:
     path, over = folder / f"{trial.number}.lock", threading.Event()
 
     def beat() -> None:
-        while not over.wait(HEARTBEAT):
+        for count in itertools.count(2):
+            if over.wait(HEARTBEAT):
+                return
             with suppress(optuna.exceptions.OptunaError, SQLAlchemyError):  # a busy database misses one heartbeat
-                trial.set_user_attr(HEARTBEAT_KEY, time.time())
+                trial.set_user_attr(HEARTBEAT_KEY, count)
 
     with FileLock(path):
-        trial.set_user_attr(HEARTBEAT_KEY, time.time())
+        trial.set_user_attr(HEARTBEAT_KEY, 1)
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
@@ -106,30 +109,62 @@ def held(trial: Trial, folder: Path) -> Iterator[None]:
             thread.join()
 
 
-def lost(study: optuna.Study, folder: Path) -> list[FrozenTrial]:
-    """The running trials that no process trains any more."""
-    return [trial for trial in study.get_trials(states=[TrialState.RUNNING]) if _is_lost(trial, folder)]
+class Watch:
+    """Knows which running trials no process trains any more; `folder` holds the locks of those that are trained here."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._heard: dict[int, tuple[int | None, float]] = {}
+
+    def lost(self, study: optuna.Study) -> list[FrozenTrial]:
+        """The trials that are lost. It must be asked every few seconds: it knows the times of heartbeats only from that."""
+        return [trial for trial in study.get_trials(states=[TrialState.RUNNING]) if self._is_lost(trial)]
+
+    def _is_lost(self, trial: FrozenTrial) -> bool:
+        path = self._folder / f"{trial.number}.lock"
+        if path.exists():
+            try:
+                with FileLock(path, timeout=0):
+                    path.unlink(missing_ok=True)
+            except Timeout:
+                return False
+            return True
+        count, now = trial.user_attrs.get(HEARTBEAT_KEY), time.monotonic()
+        heard, since = self._heard.get(trial.number, (count, now))
+        self._heard[trial.number] = (count, since if count == heard else now)
+        return now - self._heard[trial.number][1] > EXPIRY
 
 
-def give_up(study: optuna.Study, trial: FrozenTrial, first: Mapping[str, Any]) -> None:
-    """Fails a lost trial and queues its values again, at most MAX_ATTEMPTS times. `first`, the starting recipe's, have no limit."""
-    if study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True).state is not TrialState.FAIL:
-        return  # it finished in the meantime
+def give_up(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Fails a lost trial and queues its values again, at most MAX_ATTEMPTS times in all; the starting recipe is queued elsewhere.
+
+    Of several processes that give up the same trial, Optuna lets one succeed: values are queued once.
+    """
+    try:
+        study.tell(trial.number, state=TrialState.FAIL)
+    except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+        return  # it finished in the meantime, or was given up by another process
     attempt = trial.user_attrs.get(ATTEMPT_KEY, 1)
-    if trial.user_attrs.get(FIRST_KEY):
-        study.enqueue_trial(dict(first), user_attrs={FIRST_KEY: True})
-    elif attempt < MAX_ATTEMPTS:
-        study.enqueue_trial(trial.params, user_attrs={ATTEMPT_KEY: attempt + 1})
+    if attempt < MAX_ATTEMPTS and FIRST_KEY not in trial.user_attrs:
+        queued = trial.system_attrs.get("fixed_params", {})  # its process may have died before it took them over
+        study.enqueue_trial({**queued, **trial.params}, user_attrs={ATTEMPT_KEY: attempt + 1})
 
 
-def _is_lost(trial: FrozenTrial, folder: Path) -> bool:
-    path = folder / f"{trial.number}.lock"
-    if path.exists():
-        try:
-            with FileLock(path, timeout=0):
-                path.unlink(missing_ok=True)
-        except Timeout:
-            return False
-        return True
-    heartbeat = trial.user_attrs.get(HEARTBEAT_KEY) or _first_seen.setdefault(trial.datetime_start, time.time())
-    return time.time() - float(heartbeat) > EXPIRY
+def train_each(adapters: Sequence[tuple[Recipe, Path]], workers: int, report: Callable[[str], None]) -> None:
+    """Trains the adapters in `workers` processes. Raises SweepError if one of them ends without its adapters."""
+    for _, path in adapters:
+        report(f"training {path}")
+    codes = run_parallel(_train_each, [(adapters[number::workers],) for number in range(min(workers, len(adapters)))])
+    if missing := [path for _, path in adapters if not path.exists()]:
+        raise SweepError(
+            f"{missing[0]}: the process that trained it ended (exit codes {', '.join(map(str, codes))}); continue with --resume"
+        )
+
+
+def _train_each(adapters: Sequence[tuple[Recipe, Path]]) -> None:
+    """The body of a process. If a process of a killed search still trains the same adapter, it waits for that."""
+    for recipe, path in adapters:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                train(recipe, path, resume=path.with_name(f"{path.name}.partial").exists())

@@ -52,6 +52,7 @@ def agree_or_refuse(architecture, out, expected, lost):
         np.testing.assert_allclose(answers(out), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", EVERY)
 def test_pefts_default_is_computed_or_refused(bases, tmp_path, architecture):
     """With task SEQ_CLS alone, cut on the right at 32 tokens, the logits are equal, or what would be random is named."""
@@ -59,6 +60,7 @@ def test_pefts_default_is_computed_or_refused(bases, tmp_path, architecture):
     agree_or_refuse(architecture, tmp_path / "out", *train(base, tmp_path / "out", cut=32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", EVERY)
 def test_an_adapter_that_saves_the_whole_head_is_computed(bases, tmp_path, architecture):
     """The logits are equal with a saved head, cut on the left at the tokenizer's length, and one token more than the base has."""
@@ -249,6 +251,7 @@ def test_a_head_of_one_output_is_refused(bases, tmp_path):
 NAMES = {"0": "bad", "1": "good"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base_says", "beside_says", "labels", "told"),
     [

@@ -41,6 +41,7 @@ def test_without_a_manifest_it_warns_and_answers_the_same(copied, small_adapter)
     np.testing.assert_allclose(answer(plain.model, plain.encoder, TEXTS), answer(known.model, known.encoder, TEXTS), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", quick("distilbert", "roberta", "modernbert", "gpt2"))
 def test_labels_are_counted_on_the_head_without_a_manifest(bases, tmp_path, architecture):
     """There are as many as the last layer of the head has rows, whatever its name."""
@@ -93,6 +94,7 @@ def bare(bases, tmp_path):
     return base, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "last", "positions", "expected"),
     [

@@ -198,6 +198,7 @@ def on_meta(config, settings, released=None):
         return adapt(model, settings, _new_modules(model, {name for name, _ in model.named_parameters()} - brought))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", FULL_SIZE)
 def test_a_full_size_architecture_counts_as_its_shapes_say(architecture):
     """The trainable, total and in-use parameters equal the product of its widths, layers and vocabulary."""
@@ -205,6 +206,7 @@ def test_a_full_size_architecture_counts_as_its_shapes_say(architecture):
     assert count_parameters(on_meta(shape.config, Lora(r=4, alpha=8, target_modules=("query",)))) == shape.counted(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped())
 def test_a_shipped_recipe_trains_the_share_that_it_says(name):
     """Its parameters equal the product of its shapes, and print as the reference notebook prints them."""
@@ -226,6 +228,7 @@ def test_the_reference_recipe_counts_as_the_notebook_counts():
     assert (counts.total - counts.trainable, counts.in_use) == (66_955_010, 66_991_874)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", NEW)
 def test_only_lora_and_new_modules_are_trained(bases, architecture):
     """Every parameter of a new module has a gradient, and LoRA is on the query projections only."""
@@ -242,6 +245,7 @@ def test_only_lora_and_new_modules_are_trained(bases, architecture):
     assert len(rest) == (2 if architecture == "albert" else 4)  # A and B in each of two layers, which ALBERT shares
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", sorted(NEW.keys() - {"gpt2"}))
 def test_what_a_language_models_checkpoint_brings_is_not_new(bases, tmp_path, architecture):
     """A classifier takes the layers that it shares with a masked language model, such as ModernBERT's head, and trains the rest."""
@@ -256,6 +260,7 @@ def test_what_a_language_models_checkpoint_brings_is_not_new(bases, tmp_path, ar
     assert {name.removeprefix("base_model.model.") for name in whole} == OF_A_LANGUAGE_MODEL.get(architecture, NEW[architecture])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", NEW)
 def test_every_random_tensor_is_trained(bases, architecture):
     """A tensor that depends on the random state is trained, or is PEFT's unused copy of one that is."""
@@ -267,6 +272,7 @@ def test_every_random_tensor_is_trained(bases, architecture):
     assert {name for name in differing if ".original_module." not in name} <= trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", NEW)
 def test_training_leaves_the_base_unchanged(bases, architecture):
     """Optimiser steps change each LoRA matrix and each new tensor, and no bit of any other."""
@@ -284,6 +290,7 @@ def test_training_leaves_the_base_unchanged(bases, architecture):
 VARIANTS = {"LoRA": {}, "rsLoRA": {"use_rslora": True}, "DoRA": {"use_dora": True}, "both": {"use_rslora": True, "use_dora": True}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_a_merged_weight_is_what_the_formula_says(bases, architecture, variant):
@@ -305,6 +312,7 @@ def test_a_merged_weight_is_what_the_formula_says(bases, architecture, variant):
     torch.testing.assert_close(found.T if architecture == "gpt2" else found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["distilbert", "deberta-v2", "modernbert"])
 def test_dora_adds_a_magnitude_for_each_output_and_rslora_nothing(architecture):
     """At full size, by the numbers of parameters."""

@@ -42,6 +42,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "changes", "message"), HOSTILE.values(), ids=HOSTILE)
 def test_a_configuration_that_does_not_fit_its_checkpoint_is_one_line(bases, tmp_path, name, changes, message):
     """Whatever transformers or torch raise; and before memory is allocated for what it describes."""

@@ -32,6 +32,7 @@ def test_it_answers_as_the_trainers_memory_did(small_adapter):
         np.testing.assert_allclose(answer(loaded.model, loaded.encoder, PROBES), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", quick("deberta-v2", "modernbert", "gpt2"))
 def test_every_new_tensor_is_saved(bases, tmp_path, architecture):
     """Two loads of the same adapter under different random states give the same logits, pooler included."""
@@ -109,6 +110,7 @@ def hub(bases, tmp_path, monkeypatch):
     (snapshot.parent.parent / "refs" / "main").write_text("b" * 40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manifest", [True, False], ids=["with a manifest", "of plain PEFT"])
 @pytest.mark.filterwarnings("ignore::lorasent.adapter.directory.UnverifiedAdapterWarning")
 def test_a_base_of_the_hub_is_the_commit_that_was_trained_on(hub, tmp_path, manifest):

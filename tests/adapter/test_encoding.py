@@ -33,6 +33,7 @@ def test_the_recipe_decides_the_truncation_side(bases, tmp_path):
     assert len(ours[1]) < 8
 
 
+@pytest.mark.slow
 def test_text_in_front_of_an_over_long_review_changes_nothing():
     """The last 512 tokens of the embedded base's long reviews are encoded, and no others."""
     encoder = Encoder(find("embedded").path, Encoding())
@@ -175,6 +176,7 @@ LONG = {"content": "x", "single_word": False, "lstrip": False, "rstrip": False, 
 CHARSMAP = base64.b64encode((4).to_bytes(4, "little") + bytes(4) + b"b" * 101 + b"\0").decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "value", "expected"),
     [
@@ -198,6 +200,7 @@ def test_a_tokenizer_of_unbounded_cost_is_refused(bases, tmp_path, part, value, 
         Encoder(base, Encoding(max_length=16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("space", [True, False], ids=["space", "none"])
 def test_a_saved_tokenizer_is_loaded_unchanged(bases, tmp_path, name, space):

@@ -52,6 +52,7 @@ def encoder(bases):
     return encoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("kind", ASKED)
 @settings(max_examples=40)

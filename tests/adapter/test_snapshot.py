@@ -116,6 +116,7 @@ def test_a_missing_directory_is_refused(tmp_path):
             Snapshot(path)
 
 
+@pytest.mark.slow
 def test_holes_in_a_file_are_copied_as_holes(directory):
     """Zeros in a candidate take no space in the copy, and the hash is that of the zeros."""
     (directory / "adapter_model.safetensors").touch()

@@ -58,6 +58,7 @@ def test_scalars_and_empty_tensors_are_tensors(tmp_path):
     assert weights.header(tmp_path / "x") == {"a": ((), "F32"), "b": ((0, 3), "I64")}
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.integers(-1, 2**64), max_size=80),

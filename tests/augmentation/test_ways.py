@@ -123,6 +123,7 @@ def test_ways_are_applied_in_order(monkeypatch):
     assert augment("text", Augmentation(window=9, typos=0.5), np.random.default_rng(0)) == "text window=9 typos=0.5"
 
 
+@pytest.mark.slow
 def test_an_epoch_changes_a_share_that_is_drawn_anew():
     """About the share is changed; the result is a function of epoch, seed and row, and differs with each."""
     texts = read("embedded:train", LABELS).texts[:60]

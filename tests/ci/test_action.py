@@ -163,6 +163,7 @@ def test_the_name_of_a_branch_is_data(repository, gated, tmp_path, name):
     assert not [*tmp_path.rglob("x")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["main\n::error::planted", "main\r::error::planted", "\x1b[31m", *NAMES.values()], ids=ascii)
 def test_a_name_that_is_nowhere_is_one_harmless_line(repository, gated, tmp_path, name):
     """The step fails, and what it says is one annotation."""
@@ -198,6 +199,7 @@ GATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", GATES)
 def test_the_verdict_is_what_the_gate_wrote(repository, gated, gate):
     """A file that is absent or torn, or that contradicts the exit code, is no verdict, and the job is red."""

@@ -40,6 +40,7 @@ def test_the_hooks_extra_package_is_the_embedded_extra():
     assert f'embedded = ["{package}"]' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_hook_takes_less_than_five_seconds(judged):
     """Of this processor's time, Python's start included: it imports no torch and no transformers."""
     assert imported(COMMAND_LINE, "check", judged / "sound") & HEAVY == set()

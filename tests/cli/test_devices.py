@@ -27,6 +27,7 @@ def test_a_device_that_is_not_there_is_one_line(lorasent, judged, tmp_path, comm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_predict_says_its_precision_where_it_matters(lorasent, judged, tmp_path):
     """Of a file; a pipe hears nothing. A precision that is named is not told."""
     (tmp_path / "in.csv").write_text("text\nfine\npoor\n")
@@ -47,6 +48,7 @@ def terminal(monkeypatch):
     return written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "stages"),
     [

@@ -115,6 +115,7 @@ WORK = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", WORK)
 def test_a_crash_of_a_command_never_exits_1(lorasent, judged, small_recipe, monkeypatch, command):
     """1 means that gate blocks, that augment's labels break, or that an adapter is slower."""
@@ -146,6 +147,7 @@ def test_a_review_may_be_spelled_like_the_option(lorasent, judged):
     assert json.loads(done.stdout)["text"] == "--debug"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 @pytest.mark.parametrize(
     ("output", "code"),
@@ -162,6 +164,7 @@ def test_lost_output_is_reported(lorasent, judged, monkeypatch, command, output,
     assert done.stderr.count("\n") == (code == ending.NOT_WRITTEN), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redirected", "code"), [(">/dev/full", ending.NOT_WRITTEN), ("closed", ending.CLOSED_PIPE), ("<&- 2>&-", 0)], ids=str
 )
@@ -230,6 +233,7 @@ def test_exit_codes_are_documented(lorasent):
     assert "1 BLOCK and nothing else" in " ".join(lorasent("gate", "--help").stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["/dev/full", "closed"], ids=["full disk", "closed pipe"])
 def test_lost_messages_change_nothing(lorasent, judged, tmp_path, monkeypatch, output):
     """Without standard error, the verdict is printed and the page written."""

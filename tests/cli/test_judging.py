@@ -13,6 +13,7 @@ from tests.studies.planted import ROOT
 from tests.support.imports import COMMAND_LINE, HEAVY, imported
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["table", "json"])
 def test_a_file_name_that_is_not_utf_8_is_escaped(lorasent, judged, tmp_path, as_json):
     """On standard output, in the page and in JSON; the verdict stays the same."""
@@ -39,6 +40,7 @@ SAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", SAYS)
 def test_init_writes_a_policy_that_suits_the_reviews(lorasent, tmp_path, given):
     """It says the margin on standard error and in the file, and what to do next; nothing goes to standard output."""
@@ -86,6 +88,7 @@ def test_init_refuses_bad_input_in_one_line(lorasent, tmp_path, arguments, messa
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".csv"] == []
 
 
+@pytest.mark.slow
 def test_init_does_not_import_torch(judged, tmp_path):
     """A policy for two adapters is there at once."""
     arguments = ["--candidate", judged / "sound", "--baseline", judged / "sound", "--out", tmp_path / "gate.toml"]

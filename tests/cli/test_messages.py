@@ -29,6 +29,7 @@ def verdict(tmp_path):
     return tmp_path / "verdict.json"
 
 
+@pytest.mark.slow
 def test_under_the_c_locale_all_is_ascii_and_fits(verdict, tmp_path):
     """What ASCII lacks is escaped before lines are broken: 80 columns, 24 rows."""
     done = start(tmp_path, ["show", verdict], env={"LC_ALL": "C", "PYTHONUTF8": "", "PYTHONIOENCODING": ""})

@@ -85,6 +85,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(lorasent, j
     assert (sorted(tmp_path.rglob("*")), (tmp_path / read).read_text()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["gate --report", "prove --out", "predict --output"])
 def test_writing_keeps_the_kind_and_mode_of_a_file(lorasent, judged, tmp_path, option):
     """A device, a FIFO and a link stay what they are; a private file stays private."""

@@ -99,6 +99,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FAILURES)
 def test_a_push_that_fails_costs_nothing(lorasent, model_hub, adapter, case):
     """One line says why and what to do, without the token; exit code 74; the directory is as it was."""

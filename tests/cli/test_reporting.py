@@ -8,6 +8,7 @@ from lorasent import tracking
 from tests.support.trackers import scalars
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("candidate", ["sound", "swapped"], ids=["PASS", "BLOCK"])
 def test_a_tracker_that_fails_changes_no_verdict(lorasent, judged, monkeypatch, tmp_path, candidate):
     """The same exit code and the same output, and one line more that says what was not reported; nothing is opened before."""

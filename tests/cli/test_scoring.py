@@ -71,6 +71,7 @@ def test_evaluate_prints_the_same_figures_as_tables_and_as_json(lorasent, small_
     assert "errors" not in figures
 
 
+@pytest.mark.slow
 def test_evaluate_lists_the_same_mistakes_as_tables_and_as_json(lorasent, small_adapter, tmp_path):
     """With rows, lines and the ends of reviews, in 80 columns; standard error stays empty."""
     rows = [json.loads(line) for line in (ROOT / "lorasent" / "reviews" / "validation.jsonl").read_text("utf-8").splitlines()[:40]]
@@ -126,6 +127,7 @@ def test_label_errors_among_training_reviews_come_with_a_warning(lorasent, small
     assert json.loads(as_json.stdout)["errors"]["trained_on"] == "train"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
@@ -189,6 +191,7 @@ def test_bad_input_to_predict_is_one_line(lorasent, small_adapter, arguments, st
     one_line(lorasent("predict", *arguments, stdin=stdin), message)
 
 
+@pytest.mark.slow
 def test_predict_and_evaluate_leave_empty_reviews_out(lorasent, small_adapter, tmp_path):
     """They list the rows on standard error; without --skip-empty an empty review is an error."""
     (tmp_path / "in.csv").write_text('text,label\nfine,0\n" ",1\nfine,1\n')  # one of them is a mistake
@@ -218,6 +221,7 @@ def test_json_lines_are_utf_8_on_any_console(lorasent, small_recipe, small_adapt
     assert "embedded base 53aa51172d14… (as pinned)" in lorasent("doctor").stdout
 
 
+@pytest.mark.slow
 def test_evaluate_writes_a_page(lorasent, small_adapter, tmp_path):
     """With slices and mistakes, which the terminal shows with --errors alone; the figures are the same."""
     done = lorasent("evaluate", small_adapter, "--data", "embedded:validation", "--json", "--top", "2", "--report", "page.html")

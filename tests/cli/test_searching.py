@@ -17,7 +17,8 @@ from lorasent import Recipe
 from lorasent.adapter import manifest
 from lorasent.cli.training import sweep
 from lorasent.sweep import study, workers
-from lorasent.sweep.search import DATABASE, NAMES, STUDY, database, start
+from lorasent.sweep.database import opened
+from lorasent.sweep.search import DATABASE, NAMES, STUDY, start
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def search(small_recipe, tmp_path):
 
 def study_in(folder):
     """The study in a search's folder."""
-    return optuna.load_study(study_name=STUDY, storage=database(f"sqlite:///{folder / DATABASE}"))
+    return optuna.load_study(study_name=STUDY, storage=opened(f"sqlite:///{folder / DATABASE}"))
 
 
 @pytest.mark.slow
@@ -103,7 +104,7 @@ def test_an_interrupted_search_says_how_to_continue(search, tmp_path):
         assert begun.wait() == 130, errors
     assert errors.splitlines()[-1].startswith("Interrupted. Running trials are lost; continue with: lorasent sweep ")
     assert errors.endswith(" --resume\n")
-    assert [trial.number for trial in workers.lost(study_in(found), found / "trials")] == [0]
+    assert [trial.number for trial in workers.Watch(found / "trials").lost(study_in(found))] == [0]
 
 
 def test_an_interrupted_search_shows_no_password(lorasent, small_recipe, monkeypatch):

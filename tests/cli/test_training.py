@@ -13,6 +13,7 @@ from tests.cli.processes import one_line
 from tests.support.bases import LABELS
 
 
+@pytest.mark.slow
 def test_train_prints_each_step(lorasent, small_recipe, tmp_path):
     """It prints the data, the epoch table, the best epoch, sample reviews before and after, and what to do next."""
     done = lorasent("train", small_recipe, "--out", "mine", "--seed", "3", "--set", "training.epochs=2")

@@ -47,6 +47,7 @@ def test_no_two_reviews_share_eight_words():
     assert alike == []
 
 
+@pytest.mark.slow
 def test_lengths_run_from_three_words_to_over_900():
     """At least 80 reviews have over 512 tokens and the tag "long"."""
     encoder = Encoder(find("embedded").path, Encoding())

@@ -55,6 +55,7 @@ def test_texts_are_read_without_the_other_columns(tmp_path):
         next(read_texts(str(path), "author"))
 
 
+@pytest.mark.slow
 def test_a_parquet_file_is_never_held_whole(tmp_path):
     """Reading a row group of 16 MiB takes less than 6 MiB of Arrow's memory at any time."""
     texts = [np.random.default_rng(row).bytes(512).hex() for row in range(2**14)]

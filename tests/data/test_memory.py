@@ -33,6 +33,7 @@ def outcome(source, where, **options):
     return reviews.texts, reviews.labels.tolist(), reviews.columns, list(reviews.rows), reviews.fingerprint
 
 
+@pytest.mark.slow
 @given(
     (st.lists(st.tuples(CELLS, COLUMN), max_size=6) | st.lists(st.tuples(CELLS, IDS_COLUMN), max_size=6)),
     st.booleans(),

@@ -141,6 +141,7 @@ def test_a_first_adapter_is_judged(lorasent, tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_adoption_runs(lorasent, bases, tmp_path):
     """Every line about adoption, on the checkpoint of a small script."""
     train(make(bases, tmp_path / "base", "bert"), tmp_path / "runs" / "checkpoint-2", cut=32)

@@ -22,6 +22,7 @@ def reviews():
     return read("embedded:validation", LABELS).sample(20, 0, LABELS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_an_adapter_is_measured_on_each_form_of_reviews(scorer, reviews, form):
     """The figures are those of its logits."""
@@ -29,6 +30,7 @@ def test_an_adapter_is_measured_on_each_form_of_reviews(scorer, reviews, form):
     assert lorasent.evaluate(scorer, FORMS[form](reviews.texts, reviews.labels.tolist())) == expected
 
 
+@pytest.mark.slow
 def test_an_adapter_may_be_its_directory_and_reviews_a_source(small_adapter, scorer, tmp_path):
     """Columns and empty texts are as for `read`."""
     (tmp_path / "in.csv").write_text("body,verdict\ngood,1\n  ,0\nbad,0\n")

@@ -282,6 +282,7 @@ def test_counting_shows_nothing(small_adapter, capfd):
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_more_operations_and_bytes_block(small_adapter, small_recipe, tmp_path):
     """A larger rank costs more of both, whatever a clock says."""
     larger = train(Recipe.read(small_recipe, ["lora.r=8", "training.epochs=1"]), tmp_path / "larger").path

@@ -31,6 +31,7 @@ def test_reviews_of_one_label_judge_nobody(adapters, policy, family):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", range(1, 30, 4))
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "mcc"])
 def test_who_answers_one_label_only_never_passes(adapters, policy, metric, bad):
@@ -97,6 +98,7 @@ TEXTS, IDS = [text for text, _ in FILMS], [LABELS.index(label) for _, label in F
 OTHER = film_reviews(3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("read_first", [True, False], ids=["policy", "policy's path"])
 def test_each_form_of_reviews_in_memory_is_judged_as_the_file(adapters, policy, tmp_path, form, read_first):

@@ -140,6 +140,7 @@ def test_a_manifest_that_cannot_be_compared_is_told(small_adapter, tmp_path):
     assert any("the recipe was edited after training" in remark for remark in found.remarks)
 
 
+@pytest.mark.slow
 def test_an_adapter_of_another_script_is_adopted(films, bases, tmp_path):
     """Its labels, and the side that it cuts, are those that the gate would take; a remark says what is not known."""
     base = make(bases, tmp_path / "base", "bert")

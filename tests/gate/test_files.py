@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ VERDICTS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(VERDICTS)
 def test_a_verdict_comes_out_of_its_json_as_it_went_in(verdict):

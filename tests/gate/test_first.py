@@ -95,6 +95,7 @@ def test_integrity_alone_may_be_judged(adapters):
 # --- the floor ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [40, 200, 1000])
 @pytest.mark.parametrize("least", [0.5, 0.7, 0.95])
 def test_an_adapter_at_the_floor_passes_or_blocks_in_one_case_of_20_at_most(n, least):
@@ -108,6 +109,7 @@ def test_an_adapter_at_the_floor_passes_or_blocks_in_one_case_of_20_at_most(n, l
     assert outcomes[0] is Outcome.BLOCK
 
 
+@pytest.mark.slow
 def test_one_familywise_error_rate_holds_floor_and_limits():
     """A floor and two capabilities, each at its bound, block in one case of 20 at most; by enumeration, exactly."""
     n, cases, limit = 100, 26, 0.2

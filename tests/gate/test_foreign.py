@@ -38,6 +38,7 @@ def test_two_runs_of_a_script_pass(scripts, of_files, kind):
     assert not causes(verdict), verdict.findings
 
 
+@pytest.mark.slow
 def test_what_adoption_cannot_show_is_said_in_one_line(scripts, of_files):
     """Of adapters without a manifest; of sealed ones there is nothing to say."""
     adopted, sealed = (judge(scripts / f"{kind}1", [scripts / f"{kind}0"], of_files()) for kind in ("", "sealed-"))
@@ -54,6 +55,7 @@ def test_a_lost_manifest_blocks(scripts, of_files, tmp_path):
     assert causes(judge(lost, [scripts / "sealed-0"], of_files())) == {("integrity::files", "manifest-missing")}
 
 
+@pytest.mark.slow
 def test_a_policy_may_require_that_adapters_were_sealed(scripts, of_files):
     """With manifest = "required" in [integrity]: then an adopted one blocks."""
     required = of_files('manifest = "required"')
@@ -61,6 +63,7 @@ def test_a_policy_may_require_that_adapters_were_sealed(scripts, of_files):
     assert ("integrity::files::manifest", "not-sealed") in causes(judge(scripts / "1", [scripts / "0"], required))
 
 
+@pytest.mark.slow
 def test_an_adopted_copy_passes_and_says_its_origin(scripts, of_files, tmp_path):
     """It is written whole, with a manifest."""
     for name in "01":
@@ -90,6 +93,7 @@ def double_alpha(path):
     edit_json(path / CONFIG, lora_alpha=2 * json.loads((path / CONFIG).read_text())["lora_alpha"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "cause"), [(swap_head, "head-swapped"), (forget_head, "head-missing"), (double_alpha, "alpha")])
 def test_what_goes_wrong_between_memory_and_disk_is_found_in_a_sealed_adapter(scripts, of_files, tmp_path, fault, cause):
     """An exporter's fault: the manifest lists the faulty files, its probes are the memory's."""
@@ -101,6 +105,7 @@ def test_what_goes_wrong_between_memory_and_disk_is_found_in_a_sealed_adapter(sc
     assert cause in {found for _, found in causes(judge(path, [scripts / "sealed-0"], of_files()))}
 
 
+@pytest.mark.slow
 def test_a_head_that_was_not_saved_blocks_without_a_manifest(scripts, of_files, tmp_path):
     """It would be random at every load."""
     path = shutil.copytree(scripts / "1", tmp_path / "headless")
@@ -110,6 +115,7 @@ def test_a_head_that_was_not_saved_blocks_without_a_manifest(scripts, of_files, 
     assert causes(verdict) == {("integrity::files", "head-missing")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16], ids=str)
 def test_the_type_of_the_weights_is_a_declared_property(scripts, of_files, tmp_path, kind):
     """Two adapters of 16 bits pass; a change of the type is named, and allowed where it is declared."""
@@ -121,6 +127,7 @@ def test_the_type_of_the_weights_is_a_declared_property(scripts, of_files, tmp_p
     assert not causes(judge(halves[1], [scripts / "0"], of_files('may_change = ["lora.dtype"]')))
 
 
+@pytest.mark.slow
 def test_weights_that_were_rounded_to_16_bits_are_a_fault_in_a_file_of_32(scripts, of_files, tmp_path):
     """The file says what it is not."""
     path = shutil.copytree(scripts / "1", tmp_path / "rounded")
@@ -128,6 +135,7 @@ def test_weights_that_were_rounded_to_16_bits_are_a_fault_in_a_file_of_32(script
     assert ("integrity::values", "quantized") in causes(judge(path, [scripts / "0"], of_files()))
 
 
+@pytest.mark.slow
 def test_an_adapter_is_named_on_the_hub_at_a_revision(scripts, of_files, tmp_path, monkeypatch):
     """Out of the cache, or fetched before judging; the verdict names the commit."""
     commit = through_the_hub(shutil.copytree(scripts / "0", tmp_path / "hub" / "copy")).name
@@ -149,6 +157,7 @@ def test_counts_that_are_not_the_models_are_a_fault(scripts, of_files, tmp_path,
     assert "parameters" in {cause for _, cause in causes(judge(path, [scripts / "sealed-0"], of_files()))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"bias": "lora_only"}, {"rank_pattern": {"query": 4}}, {"layers_to_transform": [0]}])
 def test_an_option_that_no_recipe_has_is_named_beside_a_trained_baseline(bases, of_files, tmp_path, changes):
     """What a recipe does not ask for is off there."""

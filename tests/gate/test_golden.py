@@ -274,6 +274,7 @@ def moved_record(subject, path):
     return record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [False, True], ids=["the environment stands", "the environment moved"])
 @pytest.mark.parametrize("model", [False, True], ids=["the model stands", "the model moved"])
 def test_environment_and_model_are_named_apart(small_adapter, tmp_path, environment, model):

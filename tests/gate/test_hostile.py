@@ -67,6 +67,7 @@ def _cached(tmp_path_factory):
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_a_hostile_candidate_is_blocked_or_cannot_be_judged(small_adapter, policy, tmp_path, name):
     """With a cause, in lines of bounded length; none of them can do anything in a terminal or a workflow log."""

@@ -77,11 +77,13 @@ def base(bases, tmp_path):
 # The base's configuration
 
 
+@pytest.mark.slow
 def test_a_retrain_on_the_same_base_passes(candidate, small_adapter):
     """What these tests plant faults in is sound."""
     assert faults(candidate, small_adapter) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -99,6 +101,7 @@ def test_the_same_weights_configured_otherwise_are_another_base(candidate, small
     assert faults(candidate, small_adapter, may_change=("base",)) == {}
 
 
+@pytest.mark.slow
 def test_a_record_says_how_its_base_was_configured(candidate, small_adapter, base, tmp_path):
     """Its manifest does; one that an older lorasent wrote does not, and the check says so."""
     edit_json(base / "config.json", hidden_act="relu")
@@ -114,6 +117,7 @@ def test_a_record_says_how_its_base_was_configured(candidate, small_adapter, bas
     assert "not compared: the record does not say how its base was configured" in found[list(CHECKS).index("base")].message
 
 
+@pytest.mark.slow
 def test_a_base_that_is_edited_after_training_is_seen(candidate, base, tmp_path):
     """By whoever loads the adapter, and by the gate: the manifest says how its base was configured."""
     agree(candidate, base)
@@ -191,6 +195,7 @@ def added(token):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -262,6 +267,7 @@ def moved(candidate, base, tmp_path):
     return candidate, base.rename(tmp_path / "elsewhere" / "moved")
 
 
+@pytest.mark.slow
 def test_a_moved_base_is_named_on_the_command_line(moved, lorasent, monkeypatch, tmp_path):
     """gate, predict, evaluate and record find it by its hash; without that they say where was looked for it, and how to name it."""
     path, base = moved
@@ -300,6 +306,7 @@ def test_a_moved_base_is_found_by_its_hash(moved, monkeypatch, bases, tmp_path):
     assert faults(path, path) == {}
 
 
+@pytest.mark.slow
 def test_a_base_beside_the_candidate_is_not_the_baselines(moved, small_adapter, bases, tmp_path):
     """Each is looked for beside its own adapter, and what differs blocks though the name is the same."""
     path, base = moved

@@ -36,6 +36,7 @@ def written(folder, found):
     return Policy.read(folder / "gate.toml")
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(reviews=st.integers(0, 30_000))
 def test_the_margin_is_the_smallest_that_is_resolved(reviews):
@@ -87,6 +88,7 @@ def test_the_number_of_reviews_that_is_asked_for_resolves_the_margin(margin):
     assert fewer is None or fewer.margin > margin
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     counts=st.dictionaries(TEXTS, st.integers(0, 5000), max_size=30),

@@ -437,6 +437,7 @@ def test_the_bank_blocks_at_its_own_level_however_many_claims_there_are():
     assert outcomes == {(True, Outcome.BLOCK), (False, Outcome.PASS)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [0, 40])
 def test_the_drops_that_are_printed_are_those_that_show_and_block_in_4_of_5_cases(others):
     """On 1,000 reviews, 6 % discordant: the drop that blocks, enumerated through `settle`, is the printed one to 0.1 points."""

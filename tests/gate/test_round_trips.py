@@ -110,6 +110,7 @@ TRIPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trip", TRIPS)
 def test_an_adapter_that_travelled_passes_against_itself(small_adapter, copied, policy, trip):
     """As candidate and as baseline."""
@@ -202,6 +203,7 @@ def test_the_only_adapter_inside_what_was_given_is_judged(small_adapter, tmp_pat
     assert judge(tmp_path / "out", [small_adapter], policy).outcome is Outcome.PASS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", None], ids=["empty", "null"])
 def test_a_configuration_that_names_no_base_is_told(small_adapter, copied, policy, name):
     """Plain PEFT could not load it; the manifest's base is named."""

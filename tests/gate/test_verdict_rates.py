@@ -28,6 +28,7 @@ def test_drawn_retrains_are_as_measured():
     assert MEASURED.true(logits).std() == pytest.approx(MEASURED.spread, rel=0.1)
 
 
+@pytest.mark.slow
 def test_damage_of_the_margin_passes_in_one_case_of_20_at_most():
     """Enumerated through the verdict on 200 and 1,000 reviews, at every discordance."""
     rows = list(verdicts.passing(sizes=(200, 1000), margins=(0.02,)))
@@ -35,6 +36,7 @@ def test_damage_of_the_margin_passes_in_one_case_of_20_at_most():
     assert all(0 < row["rate"] <= 0.05 for row in rows)
 
 
+@pytest.mark.slow
 def test_innocent_retrains_are_rarely_blocked():
     """Of 150 on 400 reviews, by a policy of 11 claims, at most 3: a true 1 % gives no more in 19 of 20 cases."""
     rows = list(verdicts.innocent(MEASURED, many=150, sizes=(400,), banks=(1, 5)))

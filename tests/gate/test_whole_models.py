@@ -56,12 +56,14 @@ def models(bases, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_two_fine_tuned_models_pass(models, of_files):
     """They have nothing in common but how they are configured."""
     verdict = judge(models / "whole-1", [models / "whole-0"], of_files())
     assert not causes(verdict), verdict.findings
 
 
+@pytest.mark.slow
 def test_from_a_fine_tuned_model_to_lora_is_a_declared_change(models, of_files):
     """The commonest change there is: undeclared, it is named."""
     assert causes(judge(models / "adapter", [models / "whole-0"], of_files())) >= {("integrity::base", "base")}
@@ -69,6 +71,7 @@ def test_from_a_fine_tuned_model_to_lora_is_a_declared_change(models, of_files):
     assert not causes(verdict), verdict.findings
 
 
+@pytest.mark.slow
 def test_a_merged_model_may_replace_its_adapter(models, of_files):
     """And answers as it does."""
     verdict = judge(models / "merged", [models / "adapter"], of_files('may_change = ["base", "lora"]'))
@@ -78,6 +81,7 @@ def test_a_merged_model_may_replace_its_adapter(models, of_files):
     assert abs(merged - adapter).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_an_adopted_model_is_held_to_its_files(models, of_files, tmp_path):
     """A weight that changed after the adoption is found."""
     for seed in (0, 1):
@@ -105,6 +109,7 @@ def test_a_number_that_is_not_finite_blocks(models, of_files, tmp_path):
     assert verdict.outcome is Outcome.BLOCK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "found"), [("classifier.weight", {("integrity::values", "head-zero")}), ("bert.pooler.dense.bias", set())]
 )
@@ -115,6 +120,7 @@ def test_only_a_head_of_zeros_blocks(models, of_files, tmp_path, name, found):
     assert causes(judge(path, [models / "whole-0"], of_files())) == found
 
 
+@pytest.mark.slow
 def test_an_adopted_model_answers_as_on_the_day_of_its_adoption(models, tmp_path):
     """As transformers does; a manifest of other answers, or of other weights, is refused."""
     lorasent.adopt(models / "whole-0", tmp_path / "adopted")

@@ -28,6 +28,7 @@ def small(tmp_path_factory):
     return make_patterned_adapters(tmp_path_factory.mktemp("small"), config, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["untrained", "trained"])
 def test_a_small_shape_answers_as_the_plain_forward_pass(small, state):
     """The scorer and a padded batch of the model give each text the logits of the plain forward pass over it alone, to 1e-5."""

@@ -30,6 +30,7 @@ def producer():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.golden("predictions/samples-untrained")
 def test_the_untrained_model_answers_the_samples_as_recorded(golden):
     """Seed 0 builds the same head and LoRA matrices, and the same encoder answers through them."""
@@ -47,6 +48,7 @@ def test_the_untrained_model_answers_the_samples_as_recorded(golden):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.golden("predictions/samples-trained")
 def test_the_reference_adapter_answers_the_samples_as_recorded(golden):
     """The committed adapter gives the four sample reviews the recorded logits."""

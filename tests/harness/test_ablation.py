@@ -24,6 +24,7 @@ def test_imdb_minilm_is_the_change_that_helps():
     assert Recipe.read("imdb-minilm") == Recipe.read(REFERENCE, values=window.values)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth():
     """Intervals of means and differences hold the true value in 95 % of draws, with 3 seeds in most groups and one in the last."""
     random, held = np.random.default_rng(0), []

@@ -14,6 +14,7 @@ def tree(tmp_path):
     return trials.copy(tmp_path / "tree", "figures")
 
 
+@pytest.mark.slow
 def test_a_worker_runs_the_code_of_its_tree(tree):
     """A worker answers each command with a time, and imports `lorasent` from its tree, although this checkout is on the path."""
     with workers(Subject("figures", ROOT, tree), Subject("figures", ROOT)) as pair:

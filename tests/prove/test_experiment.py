@@ -85,6 +85,7 @@ def test_a_fault_that_mixes_two_adapters_needs_two(small_adapter, policy, tmp_pa
     assert "missed" not in [outcome for fault in rates.faults for outcome in fault.outcomes]
 
 
+@pytest.mark.slow
 def test_faults_are_planted_anew_in_other_adapters(small_adapter, retrained, policy, tmp_path):
     """The work folder keeps a planted fault for the adapters that it was planted in; one without its record was interrupted."""
     folder = tmp_path / "work" / "faults" / "head-missing"

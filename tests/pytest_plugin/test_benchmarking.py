@@ -61,6 +61,7 @@ def test_the_candidate_is_measured_beside_its_baseline(project, measure, small_a
     assert history.read(project.path / "benchmarks" / "history.jsonl") == [made(1, ratio=1.02, baseline="old")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("outcome", "code"), [(Outcome.BLOCK, 1), (Outcome.INCONCLUSIVE, 0), (None, 1)], ids=str)
 def test_a_run_fails_where_the_candidate_is_slower(project, measure, small_adapter, outcome, code):
     """Or where it could not be measured, in one line; an undecided ratio is told, and fails nothing."""

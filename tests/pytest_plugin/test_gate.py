@@ -73,6 +73,7 @@ def test_a_finding_of_no_check_fails_each_and_the_run(project, judge, count):
     result.stdout.fnmatch_lines(["INVALID: new against old", "*INVALID *baseline (baseline): the bank holds one adapter twice"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hidden",
     [
@@ -123,6 +124,7 @@ def test_a_run_that_collects_no_policy_is_not_green(project, judge):
     result.stdout.fnmatch_lines(["no policy was collected, nothing was judged: name its file, as in pytest gate.toml"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -199,6 +201,7 @@ def test_under_xdist_no_run_is_green_without_a_pass(project):
     result.stdout.fnmatch_lines(["INVALID: a against b"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filters", ["", "filterwarnings = error\n"], ids=["plain", "warnings are errors"])
 @pytest.mark.parametrize(
     "finding", [UNDECIDED, Finding("data", Outcome.INCONCLUSIVE, "undecided", "too few")], ids=["own", "stray"]
@@ -233,6 +236,7 @@ def test_what_was_not_asked_is_a_skip(project, judge, monkeypatch):
     result.stdout.fnmatch_lines(["gate.toml::quality::accuracy SKIPPED*"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["policy.toml", "release.TOML", "gate.toml", "strict gate.toml"])
 def test_a_policy_of_any_name_is_collected_by_its_path(project, judge, count, name):
     """As the command line takes it; one that lies beside it is not."""
@@ -247,6 +251,7 @@ def test_a_policy_of_any_name_is_collected_by_its_path(project, judge, count, na
     result.stdout.fnmatch_lines([f"{name}: a policy needs --gate-candidate=DIR"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -313,6 +318,7 @@ SPELLINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [True, False], ids=["policy first", "policy last"])
 @pytest.mark.parametrize("rooted", [True, False], ids=["own settings", "no settings"])
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -118,6 +118,7 @@ def test_an_update_of_the_manifest_alone_is_red(recorded):
     assert run(recorded).ret == 0
 
 
+@pytest.mark.slow
 def test_an_orphan_fails_only_a_run_of_the_whole_suite(recorded):
     """All tests must be collected, skipped and deselected ones included, to know that none uses a golden."""
     more = (
@@ -215,6 +216,7 @@ def test_the_fixture_needs_its_marker(project):
     result.stdout.fnmatch_lines(["*the fixture golden needs a marker that names it: @pytest.mark.golden(*"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--strict-markers",)], ids=["plain", "strict markers"])
 def test_a_manifest_of_goldens_turns_them_on(recorded, options):
     """No setting is needed; the manifest says of what kind it is."""
@@ -225,6 +227,7 @@ def test_a_manifest_of_goldens_turns_them_on(recorded, options):
     run(recorded).assert_outcomes(errors=1)  # no fixture golden
 
 
+@pytest.mark.slow
 def test_the_long_names_need_no_setting(project):
     """They work without a setting; an update writes the manifest, which turns the short names on."""
     project.makeini("[pytest]\ntestpaths = tests\n")

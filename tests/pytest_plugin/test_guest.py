@@ -190,6 +190,7 @@ def outcomes(pytester, arguments):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("project", PROJECTS)
 def test_a_foreign_project_is_unaffected(pytester, project):
     """The same tests with the same outcomes, and the same exit code."""

@@ -18,6 +18,7 @@ def run(pytester, small_adapter, monkeypatch):
     return lambda *more: pytester.runpytest("-p", "no:randomly", "-p", "no:cacheprovider", "gate.toml", *both, *more)
 
 
+@pytest.mark.slow
 def test_a_verdict_is_reported(run, pytester):
     """Outcome and exit code, by the tracker's own library; a selection is no verdict."""
     assert run("--gate-report-to", "tensorboard", "-k", "labels").ret == 0

@@ -127,6 +127,7 @@ def test_hostile_texts_are_inert(blocked, hostile):
     assert HOSTILE not in hostile.html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", [Outcome.BLOCK, Outcome.INVALID])
 def test_a_candidate_that_its_files_decide_has_a_small_page(tmp_path, outcome):
     """No figures, and the page says that no review was answered."""
@@ -137,6 +138,7 @@ def test_a_candidate_that_its_files_decide_has_a_small_page(tmp_path, outcome):
     assert not {"flips", "differences", "answers"} & set(Parsed(small.html).ids)
 
 
+@pytest.mark.slow
 def test_a_first_adapter_has_its_own_figures(tmp_path):
     """And no differences and no flips; the page says what was not compared."""
     first = made(tmp_path, 1.4, bank=0)
@@ -145,6 +147,7 @@ def test_a_first_adapter_has_its_own_figures(tmp_path):
     assert "not compared: no baseline" in first.html
 
 
+@pytest.mark.slow
 def test_a_page_stays_small(blocked, monkeypatch):
     """Long reviews and more flips than are kept: below 5 MB, and the page says how much it leaves out."""
     flip = replace(blocked.details.flips.shown[0], text="long " * 5000, words=())

@@ -36,6 +36,7 @@ def test_each_fault_of_the_files_is_a_result():
     assert places == ["adapters/gr%C3%B6%C3%9Fe%20neu/adapter_model.safetensors", "adapters/gr%C3%B6%C3%9Fe%20neu/lorasent.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("candidate", ["/a b/c", "user/name@v1", "..", "a%b#c?d"])
 def test_a_log_without_a_fault_is_valid_too(candidate):
     """An empty list of results closes earlier alerts."""

@@ -162,6 +162,7 @@ FINDINGS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(FINDINGS, min_size=1, max_size=40), TEXTS, st.sampled_from(Detail))
 @example([Finding("a/" * 900, Outcome.BLOCK, "b/" * 900, "c/" * 900, "d/" * 900)], "x", Detail.USUAL)
 def test_hostile_texts_are_inert_and_fit(findings, name, detail):

@@ -19,6 +19,7 @@ from lorasent.scoring.scorer import load
 pytestmark = pytest.mark.processor
 
 
+@pytest.mark.slow
 def test_batches_answer_as_one_by_one_and_in_order(small_adapter, monkeypatch):
     """Logits of many reviews, in several chunks, equal those of each alone to 1e-5, in input order."""
     texts = read("embedded:validation", ("Negative", "Positive")).texts[:50]
@@ -33,6 +34,7 @@ def test_batches_answer_as_one_by_one_and_in_order(small_adapter, monkeypatch):
     assert all(0.5 <= row.probability <= 1 for row in predictions)
 
 
+@pytest.mark.slow
 def test_bf16_moves_logits_by_rounding_only(small_adapter):
     """Logits are float32 in both precisions."""
     texts = read("embedded:validation", ("Negative", "Positive")).texts[:20]
@@ -49,6 +51,7 @@ def test_no_texts_have_no_logits(small_adapter):
     assert scorer.logits([""]).shape == (1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_scoring_keeps_the_models_mode(small_adapter, training):
     """A model in training mode is in training mode afterwards; dropout is off in between."""
@@ -64,6 +67,7 @@ def many():
     return [*read("embedded:test", ("Negative", "Positive")).texts[:120], "good", "bad", "", "a film", "a film"]
 
 
+@pytest.mark.slow
 def test_padded_batches_answer_as_the_engine(small_adapter, many, monkeypatch):
     """What a GPU computes, on the CPU: the same labels in input order, float32 logits within 1e-5, whatever the size of a batch."""
     scorer = load(small_adapter, device="cpu")
@@ -77,6 +81,7 @@ def test_padded_batches_answer_as_the_engine(small_adapter, many, monkeypatch):
     assert scorer._padded([]).shape == (0, 2)
 
 
+@pytest.mark.slow
 def test_padded_batches_in_bf16_are_bf16(small_adapter, many):
     """Rounding moves logits, by less than 0.1."""
     exact, rounded = (load(small_adapter, precision, device="cpu") for precision in ("fp32", "bf16"))
@@ -84,6 +89,7 @@ def test_padded_batches_in_bf16_are_bf16(small_adapter, many):
     assert 0 < moved < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "distilbert", "electra", "roberta"])
 def test_no_batch_waits_for_the_device(bases, name):
     """On torch's device without data every question about a value is an error: the forward passes of padded batches ask none."""
@@ -130,6 +136,7 @@ def test_a_gpu_is_waited_for_once_a_chunk(small_adapter, many):
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
@@ -160,6 +167,7 @@ def test_an_argument_that_is_no_list_of_texts_is_refused(small_adapter, texts, m
             ask(texts)
 
 
+@pytest.mark.slow
 def test_texts_are_checked_when_their_turn_comes(small_adapter, monkeypatch):
     """A generator is read at most two chunks ahead; texts before the fault are answered."""
     monkeypatch.setattr(scoring, "TEXTS_PER_CHUNK", 2)

@@ -1,8 +1,6 @@
 """The comparison of the best recipe with the starting one: error rates of the interval, trainings, conclusions."""
 
 import json
-import re
-import signal
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from lorasent.errors import RecipeError, SweepError
 from lorasent.gate.finding import Outcome
 from lorasent.sweep import confirmation
 from lorasent.sweep.confirmation import interval
-from tests.sweep.studies import EMBEDDED, ignore
+from tests.sweep.studies import EMBEDDED
 
 
 def arms(random, gain, n=1000, k=3, spread=0.01):
@@ -58,21 +56,6 @@ def test_an_adapters_path_depends_on_recipe_and_seed(small_recipe, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_adapter_is_trained_once(small_recipe, tmp_path):
-    """A process waits for another one that trains the same adapter; a failure is named, and finished adapters are kept."""
-    recipe, messages = Recipe.read(small_recipe), []
-    wanted = [(recipe, tmp_path / name) for name in ("shared", "shared", "blocked")]
-    (tmp_path / "blocked.partial").mkdir()
-    (tmp_path / "blocked.partial" / "run.json").write_text("{}")
-    message = f"{tmp_path / 'blocked.partial'}: "
-    with pytest.raises(SweepError, match=f"^{re.escape(message)}") as raised:
-        confirmation._train(wanted, 2, messages.append)
-    assert str(raised.value).endswith("; finished trainings are kept: continue with --resume")
-    assert messages == [f"training {path}" for _, path in wanted]
-    assert (tmp_path / "shared" / "adapter_model.safetensors").is_file()
-
-
-@pytest.mark.slow
 def test_both_recipes_are_trained_with_fresh_seeds_and_judged(tmp_path):
     """Each recipe is trained once by each seed, the figures are those of the adapters, and the gate judges the best recipe's."""
     first, best = (
@@ -101,21 +84,6 @@ def test_both_recipes_are_trained_with_fresh_seeds_and_judged(tmp_path):
     assert confirmed.outcome in set(map(str, Outcome))  # may be INVALID: few reviews, wide spread
     assert confirm() == confirmed
     assert len(trained) == 4
-
-
-class Deadly:
-    """Kills the process that unpickles it."""
-
-    def __reduce__(self):
-        return signal.raise_signal, (signal.SIGKILL,)
-
-
-@pytest.mark.slow
-def test_a_killed_training_process_is_an_error(tmp_path):
-    """Its adapter is missing, so nothing can be compared."""
-    message = f"{tmp_path / 'gone'}: the process that trained it ended (exit codes -9); continue with --resume"
-    with pytest.raises(SweepError, match=f"^{re.escape(message)}$"):
-        confirmation._train([(Deadly(), tmp_path / "gone")], 1, ignore)
 
 
 def test_data_and_seeds_that_cannot_confirm_are_refused_before_the_search(tmp_path):

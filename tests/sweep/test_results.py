@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from lorasent import Recipe
-from lorasent.sweep import results, study
+from lorasent.sweep import results
 from lorasent.sweep.confirmation import Confirmation
 from lorasent.sweep.search import recipe_at
 from tests.sweep.studies import EMBEDDED, complete
@@ -53,14 +53,3 @@ def test_plots_and_the_best_recipe_are_written(tmp_path):
     assert written == ["best.toml", "sweep.json", "history.svg", "importances.svg", "parallel.svg"]
     assert Recipe.read(tmp_path / "best.toml") == recipe_at(EMBEDDED, optuna_study.trials[2].params)
     assert [line.split()[0] for line in results.table(optuna_study)] == ["trial", "2", "3", "1", "0", "4", "5"]
-
-
-def test_an_incomplete_best_adapter_is_removed(tmp_path):
-    """A killed process left it; it is not listed as written."""
-    optuna_study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    complete(optuna_study, 0.5)
-    half = tmp_path / study.BEST
-    half.mkdir()
-    (half / "adapter_model.safetensors").touch()
-    assert half not in results.write(optuna_study, EMBEDDED, tmp_path, None)
-    assert not half.exists()

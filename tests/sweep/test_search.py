@@ -8,28 +8,11 @@ import pytest
 from lorasent import Recipe
 from lorasent.errors import SweepError
 from lorasent.sweep import study
-from lorasent.sweep.search import database, without_password
-from tests.sweep.studies import EMBEDDED, begin, ignore, search_over
+from lorasent.sweep.database import opened
+from tests.sweep.studies import begin, ignore, search_over
 
 
-@pytest.mark.parametrize(
-    "storage", ["postgresql:/me:secret@host/db", "postgresql://me:secret@host:port/db", "postgresql://host/db?password=secret"]
-)
-def test_a_password_is_hidden(storage):
-    """It is hidden in malformed URLs, too."""
-    assert "secret" not in without_password(storage)
-    assert without_password(storage).startswith("postgresql:")
-
-
-@pytest.mark.parametrize("storage", ["sqlite:///x{1}.db", "sqlite:///{a}.db", "postgresql://me:secret@host:port/db"])
-def test_a_malformed_storage_is_an_error_of_one_line(tmp_path, storage):
-    """Optuna, SQLAlchemy and Python each raise an error of their own."""
-    search = search_over(EMBEDDED, tmp_path, "lora.r", storage=storage)
-    with pytest.raises(SweepError, match=r"^--storage \S+: no study can be kept there: .+$") as raised:
-        search.open()
-    assert "secret" not in str(raised.value)
-
-
+@pytest.mark.slow
 def test_a_database_holds_several_studies(small_recipe, tmp_path):
     """Each has its name; the error for an existing one says where it is and how to choose another."""
     recipe = Recipe.read(small_recipe)
@@ -41,9 +24,10 @@ def test_a_database_holds_several_studies(small_recipe, tmp_path):
     message = f"--storage {shared}: holds the study other already; continue it with --resume, or choose another --study"
     with pytest.raises(SweepError, match=f"^{re.escape(message)}$"):
         study.run(search, 1, resume=False, on_trial=ignore, note=ignore)
-    assert sorted(optuna.get_all_study_names(database(shared))) == ["one", "other"]
+    assert sorted(optuna.get_all_study_names(opened(shared))) == ["one", "other"]
 
 
+@pytest.mark.slow
 def test_a_folder_is_for_one_study(small_recipe, tmp_path):
     """Trials of two studies would have the same numbers and share folders."""
     recipe = Recipe.read(small_recipe)
@@ -54,4 +38,4 @@ def test_a_folder_is_for_one_study(small_recipe, tmp_path):
     study.run(one, 1, resume=True, on_trial=ignore, note=ignore)
     with pytest.raises(SweepError, match=r"found: holds the trials of the study one in sqlite:\S+; choose another --out$"):
         study.run(other, 1, resume=False, on_trial=ignore, note=ignore)
-    assert optuna.get_all_study_names(database(shared)) == ["one"]
+    assert optuna.get_all_study_names(opened(shared)) == ["one"]

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,12 +14,14 @@ import pytest
 from optuna.trial import TrialState
 
 from lorasent import Recipe
+from lorasent.adapter import manifest
 from lorasent.errors import DivergedError, RecipeError, SweepError
 from lorasent.sweep import results, study, workers
-from lorasent.sweep.search import space
+from lorasent.sweep.search import recipe_at, space
 from tests.sweep.studies import begin, complete, ignore, search_over
 
 
+@pytest.mark.slow
 def test_only_the_same_search_continues_a_study(small_recipe, tmp_path):
     """It needs --resume, the same recipe and the same names."""
     recipe, other = Recipe.read(small_recipe), Recipe.read(small_recipe, ["training.epochs=2"])
@@ -98,6 +100,74 @@ def test_a_trial_that_diverges_after_it_was_given_up_ends_quietly(attempts):
     assert [trial.state for trial in optuna_study.trials] == [TrialState.FAIL]
 
 
+def test_a_trial_too_many_is_given_back(small_recipe, tmp_path, monkeypatch):
+    """It is failed, untrained; the next one is held by the lease."""
+    search = search_over(Recipe.read(small_recipe), tmp_path, "lora.r", trials=3)
+    search.folder.mkdir()
+    optuna_study, answers = begin(search), iter([False, True])
+    monkeypatch.setattr(study, "is_admitted", lambda *_: next(answers))
+    with ExitStack() as lease:
+        assert study._next(search, optuna_study, space(search.recipe, ["lora.r"]), lease).number == 1
+        assert [path.name for path in search.folder.iterdir()] == ["1.lock"]
+    assert [trial.state for trial in optuna_study.get_trials()] == [TrialState.FAIL, TrialState.RUNNING]
+
+
+def test_a_broken_transaction_costs_its_trial_and_three_of_them_the_worker(small_recipe, tmp_path, monkeypatch):
+    """The trial's lock stays without a holder, so it is lost at once; the last error is one line."""
+    search = search_over(Recipe.read(small_recipe), tmp_path, "lora.r", trials=9)
+    search.folder.mkdir()
+    optuna_study, failing = begin(search), [True, False, True, True, True]
+
+    def fail(_, shared, trial):
+        if failing.pop(0):
+            raise optuna.exceptions.StorageInternalError("server closed the connection")
+        shared.tell(trial, 0.5)
+
+    monkeypatch.setattr(study, "_try", fail)
+    with pytest.raises(SweepError, match=r"the search cannot go on: server closed the connection$"):
+        study._worker(search, 0)
+    assert not failing
+    assert [trial.number for trial in workers.Watch(search.folder).lost(optuna_study)] == [0, 2, 3, 4]
+
+
+def test_workers_that_end_three_times_without_a_trial_end_the_search(small_recipe, tmp_path, monkeypatch):
+    """Their recipe may be the reason; one that is killed once is not."""
+    rounds = []
+    monkeypatch.setattr(study, "run_parallel", lambda *_: rounds.append(1) or [-9])
+    search = search_over(Recipe.read(small_recipe), tmp_path, "lora.r")
+    with pytest.raises(SweepError, match=r"^the workers ended 3 times without a finished trial \(exit codes -9\); continue with"):
+        study.run(search, 1, resume=False, on_trial=ignore, note=ignore)
+    assert len(rounds) == 3
+
+
+def test_the_starting_recipe_is_queued_until_a_trial_of_it_lives(small_recipe, tmp_path):
+    """Its process may die as often as it likes; it is never queued twice."""
+    search = search_over(Recipe.read(small_recipe), tmp_path, "lora.r")
+    search.folder.mkdir()
+    optuna_study, watch = begin(search), workers.Watch(search.folder)
+    for _ in range(workers.MAX_ATTEMPTS + 1):
+        for _ in range(2):
+            study._clean_up(search, optuna_study, watch)
+        trial = optuna_study.ask(space(search.recipe, ["lora.r"]))
+        assert trial.params == search.first
+        (search.folder / f"{trial.number}.lock").touch()
+    assert len(optuna_study.get_trials()) == workers.MAX_ATTEMPTS + 1
+
+
+@pytest.mark.slow
+def test_the_best_adapter_is_trained_again_where_it_is_missing(small_recipe, tmp_path):
+    """Another host trained it, or its worker was killed; an adapter of another recipe, or a part of one, is replaced."""
+    search, notes = search_over(Recipe.read(small_recipe, ["training.epochs=1"]), tmp_path, "lora.r"), []
+    optuna_study = begin(search)
+    number, kept = complete(optuna_study, 0.5), tmp_path / study.BEST
+    kept.mkdir()
+    (kept / "adapter_model.safetensors").touch()
+    for _ in range(2):
+        study.train_best(search, optuna_study, notes.append)
+        assert manifest.read(kept).tables == recipe_at(search.recipe, optuna_study.best_trial.params).to_json()
+    assert notes == [f"Trial {number}, the best, has lost its adapter; its recipe is trained again:", f"training {kept}"]
+
+
 def is_pruned(optuna_study, recipe, loss, epoch, *, first=False):
     """Whether a new trial of a study is pruned when it reports this validation loss."""
     trial = optuna_study.ask()
@@ -111,6 +181,7 @@ def is_pruned(optuna_study, recipe, loss, epoch, *, first=False):
     return False
 
 
+@pytest.mark.slow
 def test_a_trial_that_falls_behind_is_pruned(small_recipe, tmp_path):
     """It is worse than the median of five complete ones. The starting recipe and the last epoch are exempt."""
     recipe = Recipe.read(small_recipe)
@@ -176,6 +247,7 @@ def test_a_search_waits_for_trials_that_run_elsewhere(small_recipe, tmp_path):
         notes.append(line)
         elsewhere.start()
 
+    shared.enqueue_trial(search.first, user_attrs={workers.FIRST_KEY: True})
     shared.ask(space(recipe, ["lora.r"]))
     reports = []
     study.run(search, 1, resume=True, on_trial=lambda trial, done: reports.append((trial.number, done)), note=note)

@@ -386,6 +386,7 @@ def test_each_form_of_reviews_in_memory_takes_the_place_of_the_recipes(small_rec
     assert read_splits(recipe, validation="embedded:test")[1].source == "embedded:test"
 
 
+@pytest.mark.slow
 def test_reviews_in_memory_train_as_those_of_a_file(small_recipe, columns, tmp_path):
     """To the same bits. The manifest has both splits by hash, and names them in the recipe, so that they are known again."""
     for split, (texts, labels) in columns.items():
@@ -404,6 +405,7 @@ def test_reviews_in_memory_train_as_those_of_a_file(small_recipe, columns, tmp_p
         assert getattr(of_files.recipe.data, split) == str(tmp_path / f"{split}.jsonl")
 
 
+@pytest.mark.slow
 def test_a_run_on_reviews_in_memory_resumes_only_on_the_same(small_recipe, columns, tmp_path):
     """They are compared by their hash, whatever form they have."""
     recipe, out = Recipe.read(small_recipe, ["training.epochs=2", "data.sample=12"]), tmp_path / "adapter"
@@ -473,6 +475,7 @@ def test_the_listener_gets_all_events_in_order(small_recipe, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_reviews_may_contain_the_end_token(bases, tmp_path):
     """BART refuses a batch whose texts have different numbers of end tokens; the loss is the mean over all reviews all the same."""
     texts = [f"{'fine </s> film ' * (number % 3)}it was good, number {number}" for number in range(12)]

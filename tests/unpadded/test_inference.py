@@ -48,6 +48,7 @@ def has_its_engine(scorer):
     return (scorer._engine is not None) is products.available(torch.device("cpu"), dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "variant"),
     [*((name, {}) for name in KNOWN), ("bert", {"use_rslora": True}), ("bert", {"use_dora": True})],
@@ -67,6 +68,7 @@ def test_the_engine_answers_as_the_model(trained, name, variant):
     np.testing.assert_allclose(np.concatenate([scorer.logits([text]) for text in TEXTS]), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.onednn("float32")
 @pytest.mark.parametrize("tile", [8, 16])
 def test_the_engine_answers_as_the_model_with_tiles_of_8_and_of_16_rows(trained, monkeypatch, tile):
@@ -79,6 +81,7 @@ def test_the_engine_answers_as_the_model_with_tiles_of_8_and_of_16_rows(trained,
     np.testing.assert_allclose(np.concatenate([scorer.logits([text]) for text in TEXTS]), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(CONFIGS) - set(KNOWN)))
 def test_other_architectures_are_answered_by_the_model(trained, name):
     """An architecture outside BERT's family has no engine, and its logits are the model's."""
@@ -110,6 +113,7 @@ def test_pad_tokens_in_a_text_do_not_count_as_positions(trained):
     np.testing.assert_allclose(Scorer(model, encoder, LABELS).logits([text]), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(CONFIGS) - set(KNOWN)))
 def test_no_neighbour_moves_a_bit_without_an_engine(trained, name):
     """With invariant=True the model scores one review at a time: the bits are the same alone and together."""
@@ -140,6 +144,7 @@ def test_an_engine_keeps_the_packed_weights_only(trained):
     assert all(value.is_meta for value in kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", KNOWN)
 def test_no_neighbour_moves_a_bit(trained, monkeypatch, name, precision):
@@ -242,6 +247,7 @@ def test_fill_is_best_fit_decreasing(lengths):
     assert sorted(found) == sorted(rooms)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_matrices_of_real_reviews_have_at_most_2_percent_empty_rows(real_data):
     """Over IMDB's test reviews, with 512 tokens at most."""

@@ -68,6 +68,7 @@ def exact(scorer):
     return exact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", quick("distilbert", "roberta"))  # the latter counts positions past the pad token
 @settings(max_examples=20)
 @given(start=starts, short=st.integers(1, 20), more=st.integers(20, 40))
@@ -96,6 +97,7 @@ def test_any_plan_of_batches_gives_the_same_logits(exact, architecture, texts, d
     np.testing.assert_allclose(logits, answer(model, encoder, texts), rtol=0, atol=EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", quick("distilbert", "albert"))  # the engine's answers, and the model's own
 @settings(max_examples=20)
 @given(texts=reviews, data=st.data())
@@ -109,6 +111,7 @@ def test_a_prediction_is_the_same_alone_and_among_others_in_any_order(scorer, ar
         assert together.label == alone.label or alone.probability < 0.5 + TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", quick("distilbert"))
 @settings(max_examples=20)
 @given(front=st.text(max_size=40), start=starts, more=st.integers(1, 20))

@@ -56,6 +56,7 @@ def agree(model, encoder, ids):
         assert (found[key] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-7, key
 
 
+@pytest.mark.slow
 @pytest.mark.onednn("float32")
 @pytest.mark.parametrize(
     ("name", "targets", "variant"),

@@ -163,6 +163,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_blocks_although_the_hashes_agree(small_adapter, candidate, fault):
     """Each fault of an exporter is found by the check that it concerns, with its cause, where it is, and what to do."""
@@ -217,6 +218,7 @@ def test_a_layer_that_peft_would_not_load_is_found(bases, tmp_path):
     assert "modules_to_save leaves out pooler.dense.bias, pooler.dense.weight, which the base lacks" in found.message
 
 
+@pytest.mark.slow
 def test_an_adapter_that_learned_nothing_is_found_although_it_answers_as_it_says(bases, tmp_path):
     """B is zero since it was never trained, and the probes were answered so: the base alone answers alike."""
     old, new = (write_filled(tmp_path / str(seed), bases("bert"), seed, effect=0.1 * (1 - seed)) for seed in (0, 1))
@@ -264,6 +266,7 @@ def test_what_is_remembered_is_of_these_probes(small_adapter, candidate):
     assert "logits of probe 0 moved by 0.5 " in found["answers"].message
 
 
+@pytest.mark.slow
 def test_truncation_on_the_wrong_side_is_told_from_other_moves(bases, tmp_path):
     """Probes that come out with texts cut on the other side say so, though files and fingerprint agree with the recipe."""
     base = shutil.copytree(bases("bert"), tmp_path / "base")

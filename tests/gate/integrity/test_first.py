@@ -60,6 +60,7 @@ def test_a_sound_adapter_passes_and_one_line_says_what_was_not_compared(candidat
     assert last.message.startswith("not compared: no baseline; base, labels, tokenizer and recipe")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in DIFFERENCES | ELSEWHERE.keys()])
 def test_a_fault_of_the_adapter_itself_blocks(candidate, fault):
     """By the check that finds it beside a baseline, with the same cause."""

@@ -83,6 +83,7 @@ def masked_lm(bases, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_base_with_another_head_has_the_same_layers(masked_lm, tmp_path):
     """Layers of a head that the classifier has not are not asked for, though a short name would mean them."""
     old, new = (write_filled(tmp_path / str(seed), masked_lm, seed) for seed in (0, 1))
@@ -115,6 +116,7 @@ print(*sorted({"torch", "peft", "transformers"} & sys.modules.keys()))
 """
 
 
+@pytest.mark.slow
 def test_a_repeated_verdict_imports_no_torch(small_adapter, retrained):
     """All checks but the last read files alone; what the last one measured is remembered."""
     findings(retrained, small_adapter)
