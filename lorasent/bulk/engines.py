@@ -26,6 +26,9 @@ Result = TypeVar("Result")
 OBJECT_STORE = 128 << 20
 """Bytes of memory for objects of a Ray that is started here: items and results are small."""
 
+STARTS = 3
+"""Times that a Ray is tried to be started here."""
+
 BLOCKS = 4096
 """Largest number of tasks of Ray: of more items each task gets several."""
 
@@ -174,7 +177,9 @@ def _connected(workers: Workers) -> Iterator[tuple[Any, int]]:
                 start()
             else:
                 count = workers.count or (1 if workers.gpus else max(1, cores() // workers.cpus))
-                start(
+                _start_here(
+                    ray,
+                    start,
                     address="local",
                     num_cpus=max(count * workers.cpus, cores()),
                     num_gpus=None if workers.gpus else 0,
@@ -185,6 +190,19 @@ def _connected(workers: Workers) -> Iterator[tuple[Any, int]]:
         yield ray, _fitting(ray, workers)
     finally:
         ray.shutdown()
+
+
+def _start_here(ray: Any, start: Callable[..., Any], **options: Any) -> None:
+    """Starts a Ray on this machine. It gives itself 30 seconds, which a busy machine may exceed, so it is tried again."""
+    for left in reversed(range(STARTS)):
+        try:
+            start(**options)
+        except Exception:
+            ray.shutdown()
+            if not left:
+                raise
+        else:
+            return
 
 
 @contextlib.contextmanager

@@ -165,3 +165,23 @@ def test_ray_is_started_only_where_there_is_none(monkeypatch, connected, address
     options, end = ray.heard
     assert (options.get("address"), end) == (expected, "shutdown")
     assert options.get("include_dashboard") is (None if address else False)
+
+
+@pytest.mark.parametrize("failures", [0, 2, 3])
+def test_a_busy_machine_may_start_ray_later(failures):
+    """It is tried three times."""
+    ray, left = Ray(connected=False), [None] * failures
+
+    def start(**options):
+        ray.init(**options)
+        if left:
+            left.pop()
+            raise RuntimeError("timed out")
+
+    if failures == 3:
+        with pytest.raises(RuntimeError, match="timed out"):
+            engines._start_here(ray, start, address="local")
+    else:
+        engines._start_here(ray, start, address="local")
+    assert len([each for each in ray.heard if each != "shutdown"]) == min(failures + 1, 3)
+    assert ray.heard.count("shutdown") == failures
