@@ -150,7 +150,7 @@ def test_a_job_that_is_killed_goes_on(small_adapter, job, pattern, tmp_path):
         below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        assert psutil.wait_procs(below, timeout=60)[1] == []
+        assert psutil.wait_procs(below, timeout=300)[1] == []  # a fork server that still imports ends when it has
     assert not (tmp_path / "out" / SUMMARY).exists()
     subprocess.run([sys.executable, "-m", "lorasent.cli", *command], check=True)
     whole = replace(job, output=f"{tmp_path}/whole")
