@@ -13,6 +13,7 @@ The map of the house, a line a room, from the top down. A module imports only wh
     evaluation/     what an adapter gets right and wrong: figures, slices, words, suspected labels
     training/       recipe -> adapter: splits, the training loop, checkpoints, progress
     augmentation/   training reviews in other words, and whether their labels hold
+    bulk/           reviews by the million: shards, scored by processes or by Ray, each kept when it is done
     statistics/     estimates, tests and power, as functions of counts
     scoring/        adapter x texts -> logits: fast, and cached by content
     unpadded/       BERT-like classifiers without padding on the CPU, in inference and training

@@ -48,7 +48,12 @@ def path_of(value: object, what: str, failure: type[LorasentError]) -> Path:
 def sha256(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest(file)
+
+
+def digest(file: Any) -> str:
+    """The sha256 of what an open file has to read, in hexadecimal."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_converted(path: Path, digest: str | None) -> bool:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.support import object_store
 from tests.support.bases import make_base, write_small_recipe
 from tests.support.model_hub import TOKEN, ModelHub, serving
 
@@ -155,6 +156,15 @@ def model_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelHub]:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield hub
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    """The URL of an empty bucket on a server on this machine that speaks S3."""
+    pytest.importorskip("moto", reason="moto is not installed")
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    with object_store.serving() as url:
+        yield url
 
 
 @pytest.fixture

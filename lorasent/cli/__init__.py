@@ -11,6 +11,7 @@ scoring    predict, evaluate
 training   train, augment, sweep
 doctor     doctor
 pushing    push, and what train does with --push-to-hub
+bulk       what predict does with a folder: shards, by processes or by Ray
 outputs    the files that gate writes of a verdict
 options    arguments and options that several commands have, and their checks
 messages   messages on standard error

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from lorasent import files
-from lorasent.cli import ending, options
+from lorasent.cli import bulk, ending, options
 from lorasent.cli.messages import bar, command_line, console, report_written, stages_shown
 from lorasent.errors import DataError, LorasentError
 from lorasent.scoring import progress
@@ -31,19 +31,32 @@ def predict(
     adapter: options.Adapter,
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="Reviews. [default: lines of standard input]")] = None,
     source: Annotated[str | None, options.source("--input", help="Source of reviews, labelled or not.")] = None,
-    output: Annotated[Path | None, options.file(help="File to write. [default: standard output]")] = None,
+    to: Annotated[str | None, bulk.Output] = None,
     text_column: options.TextColumn = None,
     skip_empty: options.SkipEmpty = False,
     precision: options.Precision = "auto",
     base: options.Base = None,
     device: options.Device = "auto",
+    engine: bulk.Engine = None,
+    actors: bulk.Actors = None,
+    cpus: bulk.Cpus = None,
+    gpus: bulk.Gpus = None,
+    id_column: bulk.IdColumn = None,
+    keep_text: bulk.KeepText = False,
+    shard_rows: bulk.ShardRows = None,
 ) -> None:
     """Label reviews.
 
-    Prints a JSON object for each review, with its text, its label and the label's probability.
+    Prints a JSON object for each review, with its text, its label and the label's probability. Where --output is a folder, writes
+    Parquet files (id, label, probability, logits), and goes on where a job that was killed ended.
     """
     if texts and source:
         raise LorasentError("predict: give reviews as arguments or with --input, not both")
+    asked = bulk.Asked(engine, actors, cpus, gpus, id_column, keep_text, shard_rows)
+    if bulk.is_folder(to, asked):
+        bulk.label(adapter, source, to, asked, text_column, precision, base, device, skip_empty=skip_empty)
+        return
+    output = None if to is None else Path(to)
     from lorasent.data.reviews import check_texts, count_rows, read_texts
 
     reviews: Iterable[str] = _lines()

@@ -1,15 +1,17 @@
 """A file -> blocks of columns. A format of rows is a function and a row of `ROW_FORMATS`."""
 
+import contextlib
 import csv
 import gzip
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import IO, Any
 
-from lorasent.data import columns
+from lorasent.data import columns, storage
 from lorasent.data.columns import Choice, Classes, Columns
 from lorasent.errors import DataError
 from lorasent.text import lines, shown
@@ -22,32 +24,56 @@ PARQUET_BUFFER = 1 << 20
 
 
 def read(path: str, split: str | None, choice: Choice, classes: Classes | None = None) -> Iterator[Columns]:
-    """The blocks of a file. `classes` are those of its data set's card, by default one near the file; Parquet may have its own."""
-    file = Path(path)
+    """The blocks of a file, by its path or URL. `classes` are those of its data set's card, by default one near a local file.
+
+    Parquet may have its own.
+    """
     if split is not None:
         raise DataError(f"{path}:{split}: a file has no splits; name the file alone")
-    if not (form := format_of(file)):
-        raise DataError(f"{path}: expected a file that ends in {', '.join(FORMATS)}; all but .parquet may be gzipped (.gz)")
-    if file.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty")
-    classes = columns.of_card(file.parent) if classes is None else classes
-    if form == ".parquet":
-        yield from _parquet(file, choice, classes)
+    _require_format(path)
+    if not storage.is_remote(path):
+        if Path(path).stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty")
+        classes = columns.of_card(Path(path).parent) if classes is None else classes
+    yield from between(path, choice, 0, None, classes or {})
+
+
+def between(path: str, choice: Choice, start: int, stop: int | None, classes: Classes) -> Iterator[Columns]:
+    """The blocks of the rows `start` to `stop` (from 0, without `stop`) of a file. Of Parquet only their row groups are read."""
+    _require_format(path)
+    if format_of(path) == ".parquet":
+        yield from _parquet(path, choice, classes, start, stop)
     else:
         with columns.reading(path):
-            yield from columns.blocks_of_rows((row for _, row in rows(file)), path, classes)
+            yield from columns.blocks_of_rows((row for _, row in islice(rows(path), start, stop)), path, classes)
 
 
-def format_of(path: Path) -> str:
+def count(path: str) -> int:
+    """The number of rows of a file: as Parquet says it, else every row is read."""
+    _require_format(path)
+    if format_of(path) == ".parquet":
+        with _parquet_file(path) as file:
+            return int(file.metadata.num_rows)
+    with columns.reading(path):
+        return sum(1 for _ in rows(path))
+
+
+def format_of(path: Path | str) -> str:
     """The format of a file by its name, in any case, as in `FORMATS`; "" for another file."""
-    return next((ending.removesuffix(".gz") for ending in ENDINGS if path.name.lower().endswith(ending)), "")
+    return next((ending.removesuffix(".gz") for ending in ENDINGS if Path(path).name.lower().endswith(ending)), "")
 
 
-def rows(path: Path) -> Rows:
+def rows(path: Path | str) -> Rows:
     """The rows of a file in a format of `ROW_FORMATS`."""
-    opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
-    with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
-        yield from ROW_FORMATS[format_of(path)](file, path)
+    with storage.opened(path) as raw:
+        binary: Any = gzip.GzipFile(fileobj=raw) if str(path).lower().endswith(".gz") else raw
+        with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="\n") as file:
+            yield from ROW_FORMATS[format_of(path)](file, path)
+
+
+def _require_format(path: str) -> None:
+    if not format_of(path):
+        raise DataError(f"{path}: expected a file that ends in {', '.join(FORMATS)}; all but .parquet may be gzipped (.gz)")
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -64,32 +90,43 @@ def parse_json(text: str, where: str) -> Any:
         raise DataError(f"{where}: not valid JSON: {getattr(error, 'msg', error)}") from None
 
 
-def _parquet(path: Path, choice: Choice, classes: Classes) -> Iterator[Columns]:
+@contextlib.contextmanager
+def _parquet_file(path: str) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
-    with (
-        columns.reading(path, "not a readable Parquet file"),
-        pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False) as file,
-    ):
+    with columns.reading(path, "not a readable Parquet file"), contextlib.ExitStack() as stack:
+        source = stack.enter_context(storage.opened(path)) if storage.is_remote(path) else path
+        yield stack.enter_context(pq.ParquetFile(source, buffer_size=PARQUET_BUFFER, pre_buffer=False))
+
+
+def _parquet(path: str, choice: Choice, classes: Classes, start: int, stop: int | None) -> Iterator[Columns]:
+    with _parquet_file(path) as file:
         names = columns.chosen(file.schema_arrow.names, path, choice)
         metadata = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
         classes = columns.of_features(metadata.get("info", {}).get("features", {})) or classes
-        for batch in file.iter_batches(columns.ROWS_PER_BLOCK, columns=names, use_threads=False):
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        ends = list(accumulate(sizes))
+        stop = sum(sizes) if stop is None else stop
+        groups = [group for group, end in enumerate(ends) if end > start and end - sizes[group] < stop]
+        first = ends[groups[0]] - sizes[groups[0]] if groups else 0
+        for batch in file.iter_batches(columns.ROWS_PER_BLOCK, row_groups=groups, columns=names, use_threads=False):
+            part = batch.slice(max(start - first, 0))[: max(stop - max(first, start), 0)]
+            first += batch.num_rows
             block = {}
             for name in names:
                 with columns.reading(path, f"column {shown(name)} has unreadable values"):
-                    block[name] = batch.column(name).to_pylist()
+                    block[name] = part.column(name).to_pylist()
             yield columns.with_names(block, classes)
 
 
-def _jsonl(file: Iterable[str], path: Path) -> Rows:
+def _jsonl(file: Iterable[str], path: Path | str) -> Rows:
     for number, line in enumerate(file, 1):
         if line.strip():
             where = f"{path}, line {number}"
             yield number, _object(parse_json(line, where), where)
 
 
-def _json(file: IO[str], path: Path) -> Rows:
+def _json(file: IO[str], path: Path | str) -> Rows:
     """An array of objects, or one object a line."""
     if not (text := file.read()).lstrip().startswith("["):
         return _jsonl(lines(text), path)
@@ -103,7 +140,7 @@ def _object(row: Any, where: str) -> dict[str, Any]:
     return row
 
 
-def _csv(file: IO[str], path: Path, delimiters: str) -> Rows:
+def _csv(file: IO[str], path: Path | str, delimiters: str) -> Rows:
     """The rows of a CSV file. The delimiter is the first of `delimiters` that the header has."""
     csv.field_size_limit(2**31 - 1)
     above, header = next(((number, line) for number, line in enumerate(file) if line.strip("\r\n")), (0, ""))
@@ -123,7 +160,7 @@ def _csv(file: IO[str], path: Path, delimiters: str) -> Rows:
         raise DataError(f"{path}, line {above + reader.line_num}: not CSV: {reason}") from None
 
 
-ROW_FORMATS: Mapping[str, Callable[[IO[str], Path], Rows]] = {
+ROW_FORMATS: Mapping[str, Callable[[IO[str], Path | str], Rows]] = {
     ".jsonl": _jsonl,
     ".csv": partial(_csv, delimiters=",;\t"),
     ".tsv": partial(_csv, delimiters="\t"),

@@ -8,7 +8,7 @@ from importlib import resources
 from itertools import chain
 from pathlib import Path
 
-from lorasent.data import formats, huggingface, memory
+from lorasent.data import formats, huggingface, memory, storage
 from lorasent.data.columns import Choice, Columns, blocks_of_rows, of_card, reading, values
 from lorasent.errors import DataError
 from lorasent.text import lines, some
@@ -69,6 +69,8 @@ def _parse(source: str) -> tuple[str, str | None]:
     with contextlib.suppress(OSError):  # raised for a name that is too long
         if Path(source).exists():
             return source, None
+    if storage.is_remote(source):
+        return source, None
     path, colon, split = source.rpartition(":")
     return (path, split) if colon else (source, None)
 
@@ -79,6 +81,12 @@ def _embedded(_path: str, split: str | None, _choice: Choice) -> Iterator[Column
     file = resources.files("lorasent") / "reviews" / f"{split}.jsonl"
     rows = map(json.loads, lines(file.read_text("utf-8")))
     return blocks_of_rows(rows, f"embedded:{split}", {"label": ["Negative", "Positive"]})
+
+
+def _matching(path: str, split: str | None, choice: Choice) -> Iterator[Columns]:
+    """Every file that a glob or a URL names, one after the other."""
+    for file in storage.matches(path):
+        yield from formats.read(file.path, split, choice)
 
 
 def _folder(path: str, split: str | None, choice: Choice) -> Iterator[Columns]:
@@ -127,6 +135,7 @@ SOURCES: Sequence[tuple[Callable[[str], bool], Callable[[str, str | None, Choice
     (lambda path: Path(path).is_file(), formats.read),
     (huggingface.is_saved, huggingface.read_saved),
     (lambda path: Path(path).is_dir(), _folder),
+    (storage.is_pattern, _matching),
     (memory.is_name, memory.refuse),
     (lambda path: not formats.format_of(Path(path)) and not path.startswith(("/", ".")), huggingface.read_hub),
 )

@@ -1,0 +1,107 @@
+"""What predict does where its output is a folder: shards, by processes of this machine or by Ray."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeGuard
+
+import typer
+
+from lorasent.cli import options
+from lorasent.cli.messages import console, stages_shown
+from lorasent.errors import LorasentError
+from lorasent.text import MESSAGE, shown
+
+if TYPE_CHECKING:
+    from lorasent.bulk.engines import Workers
+
+ENGINES = ("local", "ray")
+
+Output = typer.Option(
+    "--output", metavar="FILE|DIR", help="File to write, or a folder (out/, or a URL) of Parquet files. [default: standard output]"
+)
+Engine = Annotated[str | None, options.name(help="local, or ray: Ray Data. For a folder. [default: local]")]
+Actors = Annotated[int | None, options.number(min=1, help="Workers, each with the adapter in memory. [default: as many as fit]")]
+Cpus = Annotated[int | None, options.number("--cpus-per-actor", min=1, help="Cores of each worker. [default: 1]")]
+Gpus = Annotated[float | None, options.number("--gpus-per-actor", min=0, help="GPUs of each actor, or a share. [default: 0]")]
+IdColumn = Annotated[str | None, options.name(help="Column of ids, for a folder. [default: FILE#ROW]")]
+KeepText = Annotated[bool, typer.Option("--keep-text", help="Write the reviews into the folder, too.")]
+ShardRows = Annotated[int | None, options.number(min=1, help="Rows of each Parquet file, at most. [default: 8192]")]
+
+
+class Asked(NamedTuple):
+    """The options that a folder needs."""
+
+    engine: str | None
+    actors: int | None
+    cpus: int | None
+    gpus: float | None
+    id_column: str | None
+    keep_text: bool
+    shard_rows: int | None
+
+
+def is_folder(output: str | None, asked: Asked) -> TypeGuard[str]:
+    """Whether the output is a folder of shards. Raises LorasentError for options that need one."""
+    if asked.engine not in (None, *ENGINES):
+        raise LorasentError(f"--engine {asked.engine}: allowed are {', '.join(ENGINES)}")
+    named = asked.engine is not None and output is not None and not Path(output).suffix
+    folder = output is not None and (named or output.endswith("/") or "://" in output)
+    if not folder and (given := [name for name, value in asked._asdict().items() if value]):
+        option = {"cpus": "cpus-per-actor", "gpus": "gpus-per-actor"}.get(given[0], given[0].replace("_", "-"))
+        raise LorasentError(f"--{option}: needs a folder to write: --output DIR/, or a URL such as s3://bucket/labels")
+    return folder
+
+
+def label(
+    adapter: Path,
+    source: str | None,
+    output: str,
+    asked: Asked,
+    text_column: str | None,
+    precision: str,
+    base: Iterable[Path] | None,
+    device: str,
+    *,
+    skip_empty: bool,
+) -> None:
+    """Labels the files that `source` names into a folder. Raises LorasentError."""
+    if source is None:
+        raise LorasentError("predict: a folder is made of files: name them with --input, such as --input 'reviews/*.parquet'")
+    options.check_precision(precision)
+    device, workers = _workers(asked, device)
+    from lorasent.adapter.base import look_in
+    from lorasent.bulk import engines
+    from lorasent.bulk.model import describe
+    from lorasent.bulk.run import ROWS, run
+    from lorasent.bulk.shards import Job
+
+    if asked.engine == "ray":
+        engines.require_ray()
+    look_in(base)
+    model = describe(adapter, precision, device, workers.cpus)
+    if precision == "auto":
+        console.print(f"Precision: {model.made_on.partition(', ')[2]}, on {model.device} (evaluate and gate: fp32)")
+    place = output if "://" in output else str(Path(output).absolute())
+    job = Job(model, place, text_column, asked.id_column, asked.keep_text, skip_empty)
+    with stages_shown():
+        summary = run(job, source, engine=asked.engine or "local", workers=workers, rows=asked.shard_rows or ROWS)
+    counts = ", ".join(f"{count:,} {name}" for name, count in summary.labels.items())
+    kept = f"; {summary.reused} of its {len(summary.shards)} shards were there already" if summary.reused else ""
+    folder = output.rstrip("/")
+    console.print(shown(f"Written: {folder}: {summary.rows:,} reviews ({counts}){kept}", MESSAGE))
+
+
+def _workers(asked: Asked, device: str) -> tuple[str, "Workers"]:
+    """The device of each worker, and the workers. Raises LorasentError for options that exclude each other."""
+    from lorasent import devices
+    from lorasent.bulk.engines import Workers
+
+    gpus = asked.gpus or 0
+    if asked.engine == "ray":
+        if device != "auto":
+            raise LorasentError(f"--device {device}: --engine ray takes --gpus-per-actor instead; without GPUs actors use the CPU")
+        return "cuda" if gpus else "cpu", Workers(asked.actors, asked.cpus or 1, gpus)
+    if gpus:
+        raise LorasentError("--gpus-per-actor: needs --engine ray; on this machine choose --device cuda")
+    resolved = devices.resolve(device)
+    return resolved, Workers(asked.actors or (None if resolved == "cpu" else 1), asked.cpus or 1)
