@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class Reviews:
     source: str
     texts: list[str]
     labels: NDArray[np.int64]
-    columns: dict[str, list[Any]] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
     rows: Sequence[int] = ()
     """Row numbers in the source, from 1; by default 1 to N."""
     names: tuple[str, ...] = ()
@@ -59,6 +59,10 @@ class Reviews:
             columns={name: [values[row] for row in rows] for name, values in self.columns.items()},
             rows=[self.rows[row] for row in rows],
         )
+
+    def texts_of(self, rows: Sequence[int]) -> list[str]:
+        """The texts at `rows`."""
+        return [self.texts[row] for row in rows]
 
     def sample(self, size: int, seed: int, labels: Sequence[str]) -> "Reviews":
         """`size` reviews, equally many of each label (the first labels get the remainder), shuffled by `seed`."""
@@ -122,9 +126,9 @@ def read(
         columns = memory.columns_of(source, text_column or "text", label_column or "label")
     else:
         name = _name(source)
-        _require_poles(name, labels)
+        require_poles(name, labels)
         columns = columns_of(name)
-    text, label = _find(columns, text_column, name, "text"), _find(columns, label_column, name, "label")
+    text, label = find_column(columns, text_column, name, "text"), find_column(columns, label_column, name, "label")
     if text == label:
         raise DataError(f"{name}: column {shown(text)} cannot be both text and label; name another with --text-column")
     texts = dict(check_texts(columns[text], f"{name}: column {shown(text)}", skip_empty=skip_empty))
@@ -140,7 +144,7 @@ def label_names(source: str, label_column: str | None = None) -> tuple[str, ...]
     `read` finds them in the source again. Other numbers than ids are refused, as `read` would refuse them.
     """
     columns = columns_of(source)
-    column = _find(columns, label_column, source, "label")
+    column = find_column(columns, label_column, source, "label")
     cells = [cell for cell in columns[column] if not is_missing(cell)]
     if any(isinstance(cell, list | dict) for cell in cells):
         raise DataError(f"{source}: column {shown(column)}: expected one label a review, found several")
@@ -164,14 +168,14 @@ def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *
     Raises DataError: at once for the source or its columns, later for a row when it is read. `skip_empty` is as in `read`.
     """
     source = _name(source)
-    (text,), blocks = blocks_of(source, lambda names: [_find(names, text_column, source, "text")])
+    (text,), blocks = blocks_of(source, lambda names: [find_column(names, text_column, source, "text")])
     cells = (value for block in blocks for value in values(block, text))
     return (text for _, text in check_texts(cells, f"{source}: column {shown(text)}", skip_empty=skip_empty))
 
 
 def count_rows(source: str, text_column: str | None = None) -> int:
     """The number of rows of a source, read a block at a time. Raises DataError as `read_texts`."""
-    (text,), blocks = blocks_of(source, lambda names: [_find(names, text_column, source, "text")])
+    (text,), blocks = blocks_of(source, lambda names: [find_column(names, text_column, source, "text")])
     return sum(len(values(block, text)) for block in blocks)
 
 
@@ -229,7 +233,7 @@ def _name(source: str | os.PathLike[str]) -> str:
     return os.fspath(source)
 
 
-def _require_poles(source: str, labels: Sequence[str]) -> None:
+def require_poles(source: str, labels: Sequence[str]) -> None:
     """Raises DataError for the embedded reviews, unless the labels are theirs."""
     if is_embedded(source) and not are_poles(labels):
         raise DataError(
@@ -251,7 +255,8 @@ def _again(reviews: Reviews, labels: tuple[str, ...], *, skip_empty: bool) -> Re
     return replace(kept, labels=ids_of({row: cells[row - 1] for row in texts}, labels, f"{reviews.source}: labels"), names=labels)
 
 
-def _find(columns: Iterable[str], named: str | None, source: str, kind: Literal["text", "label"]) -> str:
+def find_column(columns: Iterable[str], named: str | None, source: str, kind: Literal["text", "label"]) -> str:
+    """The name of the column of texts or of labels: `named`, or one of `COLUMNS`. Raises DataError."""
     by_name = {folded(name): name for name in columns}
     wanted = COLUMNS[kind] if named is None else [named]
     for name in wanted:

@@ -9,7 +9,7 @@ from pydantic import Field
 from lorasent import metrics
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate.context import Context
-from lorasent.gate.finding import Claim, Finding, not_compared
+from lorasent.gate.finding import Claim, Finding, not_asked, not_compared
 from lorasent.gate.sections import Section, Share
 from lorasent.statistics import estimates
 
@@ -43,6 +43,8 @@ def ask(table: Calibration, context: Context) -> list[Finding | Claim]:
     Raises DataError for a single review, which has no spread, and PolicyError for a limit that no Brier score could exceed.
     """
     reviews, (candidate, *bank), alpha = context.labelled_reviews, context.answers, context.alpha
+    if not all(answers.has_probabilities for answers in context.answers):
+        return [not_asked(check, "the predictions are labels without probabilities") for check in checks(table)]
     if len(reviews) < 2:
         raise DataError(f"{reviews.source}: [calibration] needs at least two reviews, found {len(reviews)}")
     probability = metrics.probabilities(candidate.logits)

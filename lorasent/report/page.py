@@ -127,7 +127,7 @@ def _tiles(of: Mapping[str, Finding], policy: Policy | None, d: Details) -> Iter
     if d.flips:
         counts = d.flips.counts
         yield "labels changed", f"{d.flips.total:,}", f"{counts['broken']:,} newly wrong, {counts['fixed']:,} newly right"
-    if d.sides:
+    if d.sides and d.has_probabilities:
         eces = " → ".join(f"{side.figures.ece:.3f}" for side in d.sides)
         yield "calibration error", eces, "how far confidence is from accuracy"
 
@@ -140,15 +140,15 @@ def _drawn(d: Details) -> dict[str, Any]:
         "forest": plots.forest(d),
         "scores": plots.scores(d),
         "forest_left_out": plots.left_out(d),
-        "reliability": plots.reliability(d.sides) if d.sides else "",
-        "distributions": [(side, plots.distribution(side, score)) for side in d.sides],
+        "reliability": plots.reliability(d.sides) if d.sides and d.has_probabilities else "",
+        "distributions": [(side, plots.distribution(side, score)) for side in d.sides if d.has_probabilities],
         "score_name": f"{score}, by label," if two else f"{score}, of right and of wrong answers,",
         "curves": plots.curves(d.curves) if d.curves else [],
         "roles": [side.role for side in d.sides],
         "side_figures": [
             (name.replace("_", " "), [f"{getattr(side.figures, name):.4f}" for side in d.sides])
             for name in Figures.__annotations__
-            if name not in ("n", "average")
+            if name not in ("n", "average") and (d.has_probabilities or name not in ("log_loss", "brier", "ece"))
         ],
         "places": list(dict.fromkeys(place for _, versions in d.libraries for place in versions)),
         "differ": lambda versions: len(set(versions.values())) > 1,
