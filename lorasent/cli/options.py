@@ -40,6 +40,7 @@ Base = Annotated[
 ReportTo = Annotated[list[str] | None, name("--report-to", help="Tracker to report to: mlflow, wandb or tensorboard. Repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
+
 GATE = Path("gate.toml")
 """The default policy."""
 

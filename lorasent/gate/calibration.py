@@ -54,8 +54,8 @@ def ask(table: Calibration, context: Context) -> list[Finding | Claim]:
         absolute = f"Brier score {brier.mean():.4f}; expected calibration error {ece:.4f}"
         return claims + [not_compared(check, absolute) for check in checks(table) if check != MAX_BRIER]
     incumbent = bank[0]
-    probabilities = [metrics.probabilities(answers.logits) for answers in (incumbent, candidate)]
-    scores = {"brier": (table.max_brier_increase, [metrics.brier(each, reviews.labels) for each in probabilities])}
+    probabilities = [metrics.probabilities(incumbent.logits), probability]
+    scores = {"brier": (table.max_brier_increase, [metrics.brier(probabilities[0], reviews.labels), brier])}
     if table.max_log_loss_increase is not None:
         losses = [-metrics.log_likelihoods(answers.logits, reviews.labels) for answers in (incumbent, candidate)]
         scores["log_loss"] = (table.max_log_loss_increase, losses)

@@ -12,7 +12,7 @@ from lorasent.metrics import Figures
 from lorasent.report import parts, plots
 from lorasent.report.details import Details
 from lorasent.report.render import percent, points, render
-from lorasent.text import shown
+from lorasent.text import MESSAGE, shown
 
 KINDS = {"broken": "newly wrong", "fixed": "newly right", "other": "wrong in another way"}
 """What a page calls the kinds of flips."""
@@ -60,6 +60,7 @@ def page(verdict: Verdict, command: str, details: Details | None = None, policy:
         cost_names=COSTS,
         compared=bool(verdict.baselines),
         kinds=KINDS,
+        predictions={shown(name, parts.LONGEST_PATH): shown(system, MESSAGE) for name, system in verdict.predictions.items()},
         evidence={shown(name, parts.LONGEST_PATH): shown(digest) for name, digest in verdict.evidence.items()},
         policy_text=files.canonical(policy.model_dump(mode="json")) if policy else "",
         outcome_of=parts.outcome,
@@ -78,6 +79,8 @@ def sentence(verdict: Verdict) -> str:
         if waived := sum(finding.waived is not None for finding in verdict.findings):
             known = "1 known regression is" if waived == 1 else f"{waived} known regressions are"
             return f"This candidate may ship, because {known} waived."
+        if verdict.predictions:
+            return "Every check that predictions can answer passed; what made them, and its files, were not asked."
         if not verdict.baselines:
             return "This first adapter holds its limits; nothing was compared, because there is no baseline."
         return "Every check passed: this candidate may replace the baseline."

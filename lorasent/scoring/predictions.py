@@ -12,18 +12,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lorasent import files
 from lorasent.data import formats
+from lorasent.data.arrays import Keys
 from lorasent.data.columns import reading
 from lorasent.data.labelled import id_of, keys_of
 from lorasent.data.labels import folded, names_of
 from lorasent.data.reviews import Reviews
-from lorasent.errors import DataError, PredictionsError
+from lorasent.errors import DataError, LorasentError, PredictionsError
 from lorasent.scoring import progress
 from lorasent.scoring.evidence import Answers
 from lorasent.scoring.forms import Form, Part, parts
@@ -59,6 +60,32 @@ class Predictions:
 
     def __str__(self) -> str:
         return os.fspath(self.path)
+
+
+Adapter = TypeVar("Adapter")
+
+
+def subjects(
+    candidate: tuple[Adapter | None, str | None, str | None],
+    baselines: tuple[Sequence[Adapter] | None, Sequence[str] | None, Sequence[str] | None],
+    labels: str | None,
+) -> tuple[Adapter | Predictions, list[Adapter | Predictions]]:
+    """The candidate and the baselines that a command line names, by options: adapters, paths of predictions, their identities.
+
+    `labels` are "A,B". Baselines that are adapters come first. Raises LorasentError for options that do not fit together.
+    """
+    (adapter, path, identity), (adapters, paths, identities) = candidate, baselines
+    paths, names = paths or (), [name.strip() for name in labels.split(",")] if labels else None
+    if (adapter is None) == (path is None):
+        raise LorasentError("expected one candidate: the path of an adapter, or predictions (--candidate-predictions)")
+    if (identity and path is None) or len(identities or paths) != len(paths):
+        raise LorasentError("expected one --candidate-identity, or --baseline-identity, for each option that names predictions")
+    if names and path is None and not paths:
+        raise LorasentError("--labels names the labels of predictions, and there are none: an adapter names its own")
+    whose: Sequence[str | None] = identities or [None] * len(paths)
+    bank: list[Adapter | Predictions] = [*(adapters or ())]
+    bank += [Predictions(each, system, names) for each, system in zip(paths, whose, strict=True)]
+    return cast("Adapter", adapter) if path is None else Predictions(path, identity, names), bank
 
 
 class PredictedSubject:
@@ -125,7 +152,7 @@ class PredictedSubject:
         with progress.stage(f"joining {len(keys):,} predictions: {Path(self.name).name}", len(keys)):
             for path in self.paths:
                 for part in parts(path, self.labels, self.order, forms):
-                    place = np.minimum(np.searchsorted(ordered, part.keys), len(ordered) - 1)
+                    place = _places(ordered, part.keys)
                     is_known = ordered[place] == part.keys
                     if not is_known.all():
                         unknowns += int((~is_known).sum())
@@ -148,6 +175,13 @@ class PredictedSubject:
             reasons.append(f"{unknowns:,} predictions are of no id of {whole.source}, such as {shown(unknown[0])}")
         if reasons:
             raise PredictionsError(f"{self.name}: {'; '.join(reasons)}")
+
+
+def _places(ordered: Keys, found: Keys) -> NDArray[np.int64]:
+    """Where each key would stand among the ordered ones; searched in their order, which visits memory in order, too."""
+    by_size, places = np.argsort(found), np.empty(len(found), dtype=np.int64)
+    places[by_size] = np.searchsorted(ordered, found[by_size])
+    return np.minimum(places, len(ordered) - 1)
 
 
 def _require_first(is_there: Flags, rows: NDArray[np.int64], part: Part, is_known: Flags, path: Path) -> None:

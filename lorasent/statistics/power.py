@@ -3,6 +3,7 @@
 Damages and margins are shares. Impossible arguments raise ValueError.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -27,14 +28,7 @@ def power(n: int, damage: float, discordance: float, margin: float = 0.0, alpha:
     if damage < margin:
         damage, margin = -damage, -margin  # incumbent and candidate swapped
     both = max(discordance, abs(damage))
-    pairs = _likely(n, both)
-
-    def decides(worse: Floats) -> NDArray[np.bool_]:
-        if margin == 0:
-            return np.asarray(mid_p(worse, pairs) <= alpha)
-        return np.asarray(tango(worse, pairs - worse, n, margin, -0.5) >= -special.ndtri(alpha))
-
-    least = _least_worse(decides, pairs)
+    pairs, least = _deciding(n, both, margin, alpha)
     share = (both + damage) / (2 * both) if both else 0.5
     chances = special.bdtrc(pairs - 1, n, both) - special.bdtrc(pairs, n, both)
     return float(chances @ special.bdtrc(least - 1, pairs.astype(np.int64), min(share, 1.0)))
@@ -71,6 +65,19 @@ def needed(damage: float, discordance: float, margin: float = 0.0, alpha: float 
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+@functools.lru_cache(maxsize=16)  # one damage after the other is tried with the same discordance
+def _deciding(n: int, both: float, margin: float, alpha: float) -> tuple[Floats, Floats]:
+    """The likely numbers of discordant pairs, and for each the smallest number of worse ones that decides."""
+    pairs = _likely(n, both)
+
+    def decides(worse: Floats) -> NDArray[np.bool_]:
+        if margin == 0:
+            return np.asarray(mid_p(worse, pairs) <= alpha)
+        return np.asarray(tango(worse, pairs - worse, n, margin, -0.5) >= -special.ndtri(alpha))
+
+    return pairs, _least_worse(decides, pairs)
 
 
 def _likely(n: int, share: float) -> Floats:
