@@ -3,6 +3,7 @@
 A source of ten million rows takes about 200 MB.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -141,6 +142,11 @@ class Labelled(Reviews):
             found |= {row: str(batch.columns[column][row - batch.first].as_py()) for row in inside.tolist()}
         return [found.get(row, "") for row in wanted.tolist()]
 
+    @functools.cached_property
+    def order(self) -> Rows:
+        """The rows in the order of their keys, (N,)."""
+        return np.argsort(self.keys)
+
     @property
     def fingerprint(self) -> str:
         """The sha256 of the hashes of ids, and of labels, in order."""
@@ -181,7 +187,7 @@ def read(
     whole = Labelled(
         name, [], all_labels, columns, (), labels, keys=all_keys, text_keys=text_keys, table=table, shows=text or id_column
     )
-    _require_unique(whole.keys, whole)
+    _unique(whole.keys, whole.order, whole)
     is_empty = np.concatenate([part[3] for part in parts])
     return whole.take(np.flatnonzero(~is_empty)) if skip_empty and is_empty.any() else whole
 
@@ -198,15 +204,14 @@ def distinct(whole: Labelled) -> tuple[Labelled, int, int]:
     return whole if len(rows) == len(whole) else whole.take(rows), len(whole) - len(first), len(first) - len(rows)
 
 
-def keys_of(reviews: Reviews) -> Keys:
-    """The hashes of the ids of reviews, (N,). Raises DataError where they have none, or where one occurs twice."""
+def ordered_keys(reviews: Reviews) -> tuple[Keys, Rows]:
+    """The hashes of the ids of reviews in order, (N,), and the row of each. Raises DataError without ids, or for equal ones."""
     if isinstance(reviews, Labelled):
-        return reviews.keys
+        return reviews.keys[reviews.order], reviews.order
     column = _id_column(list(reviews.columns), reviews.source)
     where, cells = f"{reviews.source}: column {shown(column)}", {ID: list(reviews.columns[column])}
     found = np.concatenate([keys(ids(batch.columns[ID], where, batch.first)) for batch in batches(cells)])
-    _require_unique(found, reviews)
-    return found
+    return _unique(found, np.argsort(found), reviews)
 
 
 def id_of(reviews: Reviews, row: int) -> str:
@@ -261,12 +266,13 @@ def _part(
     return found, numbers, np.where(is_empty, found, texts), is_empty
 
 
-def _require_unique(found: Keys, reviews: Reviews) -> None:
-    """Raises DataError where an id occurs twice."""
-    ordered = np.sort(found)
+def _unique(found: Keys, order: Rows, reviews: Reviews) -> tuple[Keys, Rows]:
+    """The keys in order, and the row of each. Raises DataError where an id occurs twice."""
+    ordered = found[order]
     if (twice := ordered[1:][ordered[1:] == ordered[:-1]]).size:
         first, second = np.flatnonzero(found == twice[0])[:2].tolist()
         rows = f"rows {reviews.rows[first]} and {reviews.rows[second]}"
         raise DataError(
             f"{reviews.source}: {len(twice):,} ids occur again, such as {shown(id_of(reviews, first))} in {rows}: give each id once"
         )
+    return ordered, order

@@ -161,7 +161,7 @@ class Context:
         whole, reviews = self.source.whole, self.source.reviews
         if not isinstance(subject, PredictedSubject):
             return subject.answer(reviews.texts)
-        rows = np.arange(len(whole)) if reviews is whole else np.searchsorted(whole.rows, reviews.rows)
+        rows = None if reviews is whole else np.searchsorted(np.asarray(whole.rows), np.asarray(reviews.rows))
         return subject.answer(whole, rows)
 
     @property

@@ -21,7 +21,7 @@ from lorasent import files
 from lorasent.data import formats
 from lorasent.data.arrays import Keys
 from lorasent.data.columns import reading
-from lorasent.data.labelled import id_of, keys_of
+from lorasent.data.labelled import id_of, ordered_keys
 from lorasent.data.labels import folded, names_of
 from lorasent.data.reviews import Reviews
 from lorasent.errors import DataError, LorasentError, PredictionsError
@@ -128,28 +128,25 @@ class PredictedSubject:
         self.order = [own.index(folded(label)) for label in labels]
         self.labels = tuple(labels)
 
-    def answer(self, whole: Reviews, rows: NDArray[np.int64]) -> Answers:
-        """The answers to the reviews at `rows` of a source. Each id of the source must have one prediction, and none else."""
+    def answer(self, whole: Reviews, rows: NDArray[np.int64] | None = None) -> Answers:
+        """The answers to the reviews at `rows` of a source, or to all. Each of its ids must have one prediction, and no other."""
         try:
             logits, forms = self._joined(whole)
         except DataError as error:
             raise PredictionsError(error) from None
-        taken = logits if len(rows) == len(logits) else logits[rows]
+        taken = logits if rows is None else logits[rows]
         has_probabilities = all(form.has_probabilities for form in forms)
         return Answers(taken, np.zeros(0, dtype=np.int64), self.name, has_probabilities=has_probabilities)
 
     def _joined(self, whole: Reviews) -> tuple[NDArray[np.float32], list[Form]]:
         """The logits (N, L) of all N ids of a source, in its order, and the forms of the files."""
-        keys = keys_of(whole)
-        if len(keys) * len(self.labels) > LARGEST:
-            raise PredictionsError(
-                f"{self.name}: {len(keys):,} ids by {len(self.labels):,} labels: at most {LARGEST:,} numbers fit"
-            )
-        order = np.argsort(keys)
-        ordered, logits = keys[order], np.zeros((len(keys), len(self.labels)), dtype=np.float32)
-        is_there, unknown, forms = np.zeros(len(keys), dtype=np.bool_), list[str](), list[Form]()
+        ordered, order = ordered_keys(whole)
+        if len(order) * len(self.labels) > LARGEST:
+            raise PredictionsError(f"{self.name}: {len(order):,} ids by {len(self.labels):,} labels: more than {LARGEST:,} numbers")
+        logits = np.zeros((len(order), len(self.labels)), dtype=np.float32)
+        is_there, unknown, forms = np.zeros(len(order), dtype=np.bool_), list[str](), list[Form]()
         unknowns = 0
-        with progress.stage(f"joining {len(keys):,} predictions: {Path(self.name).name}", len(keys)):
+        with progress.stage(f"joining {len(order):,} predictions: {Path(self.name).name}", len(order)):
             for path in self.paths:
                 for part in parts(path, self.labels, self.order, forms):
                     place = _places(ordered, part.keys)

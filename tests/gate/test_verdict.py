@@ -371,7 +371,7 @@ def test_a_verdict_is_json(integrity_stub):
         "candidate": "new",
         "baselines": ["old"],
         "evidence": {"candidate": "identity of new", "old": "identity of old"},
-            "predictions": {},
+        "predictions": {},
     }
 
 
