@@ -3,6 +3,7 @@
 Ids and texts are compared by a hash of 64 bits: of ten million different ones, two have the same with a probability of 3e-6.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorasent.data import formats
-from lorasent.data.columns import Choice, Classes, Columns, name_of, of_card, reading, values
+from lorasent.data.columns import Choice, Classes, Columns, chosen, name_of, of_card, of_features, reading, values
 from lorasent.data.labels import folded, ids_of
 from lorasent.data.sources import blocks_of
-from lorasent.errors import DataError
+from lorasent.errors import DataError, first_line
 from lorasent.text import shown
 
 ROWS = 1 << 16
@@ -63,12 +64,15 @@ def ids(array: Any, where: str, first: int) -> Any:
     array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
     is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
     if not (is_text or pa.types.is_integer(array.type)) and array.null_count < len(array):
-        raise DataError(f"{where}: expected ids that are texts or whole numbers, found {shown(array.type)}")
-    lengths = pc.fill_null(pc.utf8_length(array.cast(pa.string())), 0).to_numpy(zero_copy_only=False)
+        raise DataError(f"{where}: expected ids that are texts or whole numbers, found {shown(str(array.type))}")
+    with reading(where, "unreadable ids"):
+        texts = array.cast(pa.string())
+        texts.validate(full=True)  # UTF-8, too
+        lengths = pc.fill_null(pc.utf8_length(texts), 0).to_numpy(zero_copy_only=False)
     if (wrong := np.flatnonzero((lengths == 0) | (lengths > LONGEST_ID))).size:
         found = f"one of {lengths[wrong[0]]:,} characters" if lengths[wrong[0]] else "nothing"
         raise DataError(f"{where}, row {first + wrong[0]}: expected an id of at most {LONGEST_ID:,} characters, found {found}")
-    return array.cast(pa.string())
+    return texts
 
 
 def keys(texts: Any) -> Keys:
@@ -81,7 +85,8 @@ def keys(texts: Any) -> Keys:
 
 def label_ids(array: Any, labels: Sequence[str], where: str, first: int, classes: Sequence[str] = ()) -> NDArray[np.int64]:
     """The label ids of an Arrow array of names or ids, which may be of `classes`. Raises DataError with the row."""
-    cells, codes = coded(array)
+    with reading(where, "unreadable values"):
+        cells, codes = coded(array)
     rows = np.unique(codes, return_index=True)[1].tolist()
     named = {first + row: name_of(cells[codes[row]], classes) if classes else cells[codes[row]] for row in rows}
     found = np.zeros(len(cells), dtype=np.int64)
@@ -103,14 +108,29 @@ def _encoded(array: Any) -> Any:
 def _parts(source: str | Columns, choice: Choice) -> Iterator[tuple[dict[str, Any], Classes]]:
     """Columns as Arrow arrays, with the class labels that are still numbers in them."""
     if isinstance(source, str) and Path(source).is_file() and formats.format_of(Path(source)) == ".parquet":
-        of_folder = of_card(Path(source).parent)
-        for batch, classes in formats.parquet(Path(source), choice, ROWS):
-            if batch.num_rows:
-                yield dict(zip(batch.schema.names, batch.columns, strict=True)), classes or of_folder
+        try:
+            yield from _parquet(Path(source), choice)
+        except OSError as error:  # Arrow's, too, of a damaged page
+            raise DataError(f"{source}: cannot be read: {first_line(error.strerror or error)}") from None
         return
     names, blocks = blocks_of(source, choice) if isinstance(source, str) else (_chosen(source, choice), iter([source]))
     for block in blocks:
         yield {name: _array(values(block, name), f"{_name(source)}: column {shown(name)}") for name in names}, {}
+
+
+def _parquet(path: Path, choice: Choice) -> Iterator[tuple[dict[str, Any], Classes]]:
+    import pyarrow.parquet as pq
+
+    with (
+        reading(path, "not a readable Parquet file"),
+        pq.ParquetFile(path, buffer_size=formats.PARQUET_BUFFER, pre_buffer=False) as file,
+    ):
+        names = chosen(file.schema_arrow.names, path, choice)
+        metadata = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        classes = of_features(metadata.get("info", {}).get("features", {})) or of_card(path.parent)
+        for batch in file.iter_batches(ROWS, columns=names, use_threads=False):
+            if batch.num_rows:
+                yield {name: batch.column(name) for name in names}, classes
 
 
 def _name(source: str | Columns) -> str:

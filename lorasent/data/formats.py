@@ -64,8 +64,7 @@ def parse_json(text: str, where: str) -> Any:
         raise DataError(f"{where}: not valid JSON: {getattr(error, 'msg', error)}") from None
 
 
-def parquet(path: Path, choice: Choice, rows: int) -> Iterator[tuple[Any, Classes]]:
-    """The chosen columns of a Parquet file in Arrow's batches of at most `rows` rows, and the names of its class labels."""
+def _parquet(path: Path, choice: Choice, classes: Classes) -> Iterator[Columns]:
     import pyarrow.parquet as pq
 
     with (
@@ -74,18 +73,13 @@ def parquet(path: Path, choice: Choice, rows: int) -> Iterator[tuple[Any, Classe
     ):
         names = columns.chosen(file.schema_arrow.names, path, choice)
         metadata = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        classes = columns.of_features(metadata.get("info", {}).get("features", {}))
-        for batch in file.iter_batches(rows, columns=names, use_threads=False):
-            yield batch.select(names), classes
-
-
-def _parquet(path: Path, choice: Choice, classes: Classes) -> Iterator[Columns]:
-    for batch, own in parquet(path, choice, columns.ROWS_PER_BLOCK):
-        block = {}
-        for name in batch.schema.names:
-            with columns.reading(path, f"column {shown(name)} has unreadable values"):
-                block[name] = batch.column(name).to_pylist()
-        yield columns.with_names(block, own or classes)
+        classes = columns.of_features(metadata.get("info", {}).get("features", {})) or classes
+        for batch in file.iter_batches(columns.ROWS_PER_BLOCK, columns=names, use_threads=False):
+            block = {}
+            for name in names:
+                with columns.reading(path, f"column {shown(name)} has unreadable values"):
+                    block[name] = batch.column(name).to_pylist()
+            yield columns.with_names(block, classes)
 
 
 def _jsonl(file: Iterable[str], path: Path) -> Rows:

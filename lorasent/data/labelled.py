@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from lorasent.data import memory
 from lorasent.data.arrays import ID, Batch, Keys, batches, coded, column_of, ids, keys, label_ids
-from lorasent.data.columns import Columns
+from lorasent.data.columns import Columns, reading
 from lorasent.data.labels import is_missing, names_of
-from lorasent.data.reviews import Reviews, ReviewsLike, find_column, normal, require_poles
+from lorasent.data.reviews import Reviews, ReviewsLike, find, normal, require_poles
 from lorasent.errors import DataError
 from lorasent.text import shown
 
@@ -242,12 +242,12 @@ def _id_column(names: Sequence[str], source: str) -> str:
 def _columns(names: Sequence[str], source: str, text: str | None, label: str | None) -> tuple[str, str, str | None]:
     """The columns of ids, labels and texts. Raises DataError for a missing one; texts are needed only where they are named."""
     try:
-        texts = find_column(names, text, source, "text")
+        texts = find(names, text, source, "text")
     except DataError:
         if text is not None:
             raise
         texts = None
-    return _id_column(names, source), find_column(names, label, source, "label"), texts
+    return _id_column(names, source), find(names, label, source, "label"), texts
 
 
 def _part(
@@ -260,7 +260,8 @@ def _part(
     numbers = label_ids(batch.columns[label], labels, f"{source}: column {shown(label)}", batch.first, names)
     if text is None:
         return found, numbers, None, np.zeros(len(found), dtype=np.bool_)
-    cells = batch.columns[text].to_pylist()
+    with reading(f"{source}: column {shown(text)}", "unreadable values"):
+        cells = batch.columns[text].to_pylist()
     is_empty = np.array([is_missing(cell) for cell in cells])
     texts = keys([normal(str(cell)) for cell in cells])
     return found, numbers, np.where(is_empty, found, texts), is_empty

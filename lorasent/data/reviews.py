@@ -128,7 +128,7 @@ def read(
         name = _name(source)
         require_poles(name, labels)
         columns = columns_of(name)
-    text, label = find_column(columns, text_column, name, "text"), find_column(columns, label_column, name, "label")
+    text, label = find(columns, text_column, name, "text"), find(columns, label_column, name, "label")
     if text == label:
         raise DataError(f"{name}: column {shown(text)} cannot be both text and label; name another with --text-column")
     texts = dict(check_texts(columns[text], f"{name}: column {shown(text)}", skip_empty=skip_empty))
@@ -144,7 +144,7 @@ def label_names(source: str, label_column: str | None = None) -> tuple[str, ...]
     `read` finds them in the source again. Other numbers than ids are refused, as `read` would refuse them.
     """
     columns = columns_of(source)
-    column = find_column(columns, label_column, source, "label")
+    column = find(columns, label_column, source, "label")
     cells = [cell for cell in columns[column] if not is_missing(cell)]
     if any(isinstance(cell, list | dict) for cell in cells):
         raise DataError(f"{source}: column {shown(column)}: expected one label a review, found several")
@@ -168,14 +168,14 @@ def read_texts(source: str | os.PathLike[str], text_column: str | None = None, *
     Raises DataError: at once for the source or its columns, later for a row when it is read. `skip_empty` is as in `read`.
     """
     source = _name(source)
-    (text,), blocks = blocks_of(source, lambda names: [find_column(names, text_column, source, "text")])
+    (text,), blocks = blocks_of(source, lambda names: [find(names, text_column, source, "text")])
     cells = (value for block in blocks for value in values(block, text))
     return (text for _, text in check_texts(cells, f"{source}: column {shown(text)}", skip_empty=skip_empty))
 
 
 def count_rows(source: str, text_column: str | None = None) -> int:
     """The number of rows of a source, read a block at a time. Raises DataError as `read_texts`."""
-    (text,), blocks = blocks_of(source, lambda names: [find_column(names, text_column, source, "text")])
+    (text,), blocks = blocks_of(source, lambda names: [find(names, text_column, source, "text")])
     return sum(len(values(block, text)) for block in blocks)
 
 
@@ -255,7 +255,7 @@ def _again(reviews: Reviews, labels: tuple[str, ...], *, skip_empty: bool) -> Re
     return replace(kept, labels=ids_of({row: cells[row - 1] for row in texts}, labels, f"{reviews.source}: labels"), names=labels)
 
 
-def find_column(columns: Iterable[str], named: str | None, source: str, kind: Literal["text", "label"]) -> str:
+def find(columns: Iterable[str], named: str | None, source: str, kind: Literal["text", "label"]) -> str:
     """The name of the column of texts or of labels: `named`, or one of `COLUMNS`. Raises DataError."""
     by_name = {folded(name): name for name in columns}
     wanted = COLUMNS[kind] if named is None else [named]

@@ -217,7 +217,9 @@ def _integrity(candidate: LiveSubject | PredictedSubject, baseline: AnySubject |
 
 def _without_models(finding: Finding) -> Finding:
     """The finding of a check that took the candidate for a first adapter, because the baseline's predictions have no model."""
-    return replace(finding, message=finding.message.replace("no baseline", "the baseline is predictions of another system"))
+    reason = "the baseline is predictions of another system"
+    message = finding.message.replace("there is no baseline", reason).replace("no baseline", reason)
+    return replace(finding, message=message)
 
 
 def names(policy: Policy) -> list[str]:

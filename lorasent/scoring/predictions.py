@@ -33,6 +33,12 @@ from lorasent.text import shown, some
 IDENTITY = "lorasent.identity"
 """Key of Parquet's metadata: a JSON object with a `name`, and with `labels` in the order of lists of numbers; or a text."""
 
+BULK = "lorasent"
+"""The same of what `lorasent predict` writes into a folder: JSON with the hash of the `adapter`, and what is said of a `shard`."""
+
+NOT_SHOWN = ("name", "labels", "shard")
+"""Keys of a declared identity that its text does not repeat."""
+
 LARGEST_IDENTITY = 1 << 16
 """Largest size of a declared identity, in bytes."""
 
@@ -190,9 +196,7 @@ def _require_first(is_there: Flags, rows: NDArray[np.int64], part: Part, is_know
         again[first] = False
     if again.any():
         place = int(np.flatnonzero(is_known)[np.argmax(again)])
-        raise PredictionsError(
-            f"{path}, row {part.first + place}: a second prediction of {shown(part.ids[place].as_py())}: give one"
-        )
+        raise PredictionsError(f"{path}, row {part.first + place}: a second prediction of {shown(part.ids[place].as_py())}")
 
 
 def _paths(name: str) -> list[Path]:
@@ -223,7 +227,8 @@ def _declared(path: Path) -> tuple[str, tuple[str, ...]]:
 
     try:
         with reading(path, "not a readable Parquet file"):
-            content: bytes = (pq.read_metadata(path).metadata or {}).get(IDENTITY.encode(), b"")
+            metadata = pq.read_metadata(path).metadata or {}
+            content: bytes = metadata.get(IDENTITY.encode()) or metadata.get(BULK.encode(), b"")
     except (DataError, OSError) as error:
         raise PredictionsError(error) from None
     where = f"{path}: {IDENTITY} in its metadata"
@@ -236,6 +241,8 @@ def _declared(path: Path) -> tuple[str, tuple[str, ...]]:
         table = formats.parse_json(text, where)
     except DataError as error:
         raise PredictionsError(error) from None
+    if "adapter" in table and "name" not in table:
+        table["name"] = f"adapter {table.pop('adapter')}"
     if not isinstance(table.get("name"), str) or not table["name"].strip():
         raise PredictionsError(f'{where}: expected a JSON object with a "name", such as {{"name": "sentiment API 2.1"}}')
     return _text(table), _names(table.get("labels") or (), where)
@@ -244,7 +251,7 @@ def _declared(path: Path) -> tuple[str, tuple[str, ...]]:
 def _text(table: Mapping[str, Any]) -> str:
     """A declared identity in words: its name, then what else is in it."""
     others = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in sorted(table.items())]
-    return ", ".join([table["name"], *(words for words in others if words.partition(":")[0] not in ("name", "labels"))])
+    return ", ".join([table["name"], *(words for words in others if words.partition(":")[0] not in NOT_SHOWN)])
 
 
 def _names(labels: Any, where: str) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Predictions of another system: read by id, judged as adapters are, and never taken for a full PASS."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +24,7 @@ from lorasent.scoring.predictions import IDENTITY, PredictedSubject, subjects
 from tests.gate.answers import LABELS, by_check, film_reviews, first_word_decides, write_cases
 from tests.studies import large
 
-TABLES = '[quality]\nmargin = 0.1\nslices = ["genre"]\n[calibration]\nmax_brier_increase = 0.2\nmax_log_loss_increase = 0.5'
+TABLES = '[quality]\nmargin = 0.25\nslices = ["genre"]\n[calibration]\nmax_brier_increase = 0.2\nmax_log_loss_increase = 0.5'
 FILMS = film_reviews(60, 60)
 IDS = [f"film {row}" for row in range(len(FILMS))]
 GENRES = ["noir", "western"] * 60
@@ -67,8 +69,8 @@ def write(path, columns, identity='{"name": "API 2", "labels": ["Negative", "Pos
         table = pa.table(columns)
         pq.write_table(table.replace_schema_metadata({IDENTITY: identity} if identity else None), path)
     else:
-        rows = zip(*(np.asarray(column, dtype=object) for column in columns.values()), strict=True)
-        path.write_text("\n".join(json.dumps(dict(zip(columns, row, strict=True)), default=float) for row in rows))
+        rows = zip(*(column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()), strict=True)
+        path.write_text("\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in rows))
     return str(path)
 
 
@@ -125,9 +127,7 @@ def test_the_order_of_rows_is_none_of_the_verdict(films, pair):
     expected = judge(new, old, films())
     table, folder = pq.read_table(new.path), films().data.test.replace("films.jsonl", "shards")
     mixed = table.take(pa.array(np.random.default_rng(0).permutation(len(IDS))))
-    import pathlib
-
-    pathlib.Path(folder).mkdir()
+    Path(folder).mkdir()
     for number, start in enumerate(range(0, len(IDS), 50)):
         pq.write_table(mixed.slice(start, 50), f"{folder}/part-{number}.parquet")
     for path in (folder, f"{folder}/part-*.parquet"):
@@ -152,7 +152,8 @@ def test_labels_alone_have_no_calibration(films, pair):
     assert found["quality::accuracy"].figures["worse"] == 12
     shown = page.page(verdict, "again", details.collect(verdict, context, films()), films())
     assert "<h2>Reviews that flipped" in shown
-    assert "brier" not in shown
+    assert '<th scope="row">f1</th>' in shown
+    assert '<th scope="row">brier</th>' not in shown
     assert "100.0" not in shown.partition("<h2>Reviews that flipped")[2].partition("</section>")[0]
     assert "%" not in markdown.summary(verdict, context).partition("newly go wrong")[2].partition("<details>")[0]
 
@@ -283,14 +284,17 @@ def changed(columns, **cells):
 
 
 REFUSED = {
-    "one id is missing": ({name: list(cells)[1:] for name, cells in GOOD.items()}, "1 of 120 ids of .*films.jsonl have no prediction, such as film 0$"),
+    "one id is missing": (
+        {name: list(cells)[1:] for name, cells in GOOD.items()},
+        "1 of 120 ids of .*films.jsonl have no prediction, such as film 0$",
+    ),
     "one id is another": (
         changed(GOOD, id=["film x"]),
         "have no prediction, such as film 0; 1 predictions are of no id of .*films.jsonl, such as film x$",
     ),
     "an id is there twice": (changed(GOOD, id=["film 1"]), "row 2: a second prediction of film 1$"),
     "an id is there twice, far apart": (
-        {name: [*cells, list(cells)[0]] for name, cells in GOOD.items()},
+        {name: [*cells, next(iter(cells))] for name, cells in GOOD.items()},
         "row 121: a second prediction of film 0$",
     ),
     "an id is missing": (changed(GOOD, id=[None]), "column id, row 1: expected an id of at most 1,000 characters, found nothing"),
@@ -327,7 +331,7 @@ def test_predictions_that_cannot_be_joined_or_read_are_invalid(films, pair, tmp_
     first = verdict.findings[0]
     assert (first.check, first.cause) == ("predictions", "predictions")
     assert "\n" not in first.message
-    assert pytest.importorskip("re").search(message, first.message), first.message
+    assert re.search(message, first.message), first.message
 
 
 DECLARED = {
@@ -471,7 +475,7 @@ def test_skipped_and_list_columns(policy, pair):
         ("b", 2),
     ]
     assert "other" not in whole.columns
-    assert len(whole.columns) == 3
+    assert len(whole.columns) == 2
 
 
 def test_a_column_of_too_many_values_cuts_no_slices(policy, pair, monkeypatch):
