@@ -36,7 +36,7 @@ IDENTITY = "lorasent.identity"
 BULK = "lorasent"
 """The same of what `lorasent predict` writes into a folder: JSON with the hash of the `adapter`, and what is said of a `shard`."""
 
-NOT_SHOWN = ("name", "labels", "shard")
+NOT_SHOWN = ("name", "labels", "shard", "threads")
 """Keys of a declared identity that its text does not repeat."""
 
 LARGEST_IDENTITY = 1 << 16

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ from lorasent.report import details, markdown, page, terminal
 from lorasent.scoring.predictions import IDENTITY, PredictedSubject, subjects
 from tests.gate.answers import LABELS, by_check, film_reviews, first_word_decides, write_cases
 from tests.studies import large
+from tests.studies.planted import ROOT
 
 TABLES = '[quality]\nmargin = 0.25\nslices = ["genre"]\n[calibration]\nmax_brier_increase = 0.2\nmax_log_loss_increase = 0.5'
 FILMS = film_reviews(60, 60)
@@ -510,7 +512,7 @@ def test_any_predictions_are_joined_or_refused(tmp_path_factory, data):
     subject.use_labels(LABELS)
     gold = labelled.read(str(folder / "gold.parquet"), LABELS)
     if broken:
-        with pytest.raises(PredictionsError, match="p.parquet"):
+        with pytest.raises(PredictionsError, match=r"p\.parquet"):
             subject.answer(gold)
     else:
         assert subject.answer(gold).logits.tolist() == logits.tolist()
@@ -541,6 +543,82 @@ def test_adapters_come_first_in_a_bank():
     first, bank = subjects((None, "p", "API"), (["a"], ["q", "r"], ["x", "y"]), "A, B")
     assert first == Predictions("p", "API", ["A", "B"])
     assert bank == ["a", Predictions("q", "x", ["A", "B"]), Predictions("r", "y", ["A", "B"])]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a policy of quality and behaviour, labels, and predictions of two systems that name themselves."""
+    (tmp_path / "gate.toml").write_text('[data]\ntest = "labels.jsonl"\n[quality]\nmargin = 0.25\n[behaviour]\n')
+    rows = [{"id": name, "label": label} for name, (_, label) in zip(IDS, FILMS, strict=True)]
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for name, reader in (("new", misread), ("old", first_word_decides)):
+        write(tmp_path / f"{name}.parquet", columns_of("bulk", answered(reader)))
+        write(tmp_path / f"{name}.jsonl", columns_of("labels alone", answered(reader)))
+    return tmp_path
+
+
+PAIR = ("--candidate-predictions", "new.parquet", "--baseline-predictions", "old.parquet")
+NAMED = ("--candidate-predictions", "new.jsonl", "--baseline-predictions", "old.jsonl", "--labels", "Negative,Positive")
+WHO = ("--candidate-identity", "API 2", "--baseline-identity", "API 1")
+
+
+@pytest.mark.parametrize("arguments", [PAIR, (*NAMED, *WHO)], ids=["in the files", "by options"])
+def test_the_command_judges_predictions(lorasent, folder, arguments):
+    """Without importing torch's models: the verdict's line, a page, Markdown and JSON that its schema describes."""
+    done = lorasent("gate", *arguments, "--report", "r.html", "--summary", "s.md", "--json-out", "v.json")
+    assert done.returncode == 0, done.stderr
+    first, *rest = done.stdout.splitlines()
+    assert first == f"PASS: {arguments[1]} against {arguments[3]} (predictions: integrity was not asked)"
+    assert len(rest) <= terminal.SCREEN
+    assert max(map(len, rest[:-1])) <= 80
+    verdict = json.loads((folder / "v.json").read_text())
+    jsonschema.validate(verdict, json.loads((ROOT / "docs/reference/verdict.schema.json").read_text("utf-8")))
+    assert set(verdict["predictions"]) == {arguments[1], arguments[3]}
+    assert "as declared" in (folder / "r.html").read_text("utf-8")
+    assert "12 reviews newly go wrong" in (folder / "s.md").read_text("utf-8")
+
+
+BAD = {
+    "no candidate": ([], 2, "expected one candidate: the path of an adapter, or predictions"),
+    "no identity": ([*NAMED], 4, "which system made it is not declared"),
+    "no file": (["--candidate-predictions", "none.parquet"], 4, "no such file of predictions"),
+    "no floor": ([*PAIR[:2]], 2, "there is no baseline: set min"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_the_command_refuses_in_one_line(lorasent, folder, case):
+    """Bad usage, and files that cannot be judged; never a traceback."""
+    arguments, code, message = BAD[case]
+    if case == "no file":
+        (folder / "gate.toml").write_text('[data]\ntest = "labels.jsonl"\n[quality]\nmin = 0.5\n')
+    done = lorasent("gate", *arguments)
+    assert done.returncode == code
+    assert message in " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in done.stderr
+
+
+def test_pytest_judges_predictions(pytester, folder):
+    """Checks that were not made are skipped, and the command at the end judges again."""
+    pytester.makeini("[pytest]\n")
+    for name in ("gate.toml", "labels.jsonl", "new.jsonl", "old.jsonl"):
+        (pytester.path / name).write_text((folder / name).read_text())
+    plain = ("-p", "no:randomly", "-p", "no:cacheprovider", "-v")
+    result = pytester.runpytest(*plain, "gate.toml", *(word.replace("--", "--gate-") for word in (*NAMED, *WHO)))
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "gate.toml::integrity::files SKIPPED*",
+            "gate.toml::quality::accuracy PASSED*",
+            "gate.toml::behaviour SKIPPED*",
+            "PASS: new.jsonl against old.jsonl (predictions: integrity was not asked)",
+            "Again: lorasent gate --candidate-predictions new.jsonl --baseline-predictions old.jsonl --candidate-identity *",
+        ]
+    )
+    result = pytester.runpytest(*plain, "gate.toml", "--gate-baseline-predictions=old.jsonl")
+    result.stdout.fnmatch_lines(["*a policy needs --gate-candidate=DIR, or --gate-candidate-predictions*"])
+    result = pytester.runpytest(*plain, "gate.toml", "--gate-candidate-predictions=new.jsonl", "--gate-baseline-identity=x")
+    result.stdout.fnmatch_lines(["*expected one --gate-candidate-identity, or --gate-baseline-identity, for each option*"])
 
 
 # --- many ---
