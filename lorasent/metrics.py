@@ -89,7 +89,9 @@ def log_likelihoods(logits: ArrayLike, labels: ArrayLike) -> Floats:
     array = _logits(logits)
     gold = _labels(labels, len(array), array.shape[1])
     shifted = array - array.max(axis=1, keepdims=True)
-    return np.asarray(shifted[np.arange(len(gold)), gold] - np.log(np.exp(shifted).sum(axis=1)))
+    own = shifted[np.arange(len(gold)), gold]
+    np.exp(shifted, out=shifted)
+    return np.asarray(own - np.log(shifted.sum(axis=1)))
 
 
 def confusion(decided: ArrayLike, labels: ArrayLike, size: int) -> Ints:

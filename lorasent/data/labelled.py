@@ -34,8 +34,8 @@ class Categories:
     """
 
     values: Sequence[str]
-    codes: Rows
-    rows: Rows
+    codes: NDArray[np.int16]
+    rows: NDArray[np.integer[Any]]
 
 
 class LazyColumns(Mapping[str, Categories]):
@@ -64,11 +64,11 @@ class LazyColumns(Mapping[str, Categories]):
         codes, rows = [], []
         for batch in batches(self.source, lambda _: [column]):
             texts, cell_codes, cell_rows = _cells(batch.columns[column], batch.classes.get(column, ()))
-            table = np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.int64)
-            codes.append(table[cell_codes])
-            rows.append(cell_rows + batch.first - 1)
+            of_batch = [numbers.setdefault(text, len(numbers)) for text in texts]
             if len(numbers) > MOST_VALUES:
                 raise DataError(f"{self.name}: column {shown(column)} has more than {MOST_VALUES:,} values: too many for slices")
+            codes.append(np.array(of_batch, dtype=np.int16)[cell_codes])
+            rows.append((cell_rows + batch.first - 1).astype(np.int32))
         return Categories(list(numbers), np.concatenate(codes), np.concatenate(rows))
 
     def _taken(self, whole: Categories) -> Categories:
@@ -150,7 +150,9 @@ class Labelled(Reviews):
     @property
     def fingerprint(self) -> str:
         """The sha256 of the hashes of ids, and of labels, in order."""
-        return hashlib.sha256(self.keys.tobytes() + self.labels.tobytes()).hexdigest()
+        digest = hashlib.sha256(self.keys.tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
 
 
 def read(

@@ -156,7 +156,7 @@ def test_labels_alone_have_no_calibration(films, pair):
     assert "<h2>Reviews that flipped" in shown
     assert '<th scope="row">f1</th>' in shown
     assert '<th scope="row">brier</th>' not in shown
-    assert "100.0" not in shown.partition("<h2>Reviews that flipped")[2].partition("</section>")[0]
+    assert "100.0\N{NO-BREAK SPACE}%" not in shown.partition("<h2>Reviews that flipped")[2].partition("</section>")[0]
     assert "%" not in markdown.summary(verdict, context).partition("newly go wrong")[2].partition("<details>")[0]
 
 
