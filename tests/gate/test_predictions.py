@@ -361,6 +361,35 @@ def test_who_made_predictions_and_their_labels_are_declared(adapters, films, tmp
     assert message in found.message
 
 
+def test_what_bulk_scoring_wrote_says_who_made_it(films, tmp_path):
+    """A folder of `lorasent predict`: every shard has the adapter's hash and labels beside what is its own."""
+    (tmp_path / "shards").mkdir()
+    table = pa.table(columns_of("logits", answered(misread)))
+    for number, start in enumerate((0, 70)):
+        about = {"adapter": "abc", "labels": LABELS, "made_on": "cpu, fp32", "threads": number, "shard": {"first_row": start}}
+        shard = table.slice(start, 70).replace_schema_metadata({"lorasent": json.dumps(about)})
+        pq.write_table(shard, tmp_path / "shards" / f"{number}.parquet")
+    (tmp_path / "shards" / "_SUCCESS.json").write_text("{}")
+    verdict = judge(Predictions(tmp_path / "shards"), (), films("[quality]\nmin = 0.7"))
+    assert verdict.outcome is Outcome.PASS
+    assert [*verdict.predictions.values()] == ["adapter abc, made_on: cpu, fp32"]
+
+
+def test_damaged_parquet_is_one_line(films, pair, tmp_path):
+    """Ids that are no UTF-8, and a page whose bytes were changed."""
+    path = tmp_path / "bad.parquet"
+    ids = pa.array([b"\xff", *(name.encode() for name in IDS[1:])], pa.binary()).view(pa.string())
+    write(path, {"id": ids, "logits": GOOD["logits"]})
+    found = judge(Predictions(path), pair()[1], films()).findings[0]
+    assert (found.cause, "unreadable" in found.message) == ("predictions", True)
+    content = bytearray(Path(write(path, GOOD)).read_bytes())
+    content[4:400] = bytes(396)
+    path.write_bytes(content)
+    found = judge(Predictions(path), pair()[1], films()).findings[0]
+    assert (found.outcome, found.cause) == (Outcome.INVALID, "predictions")
+    assert "\n" not in found.message
+
+
 def test_a_declared_identity_is_in_words(tmp_path):
     """Its name, then what else was declared; it is part of the hash, and no option replaces it."""
     identity = json.dumps({"name": "API", "version": 2, "asked": "1 May", "labels": [*LABELS]})
