@@ -66,14 +66,13 @@ def write(folder, rows):
 
 def judge(folder):
     """The verdict, and the MiB and seconds of the process that gave it: on the clock, and of the processor."""
-    started, out = time.monotonic(), folder / "verdict.json"
-    with out.open("wb") as file:
-        child = subprocess.Popen([sys.executable, "-m", "lorasent.cli", *COMMAND], cwd=folder, stdout=file, stderr=subprocess.PIPE)
-        errors = child.stderr.read().decode()
-        _, _, used = os.wait4(child.pid, 0)
-    child.returncode = 0
+    started, out, errors = time.monotonic(), folder / "verdict.json", folder / "errors.txt"
+    with out.open("wb") as output, errors.open("wb") as messages:
+        child = subprocess.Popen([sys.executable, "-m", "lorasent.cli", *COMMAND], cwd=folder, stdout=output, stderr=messages)
+        _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
     if not out.stat().st_size:
-        raise RuntimeError(errors)
+        raise RuntimeError(errors.read_text())
     scale = 1 if sys.platform == "darwin" else 1024  # kilobytes on Linux
     figures = {
         "peak_mib": round(used.ru_maxrss * scale / 2**20),
