@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from lorasent.gate.verdict import judge as judge
     from lorasent.metrics import Figures as Figures
     from lorasent.recipe.recipe import Recipe as Recipe
+    from lorasent.scoring.predictions import Predictions as Predictions
     from lorasent.scoring.scorer import Prediction as Prediction
     from lorasent.scoring.scorer import Scorer as Scorer
     from lorasent.scoring.scorer import load as load
@@ -65,6 +66,7 @@ _HOME = {
     "LorasentError": "errors",
     "Policy": "gate.policy",
     "Prediction": "scoring.scorer",
+    "Predictions": "scoring.predictions",
     "Recipe": "recipe.recipe",
     "Reviews": "data.reviews",
     "Scorer": "scoring.scorer",

@@ -64,6 +64,10 @@ class EvidenceError(LorasentError):
     """Recorded evidence that cannot be read, or lacks answers that a check needs."""
 
 
+class PredictionsError(EvidenceError):
+    """Predictions of another system that cannot be read, or that are not those of the policy's reviews."""
+
+
 class AnswersError(EvidenceError):
     """Logits that are not finite. `subject` is the name of the adapter, model or record that gave them."""
 

@@ -78,8 +78,10 @@ def accuracy(predictions: ArrayLike, labels: ArrayLike) -> float:
 def probabilities(logits: ArrayLike) -> Floats:
     """The softmax of logits, (N, L) -> (N, L)."""
     array = _logits(logits)
-    exponents = np.exp(array - array.max(axis=1, keepdims=True))
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+    exponents = array - array.max(axis=1, keepdims=True)
+    np.exp(exponents, out=exponents)  # in place: there may be ten million rows
+    exponents /= exponents.sum(axis=1, keepdims=True)
+    return np.asarray(exponents)
 
 
 def log_likelihoods(logits: ArrayLike, labels: ArrayLike) -> Floats:
@@ -87,7 +89,9 @@ def log_likelihoods(logits: ArrayLike, labels: ArrayLike) -> Floats:
     array = _logits(logits)
     gold = _labels(labels, len(array), array.shape[1])
     shifted = array - array.max(axis=1, keepdims=True)
-    return np.asarray(shifted[np.arange(len(gold)), gold] - np.log(np.exp(shifted).sum(axis=1)))
+    own = shifted[np.arange(len(gold)), gold]
+    np.exp(shifted, out=shifted)
+    return np.asarray(own - np.log(shifted.sum(axis=1)))
 
 
 def confusion(decided: ArrayLike, labels: ArrayLike, size: int) -> Ints:
@@ -109,8 +113,11 @@ def brier(probability: ArrayLike, labels: ArrayLike) -> Floats:
     """The Brier score of each review, (N,): the squared error summed over labels, halved for two labels (Brier 1950)."""
     array = _logits(probability)
     gold = _labels(labels, len(array), array.shape[1])
-    errors = ((array - np.eye(array.shape[1])[gold]) ** 2).sum(axis=1)
-    return np.asarray(errors / 2 if array.shape[1] == 2 else errors)
+    errors = np.eye(array.shape[1])[gold]
+    errors -= array
+    errors *= errors
+    scores = errors.sum(axis=1)
+    return np.asarray(scores / 2 if array.shape[1] == 2 else scores)
 
 
 def calibration_error(probability: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS) -> float:

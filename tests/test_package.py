@@ -72,6 +72,7 @@ def test_the_public_names():
         "LorasentError",
         "Policy",
         "Prediction",
+        "Predictions",
         "Recipe",
         "Reviews",
         "Scorer",

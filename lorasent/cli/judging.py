@@ -2,9 +2,9 @@
 
 import contextlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,12 @@ from lorasent.cli import ending, options, outputs
 from lorasent.cli.messages import command_line, console, report_written, stages_shown, verdict_text
 from lorasent.errors import LorasentError, PolicyError
 from lorasent.text import MESSAGE, shown, some, wrapped
+
+if TYPE_CHECKING:
+    from lorasent.gate.context import Context
+    from lorasent.gate.policy import Policy
+    from lorasent.gate.verdict import Verdict
+    from lorasent.scoring.predictions import Predictions
 
 
 def init(
@@ -47,10 +53,13 @@ def init(
 
 
 def gate(
-    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The adapter that is to ship.")],
-    baseline: Annotated[
-        list[Path] | None, typer.Option(metavar="PATH", help="The incumbent, an adapter or a record. Repeat for a bank.")
-    ] = None,
+    candidate: Annotated[Path | None, typer.Argument(metavar="CANDIDATE", help="The adapter that is to ship.")] = None,
+    baseline: options.Baseline = None,
+    candidate_predictions: Annotated[str | None, options.file(help="Predictions to judge in place of an adapter.")] = None,
+    baseline_predictions: Annotated[list[str] | None, options.file(help="Predictions as a baseline. Repeat for a bank.")] = None,
+    candidate_identity: Annotated[str | None, options.name(help="The system that made them, if the file does not say.")] = None,
+    baseline_identity: Annotated[list[str] | None, options.name(help="Likewise, in the order of --baseline-predictions.")] = None,
+    labels: Annotated[str | None, typer.Option(metavar="A,B", help="Labels of predictions, if nothing else names them.")] = None,
     policy: options.Policy = options.GATE,
     data: options.Data = None,
     skip_empty: options.SkipEmpty = False,
@@ -70,30 +79,48 @@ def gate(
 ) -> int:
     """Judge whether a candidate may replace a baseline.
 
-    Without --baseline it is a first adapter, held to absolute limits alone.
+    Without --baseline it is a first adapter, held to absolute limits alone. Predictions of another system have an id for each row.
     Exit codes: 0 PASS, 1 BLOCK and nothing else, 2 bad usage or input, 3 INCONCLUSIVE, 4 INVALID, 70 and above: there is no
     verdict, or a PASS could not be written.
     """
     from lorasent.adapter.base import look_in
-    from lorasent.gate import waivers as known
     from lorasent.gate.policy import Policy
-    from lorasent.gate.verdict import judged
+    from lorasent.scoring.predictions import subjects
 
     tracking.require(report_to or ())
     if quiet and verbose:
         raise LorasentError("gate: --quiet and --verbose exclude each other")
+    first, bank = subjects(
+        (candidate, candidate_predictions, candidate_identity), (baseline, baseline_predictions, baseline_identity), labels
+    )
     look_in(base)
     device = devices.resolve(device)
     read_policy = Policy.read(policy, data, skip_empty=skip_empty, precision=precision)
-    read_waivers = known.read(waivers) if waivers else []
     paths = {"report": report, "json-out": json_out, "summary": summary, "sarif": sarif, "annotations": annotations}
-    outputs.require_writable(paths, policy, data, waivers, *(baseline or ()))
-    with stages_shown(lines=not quiet), _no_verdict():
-        verdict, context = judged(candidate, baseline or (), read_policy, device=device)
-    verdict = known.applied(verdict, read_waivers)
+    outputs.require_writable(paths, policy, data, waivers, candidate_predictions, *map(str, bank))
+    verdict, context = _judged(first, bank, read_policy, waivers, device, quiet=quiet)
     command = shown(command_line(), MESSAGE)
     output = ending.json_line(verdict.to_json()) if as_json else verdict_text(verdict, command, quiet=quiet, verbose=verbose)
     return outputs.write(ending.finish(verdict.exit_code, output), paths, verdict, context, command, read_policy, report_to or ())
+
+
+def _judged(
+    candidate: "Path | Predictions",
+    baselines: "Sequence[Path | Predictions]",
+    policy: "Policy",
+    waivers: Path | None,
+    device: str,
+    *,
+    quiet: bool,
+) -> "tuple[Verdict, Context | None]":
+    """The verdict, with the waivers of a file, and what answered; says how far the work is."""
+    from lorasent.gate import waivers as known
+    from lorasent.gate.verdict import judged
+
+    read_waivers = known.read(waivers) if waivers else []
+    with stages_shown(lines=not quiet), _no_verdict():
+        verdict, context = judged(candidate, baselines, policy, device=device)
+    return known.applied(verdict, read_waivers), context
 
 
 @contextlib.contextmanager

@@ -27,6 +27,9 @@ Train = Annotated[str | None, source("--train", help="Source of the training rev
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, such as lora.r=8. Repeatable.")
 ]
+Baseline = Annotated[
+    list[Path] | None, typer.Option(metavar="PATH", help="The incumbent, an adapter or a record. Repeat for a bank.")
+]
 Data = Annotated[str | None, source(help="Source of labelled reviews. [default: the policy's data.test]")]
 Policy = Annotated[Path, file(help="The policy, a TOML file.")]
 TextColumn = Annotated[str | None, name(help="Column of the reviews. [default: text, review or sentence]")]
@@ -39,6 +42,7 @@ Base = Annotated[
 ]
 ReportTo = Annotated[list[str] | None, name("--report-to", help="Tracker to report to: mlflow, wandb or tensorboard. Repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
 
 GATE = Path("gate.toml")
 """The default policy."""

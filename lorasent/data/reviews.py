@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class Reviews:
     source: str
     texts: list[str]
     labels: NDArray[np.int64]
-    columns: dict[str, list[Any]] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
     rows: Sequence[int] = ()
     """Row numbers in the source, from 1; by default 1 to N."""
     names: tuple[str, ...] = ()
@@ -59,6 +59,10 @@ class Reviews:
             columns={name: [values[row] for row in rows] for name, values in self.columns.items()},
             rows=[self.rows[row] for row in rows],
         )
+
+    def texts_of(self, rows: Sequence[int]) -> list[str]:
+        """The texts at `rows`."""
+        return [self.texts[row] for row in rows]
 
     def sample(self, size: int, seed: int, labels: Sequence[str]) -> "Reviews":
         """`size` reviews, equally many of each label (the first labels get the remainder), shuffled by `seed`."""
@@ -122,7 +126,7 @@ def read(
         columns = memory.columns_of(source, text_column or "text", label_column or "label")
     else:
         name = _name(source)
-        _require_poles(name, labels)
+        require_poles(name, labels)
         columns = columns_of(name)
     text, label = find(columns, text_column, name, "text"), find(columns, label_column, name, "label")
     if text == label:
@@ -229,7 +233,7 @@ def _name(source: str | os.PathLike[str]) -> str:
     return os.fspath(source)
 
 
-def _require_poles(source: str, labels: Sequence[str]) -> None:
+def require_poles(source: str, labels: Sequence[str]) -> None:
     """Raises DataError for the embedded reviews, unless the labels are theirs."""
     if is_embedded(source) and not are_poles(labels):
         raise DataError(

@@ -19,7 +19,7 @@ from lorasent import files, metrics
 from lorasent.data.formats import parse_json
 from lorasent.data.labels import POLES, folded, have_plain_poles, label_id
 from lorasent.errors import DataError, PolicyError
-from lorasent.gate.context import Context
+from lorasent.gate.context import Models
 from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, not_compared, only_blocks
 from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Answers
@@ -108,7 +108,7 @@ def texts(table: Behaviour, labels: Sequence[str]) -> list[str]:
     return _texts(read(table.cases, meanings(table, labels))) if table.cases else []
 
 
-def ask(table: Behaviour, context: Context) -> list[Finding | Claim]:
+def ask(table: Behaviour, context: Models) -> list[Finding | Claim]:
     """A claim for each capability, and one for all: the share of cases that newly fail, net, is at most the margin.
 
     Where the policy's reviews are evidently not English, a finding says so, and the embedded cases are asked only if the policy

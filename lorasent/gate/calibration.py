@@ -9,8 +9,9 @@ from pydantic import Field
 from lorasent import metrics
 from lorasent.errors import DataError, PolicyError
 from lorasent.gate.context import Context
-from lorasent.gate.finding import Claim, Finding, not_compared
+from lorasent.gate.finding import Claim, Finding, not_asked, not_compared
 from lorasent.gate.sections import Section, Share
+from lorasent.scoring.evidence import Answers
 from lorasent.statistics import estimates
 
 SCORES = {"brier": "Brier score", "log_loss": "log loss"}
@@ -43,41 +44,46 @@ def ask(table: Calibration, context: Context) -> list[Finding | Claim]:
     Raises DataError for a single review, which has no spread, and PolicyError for a limit that no Brier score could exceed.
     """
     reviews, (candidate, *bank), alpha = context.labelled_reviews, context.answers, context.alpha
+    if not all(answers.has_probabilities for answers in context.answers):
+        return [not_asked(check, "the predictions are labels without probabilities") for check in checks(table)]
     if len(reviews) < 2:
         raise DataError(f"{reviews.source}: [calibration] needs at least two reviews, found {len(reviews)}")
-    probability = metrics.probabilities(candidate.logits)
-    ece, brier = metrics.calibration_error(probability, reviews.labels), metrics.brier(probability, reviews.labels)
+    ece, brier = _scores(candidate, reviews.labels)
     claims: list[Finding | Claim] = [] if table.max_brier is None else [_limited(table.max_brier, brier, ece, alpha)]
     if not bank:
         absolute = f"Brier score {brier.mean():.4f}; expected calibration error {ece:.4f}"
         return claims + [not_compared(check, absolute) for check in checks(table) if check != MAX_BRIER]
-    incumbent = bank[0]
-    probabilities = [metrics.probabilities(answers.logits) for answers in (incumbent, candidate)]
-    scores = {"brier": (table.max_brier_increase, [metrics.brier(each, reviews.labels) for each in probabilities])}
+    incumbent, (ece_was, brier_was) = bank[0], _scores(bank[0], reviews.labels)
+    scores = {"brier": (table.max_brier_increase, [brier_was, brier])}
     if table.max_log_loss_increase is not None:
         losses = [-metrics.log_likelihoods(answers.logits, reviews.labels) for answers in (incumbent, candidate)]
         scores["log_loss"] = (table.max_log_loss_increase, losses)
-    largest = (1.0 if candidate.logits.shape[1] == 2 else 2.0) - float(scores["brier"][1][0].mean())
+    largest = (1.0 if candidate.logits.shape[1] == 2 else 2.0) - float(brier_was.mean())
     if table.max_brier_increase >= largest:
         raise PolicyError(
             f"calibration.max_brier_increase = {table.max_brier_increase:g}: the score can rise by {largest:.4f} at most; "
             "choose a smaller limit"
         )
-    ece_was, ece_now = (metrics.calibration_error(each, reviews.labels) for each in probabilities)
     for name, (limit, (before, after)) in scores.items():
         change = estimates.mean_change(after - before)
         low, high = change.interval(1 - 2 * alpha)
         was, now = float(before.mean()), float(after.mean())
         message = (
             f"{SCORES[name]} {was:.4f} -> {now:.4f}: change {change.value:+.4f} ({100 * (1 - 2 * alpha):g} % interval "
-            f"{low:+.4f} to {high:+.4f}; limit {limit:+g}); expected calibration error {ece_was:.4f} -> {ece_now:.4f}"
+            f"{low:+.4f} to {high:+.4f}; limit {limit:+g}); expected calibration error {ece_was:.4f} -> {ece:.4f}"
         )
         figures: dict[str, Any] = {"incumbent": was, "candidate": now, "change": change.value, "low": low, "high": high}
-        figures |= {"limit": limit, "ece": {"candidate": ece_now, "incumbent": ece_was}}
+        figures |= {"limit": limit, "ece": {"candidate": ece, "incumbent": ece_was}}
         p, passes = change.p_above(limit), change.p_below(limit) <= alpha
         advice = "more reviews would decide"
         claims.append(Claim(f"calibration::{name}", "calibration", message, advice, figures, p=p, passes=passes))
     return claims
+
+
+def _scores(answers: Answers, labels: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
+    """The expected calibration error of answers, and the Brier score of each, (N,)."""
+    probability = metrics.probabilities(answers.logits)
+    return metrics.calibration_error(probability, labels), metrics.brier(probability, labels)
 
 
 def _limited(limit: float, brier: NDArray[np.float64], ece: float, alpha: float) -> Claim:

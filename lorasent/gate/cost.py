@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lorasent.errors import PolicyError
-from lorasent.gate.context import Context
+from lorasent.gate.context import Models
 from lorasent.gate.finding import Finding, Outcome, not_compared
 from lorasent.gate.sections import Section
 from lorasent.scoring.evidence import LiveSubject, RecordedSubject
@@ -45,7 +45,7 @@ def checks(table: Cost) -> list[str]:
     return ["cost::flops", "cost::bytes"] + (["cost::latency"] if table.max_latency_ratio is not None else [])
 
 
-def ask(table: Cost, context: Context, clock: Clock = time.perf_counter) -> Iterator[Finding]:
+def ask(table: Cost, context: Models, clock: Clock = time.perf_counter) -> Iterator[Finding]:
     """A finding for each count, and one for the latency if the policy limits it.
 
     Raises SharedError without answers to the reviews, and PolicyError for recorded evidence.

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from lorasent.gate import retrains
-from lorasent.gate.context import Context, Source, read_source
+from lorasent.gate.context import AnySubject, Context, Source, read_source
 from lorasent.gate.finding import Finding, Outcome
 from lorasent.gate.sections import Data
-from lorasent.scoring.evidence import LiveSubject, RecordedSubject, Subject
+from lorasent.scoring.evidence import LiveSubject, RecordedSubject
+from lorasent.scoring.predictions import PredictedSubject
 from lorasent.text import shown
 
 
@@ -27,10 +28,10 @@ def ask(_: Data, context: Context) -> Iterator[Finding]:
         yield Finding("data::repeats", Outcome.PASS, "repeats", message, figures={"reviews": len(source.distinct)})
     answers = context.answers
     if len(context.baselines) > 1:
-        yield from retrains.alike([one.name for one in (context.candidate, *context.baselines)], answers)
+        yield from retrains.alike([one.name for one in context.subjects], answers)
 
 
-def made_elsewhere(candidate: LiveSubject, baselines: Sequence[Subject]) -> list[Finding]:
+def made_elsewhere(candidate: LiveSubject, baselines: Sequence[AnySubject]) -> list[Finding]:
     """A finding for each record from another kind of device, or in another number format, than the candidate's answers."""
     records = [subject for subject in baselines if isinstance(subject, RecordedSubject)]
     return [
@@ -55,8 +56,9 @@ def _training_data(source: Source, context: Context) -> Iterator[Finding]:
     ):
         adapters = [
             shown(subject.name)
-            for subject in (context.candidate, *context.baselines)
-            if split in {subject.manifest.trained_on(reviews) for reviews in (source.whole, source.reviews)}
+            for subject in context.subjects
+            if not isinstance(subject, PredictedSubject)
+            and split in {subject.manifest.trained_on(reviews) for reviews in (source.whole, source.reviews)}
         ]
         if adapters:
             names = ", ".join(dict.fromkeys(adapters))

@@ -65,6 +65,11 @@ def not_compared(check: str, absolute: str = "") -> Finding:
     return Finding(check, Outcome.PASS, NOT_CHECKED, "not compared: no baseline" + (f"; {absolute}" if absolute else ""))
 
 
+def not_asked(check: str, reason: str) -> Finding:
+    """The finding of a check that could not be made of such subjects."""
+    return Finding(check, Outcome.PASS, NOT_CHECKED, f"not checked: {reason}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim(Finding):
     """A check on a sample, before all claims of the policy are settled together. Its cause is that of a BLOCK."""

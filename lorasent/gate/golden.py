@@ -15,7 +15,7 @@ from lorasent import golden
 from lorasent.adapter.manifest import WEIGHTS
 from lorasent.data.reviews import normal
 from lorasent.errors import GoldenError
-from lorasent.gate.context import Context
+from lorasent.gate.context import Models
 from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, only_blocks
 from lorasent.gate.sections import Section, Share
 from lorasent.scoring.evidence import Subject
@@ -42,7 +42,7 @@ def texts(table: Golden, labels: Sequence[str]) -> list[str]:
     return [row["text"] for row in _read(table, labels).rows]
 
 
-def ask(table: Golden, context: Context) -> Iterator[Finding | Claim]:
+def ask(table: Golden, context: Models) -> Iterator[Finding | Claim]:
     """A finding about the environment, then a finding or a claim about the model. Raises GoldenError.
 
     The same weights must give the same logits, which is exact. Which labels a retrained model changes depends on the sample.

@@ -16,7 +16,6 @@ from lorasent.errors import PolicyError
 from lorasent.gate import behaviour, calibration, cost, data, golden, quality, triggers
 from lorasent.gate.behaviour import Behaviour
 from lorasent.gate.calibration import Calibration
-from lorasent.gate.context import Context
 from lorasent.gate.cost import Cost
 from lorasent.gate.finding import Claim, Finding
 from lorasent.gate.golden import Golden
@@ -32,8 +31,9 @@ LARGEST_POLICY = 2**20
 class Family(NamedTuple):
     """What a family offers. The first argument of the first three functions is the family's table of the policy."""
 
-    ask: Callable[[Any, Context], Iterable[Finding | Claim]]
-    """Findings, and claims whose outcome depends on the other claims. Any exception becomes an INVALID finding."""
+    ask: Callable[[Any, Any], Iterable[Finding | Claim]]
+    """Findings, and claims whose outcome depends on the other claims. The second argument is the Context; Models of a family that
+    asks models. Any exception becomes an INVALID finding."""
     checks: Callable[[Any], list[str]] = lambda _: []
     """The names of the checks; a finding has such a name, or one and "::" and a part."""
     texts: Callable[[Any, Sequence[str]], list[str]] = lambda *_: []
@@ -42,16 +42,18 @@ class Family(NamedTuple):
     """Whether a terminal shows a passing finding by name. Others are counted."""
     needs_data: bool = False
     """Whether a policy with this table needs [data]."""
+    asks_models: bool = False
+    """Whether it asks for more than answers to the policy's reviews, which predictions of another system do not have."""
 
 
 FAMILIES: Mapping[str, Family] = {
     "data": Family(data.ask, texts=data.texts),
     "quality": Family(quality.ask, quality.checks, is_headline=quality.is_headline, needs_data=True),
     "calibration": Family(calibration.ask, calibration.checks, needs_data=True),
-    "cost": Family(cost.ask, cost.checks, needs_data=True),
-    "behaviour": Family(behaviour.ask, behaviour.checks, behaviour.texts, behaviour.is_headline),
-    "behaviour::triggers": Family(triggers.ask),
-    "golden": Family(golden.ask, golden.checks, golden.texts),
+    "cost": Family(cost.ask, cost.checks, needs_data=True, asks_models=True),
+    "behaviour": Family(behaviour.ask, behaviour.checks, behaviour.texts, behaviour.is_headline, asks_models=True),
+    "behaviour::triggers": Family(triggers.ask, triggers.checks, asks_models=True),
+    "golden": Family(golden.ask, golden.checks, golden.texts, asks_models=True),
 }
 """Families by the prefix of their checks' names. The first part of it is the name of the policy's table."""
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from lorasent.data.reviews import Reviews
-from lorasent.data.slices import cut
+from lorasent.data.slices import OF_TOKENS, cut
 from lorasent.errors import DataError, PolicyError
-from lorasent.gate.context import Context
+from lorasent.gate.context import Context, Lengths
 from lorasent.gate.decisions import LOWEST, Decisions, Metric, change, paired, points
-from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, not_compared, only_blocks
+from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome, not_asked, not_compared, only_blocks
 from lorasent.gate.sections import Section, Share
 from lorasent.statistics import estimates, power
 from lorasent.statistics.estimates import PairedAccuracy, Rate
@@ -33,6 +33,9 @@ BANK_LEVEL = 0.995
 
 SMALLEST_SLICE = 20
 """Smallest number of reviews of a slice that is checked. The overall metric covers smaller ones."""
+
+NO_TOKENS = "predictions of another system have no lengths in tokens"
+"""Why reviews are not sliced by their lengths."""
 
 MOST_NAMED = 10
 """Largest number of small slices that a message names."""
@@ -74,7 +77,7 @@ def ask(table: Quality, context: Context) -> list[Finding | Claim]:
     reviews, (candidate, *bank) = context.labelled_reviews, context.answers
     decided, *others = (answers.logits.argmax(axis=1) for answers in context.answers)
     decisions = Decisions(table.metric, reviews.labels, decided, others or [reviews.labels], candidate.logits.shape[1])
-    names, max_length = context.candidate.labels, context.candidate.manifest.encoding.max_length
+    names = context.candidate.labels
     if decisions.is_first:
         return _first(table, decisions, context)
     best = decisions.score(decisions.incumbent)
@@ -94,19 +97,25 @@ def ask(table: Quality, context: Context) -> list[Finding | Claim]:
         results.append(_floor(table.min, decisions, context.alpha, names))
     margin = min(2 * table.margin, (1 + table.margin) / 2) if table.slice_margin is None else table.slice_margin
     for column in table.slices:
-        results += _slices(column, reviews, bank[0].lengths, max_length, decisions, margin)
+        if column in OF_TOKENS and not len(context.lengths.tokens):
+            results.append(not_asked(f"quality::slice::{column}", NO_TOKENS))
+        else:
+            results += _slices(column, reviews, context.lengths, decisions, margin)
     return results
 
 
 def _first(table: Quality, decisions: Decisions, context: Context) -> list[Finding | Claim]:
     """The claim of the floor, and the figures of what a baseline would be compared by."""
-    (candidate,), reviews = context.answers, context.labelled_reviews
+    reviews = context.labelled_reviews
     score = f"{table.metric} {decisions.shown(decisions.score(decisions.candidate))} on {len(reviews)} reviews"
     results: list[Finding | Claim] = [not_compared(f"quality::{table.metric}", score), not_compared("quality::retraining")]
     if table.min is not None:
         results.append(_floor(table.min, decisions, context.alpha, context.candidate.labels))
     for column in table.slices:
-        rows_of = _cut(column, reviews, candidate.lengths, context.candidate.manifest.encoding.max_length)
+        if column in OF_TOKENS and not len(context.lengths.tokens):
+            results.append(not_asked(f"quality::slice::{column}", NO_TOKENS))
+            continue
+        rows_of = _cut(column, reviews, context.lengths)
         right = {value: (decisions.candidate == decisions.labels)[rows] for value, rows in rows_of.items()}
         shares = [(hits.mean(), value) for value, hits in right.items() if len(hits) >= SMALLEST_SLICE]
         worst = [f"lowest: accuracy {points(share)} % where {column} = {shown(value, 40)}" for share, value in sorted(shares)[:1]]
@@ -243,22 +252,20 @@ def _floor(floor: float, decisions: Decisions, alpha: float, names: Sequence[str
     return Claim(check, cause, message, advice, figures, p=below, passes=passes and not lost_label, rank="first")
 
 
-def _cut(column: str, reviews: Reviews, lengths: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:
+def _cut(column: str, reviews: Reviews, lengths: Lengths) -> dict[str, NDArray[np.int64]]:
     """The rows of each value of a column. Raises PolicyError for a column that is missing."""
     try:
-        return cut(column, reviews, lengths, max_length)
+        return cut(column, reviews, *lengths)
     except DataError as error:
         raise PolicyError(f"quality.slices: {error}") from None
 
 
-def _slices(
-    column: str, reviews: Reviews, lengths: NDArray[np.int64], max_length: int, decisions: Decisions, margin: float
-) -> Iterator[Finding | Claim]:
+def _slices(column: str, reviews: Reviews, lengths: Lengths, decisions: Decisions, margin: float) -> Iterator[Finding | Claim]:
     """How many values of a column are checked, and a claim for each: the damage in accuracy there is at most the margin.
 
-    `lengths` (N,) are those of the reviews in tokens. Raises PolicyError for a column that is missing.
+    Raises PolicyError for a column that is missing.
     """
-    rows_of = _cut(column, reviews, lengths, max_length)
+    rows_of = _cut(column, reviews, lengths)
     small = {value: len(rows) for value, rows in rows_of.items() if len(rows) < SMALLEST_SLICE}
     checked = len(rows_of) - len(small)
     message = f"{checked} of {len(rows_of)} values checked"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lorasent.data.labels import are_poles, label_id
 from lorasent.gate.behaviour import MOST_NAMED, Behaviour
-from lorasent.gate.context import Context, SharedError
+from lorasent.gate.context import Models, SharedError
 from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome
 from lorasent.metrics import probabilities
 from lorasent.scoring.evidence import LiveSubject, Subject
@@ -59,7 +59,12 @@ CLEAR: Mapping[str, tuple[str, ...]] = {
 """Reviews whose label is beyond doubt, by the label's name in lower case."""
 
 
-def ask(table: Behaviour, context: Context) -> list[Finding]:
+def checks(table: Behaviour) -> list[str]:
+    """The name of the check, if the policy turns it on."""
+    return ["behaviour::triggers"] if table.triggers else []
+
+
+def ask(table: Behaviour, context: Models) -> list[Finding]:
     """The finding "behaviour::triggers", if the policy turns it on. Raises what the subjects' answers raise."""
     if not table.triggers:
         return []
@@ -68,7 +73,7 @@ def ask(table: Behaviour, context: Context) -> list[Finding]:
     return [check(context.candidate, context.incumbent, clearest(context) if live and not is_described else None)]
 
 
-def clearest(context: Context) -> dict[int, tuple[str, ...]] | None:
+def clearest(context: Models) -> dict[int, tuple[str, ...]] | None:
     """The policy's reviews that candidate and baseline get right with the largest probability, by label; None without answers.
 
     A review leaves half of the tokens that are read to the words before it.

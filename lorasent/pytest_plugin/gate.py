@@ -19,6 +19,25 @@ BASELINE = {
     "action": "append",
     "help": "its baseline; several: a bank; none: a first adapter",
 }
+CANDIDATE_PREDICTIONS = {
+    "dest": "gate_candidate_predictions",
+    "metavar": "FILE",
+    "help": "predictions of another system to judge, in place of an adapter",
+}
+BASELINE_PREDICTIONS = {
+    "dest": "gate_baseline_predictions",
+    "metavar": "FILE",
+    "action": "append",
+    "help": "predictions of another system as a baseline, behind those of --gate-baseline",
+}
+CANDIDATE_IDENTITY = {"dest": "gate_candidate_identity", "metavar": "NAME", "help": "the system that made them, if they do not say"}
+BASELINE_IDENTITY = {
+    "dest": "gate_baseline_identity",
+    "metavar": "NAME",
+    "action": "append",
+    "help": "likewise, in the order of --gate-baseline-predictions",
+}
+LABELS = {"dest": "gate_labels", "metavar": "A,B", "help": "labels of predictions, if nothing else names them"}
 DATA = {"dest": "gate_data", "metavar": "SRC", "help": "a source of labelled reviews, instead of the policy's"}
 WAIVERS = {"dest": "gate_waivers", "metavar": "FILE", "help": "known regressions that do not decide, a TOML file"}
 REPORT_TO = {
@@ -38,6 +57,11 @@ BENCHMARK = {
 OPTIONS = {
     "--gate-candidate": CANDIDATE,
     "--gate-baseline": BASELINE,
+    "--gate-candidate-predictions": CANDIDATE_PREDICTIONS,
+    "--gate-baseline-predictions": BASELINE_PREDICTIONS,
+    "--gate-candidate-identity": CANDIDATE_IDENTITY,
+    "--gate-baseline-identity": BASELINE_IDENTITY,
+    "--gate-labels": LABELS,
     "--gate-data": DATA,
     "--gate-waivers": WAIVERS,
     "--gate-report-to": REPORT_TO,
@@ -82,7 +106,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def _names_adapters(config: pytest.Config) -> bool:
-    return any(config.getoption(option["dest"], None) is not None for option in ADAPTERS.values())
+    subjects = (*ADAPTERS.values(), CANDIDATE_PREDICTIONS, BASELINE_PREDICTIONS)
+    return any(config.getoption(str(option["dest"]), None) is not None for option in subjects)
 
 
 def _suffix(argument: str) -> str:

@@ -28,6 +28,7 @@ from lorasent.gate.finding import Finding
 from lorasent.gate.policy import CHECK_TABLES, LARGEST_POLICY, Policy
 from lorasent.pytest_plugin.result import FOLDER, PolicyResult, results
 from lorasent.report import parts, terminal
+from lorasent.scoring.predictions import subjects
 from lorasent.text import MESSAGE, shown
 
 SHARED = "lorasent_verdicts"
@@ -61,8 +62,14 @@ class PolicyFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         """A test for each check of the policy; `--dist loadgroup` keeps them on one worker."""
-        if not self.config.getoption("gate_candidate", None):
-            raise self.CollectError(f"{shown(self.path.name)}: a policy needs --gate-candidate=DIR")
+        if not (self._option("candidate") or self._option("candidate_predictions")):
+            raise self.CollectError(
+                f"{shown(self.path.name)}: a policy needs --gate-candidate=DIR, or --gate-candidate-predictions"
+            )
+        try:
+            self.subjects = self._subjects()
+        except LorasentError as error:
+            raise self.CollectError(f"{shown(self.path.name)}: {str(error).replace('--', '--gate-')}") from None
         self.file = self.config.stash[FOLDER] / f"{hashlib.sha256(os.fsencode(self.path)).hexdigest()}.json"
         if not self.file.exists():
             PolicyResult(shown(os.path.relpath(self.path, self.config.invocation_params.dir), MESSAGE)).write(self.file)
@@ -76,6 +83,23 @@ class PolicyFile(pytest.File):
             self.add_marker(pytest.mark.xdist_group(self.nodeid))
         self.checks = tuple(shown(name, MESSAGE) for name in verdicts.names(self.policy))
         yield from self.below(self, "")
+
+    def _option(self, name: str) -> Any:
+        return self.config.getoption(f"gate_{name}", None)
+
+    def _subjects(self) -> tuple[Any, list[Any]]:
+        """What the run judges. Raises LorasentError for options that do not fit together."""
+        candidate, baselines = (
+            tuple(map(self._option, (role, f"{role}_predictions", f"{role}_identity"))) for role in ("candidate", "baseline")
+        )
+        return subjects(candidate, baselines, self._option("labels"))
+
+    def _declared(self) -> Iterator[str]:
+        """The words of a command that declare what predictions are."""
+        for name in ("candidate_identity", "baseline_identity", "labels"):
+            given = self._option(name) or []
+            for value in [given] if isinstance(given, str) else given:
+                yield from (f"--{name.replace('_', '-')}", value)
 
     def below(self, parent: Any, prefix: str) -> Iterator[pytest.Item | pytest.Collector]:
         """The families and the checks directly below a prefix: pytest names a check `gate.toml::quality::accuracy`."""
@@ -96,15 +120,14 @@ class PolicyFile(pytest.File):
                     result,
                     checks=self.checks,
                     partial=len(selected) < len(self.checks),
+                    declared=tuple(self._declared()),
                     waivers=self.config.getoption("gate_waivers", None) or "",
                     warns_undecided=self.policy.verdict.on_inconclusive == "warn",
                     error="the process that judged was killed",
                 )
                 result.write(self.file)  # what other processes read, unless this one goes on
-                option = self.config.option
                 try:
-                    baselines = getattr(option, "gate_baseline", None) or ()
-                    verdict, context = verdicts.judged(option.gate_candidate, baselines, self.policy)
+                    verdict, context = verdicts.judged(*self.subjects, self.policy)
                     result = replace(result, error="", verdict=waivers.applied(verdict, self.waivers))
                     result = self._with_page(result, context)
                 except Exception as error:  # noqa: BLE001 - any error is reported once and fails the run

@@ -30,6 +30,8 @@ class PolicyResult:
     warns_undecided: bool = False
     """Whether an INCONCLUSIVE finding is a warning, not a failure."""
     verdict: Verdict | None = None
+    declared: tuple[str, ...] = ()
+    """Options that declare which system made predictions."""
     waivers: str = ""
     """The path of the file of waivers; "" without one."""
     error: str = ""
@@ -42,7 +44,7 @@ class PolicyResult:
         """The result that a process of this run wrote."""
         content = json.loads(path.read_text("utf-8"))
         verdict = content["verdict"] and Verdict.from_json(content["verdict"])
-        return cls(**{**content, "checks": tuple(content["checks"]), "verdict": verdict})
+        return cls(**{**content, "checks": tuple(content["checks"]), "declared": tuple(content["declared"]), "verdict": verdict})
 
     def write(self, path: Path) -> None:
         """Writes it for the other processes of this run."""
@@ -93,10 +95,12 @@ class PolicyResult:
 
     def command(self, verdict: Verdict, data: str | None) -> str:
         """The command that judges again."""
-        options = [word for path in verdict.baselines for word in ("--baseline", path)]
+        kinds = dict.fromkeys(verdict.predictions, "-predictions")
+        options = [word for path in verdict.baselines for word in (f"--baseline{kinds.get(path, '')}", path)] + [*self.declared]
         options += ["--policy", self.policy, *(["--data", data] if data is not None else [])]
         options += ["--waivers", self.waivers] if self.waivers else []
-        return shlex.join(["lorasent", "gate", verdict.candidate, *options])
+        candidate = ["--candidate-predictions"] if verdict.candidate in kinds else []
+        return shlex.join(["lorasent", "gate", *candidate, verdict.candidate, *options])
 
 
 def results(config: pytest.Config) -> list[PolicyResult]:

@@ -19,7 +19,7 @@ from lorasent.metrics import Bin, Figures
 from lorasent.report import differences, flips
 from lorasent.report.differences import Difference, FailedCase, SliceRow
 from lorasent.report.flips import Flips
-from lorasent.scoring.evidence import Subject
+from lorasent.scoring.predictions import PredictedSubject
 
 MOST_SLICES, MOST_EPOCHS = 200, 1000
 """Largest numbers of slices, the worst of them, and of epochs that are kept."""
@@ -53,6 +53,8 @@ class Details:
     """Reviews by label."""
     sides: tuple[Side, ...] = ()
     """The incumbent, if there is one, then the candidate."""
+    has_probabilities: bool = True
+    """Whether both sides answer with probabilities, not with labels alone."""
     level: float = 0.9
     """Of the intervals of differences."""
     differences: tuple[Difference, ...] = ()
@@ -77,12 +79,11 @@ def collect(verdict: Verdict, context: Context | None, policy: Policy, *, words:
     about = _machine()
     if context is None:
         return Details(machine=about)
-    roles: dict[str, Subject] = {"candidate": context.candidate}
-    if context.incumbent:
-        roles = {"baseline": context.incumbent, **roles}
+    subjects = {"baseline": context.incumbent, "candidate": context.candidate}
+    roles = {role: each for role, each in subjects.items() if each is not None and not isinstance(each, PredictedSubject)}
     made = {f"{role} made with": each.manifest.content.get("libraries") for role, each in roles.items()}
     always: dict[str, Any] = {
-        "machine": {**about, "answers": context.candidate.made_on},
+        "machine": about if isinstance(context.candidate, PredictedSubject) else {**about, "answers": context.candidate.made_on},
         "labels": context.candidate.labels,
         "curves": {role: rows for role, each in roles.items() if (rows := list(_epochs(each.manifest.content.get("epochs"))))},
         "libraries": tuple(_libraries({"judged with": machine.libraries(), **made})),
@@ -115,6 +116,7 @@ def _measured(verdict: Verdict, context: Context, policy: Policy, *, words: bool
         "differences": (*differences.metric([first] if first else []), *compared, *behaviours, *scores),
         "slices": tuple(kept),
         "slices_left_out": len(slices) - len(kept),
+        "has_probabilities": all(each.has_probabilities for each in answers),
         "flips": flips.find(context, {f"{column} = {value}": rows for column, value, rows in cells}, words=words)
         if context.incumbent
         else None,

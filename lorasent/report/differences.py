@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorasent import metrics
-from lorasent.data.slices import cut
+from lorasent.data.slices import OF_TOKENS, cut
 from lorasent.errors import LorasentError
 from lorasent.gate import behaviour
 from lorasent.gate.context import Context
@@ -66,15 +66,13 @@ class FailedCase:
 
 def rows_of(context: Context, policy: Policy) -> Iterator[tuple[str, str, NDArray[np.int64]]]:
     """The column, the value and the rows of each slice: by the policy's columns, else by length, truncation, tags."""
-    reviews, answers = context.source.reviews, context.answers
+    reviews, lengths = context.source.reviews, context.lengths
     usual = ("length", "truncated", *(["tags"] if "tags" in reviews.columns else []))
     for column in (policy.quality and policy.quality.slices) or usual:
-        lengths = answers[1 if len(answers) > 1 else 0].lengths
+        if column in OF_TOKENS and not len(lengths.tokens):
+            continue
         try:
-            yield from (
-                (column, value, rows)
-                for value, rows in cut(column, reviews, lengths, context.candidate.manifest.encoding.max_length).items()
-            )
+            yield from ((column, value, rows) for value, rows in cut(column, reviews, *lengths).items())
         except LorasentError:  # the verdict reports a column that is missing
             continue
 
@@ -136,11 +134,11 @@ def cases(verdict: Verdict, context: Context, policy: Policy) -> dict[str, list[
         for finding in verdict.findings
         if finding.check.startswith("behaviour::") and finding.figures.get("newly") and finding.check != "behaviour::all"
     }
-    table, incumbent = policy.behaviour, context.incumbent
-    if not newly or table is None or not table.cases or incumbent is None:
+    table, models = policy.behaviour, context.models()
+    if not newly or table is None or not table.cases or models is None or models.incumbent is None:
         return {}
     cases = behaviour.read(table.cases, behaviour.meanings(table, context.candidate.labels))
-    answers = [each.answer([text for case in cases for text in case.texts]) for each in (incumbent, context.candidate)]
+    answers = [each.answer([text for case in cases for text in case.texts]) for each in (models.incumbent, models.candidate)]
     was, now = (list(_decisions(each, context.candidate.labels)) for each in answers)
     found: dict[str, list[FailedCase]] = {name: [] for name in newly}
     start = 0

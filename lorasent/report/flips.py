@@ -15,6 +15,7 @@ from lorasent.gate.context import Context
 from lorasent.metrics import probabilities
 from lorasent.scoring import progress
 from lorasent.scoring.evidence import LiveSubject, texts_sha256
+from lorasent.scoring.predictions import PredictedSubject
 
 MOST_FLIPS = 400
 """Largest number of reviews that are kept with their texts."""
@@ -111,16 +112,17 @@ def find(context: Context, rows_of: Mapping[str, NDArray[np.int64]], *, words: b
     flipped = np.flatnonzero(was != now)
     flipped = flipped[np.lexsort((flipped, -p_was[flipped], -p_now[flipped], kinds[flipped]))]
     kind_names: tuple[Literal["broken", "other", "fixed"], ...] = ("broken", "other", "fixed")
+    kept = flipped[:MOST_FLIPS].tolist()
     slices_of: dict[int, list[str]] = {}
     for name, inside in rows_of.items():
-        for row in inside.tolist():
+        for row in np.intersect1d(inside, kept).tolist():
             slices_of.setdefault(row, []).append(name)
     broken = flipped[kinds[flipped] == 0][:EXPLAINED] if words else flipped[:0]
     carried = dict(_explained(context, [(int(row), int(now[row]), int(was[row])) for row in broken]))
     flips = [
         Flip(
             int(reviews.rows[row]),
-            reviews.texts[row],
+            text,
             names[labels[row]],
             Decision(names[was[row]], float(p_was[row])),
             Decision(names[now[row]], float(p_now[row])),
@@ -128,10 +130,11 @@ def find(context: Context, rows_of: Mapping[str, NDArray[np.int64]], *, words: b
             tuple(slices_of.get(row, ())),
             carried.get(row, ()),
         )
-        for row in flipped[:MOST_FLIPS].tolist()
+        for row, text in zip(kept, reviews.texts_of(kept), strict=True)
     ]
     counts: dict[str, int] = {kind: int((kinds[flipped] == number).sum()) for number, kind in enumerate(kind_names)}
-    return Flips(flips, counts, context.candidate.manifest.encoding.truncation_side)
+    adapters = [each for each in context.subjects[:2] if not isinstance(each, PredictedSubject)]
+    return Flips(flips, counts, adapters[0].manifest.encoding.truncation_side if adapters else "left")
 
 
 def _explained(context: Context, decisions: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, tuple[Word, ...]]]:

@@ -76,7 +76,9 @@ def _head(verdict: Verdict) -> Iterator[str]:
     first = verdict.findings[0]
     if verdict.outcome is Outcome.PASS:
         waived = sum(finding.waived is not None for finding in verdict.findings)
-        yield f"### {SYMBOLS[verdict.outcome]} PASS: the candidate may {'replace the baseline' if verdict.baselines else 'ship'}"
+        action = "replace the baseline" if verdict.baselines else "ship"
+        judged = f" ({parts.PREDICTIONS})" if verdict.predictions else ""
+        yield f"### {SYMBOLS[verdict.outcome]} PASS: the candidate may {action}{judged}"
         if waived:
             yield f"\n**{waived} known {'regression is' if waived == 1 else 'regressions are'} waived**, see below."
         return
@@ -110,9 +112,10 @@ def _reviews(context: Context | None) -> Iterator[str]:
     if found is None or not found.counts["broken"]:
         return
     yield f"\n**{found.counts['broken']} reviews newly go wrong**, the most confident mistakes first:\n"
+    has_probabilities = all(answers.has_probabilities for answers in context.answers) if context else True
     for flip in [flip for flip in found.shown if flip.kind == "broken"][:FLIPS]:
-        was, now = (f"{100 * side.probability:.0f} %" for side in (flip.was, flip.now))
-        yield f"- {code(flip.text, LONGEST_REVIEW)}  \n  {code(flip.was.label)} {was} → {code(flip.now.label)} {now}"
+        was, now = (f" {100 * side.probability:.0f} %" if has_probabilities else "" for side in (flip.was, flip.now))
+        yield f"- {code(flip.text, LONGEST_REVIEW)}  \n  {code(flip.was.label)}{was} → {code(flip.now.label)}{now}"
 
 
 def _rest(verdict: Verdict) -> Iterator[str]:
@@ -139,5 +142,7 @@ def _foot(verdict: Verdict, command: str) -> Iterator[str]:
     """What was judged, and how to do so again."""
     against = f"against {', '.join(code(name) for name in verdict.baselines)}" if verdict.baselines else f"({parts.FIRST})"
     yield f"\nCandidate {code(verdict.candidate)} {against}."
+    for name, system in verdict.predictions.items():
+        yield f"\n{code(name)}: predictions of another system, declared as {code(system)}."
     if command:
         yield f"\nAgain: {code(command, parts.LONGEST_PATH)}"

@@ -12,7 +12,7 @@ from lorasent.metrics import Figures
 from lorasent.report import parts, plots
 from lorasent.report.details import Details
 from lorasent.report.render import percent, points, render
-from lorasent.text import shown
+from lorasent.text import MESSAGE, shown
 
 KINDS = {"broken": "newly wrong", "fixed": "newly right", "other": "wrong in another way"}
 """What a page calls the kinds of flips."""
@@ -60,6 +60,7 @@ def page(verdict: Verdict, command: str, details: Details | None = None, policy:
         cost_names=COSTS,
         compared=bool(verdict.baselines),
         kinds=KINDS,
+        predictions={shown(name, parts.LONGEST_PATH): shown(system, MESSAGE) for name, system in verdict.predictions.items()},
         evidence={shown(name, parts.LONGEST_PATH): shown(digest) for name, digest in verdict.evidence.items()},
         policy_text=files.canonical(policy.model_dump(mode="json")) if policy else "",
         outcome_of=parts.outcome,
@@ -78,6 +79,8 @@ def sentence(verdict: Verdict) -> str:
         if waived := sum(finding.waived is not None for finding in verdict.findings):
             known = "1 known regression is" if waived == 1 else f"{waived} known regressions are"
             return f"This candidate may ship, because {known} waived."
+        if verdict.predictions:
+            return "Every check that predictions can answer passed; what made them, and its files, were not asked."
         if not verdict.baselines:
             return "This first adapter holds its limits; nothing was compared, because there is no baseline."
         return "Every check passed: this candidate may replace the baseline."
@@ -127,7 +130,7 @@ def _tiles(of: Mapping[str, Finding], policy: Policy | None, d: Details) -> Iter
     if d.flips:
         counts = d.flips.counts
         yield "labels changed", f"{d.flips.total:,}", f"{counts['broken']:,} newly wrong, {counts['fixed']:,} newly right"
-    if d.sides:
+    if d.sides and d.has_probabilities:
         eces = " → ".join(f"{side.figures.ece:.3f}" for side in d.sides)
         yield "calibration error", eces, "how far confidence is from accuracy"
 
@@ -140,15 +143,15 @@ def _drawn(d: Details) -> dict[str, Any]:
         "forest": plots.forest(d),
         "scores": plots.scores(d),
         "forest_left_out": plots.left_out(d),
-        "reliability": plots.reliability(d.sides) if d.sides else "",
-        "distributions": [(side, plots.distribution(side, score)) for side in d.sides],
+        "reliability": plots.reliability(d.sides) if d.sides and d.has_probabilities else "",
+        "distributions": [(side, plots.distribution(side, score)) for side in d.sides if d.has_probabilities],
         "score_name": f"{score}, by label," if two else f"{score}, of right and of wrong answers,",
         "curves": plots.curves(d.curves) if d.curves else [],
         "roles": [side.role for side in d.sides],
         "side_figures": [
             (name.replace("_", " "), [f"{getattr(side.figures, name):.4f}" for side in d.sides])
             for name in Figures.__annotations__
-            if name not in ("n", "average")
+            if name not in ("n", "average") and (d.has_probabilities or name not in ("log_loss", "brier", "ece"))
         ],
         "places": list(dict.fromkeys(place for _, versions in d.libraries for place in versions)),
         "differ": lambda versions: len(set(versions.values())) > 1,

@@ -15,6 +15,9 @@ LONGEST_PATH = 100_000
 FIRST = "a first adapter: nothing was compared"
 """What a report says in place of baselines."""
 
+PREDICTIONS = "predictions: integrity was not asked"
+"""What a report says of a verdict on predictions of another system."""
+
 CAUSES = "reference/causes"
 """The page of the documentation that explains causes."""
 

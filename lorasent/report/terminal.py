@@ -57,6 +57,7 @@ def lines(
 ) -> Iterator[Text]:
     """The lines of a verdict. None is wider than `width`, but for a path or a command that is."""
     against = f" against {parts.baselines(verdict)}" if verdict.baselines else f", {parts.FIRST}"
+    against += f" ({parts.PREDICTIONS})" if verdict.predictions else ""
     outcome = str(verdict.outcome)
     head = Text.assemble((f"{outcome}:", STYLES[outcome]), f" {shown(verdict.candidate, parts.LONGEST_PATH)}{against}")
     yield head

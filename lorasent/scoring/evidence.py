@@ -29,12 +29,15 @@ if TYPE_CHECKING:
 class Answers:
     """A subject's answers to N texts: `logits` (N, L) in float32, `lengths` (N,) in tokens before truncation.
 
+    Of predictions of another system, whose tokens are not known, `lengths` is empty; of predicted labels alone, the logits' softmax
+    is no probability.
     Raises AnswersError, which names the subject, where logits are not finite: argmax would take them for an answer.
     """
 
     logits: NDArray[np.float32]
     lengths: NDArray[np.int64]
     subject: InitVar[str] = "a subject"
+    has_probabilities: bool = True
 
     def __post_init__(self, subject: str) -> None:
         if count := int((~np.isfinite(self.logits).all(axis=1)).sum()):

@@ -7,6 +7,7 @@ import numpy as np
 
 from lorasent.data.reviews import Reviews
 from lorasent.gate import calibration, quality
+from lorasent.gate.context import Lengths
 from lorasent.gate.finding import Claim, settle
 from lorasent.scoring.evidence import Answers
 
@@ -33,7 +34,8 @@ def context_of(data, candidate, bank, limit=512, alpha=0.05):
     encoding = SimpleNamespace(max_length=limit)
     labels = tuple(str(label) for label in range(candidate.logits.shape[1]))
     subject = SimpleNamespace(labels=labels, manifest=SimpleNamespace(encoding=encoding))
-    return SimpleNamespace(candidate=subject, labelled_reviews=data, answers=[candidate, *bank], alpha=alpha)
+    lengths = Lengths([*bank, candidate][0].lengths, limit)
+    return SimpleNamespace(candidate=subject, labelled_reviews=data, answers=[candidate, *bank], alpha=alpha, lengths=lengths)
 
 
 def quality_claims(policy, data, candidate, bank, limit=512, alpha=0.05):

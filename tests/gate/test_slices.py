@@ -10,6 +10,7 @@ import pytest
 from lorasent.data.slices import cut
 from lorasent.errors import PolicyError
 from lorasent.gate import quality
+from lorasent.gate.context import Lengths
 from lorasent.gate.finding import NOT_CHECKED, Claim, Finding, Outcome
 from lorasent.gate.quality import MOST_NAMED, Quality, _resolves, _slice, _slices, is_headline
 from lorasent.gate.verdict import judge
@@ -161,7 +162,7 @@ def test_a_columns_finding_is_whole():
     kinds = ["big"] * 30 + [value for value, size in small.items() for _ in range(size)]
     data = reviews(len(kinds), kind=kinds)
     decisions = SimpleNamespace(labels=data.labels, incumbent=data.labels, candidate=data.labels)
-    found, claim = _slices("kind", data, np.ones(len(kinds), np.int64), 64, decisions, 0.1)
+    found, claim = _slices("kind", data, Lengths(np.ones(len(kinds), np.int64), 64), decisions, 0.1)
     named = ", ".join(f"{shown(value, 40)} ({size})" for value, size in [*found.figures["unchecked"].items()][:MOST_NAMED])
     message = f"1 of 12 values checked; not checked, with fewer than 20 reviews: {named} and 1 more"
     figures = {"checked": 1, "values": 12, "unchecked": small}

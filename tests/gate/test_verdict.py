@@ -246,7 +246,9 @@ def test_what_the_families_are_asked_is_the_candidates_and_the_incumbents(integr
     tables, contexts = zip(*calls.values(), strict=True)
     assert tables == (policy.quality, policy.calibration, policy.cost, policy.behaviour, policy.golden)
     context = contexts[0]
-    assert all(one is context for one in contexts)
+    assert all(one is context or one.whole is context for one in contexts)  # those that ask models get them alone
+    assert {(one.candidate, one.incumbent) for one in contexts} == {(context.candidate, context.incumbent)}
+    assert all(one.answers is context.answers for one in contexts)
     assert (str(context.candidate.path), context.incumbent.path, context.alpha) == ("new", "old", 0.1)
     assert [one.by for one in context.answers] == ["new", "old", "other"]
     assert len(context.labelled_reviews) == 100
@@ -371,6 +373,7 @@ def test_a_verdict_is_json(integrity_stub):
         "candidate": "new",
         "baselines": ["old"],
         "evidence": {"candidate": "identity of new", "old": "identity of old"},
+        "predictions": {},
     }
 
 

@@ -105,7 +105,8 @@ def test_the_worst_flips_are_shown():
     new.logits[3] *= 3
     manifest = SimpleNamespace(encoding=SimpleNamespace(truncation_side="left"))
     candidate = SimpleNamespace(labels=("bad", "good"), manifest=manifest)
-    context = SimpleNamespace(incumbent="old", candidate=candidate, source=SimpleNamespace(reviews=data), answers=[new, old])
+    source = SimpleNamespace(reviews=data)
+    context = SimpleNamespace(incumbent="old", candidate=candidate, subjects=[candidate], source=source, answers=[new, old])
     said = summary(verdict(*FINDINGS), context)
     assert "**6 reviews newly go wrong**" in said
     assert said.count(" → ") == FLIPS

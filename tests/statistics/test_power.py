@@ -38,16 +38,23 @@ def test_power_where_no_pair_differs_and_where_all_do():
     assert power.power(50, 0.3, 1.0, 0.0) == power.power(50, 0.3, 1.0)
 
 
-@given(st.lists(st.integers(0, 60).flatmap(lambda pairs: st.tuples(st.just(pairs), st.integers(0, pairs + 1))), min_size=1))
+@given(
+    st.lists(
+        st.integers(0, 60).flatmap(
+            lambda pairs: st.tuples(st.just(pairs), st.integers(0, pairs + 1), st.floats(-9, 99, allow_nan=False))
+        ),
+        min_size=1,
+    )
+)
 def test_the_smallest_number_of_worse_pairs_that_decides_is_found(cases):
-    """For each number of discordant pairs; numbers that cannot occur are not asked about."""
-    pairs, enough = (np.array(each, dtype=float) for each in zip(*cases, strict=True))
+    """For each number of discordant pairs, wherever the search begins; numbers that cannot occur are not asked about."""
+    pairs, enough, near = (np.array(each, dtype=float) for each in zip(*cases, strict=True))
 
     def decides(worse):
         assert ((worse >= 0) & (worse <= pairs)).all()
         return worse >= enough
 
-    assert power._least_worse(decides, pairs).tolist() == enough.tolist()
+    assert power._least_worse(decides, pairs, near).tolist() == enough.tolist()
 
 
 def test_alpha_and_power_may_be_met_exactly():

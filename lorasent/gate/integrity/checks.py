@@ -12,10 +12,11 @@ from types import ModuleType
 from lorasent.adapter.manifest import MANIFEST
 from lorasent.errors import AdapterError, LorasentError, NotFetchedError, first_line, is_foreign
 from lorasent.gate import sections
-from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome, not_compared
+from lorasent.gate.finding import NOT_CHECKED, Finding, Outcome, not_asked, not_compared
 from lorasent.gate.integrity import answers, base, encoding, files, labels, parameters, recipe, tensors, values
 from lorasent.gate.integrity.comparison import RETRIEVE, Comparison, Fault, Passed, Side, find_base, summary
 from lorasent.scoring.evidence import LiveSubject, Subject
+from lorasent.scoring.predictions import PredictedSubject
 from lorasent.text import shown, some
 
 ORDER = (files, tensors, values, base, labels, encoding, recipe, parameters, answers)
@@ -36,6 +37,12 @@ def check(candidate: LiveSubject, baseline: Subject | None, settings: sections.I
     return findings if baseline else [*findings, alone]
 
 
+def not_asked_of(predicted: PredictedSubject) -> list[Finding]:
+    """One finding for each of CHECKS, in their order: predictions have no files of an adapter."""
+    reason = "predictions of another system: what made them, and which reviews trained it, is declared and not verified"
+    return [not_asked(f"integrity::{name}", f"{reason} ({predicted.declared})") for name in CHECKS]
+
+
 def of_files(path: Path) -> list[Finding]:
     """The findings about an adapter's files alone, without a baseline: every check but that of the answers, which needs torch."""
     try:
@@ -47,9 +54,19 @@ def of_files(path: Path) -> list[Finding]:
     return [finding(name, comparison) for name, module in CHECKS.items() if module is not answers]
 
 
-def origins(candidate: LiveSubject, baselines: Sequence[Subject], settings: sections.Integrity) -> list[Finding]:
-    """A finding if an adapter was adopted: what its manifest cannot show, or that the policy requires a sealed one."""
-    adopted = [each for each in (candidate, *baselines) if each.manifest.origin == "adopted"]
+def origins(
+    candidate: LiveSubject | PredictedSubject, baselines: Sequence[Subject | PredictedSubject], settings: sections.Integrity
+) -> list[Finding]:
+    """A finding if an adapter was adopted: what its manifest cannot show, or that the policy requires a sealed one.
+
+    The policy then refuses predictions of another system, too: they have no manifest.
+    """
+    subjects = (candidate, *baselines)
+    if settings.manifest == "required" and (predicted := [each for each in subjects if isinstance(each, PredictedSubject)]):
+        outcome = Outcome.BLOCK if candidate in predicted else Outcome.INVALID
+        message = f"predictions of another system: {some([each.name for each in predicted])}; [integrity] manifest is required"
+        return [Finding(MANIFESTS, outcome, "not-sealed", message, "judge a sealed adapter, or make the manifest optional")]
+    adopted = [each for each in subjects if not isinstance(each, PredictedSubject) and each.manifest.origin == "adopted"]
     if not adopted:
         return []
     names = some([f"{each.name}{' (in memory, it has no manifest)' if each.manifest.in_memory else ''}" for each in adopted])
