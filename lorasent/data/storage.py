@@ -41,7 +41,8 @@ def matches(pattern: str) -> list[File]:
     if is_remote(pattern):
         found = list(_listed(pattern))
     else:
-        paths = glob.glob(pattern, recursive=True) if is_pattern(pattern) else [pattern]  # noqa: PTH207 - Path.glob takes none that is absolute
+        # Path.glob takes no pattern that is absolute.
+        paths = glob.glob(pattern, recursive=True) if is_pattern(pattern) else [pattern]  # noqa: PTH207
         root = _root(pattern) if is_pattern(pattern) else str(Path(pattern).parent)
         found = [File(path, path.removeprefix(root).lstrip("/"), "") for path in paths if Path(path).is_file()]
     if not found:

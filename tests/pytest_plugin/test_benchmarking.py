@@ -123,7 +123,7 @@ def test_without_a_candidate_the_option_says_what_is_needed(project):
     """One clear error, as without it."""
     result = project.runpytest("-p", "no:randomly", "gate.toml", "--benchmark")
     assert result.ret != 0
-    result.stdout.fnmatch_lines(["*gate.toml: a policy needs --gate-candidate=DIR"])
+    result.stdout.fnmatch_lines(["*gate.toml: a policy needs --gate-candidate=DIR, or --gate-candidate-predictions"])
 
 
 def test_under_xdist_it_is_measured_once_alone(project, measure, small_adapter):

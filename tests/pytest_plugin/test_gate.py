@@ -248,7 +248,7 @@ def test_a_policy_of_any_name_is_collected_by_its_path(project, judge, count, na
     assert result.ret == 0
     result = run(project, f"sub/{name}")
     assert result.ret == 2
-    result.stdout.fnmatch_lines([f"{name}: a policy needs --gate-candidate=DIR"])
+    result.stdout.fnmatch_lines([f"{name}: a policy needs --gate-candidate=DIR, or --gate-candidate-predictions"])
 
 
 @pytest.mark.slow
@@ -382,7 +382,7 @@ def test_options_that_a_project_has_are_its_own(project, judge, count):
     result.assert_outcomes(passed=count)
     assert judged == [("new", ["old"])]
     result = run(project, "gate.toml", "--candidate", "--baseline", "x")
-    result.stdout.fnmatch_lines(["gate.toml: a policy needs --gate-candidate=DIR"])
+    result.stdout.fnmatch_lines(["gate.toml: a policy needs --gate-candidate=DIR, or --gate-candidate-predictions"])
 
 
 def test_a_candidate_without_a_baseline_is_a_first_adapter(project, judge, count):
@@ -390,7 +390,7 @@ def test_a_candidate_without_a_baseline_is_a_first_adapter(project, judge, count
     judged = judge()
     result = run(project, "gate.toml", "--gate-candidate=new")
     result.assert_outcomes(passed=count)
-    assert judged == [("new", ())]
+    assert judged == [("new", [])]
     result.stdout.fnmatch_lines(["PASS: new, a first adapter: nothing was compared", "Again: lorasent gate new --policy gate.toml"])
 
 

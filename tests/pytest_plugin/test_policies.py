@@ -101,7 +101,7 @@ def test_a_policy_needs_a_candidate_and_does_not_disturb_other_tests(project):
     """Named without one: one clear error. Not named: the project's own tests run as before."""
     result = run(project, "gate.toml")
     assert result.ret != 0
-    result.stdout.fnmatch_lines(["*gate.toml: a policy needs --gate-candidate=DIR"])
+    result.stdout.fnmatch_lines(["*gate.toml: a policy needs --gate-candidate=DIR, or --gate-candidate-predictions"])
     run(project).assert_outcomes(passed=1)
 
 

@@ -30,7 +30,7 @@ from lorasent import Recipe, files, golden, machine
 from lorasent.adapter import manifest
 from lorasent.sweep import study
 from lorasent.sweep.database import opened
-from lorasent.sweep.workers import ATTEMPT_KEY, FIRST_KEY, HEARTBEAT_KEY
+from lorasent.sweep.workers import ATTEMPT_KEY, FIRST_KEY, HEARTBEAT_KEY, MAX_ATTEMPTS
 from tests.support import hosts, postgresql
 from tests.support.bases import make_base, write_small_recipe
 
@@ -146,6 +146,7 @@ def result(searches: list[Search], shared: optuna.Study, changes: list[tuple[Any
             "of the starting recipe": sum(FIRST_KEY in trial.user_attrs for trial in finished),
             "lost": len(lost),
             "lost and tried again": sum(any(same(trial, each) for each in everything) for trial in lost),
+            "lost in their last attempt": sum(trial.user_attrs.get(ATTEMPT_KEY, 1) == MAX_ATTEMPTS for trial in lost),
             "attempts after the first": len(retried),
             "handed back": sum(trial.state is TrialState.FAIL for trial in everything) - len(lost),
             "not finished": sum(not trial.state.is_finished() for trial in everything),
