@@ -1,5 +1,6 @@
 """Texts in memory -> logits and lengths, by an engine: what recorded evidence needs of many texts."""
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 
@@ -28,6 +29,16 @@ def answer(described: Model, texts: Sequence[str], *, engine: str = "local", wor
             logits[start:end], lengths[start:end] = found.logits, found.lengths
             progress.advance(end - start)
     return Answers(logits, lengths, described.adapter)
+
+
+def answer_each(described: Model, questions: Sequence[Sequence[str]], engine: str, workers: Workers) -> list[Answers]:
+    """The answers to each of several lists of texts, as of `answer`: the engine is started once."""
+    found = answer(described, [*itertools.chain.from_iterable(questions)], engine=engine, workers=workers)
+    ends = [*itertools.accumulate(map(len, questions))]
+    return [
+        Answers(found.logits[end - len(texts) : end], found.lengths[end - len(texts) : end], described.adapter)
+        for texts, end in zip(questions, ends, strict=True)
+    ]
 
 
 def _piece(described: Model, piece: tuple[int, Sequence[str]]) -> tuple[int, Answers]:

@@ -1,6 +1,6 @@
 """What predict does where its output is a folder: shards, by processes of this machine or by Ray."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeGuard
 
@@ -13,6 +13,7 @@ from lorasent.text import MESSAGE, shown
 
 if TYPE_CHECKING:
     from lorasent.bulk.engines import Workers
+    from lorasent.scoring.evidence import Answers
 
 ENGINES = ("local", "ray")
 
@@ -20,6 +21,7 @@ Output = typer.Option(
     "--output", metavar="FILE|DIR", help="File to write, or a folder (out/, or a URL) of Parquet files. [default: standard output]"
 )
 Engine = Annotated[str | None, options.name(help="local, or ray: Ray Data. For a folder. [default: local]")]
+RecordEngine = Annotated[str | None, options.name("--engine", help="Several processes: local, or ray (Ray Data). [default: none]")]
 Actors = Annotated[int | None, options.number(min=1, help="Workers, each with the adapter in memory. [default: as many as fit]")]
 Cpus = Annotated[int | None, options.number("--cpus-per-actor", min=1, help="Cores of each worker. [default: 1]")]
 Gpus = Annotated[float | None, options.number("--gpus-per-actor", min=0, help="GPUs of each actor, or a share. [default: 0]")]
@@ -35,21 +37,47 @@ class Asked(NamedTuple):
     actors: int | None
     cpus: int | None
     gpus: float | None
-    id_column: str | None
-    keep_text: bool
-    shard_rows: int | None
+    id_column: str | None = None
+    keep_text: bool = False
+    shard_rows: int | None = None
 
 
 def is_folder(output: str | None, asked: Asked) -> TypeGuard[str]:
     """Whether the output is a folder of shards. Raises LorasentError for options that need one."""
-    if asked.engine not in (None, *ENGINES):
-        raise LorasentError(f"--engine {asked.engine}: allowed are {', '.join(ENGINES)}")
+    _check(asked)
     named = asked.engine is not None and output is not None and not Path(output).suffix
     folder = output is not None and (named or output.endswith("/") or "://" in output)
-    if not folder and (given := [name for name, value in asked._asdict().items() if value]):
-        option = {"cpus": "cpus-per-actor", "gpus": "gpus-per-actor"}.get(given[0], given[0].replace("_", "-"))
-        raise LorasentError(f"--{option}: needs a folder to write: --output DIR/, or a URL such as s3://bucket/labels")
+    if not folder and (given := _given(asked)):
+        raise LorasentError(f"--{given[0]}: needs a folder to write: --output DIR/, or a URL such as s3://bucket/labels")
     return folder
+
+
+def answers(
+    adapter: Path, questions: Sequence[Sequence[str]], asked: Asked, precision: str, device: str
+) -> "tuple[Sequence[Answers], str | None]":
+    """An engine's answers to lists of texts, and on what kind of device it made them; of no engine, none. Raises LorasentError."""
+    _check(asked)
+    if asked.engine is None:
+        if given := _given(asked):
+            raise LorasentError(f"--{given[0]}: needs --engine local or --engine ray")
+        return (), None
+    device, workers = _workers(asked, device)
+    from lorasent.bulk.answers import answer_each
+    from lorasent.bulk.model import describe
+
+    model = describe(adapter, precision, device, workers.cpus)
+    return answer_each(model, questions, asked.engine, workers), model.made_on
+
+
+def _check(asked: Asked) -> None:
+    if asked.engine not in (None, *ENGINES):
+        raise LorasentError(f"--engine {asked.engine}: allowed are {', '.join(ENGINES)}")
+
+
+def _given(asked: Asked) -> list[str]:
+    """The options that were given, without dashes in front."""
+    names = {"cpus": "cpus-per-actor", "gpus": "gpus-per-actor"}
+    return [names.get(name, name.replace("_", "-")) for name, value in asked._asdict().items() if value]
 
 
 def label(

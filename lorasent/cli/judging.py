@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lorasent import devices, files, tracking
-from lorasent.cli import ending, options, outputs
+from lorasent.cli import bulk, ending, options, outputs
 from lorasent.cli.messages import command_line, console, report_written, stages_shown, verdict_text
 from lorasent.errors import LorasentError, PolicyError
 from lorasent.text import MESSAGE, shown, some, wrapped
@@ -171,6 +171,10 @@ def record(
     skip_empty: options.SkipEmpty = False,
     base: options.Base = None,
     device: options.Device = "auto",
+    engine: bulk.RecordEngine = None,
+    actors: bulk.Actors = None,
+    cpus: bulk.Cpus = None,
+    gpus: bulk.Gpus = None,
 ) -> None:
     """Record an adapter's answers, as a baseline for later.
 
@@ -186,9 +190,11 @@ def record(
     options.require_writable("--out", out)
     look_in(base)
     read_policy = Policy.read(policy, data, skip_empty=skip_empty)
-    subject = evidence.LiveSubject(adapter, read_policy.data.precision if read_policy.data else "fp32", device)
+    precision = read_policy.data.precision if read_policy.data else "fp32"
+    subject = evidence.LiveSubject(adapter, precision, device)
+    texts, asked = questions(read_policy, subject.labels), bulk.Asked(engine, actors, cpus, gpus)
     with stages_shown():
-        evidence.record(subject, questions(read_policy, subject.labels), out)
+        evidence.record(subject, texts, out, *bulk.answers(adapter, texts, asked, precision, device))
     report_written(out, f". Judge against it: lorasent gate CANDIDATE --baseline {out}")
 
 

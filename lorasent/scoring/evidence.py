@@ -212,18 +212,23 @@ def subject(path: str | Path, precision: "Precision" = "fp32") -> Subject:
     return recorded
 
 
-def record(live: LiveSubject, questions: Sequence[Sequence[str]], out: Path) -> None:
-    """Writes a subject's answers to lists of texts to a file, or raises AnswersError where an answer is not finite."""
+def record(
+    live: LiveSubject, questions: Sequence[Sequence[str]], out: Path, answered: Sequence[Answers] = (), made_on: str | None = None
+) -> None:
+    """Writes a subject's answers to lists of texts to a file, or raises AnswersError where an answer is not finite.
+
+    `answered` are its answers where an engine has them already, and `made_on` says on what kind of device it made them.
+    """
     tensors: dict[str, NDArray[Any]] = {}
-    for texts in questions:
-        answers, key = live.answer(texts), texts_sha256(texts)
+    for texts, answers in zip(questions, answered or map(live.answer, questions), strict=True):
+        key = texts_sha256(texts)
         tensors |= {f"{key}.logits": answers.logits, f"{key}.lengths": answers.lengths}
     metadata = {
         "identity": live.identity,
         "labels": list(live.labels),
         "manifest": live.manifest.content,
         "precision": live.precision,
-        "made_on": live.made_on,
+        "made_on": made_on or live.made_on,
         "libraries": live.libraries,
         "machine": machine.features(),
     }

@@ -3,10 +3,12 @@
 import json
 import re
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from lorasent.bulk import engines
+from lorasent.scoring import evidence
 from tests.cli.processes import one_line
 
 
@@ -77,3 +79,34 @@ def test_without_ray_one_line_says_what_to_install(lorasent, small_adapter, tmp_
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     done = lorasent("predict", small_adapter, "--input", "none.csv", "--output", "out/", "--engine", "ray")
     one_line(done, "pip install 'lorasent[ray]'")
+
+
+def test_an_engine_records(lorasent, small_adapter, tmp_path, here):
+    """What the adapter answers without one, each list of texts under its own hash, and once for all lists."""
+    (tmp_path / "a.csv").write_text("text,label\nfine,Positive\npoor,Negative\n")
+    (tmp_path / "gate.toml").write_text('[data]\ntest = "a.csv"\n[quality]\n[behaviour]\nmargin = 0.1\n')
+    asked = ["record", small_adapter, "--policy", "gate.toml", "--out"]
+    assert lorasent(*asked, "plain").returncode == 0
+    assert lorasent(*asked, "engine", "--engine", "ray", "--actors", 2).returncode == 0
+    assert here == [engines.Workers(2, 1, 0)]
+    plain, found = (evidence.RecordedSubject(tmp_path / name) for name in ("plain", "engine"))
+    assert plain.made_on == found.made_on
+    assert plain.tensors.keys() == found.tensors.keys()
+    assert len(plain.tensors) == 4
+    for name, values in plain.tensors.items():
+        np.testing.assert_allclose(found.tensors[name], values, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--engine", "dask"], "--engine dask: allowed are local, ray"),
+        (["--actors", "2"], "--actors: needs --engine local or --engine ray"),
+    ],
+)
+def test_options_of_a_record_that_do_not_fit_are_one_line(lorasent, small_adapter, tmp_path, arguments, message):
+    """And nothing is written."""
+    (tmp_path / "a.csv").write_text("text,label\nfine,Positive\npoor,Negative\n")
+    (tmp_path / "gate.toml").write_text('[data]\ntest = "a.csv"\n[quality]\n')
+    one_line(lorasent("record", small_adapter, "--out", "out", *arguments), message)
+    assert not (tmp_path / "out").exists()
