@@ -3,7 +3,6 @@
 Ids and texts are compared by a hash of 64 bits: of ten million different ones, two have the same with a probability of 3e-6.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorasent.data import formats
-from lorasent.data.columns import Choice, Classes, Columns, chosen, name_of, of_card, of_features, reading, values
+from lorasent.data.columns import Choice, Classes, Columns, name_of, of_card, reading, values
 from lorasent.data.labels import folded, ids_of
 from lorasent.data.sources import blocks_of
 from lorasent.errors import DataError, first_line
@@ -107,30 +106,18 @@ def _encoded(array: Any) -> Any:
 
 def _parts(source: str | Columns, choice: Choice) -> Iterator[tuple[dict[str, Any], Classes]]:
     """Columns as Arrow arrays, with the class labels that are still numbers in them."""
-    if isinstance(source, str) and Path(source).is_file() and formats.format_of(Path(source)) == ".parquet":
+    if isinstance(source, str) and formats.format_of(source) == ".parquet" and Path(source).is_file():
         try:
-            yield from _parquet(Path(source), choice)
+            with formats.parquet(source, choice, of_card(Path(source).parent)) as (file, names, classes):
+                for batch in file.iter_batches(ROWS, columns=names, use_threads=False):
+                    if batch.num_rows:
+                        yield {name: batch.column(name) for name in names}, classes
         except OSError as error:  # Arrow's, too, of a damaged page
             raise DataError(f"{source}: cannot be read: {first_line(error.strerror or error)}") from None
         return
     names, blocks = blocks_of(source, choice) if isinstance(source, str) else (_chosen(source, choice), iter([source]))
     for block in blocks:
         yield {name: _array(values(block, name), f"{_name(source)}: column {shown(name)}") for name in names}, {}
-
-
-def _parquet(path: Path, choice: Choice) -> Iterator[tuple[dict[str, Any], Classes]]:
-    import pyarrow.parquet as pq
-
-    with (
-        reading(path, "not a readable Parquet file"),
-        pq.ParquetFile(path, buffer_size=formats.PARQUET_BUFFER, pre_buffer=False) as file,
-    ):
-        names = chosen(file.schema_arrow.names, path, choice)
-        metadata = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        classes = of_features(metadata.get("info", {}).get("features", {})) or of_card(path.parent)
-        for batch in file.iter_batches(ROWS, columns=names, use_threads=False):
-            if batch.num_rows:
-                yield {name: batch.column(name) for name in names}, classes
 
 
 def _name(source: str | Columns) -> str:

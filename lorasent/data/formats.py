@@ -99,11 +99,17 @@ def _parquet_file(path: str) -> Iterator[Any]:
         yield stack.enter_context(pq.ParquetFile(source, buffer_size=PARQUET_BUFFER, pre_buffer=False))
 
 
-def _parquet(path: str, choice: Choice, classes: Classes, start: int, stop: int | None) -> Iterator[Columns]:
+@contextlib.contextmanager
+def parquet(path: str, choice: Choice, classes: Classes) -> Iterator[tuple[Any, list[str], Classes]]:
+    """A Parquet file, open; the names of its columns that are chosen; and its own class labels, else `classes`."""
     with _parquet_file(path) as file:
         names = columns.chosen(file.schema_arrow.names, path, choice)
         metadata = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        classes = columns.of_features(metadata.get("info", {}).get("features", {})) or classes
+        yield file, names, columns.of_features(metadata.get("info", {}).get("features", {})) or classes
+
+
+def _parquet(path: str, choice: Choice, classes: Classes, start: int, stop: int | None) -> Iterator[Columns]:
+    with parquet(path, choice, classes) as (file, names, classes):  # noqa: PLR1704 - the file's own, if it has any
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         ends = list(accumulate(sizes))
         stop = sum(sizes) if stop is None else stop
