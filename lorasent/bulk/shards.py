@@ -179,7 +179,8 @@ def _read(job: Job, shard: Shard) -> tuple[list[str], list[str]]:
             if identifier and is_missing(name):
                 raise DataError(f"{shard.path}: column {shown(identifier)}, row {row}: expected an id, found nothing")
             texts.append(require_text(cell, f"{shard.path}: column {shown(text)}", row))
-            ids.append(str(name) if identifier else f"{shard.name}#{row}")
+            where = f"{shard.path}: column {shown(identifier)}" if identifier else f"{shard.path}: its name, for ids"
+            ids.append(require_text(str(name) if identifier else f"{shard.name}#{row}", where, row))
     if row != shard.stop:
         raise DataError(f"{shard.path}: expected {shard.stop} rows or more, found {row}: it was changed while it was read")
     return ids, texts

@@ -63,7 +63,8 @@ class LazyColumns(Mapping[str, Categories]):
         numbers: dict[str, int] = {}
         codes, rows = [], []
         for batch in batches(self.source, lambda _: [column]):
-            texts, cell_codes, cell_rows = _cells(batch.columns[column], batch.classes.get(column, ()))
+            with reading(f"{self.name}: column {shown(column)}", "its values cannot be told apart"):
+                texts, cell_codes, cell_rows = _cells(batch.columns[column], batch.classes.get(column, ()))
             of_batch = [numbers.setdefault(text, len(numbers)) for text in texts]
             if len(numbers) > MOST_VALUES:
                 raise DataError(f"{self.name}: column {shown(column)} has more than {MOST_VALUES:,} values: too many for slices")
@@ -175,8 +176,8 @@ def read(
         return _columns(names, name, text_column, label_column)
 
     def choose(found: Sequence[str]) -> list[str]:
-        names[:] = found
-        return [column for column in wanted() if column]
+        names[:] = names or found  # a second call knows the chosen columns alone
+        return [column for column in _columns(found, name, text_column, label_column) if column]
 
     parts = [_part(batch, wanted(), name, labels) for batch in batches(table, choose)]
     if not parts:

@@ -14,7 +14,7 @@ from lorasent.errors import DataError, PolicyError
 from lorasent.gate.sections import Data
 from lorasent.scoring.evidence import Answers, LiveSubject, Subject
 from lorasent.scoring.predictions import PredictedSubject
-from lorasent.text import shown
+from lorasent.text import shown, some
 
 T = TypeVar("T")
 
@@ -128,7 +128,18 @@ class Context:
         """The policy's source of reviews."""
         if self.data is None:
             raise PolicyError("the policy has no [data]: add the table, with test = a source of labelled reviews")
-        return read_source(self.data, self.candidate.labels, by_id=len(self.predicted) == len(self.subjects))
+        by_id = len(self.predicted) == len(self.subjects)
+        source = read_source(self.data, self.candidate.labels, by_id=by_id)
+        for each in self.predicted:
+            if list(each.order) != sorted(each.order):
+                own = [each.labels[label] for label in np.argsort(each.order)]
+                other = read_source(self.data, own, by_id=by_id).whole.labels
+                if (np.asarray(each.order)[source.whole.labels] != other).any():
+                    raise DataError(
+                        f"{source.whole.source}: its labels are numbers, and {each.name} numbers them {some(own, 10)}, another "
+                        f"side {some(each.labels, 10)}: write the labels' names instead"
+                    )
+        return source
 
     @property
     def is_foreign(self) -> bool:

@@ -25,7 +25,7 @@ from lorasent.hub import offline
 from lorasent.scoring import progress
 from lorasent.scoring.evidence import LiveSubject, Subject, subject
 from lorasent.scoring.predictions import PredictedSubject, Predictions
-from lorasent.text import shown
+from lorasent.text import shown, some
 
 SCHEMA_VERSION = 1
 """Version of a verdict's JSON, whose schema is docs/reference/verdict.schema.json."""
@@ -172,9 +172,15 @@ def _opened(first: Path | Predictions, baselines: Sequence[AnySubject], precisio
     subjects: list[AnySubject] = [candidate, *baselines]
     by_order = sorted(subjects, key=lambda each: isinstance(each, PredictedSubject))  # an adapter's order cannot be chosen
     labels = next((each.labels for each in by_order if each.labels), ())
+    declared: dict[tuple[Path, ...], str] = {}
     for each in subjects:
         if isinstance(each, PredictedSubject):
             each.use_labels(labels)
+            if declared.setdefault(tuple(map(Path.resolve, each.paths)), each.declared) != each.declared:
+                raise PredictionsError(f"{each.name}: is named twice, as predictions of different systems: which made them?")
+        elif isinstance(next(iter(baselines), None), PredictedSubject) and (*each.labels,) != (*labels,):
+            found = f"its labels are {some(each.labels, 10)}, the other side's {some(labels, 10)}"
+            raise PredictionsError(f"{each.name}: {found}: adapters must have the same, in the same order")
     return candidate
 
 

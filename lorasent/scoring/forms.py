@@ -89,7 +89,8 @@ def form_of(names: Sequence[str], labels: Sequence[str], where: str) -> Form:
 def parts(path: Path, labels: Sequence[str], order: Sequence[int], seen: list[Form]) -> Iterator[Part]:
     """The predictions of a file; the forms of all files are added to `seen`.
 
-    `labels` are those of the columns of the result, and the numbers of a list are in `order`: that of label l is number order[l].
+    `labels` are those of the columns of the result. The file numbers them in its own `order`: label l is its number order[l], in
+    lists and where a label is a number.
     Raises PredictionsError and DataError, with the row.
     """
 
@@ -109,15 +110,17 @@ def _logits(batch: Batch, form: Form, labels: Sequence[str], order: Sequence[int
     decided = None
     if form.label:
         classes = batch.classes.get(form.label, ())
-        decided = arrays.label_ids(batch.columns[form.label], labels, f"{path}: column {shown(form.label)}", batch.first, classes)
+        to_label, where = np.argsort(order), f"{path}: column {shown(form.label)}"
+        own = [labels[label] for label in to_label]
+        decided = to_label[arrays.label_ids(batch.columns[form.label], own, where, batch.first, classes)]
     if not form.numbers:
         return np.where(np.arange(len(labels)) == np.asarray(decided)[:, None], SURE, 0).astype(np.float32)
-    where = [f"{path}: column {shown(name)}" for name in form.numbers]
+    places = [f"{path}: column {shown(name)}" for name in form.numbers]
     columns = [batch.columns[name] for name in form.numbers]
     if form.kind:
-        numbers = _list(columns[0], len(labels), where[0], batch.first)[:, order]
+        numbers = _list(columns[0], len(labels), places[0], batch.first)[:, order]
     else:
-        numbers = np.column_stack([_floats(*pair) for pair in zip(columns, where, strict=True)])
+        numbers = np.column_stack([_floats(*pair) for pair in zip(columns, places, strict=True)])
     if form.kind != "logits":
         _require(np.isfinite(numbers).all(axis=1), batch, path, "a probability that is missing, or no finite number")
         inside = ((numbers >= 0) & (numbers <= 1)).all(axis=1) & (np.abs(numbers.sum(axis=1) - 1) <= TOLERANCE)
@@ -126,7 +129,7 @@ def _logits(batch: Batch, form: Form, labels: Sequence[str], order: Sequence[int
     with np.errstate(over="ignore"):
         logits = numbers.astype(np.float32)
     _require(np.isfinite(logits).all(axis=1), batch, path, "a logit that is missing, or no finite number")
-    return logits if decided is None else _agreed(logits, decided, batch, path)
+    return _agreed(logits, numbers.argmax(axis=1) if decided is None else decided, batch, path)  # float32 has more ties
 
 
 def _agreed(logits: NDArray[np.float32], decided: NDArray[np.int64], batch: Batch, path: Path) -> NDArray[np.float32]:

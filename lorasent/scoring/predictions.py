@@ -104,6 +104,8 @@ class PredictedSubject:
         if any(each != declared[0] for each in declared):
             raise PredictionsError(f"{self.name}: its files declare different systems in {IDENTITY}: judge those of one")
         text, labels = declared[0]
+        if not isinstance(predictions.identity, str | None):
+            raise PredictionsError(f"{self.name}: identity: expected a text, found {shown(predictions.identity)}")
         given = (predictions.identity or "").strip()
         if text and given:
             raise PredictionsError(f"{self.name}: declares its system already ({shown(text)}): give no other identity")
@@ -114,8 +116,14 @@ class PredictedSubject:
                 f"{self.name}: which system made it is not declared: give an identity (--candidate-identity, --baseline-identity), "
                 f'such as "sentiment API 2.1, asked on 1 May", or write {IDENTITY} into Parquet\'s metadata'
             )
-        self.labels = _names(labels or predictions.labels or (), self.name)
+        self.labels, named = labels, _names(predictions.labels or (), self.name)
+        if not labels:
+            self.labels = named
+        elif named and {*map(folded, named)} != {*map(folded, labels)}:
+            raise PredictionsError(f"{self.name}: declares the labels {some(labels, 10)}, other ones were given: {some(named, 10)}")
         self.order: Sequence[int] = range(len(self.labels))
+        """Label l of `labels` is number order[l] in the files."""
+        self._states = self._now()
 
     @functools.cached_property
     def identity(self) -> str:
@@ -140,9 +148,29 @@ class PredictedSubject:
             logits, forms = self._joined(whole)
         except DataError as error:
             raise PredictionsError(error) from None
+        self._require_predicted(whole, forms)
+        if self._now() != self._states:
+            raise PredictionsError(f"{self.name}: changed while it was read: judge it again")
         taken = logits if rows is None else logits[rows]
         has_probabilities = all(form.has_probabilities for form in forms)
         return Answers(taken, np.zeros(0, dtype=np.int64), self.name, has_probabilities=has_probabilities)
+
+    def _now(self) -> list[tuple[int, ...]]:
+        """What changes when a file is replaced or written."""
+        try:
+            return [(state.st_ino, state.st_size, state.st_mtime_ns) for state in map(os.stat, self.paths)]
+        except OSError as error:
+            raise PredictionsError(f"{self.name}: cannot be read: {error.strerror}") from None
+
+    def _require_predicted(self, whole: Reviews, forms: Sequence[Form]) -> None:
+        """Raises PredictionsError where a column of predicted labels is also that of the true ones: all would be right."""
+        used = next((form.label for form in forms if form.label and form.label not in whole.columns), None)
+        sources = {*map(os.path.realpath, glob.glob(whole.source) or [whole.source])}  # noqa: PTH207 - may be absolute
+        if used and sources & {*map(os.path.realpath, self.paths)}:
+            raise PredictionsError(
+                f"{self.name}: its column {shown(used)} is read as the true labels, and as the predicted ones: name the true ones "
+                "by label_column in [data]"
+            )
 
     def _joined(self, whole: Reviews) -> tuple[NDArray[np.float32], list[Form]]:
         """The logits (N, L) of all N ids of a source, in its order, and the forms of the files."""

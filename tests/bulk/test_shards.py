@@ -177,3 +177,11 @@ def test_a_shard_is_the_same_bytes_again(job, shard, tmp_path):
     path.unlink()
     shards.score(job, shard)
     assert files.sha256(path) == first
+
+
+def test_an_id_that_is_no_utf_8_is_named(job, tmp_path):
+    """With its file and row: Parquet cannot hold it."""
+    (tmp_path / "a.jsonl").write_text('{"text": "fine", "key": "\\ud800"}\n')
+    (shard,) = shards.plan(f"{tmp_path}/a.jsonl", 10)
+    with pytest.raises(DataError, match=r"a\.jsonl: column key, row 1: expected UTF-8"):
+        shards.score(replace(job, id_column="key"), shard)

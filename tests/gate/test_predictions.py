@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import datasets
 import jsonschema
 import numpy as np
 import pyarrow as pa
@@ -17,12 +18,14 @@ from lorasent import Predictions
 from lorasent.data import labelled
 from lorasent.data.reviews import Reviews
 from lorasent.errors import PredictionsError
+from lorasent.gate import verdict as verdicts
 from lorasent.gate.finding import NOT_CHECKED, Outcome
 from lorasent.gate.integrity.checks import CHECKS
 from lorasent.gate.verdict import Verdict, judge, judged
 from lorasent.report import details, markdown, page, terminal
 from lorasent.scoring.predictions import IDENTITY, PredictedSubject, subjects
 from tests.gate.answers import LABELS, by_check, film_reviews, first_word_decides, write_cases
+from tests.gate.conftest import StubAdapter
 from tests.studies import large
 from tests.studies.planted import ROOT
 
@@ -388,6 +391,99 @@ def test_damaged_parquet_is_one_line(films, pair, tmp_path):
     found = judge(Predictions(path), pair()[1], films()).findings[0]
     assert (found.outcome, found.cause) == (Outcome.INVALID, "predictions")
     assert "\n" not in found.message
+
+
+def test_a_label_that_is_a_number_is_in_the_order_of_its_own_file(films, pair, tmp_path):
+    """Two files that number their labels differently are compared by the labels that they mean."""
+    numbers = 1 - answered(misread).argmax(axis=1)
+    path = write(tmp_path / "own.parquet", {"id": IDS, "label": numbers}, '{"name": "B", "labels": ["Positive", "Negative"]}')
+    figures = by_check(judge(pair()[1], Predictions(path), films("[quality]\nmargin = 0.25")))["quality::accuracy"].figures
+    assert (figures["incumbent"], figures["candidate"]) == (0.9, 1.0)
+
+
+def test_true_labels_that_are_numbers_need_sides_that_number_alike(films, pair, tmp_path):
+    """Otherwise the order of the sides would decide what is true. Names may stand in any order."""
+    path = write(
+        tmp_path / "own.parquet",
+        columns_of("logits", answered(misread)[:, ::-1]),
+        '{"name": "B", "labels": ["Positive", "Negative"]}',
+    )
+    numbers = [{"id": film, "text": text, "label": LABELS.index(label)} for film, (text, label) in zip(IDS, FILMS, strict=True)]
+    made = films("[quality]\nmargin = 0.25")
+    assert judge(Predictions(path), pair()[1], made).outcome is Outcome.PASS
+    found = judge(Predictions(path), pair()[1], made, data=numbers).findings[0]
+    assert found.outcome is Outcome.INVALID
+    assert "its labels are numbers" in found.message
+
+
+def test_predicted_labels_are_not_taken_for_the_true_ones(films, tmp_path):
+    """A file that is both: its column `label` may be one of the two, or every prediction would be right."""
+    columns = {"id": IDS, "label": [LABELS[row] for row in answered(misread).argmax(axis=1)], "true": [name for _, name in FILMS]}
+    path = write(tmp_path / "both.parquet", columns)
+    made = films("[quality]\nmin = 0.5")
+    found = judge(Predictions(path), (), made, data=path).findings[0]
+    assert (found.outcome, "name the true ones by label_column" in found.message) == (Outcome.INVALID, True)
+    made = made.model_copy(update={"data": made.data.model_copy(update={"label_column": "true"})})
+    assert by_check(judge(Predictions(path), (), made, data=path))["quality::floor"].figures["score"] == 0.9
+
+
+def test_what_is_declared_and_given_agrees(films, pair, tmp_path):
+    """Other labels than the file's, one file as two systems, and an identity that is no text are INVALID."""
+    new, _ = pair()
+    one = write(tmp_path / "one.jsonl", GOOD)
+    cases = {
+        "declares the labels Negative, Positive, other ones were given: Good, Bad": (
+            Predictions(new.path, labels=["Good", "Bad"]),
+            new,
+        ),
+        "is named twice": (Predictions(one, "A", LABELS), Predictions(one, "B", LABELS)),
+        "identity: expected a text, found 5": (Predictions(one, 5, LABELS), new),
+    }
+    for message, sides in cases.items():
+        found = judge(*sides, films()).findings[0]
+        assert (found.outcome, message in found.message) == (Outcome.INVALID, True), found.message
+
+
+def test_adapters_behind_predictions_have_the_candidates_labels(adapters, films, pair, monkeypatch):
+    """No check of retrains compares them with the first baseline, and their answers are in their own order."""
+    backwards = StubAdapter("old")
+    backwards.labels = LABELS[::-1]
+    monkeypatch.setattr(verdicts, "subject", lambda *_: backwards)
+    found = judge("new", [pair()[1], "old"], films()).findings[0]
+    assert (found.outcome, found.cause) == (Outcome.INVALID, "predictions")
+    assert found.message.startswith("old: its labels are Positive, Negative, the other side's Negative, Positive")
+
+
+def test_labels_are_decided_before_numbers_are_rounded(films, pair, tmp_path):
+    """Two numbers that are equal in 32 bits, but not in the file's 64."""
+    near = np.full((len(IDS), 2), 20.0)
+    near[np.arange(len(IDS)), answered(misread).argmax(axis=1)] += 1e-7
+    path = write(tmp_path / "near.parquet", {"id": IDS, "logits": near.tolist()})
+    assert (
+        by_check(judge(Predictions(path), pair()[1], films("[quality]\nmargin = 0.25")))["quality::accuracy"].figures["worse"] == 12
+    )
+
+
+def test_predictions_that_change_while_they_are_read_are_invalid(films, pair):
+    """The hash in the verdict is of other rows than those that were judged."""
+    new, old = pair()
+    made = PredictedSubject(new)
+    made.use_labels(LABELS)
+    Path(new.path).write_bytes(Path(old.path).read_bytes())
+    whole = labelled.read(films().data.test, LABELS)
+    with pytest.raises(PredictionsError, match="changed while it was read"):
+        made.answer(whole)
+
+
+def test_a_saved_data_set_keeps_its_columns(films, pair, tmp_path):
+    """Slices by a column of a source whose reader reads the chosen columns alone; a column of objects is refused in one line."""
+    cells = {"id": IDS, "label": [label for _, label in FILMS], "genre": GENRES, "nested": [{"a": 1}] * len(IDS)}
+    datasets.Dataset.from_dict(cells).save_to_disk(str(tmp_path / "saved"))
+    made = films('[quality]\nmargin = 0.25\nslices = ["genre"]')
+    assert by_check(judge(*pair(), made, data=str(tmp_path / "saved")))["quality::slice::genre"].figures["checked"] == 2
+    made = films('[quality]\nmargin = 0.25\nslices = ["nested"]')
+    found = judge(*pair(), made, data=str(tmp_path / "saved")).findings[0]
+    assert (found.outcome, "column nested: " in found.message) == (Outcome.INVALID, True)
 
 
 def test_a_declared_identity_is_in_words(tmp_path):
