@@ -33,6 +33,9 @@ LAUNCHERS = r"(LOCAL_)?(RANK|WORLD_SIZE)|ACCELERATE_.*"
 MEETING = timedelta(minutes=10)
 """How long a process waits for the others when a run starts."""
 
+FAILING = timedelta(seconds=20)
+"""How long a process that fails before it has met the others waits to learn whether another one failed first."""
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -78,10 +81,20 @@ class Ranks:
 
 
 def of_environment() -> Ranks:
-    """This process as its launcher's environment variables describe it; without a launcher it is the only one."""
+    """This process as its launcher's environment variables describe it; without a launcher it is the only one.
+
+    Raises TrainingError for values that no launcher sets.
+    """
     if any(name not in os.environ for name in RENDEZVOUS):
         return Ranks()
-    return Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+    rank, size, _, port = values = [os.environ[name] for name in RENDEZVOUS]
+    if not (all(re.fullmatch("[0-9]{1,9}", text) for text in (rank, size, port)) and int(rank) < int(size) and int(port) < 1 << 16):
+        found = " ".join(f"{name}={value}" for name, value in zip(RENDEZVOUS, values, strict=True))
+        raise TrainingError(
+            f"{found}: expected a process's number below the number of processes, and a port, as torchrun sets them; start with "
+            "torchrun, or unset these variables to train in one process"
+        )
+    return Ranks(int(rank), int(size))
 
 
 @contextlib.contextmanager
@@ -115,8 +128,10 @@ def _join(ranks: Ranks, device: str) -> str:
         device = devices.resolve(f"cuda:{os.environ.get('LOCAL_RANK', ranks.rank)}")
         torch.cuda.set_device(device)
     with _exchange():
+        if isinstance(store := _store(), RuntimeError):
+            raise store
         backend = "gloo" if device == "cpu" else "nccl"
-        torch.distributed.init_process_group(backend, store=_store(), rank=ranks.rank, world_size=ranks.size)
+        torch.distributed.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.size)
     return device
 
 
@@ -126,12 +141,16 @@ def fails_first() -> bool:
 
     From here on it ignores SIGTERM, by which launchers end a process as soon as another one has failed.
     """
-    if of_environment().size == 1:
+    try:
+        if of_environment().size == 1:
+            return True
+    except TrainingError:  # nobody else can be asked
         return True
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    store = _store() if _store.cache_info().currsize else _store(FAILING)
     try:
-        return bool(_store().add("lorasent/failed", 1) == 1)
+        return isinstance(store, RuntimeError) or bool(store.add("lorasent/failed", 1) == 1)
     except RuntimeError:  # the process that keeps the store is gone
         return True
 
@@ -147,11 +166,14 @@ def unnoticed() -> Iterator[None]:
 
 
 @functools.cache
-def _store() -> Any:
-    """The store in which processes meet."""
+def _store(wait: timedelta = MEETING) -> Any:
+    """The store in which processes meet; or the RuntimeError of the first attempt to reach it, which is not repeated."""
     from torch.distributed.rendezvous import rendezvous
 
-    return next(rendezvous("env://", timeout=MEETING))[0]
+    try:
+        return next(rendezvous("env://", timeout=wait))[0]
+    except RuntimeError as error:
+        return error
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Training in several processes: the adapter of one process, one writer, one message; what dies is resumed."""
 
+import functools
+import importlib
 import json
 import os
 import shutil
@@ -12,7 +14,7 @@ from safetensors.torch import load_file
 
 from lorasent.adapter.manifest import read as read_manifest
 from lorasent.adapter.manifest import read_json
-from lorasent.errors import DeviceError
+from lorasent.errors import DeviceError, TrainingError
 from lorasent.files import sha256
 from lorasent.recipe.recipe import Recipe
 from lorasent.scoring.scorer import load
@@ -213,9 +215,51 @@ def test_each_process_needs_a_device_of_its_own(monkeypatch, device, message):
         ranks._join(ranks.Ranks(3, 4), device)
 
 
+SECOND = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+"""A launcher's variables of the second of two processes, which nobody meets."""
+
+
+@pytest.mark.parametrize("wrong", [{"RANK": "x"}, {"RANK": "2"}, {"WORLD_SIZE": ""}, {"RANK": "-1"}, {"MASTER_PORT": "65536"}])
+def test_variables_that_no_launcher_sets_are_one_line(lorasent, monkeypatch, wrong):
+    """Of every command, before anything is waited for."""
+    for name, value in {**SECOND, **wrong}.items():
+        monkeypatch.setenv(name, value)
+    for command in ("train", "sweep"):
+        done = lorasent(command)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "{}={}".format(*next(iter(wrong.items()))) in done.stderr
+        assert "start with torchrun, or unset these variables to train in one process" in done.stderr
+
+
+def test_a_meeting_that_failed_is_not_waited_for_again(monkeypatch):
+    """Neither to join the others nor to say why the process ends."""
+    for name, value in SECOND.items():
+        monkeypatch.setenv(name, value)
+    attempts = []
+
+    def alone(*_, **__):
+        attempts.append(1)
+        raise RuntimeError("nobody came")
+
+    monkeypatch.setattr(importlib.import_module("torch.distributed.rendezvous"), "rendezvous", alone)
+    before = signal.getsignal(signal.SIGTERM)
+    for cached in (ranks._store, ranks.fails_first):
+        cached.cache_clear()
+    try:
+        message = r"process 1 of 2 \(counted from 0\) cannot reach the others: nobody came"
+        with pytest.raises(TrainingError, match=message), ranks.joined("cpu"):
+            pass
+        assert ranks.fails_first()
+        assert attempts == [1]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        for cached in (ranks._store, ranks.fails_first):
+            cached.cache_clear()
+
+
 def test_other_commands_are_for_one_process(lorasent, monkeypatch):
     """All processes would write the same files."""
-    for name, value in dict.fromkeys(ranks.RENDEZVOUS, "2").items():
+    for name, value in SECOND.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(ranks, "fails_first", lambda: True)
     done = lorasent("sweep")
@@ -226,12 +270,13 @@ def test_other_commands_are_for_one_process(lorasent, monkeypatch):
 def test_a_process_that_can_ask_nobody_says_why_it_fails(monkeypatch):
     """The store went with the process that kept it. SIGTERM does not cut its message short."""
 
-    def gone():
-        raise RuntimeError("Connection reset by peer")
+    class Gone:
+        def add(self, *_):
+            raise RuntimeError("Connection reset by peer")
 
-    for name, value in dict.fromkeys(ranks.RENDEZVOUS, "2").items():
+    for name, value in SECOND.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(ranks, "_store", gone)
+    monkeypatch.setattr(ranks, "_store", functools.cache(lambda *_: Gone()))
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert ranks.fails_first.__wrapped__()
