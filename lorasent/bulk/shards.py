@@ -176,8 +176,10 @@ def _read(job: Job, shard: Shard) -> tuple[list[str], list[str]]:
             if is_missing(cell):
                 advice = "leave such rows out with --skip-empty"
                 raise DataError(f"{shard.path}: column {shown(text)}, row {row}: expected a text, found nothing; {advice}")
-            if identifier and is_missing(name):
-                raise DataError(f"{shard.path}: column {shown(identifier)}, row {row}: expected an id, found nothing")
+            if identifier and (is_missing(name) or not isinstance(name, str | int)):
+                found = "nothing" if is_missing(name) else f"{type(name).__name__} {shown(name, 40)}"
+                place = f"{shard.path}: column {shown(identifier)}, row {row}"
+                raise DataError(f"{place}: expected an id that is a text or a whole number, found {found}")
             texts.append(require_text(cell, f"{shard.path}: column {shown(text)}", row))
             where = f"{shard.path}: column {shown(identifier)}" if identifier else f"{shard.path}: its name, for ids"
             ids.append(require_text(str(name) if identifier else f"{shard.name}#{row}", where, row))

@@ -117,7 +117,11 @@ def test_what_is_not_the_shard_is_not_believed(job, shard, tmp_path):
             r"a\.csv: column text, row 2: expected a text, found nothing; leave such rows out with --skip-empty",
         ),
         ("body\nfine\n", {}, r"a\.csv: no text column: expected text or review or sentence, found body"),
-        ("text,key\nfine,1\nfine,\n", {"id_column": "key"}, r"a\.csv: column key, row 2: expected an id, found nothing"),
+        (
+            "text,key\nfine,1\nfine,\n",
+            {"id_column": "key"},
+            r"a\.csv: column key, row 2: expected an id that is a text or a whole number, found nothing",
+        ),
         ("text\nfine\n", {"id_column": "key"}, r"a\.csv: no id column: expected key, found text; name it with --id-column$"),
     ],
     ids=["empty text", "no column", "empty id", "no id column"],
@@ -184,4 +188,12 @@ def test_an_id_that_is_no_utf_8_is_named(job, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "fine", "key": "\\ud800"}\n')
     (shard,) = shards.plan(f"{tmp_path}/a.jsonl", 10)
     with pytest.raises(DataError, match=r"a\.jsonl: column key, row 1: expected UTF-8"):
+        shards.score(replace(job, id_column="key"), shard)
+
+
+def test_an_id_is_a_text_or_a_whole_number(job, tmp_path):
+    """What the gate could not join by is refused, with its file and row."""
+    (tmp_path / "a.jsonl").write_text('{"text": "fine", "key": 7}\n{"text": "fine", "key": 1.5}\n')
+    (shard,) = shards.plan(f"{tmp_path}/a.jsonl", 10)
+    with pytest.raises(DataError, match=r"a\.jsonl: column key, row 2: expected an id .*, found float 1\.5$"):
         shards.score(replace(job, id_column="key"), shard)
