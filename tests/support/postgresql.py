@@ -9,10 +9,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import psycopg
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 """Folders of the server's programs, as Debian installs them."""
@@ -24,7 +23,9 @@ ESCAPED = "p%40ss%3Aword%2F1"
 
 
 def missing() -> str | None:
-    """Why no server can be started here, or None."""
+    """Why no server can be started or asked here, or None."""
+    if find_spec("psycopg") is None:
+        return "needs psycopg, of the extra postgresql"
     if not BINARIES and not shutil.which("initdb"):
         return "needs PostgreSQL's initdb: apt-get install postgresql"
     return None if shutil.which("setpriv") else "needs setpriv, which ends the server with its test"
@@ -55,6 +56,8 @@ class Server:
 
     def start(self) -> None:
         """Starts it, and waits until it takes logins; it ends with this thread."""
+        import psycopg  # not in every environment: see `missing`
+
         places = ["-p", self.port, "-k", self.folder, "-c", f"listen_addresses={self.listen}"]
         with (self.folder / "log").open("ab") as log:
             command = self._command("postgres", *places, "-c", "fsync=off", "-c", "max_connections=60")
@@ -79,6 +82,8 @@ class Server:
 
     def execute(self, statement: str, name: str = "postgres") -> list[tuple[Any, ...]]:
         """The rows that a statement of SQL returns, in a database."""
+        import psycopg
+
         login = {"host": str(self.folder), "port": self.port, "dbname": name, "user": USER, "password": PASSWORD}
         with psycopg.connect(**login, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
