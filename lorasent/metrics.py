@@ -89,9 +89,9 @@ def log_likelihoods(logits: ArrayLike, labels: ArrayLike) -> Floats:
     array = _logits(logits)
     gold = _labels(labels, len(array), array.shape[1])
     shifted = array - array.max(axis=1, keepdims=True)
-    own = shifted[np.arange(len(gold)), gold]
+    gold_logits = shifted[np.arange(len(gold)), gold]
     np.exp(shifted, out=shifted)
-    return np.asarray(own - np.log(shifted.sum(axis=1)))
+    return np.asarray(gold_logits - np.log(shifted.sum(axis=1)))
 
 
 def confusion(decided: ArrayLike, labels: ArrayLike, size: int) -> Ints:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from lorasent.errors import LorasentError, first_line, is_foreign
+from lorasent.errors import LorasentError, foreign
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -231,12 +231,6 @@ def _fitting(ray: Any, workers: Workers) -> int:
     return workers.count or room
 
 
-@contextlib.contextmanager
-def _failing(what: str) -> Iterator[None]:
+def _failing(what: str) -> contextlib.AbstractContextManager[None]:
     """Turns an exception of Ray's into a WorkerError of one line."""
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, LorasentError) or not is_foreign(error):
-            raise
-        raise WorkerError(f"{what}: {first_line(error)}") from error
+    return foreign(lambda reason: WorkerError(f"{what}: {reason}"))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lorasent.adapter import base
 from lorasent.errors import AdapterError, AnswersError
 from lorasent.scoring.evidence import LiveSubject
+from lorasent.text import shown
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def logits(model: Model, texts: Sequence[str]) -> NDArray[np.float32]:
     with _threads(model.threads):
         answers = subject.scorer.logits(texts)
     if wrong := np.flatnonzero(~np.isfinite(answers).all(axis=1)).tolist():
-        raise AnswersError(f"{model.adapter}: the answer to {texts[wrong[0]]!r:.80} is not a finite number")
+        raise AnswersError(f"{model.adapter}: the answer to '{shown(texts[wrong[0]], 80)}' is not a finite number")
     return answers
 
 

@@ -30,8 +30,8 @@ KeepText = Annotated[bool, typer.Option("--keep-text", help="Write the reviews i
 ShardRows = Annotated[int | None, options.number(min=1, help="Rows of each Parquet file, at most. [default: 8192]")]
 
 
-class Asked(NamedTuple):
-    """The options that a folder needs."""
+class BulkOptions(NamedTuple):
+    """What the options of bulk scoring say; None where one was not given."""
 
     engine: str | None
     actors: int | None
@@ -42,49 +42,49 @@ class Asked(NamedTuple):
     shard_rows: int | None = None
 
 
-def is_folder(output: str | None, asked: Asked) -> TypeGuard[str]:
+def is_folder(output: str | None, bulk_options: BulkOptions) -> TypeGuard[str]:
     """Whether the output is a folder of shards. Raises LorasentError for options that need one."""
-    _check(asked)
-    named = asked.engine is not None and output is not None and not Path(output).suffix
+    _check(bulk_options)
+    named = bulk_options.engine is not None and output is not None and not Path(output).suffix
     folder = output is not None and (named or output.endswith("/") or "://" in output)
-    if not folder and (given := _given(asked)):
-        raise LorasentError(f"--{given[0]}: needs a folder to write: --output DIR/, or a URL such as s3://bucket/labels")
+    if not folder and (names := _option_names(bulk_options)):
+        raise LorasentError(f"--{names[0]}: needs a folder to write: --output DIR/, or a URL such as s3://bucket/labels")
     return folder
 
 
 def answers(
-    adapter: Path, questions: Sequence[Sequence[str]], asked: Asked, precision: str, device: str
+    adapter: Path, questions: Sequence[Sequence[str]], bulk_options: BulkOptions, precision: str, device: str
 ) -> "tuple[Sequence[Answers], str | None]":
     """An engine's answers to lists of texts, and on what kind of device it made them; of no engine, none. Raises LorasentError."""
-    _check(asked)
-    if asked.engine is None:
-        if given := _given(asked):
-            raise LorasentError(f"--{given[0]}: needs --engine local or --engine ray")
+    _check(bulk_options)
+    if bulk_options.engine is None:
+        if names := _option_names(bulk_options):
+            raise LorasentError(f"--{names[0]}: needs --engine local or --engine ray")
         return (), None
-    device, workers = _workers(asked, device)
+    device, workers = _workers(bulk_options, device)
     from lorasent.bulk.answers import answer_each
     from lorasent.bulk.model import describe
 
     model = describe(adapter, precision, device, workers.cpus)
-    return answer_each(model, questions, asked.engine, workers), model.made_on
+    return answer_each(model, questions, bulk_options.engine, workers), model.made_on
 
 
-def _check(asked: Asked) -> None:
-    if asked.engine not in (None, *ENGINES):
-        raise LorasentError(f"--engine {asked.engine}: allowed are {', '.join(ENGINES)}")
+def _check(bulk_options: BulkOptions) -> None:
+    if bulk_options.engine not in (None, *ENGINES):
+        raise LorasentError(f"--engine {bulk_options.engine}: allowed are {', '.join(ENGINES)}")
 
 
-def _given(asked: Asked) -> list[str]:
-    """The options that were given, without dashes in front."""
-    names = {"cpus": "cpus-per-actor", "gpus": "gpus-per-actor"}
-    return [names.get(name, name.replace("_", "-")) for name, value in asked._asdict().items() if value]
+def _option_names(bulk_options: BulkOptions) -> list[str]:
+    """The names of the options that were given, without dashes in front."""
+    spelled = {"cpus": "cpus-per-actor", "gpus": "gpus-per-actor"}
+    return [spelled.get(name, name.replace("_", "-")) for name, value in bulk_options._asdict().items() if value]
 
 
 def label(
     adapter: Path,
     source: str | None,
     output: str,
-    asked: Asked,
+    bulk_options: BulkOptions,
     text_column: str | None,
     precision: str,
     base: Iterable[Path] | None,
@@ -96,40 +96,40 @@ def label(
     if source is None:
         raise LorasentError("predict: a folder is made of files: name them with --input, such as --input 'reviews/*.parquet'")
     options.check_precision(precision)
-    device, workers = _workers(asked, device)
+    device, workers = _workers(bulk_options, device)
     from lorasent.adapter.base import look_in
     from lorasent.bulk import engines
     from lorasent.bulk.model import describe
     from lorasent.bulk.run import ROWS, run
     from lorasent.bulk.shards import Job
 
-    if asked.engine == "ray":
+    if bulk_options.engine == "ray":
         engines.require_ray()
     look_in(base)
     model = describe(adapter, precision, device, workers.cpus)
     if precision == "auto":
         console.print(f"Precision: {model.made_on.partition(', ')[2]}, on {model.device} (evaluate and gate: fp32)")
     place = output if "://" in output else str(Path(output).absolute())
-    job = Job(model, place, text_column, asked.id_column, asked.keep_text, skip_empty)
+    job = Job(model, place, text_column, bulk_options.id_column, bulk_options.keep_text, skip_empty)
     with stages_shown():
-        summary = run(job, source, engine=asked.engine or "local", workers=workers, rows=asked.shard_rows or ROWS)
+        summary = run(job, source, engine=bulk_options.engine or "local", workers=workers, rows=bulk_options.shard_rows or ROWS)
     counts = ", ".join(f"{count:,} {name}" for name, count in summary.labels.items())
     kept = f"; {summary.reused} of its {len(summary.shards)} shards were there already" if summary.reused else ""
     folder = output.rstrip("/")
     console.print(shown(f"Written: {folder}: {summary.rows:,} reviews ({counts}){kept}", MESSAGE))
 
 
-def _workers(asked: Asked, device: str) -> tuple[str, "Workers"]:
+def _workers(bulk_options: BulkOptions, device: str) -> tuple[str, "Workers"]:
     """The device of each worker, and the workers. Raises LorasentError for options that exclude each other."""
     from lorasent import devices
     from lorasent.bulk.engines import Workers
 
-    gpus = asked.gpus or 0
-    if asked.engine == "ray":
+    gpus = bulk_options.gpus or 0
+    if bulk_options.engine == "ray":
         if device != "auto":
             raise LorasentError(f"--device {device}: --engine ray takes --gpus-per-actor instead; without GPUs actors use the CPU")
-        return "cuda" if gpus else "cpu", Workers(asked.actors, asked.cpus or 1, gpus)
+        return "cuda" if gpus else "cpu", Workers(bulk_options.actors, bulk_options.cpus or 1, gpus)
     if gpus:
         raise LorasentError("--gpus-per-actor: needs --engine ray; on this machine choose --device cuda")
     resolved = devices.resolve(device)
-    return resolved, Workers(asked.actors or (None if resolved == "cpu" else 1), asked.cpus or 1)
+    return resolved, Workers(bulk_options.actors or (None if resolved == "cpu" else 1), bulk_options.cpus or 1)

@@ -192,9 +192,9 @@ def record(
     read_policy = Policy.read(policy, data, skip_empty=skip_empty)
     precision = read_policy.data.precision if read_policy.data else "fp32"
     subject = evidence.LiveSubject(adapter, precision, device)
-    texts, asked = questions(read_policy, subject.labels), bulk.Asked(engine, actors, cpus, gpus)
+    texts, bulk_options = questions(read_policy, subject.labels), bulk.BulkOptions(engine, actors, cpus, gpus)
     with stages_shown():
-        evidence.record(subject, texts, out, *bulk.answers(adapter, texts, asked, precision, device))
+        evidence.record(subject, texts, out, *bulk.answers(adapter, texts, bulk_options, precision, device))
     report_written(out, f". Judge against it: lorasent gate CANDIDATE --baseline {out}")
 
 

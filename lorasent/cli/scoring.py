@@ -52,9 +52,9 @@ def predict(
     """
     if texts and source:
         raise LorasentError("predict: give reviews as arguments or with --input, not both")
-    asked = bulk.Asked(engine, actors, cpus, gpus, id_column, keep_text, shard_rows)
-    if bulk.is_folder(to, asked):
-        bulk.label(adapter, source, to, asked, text_column, precision, base, device, skip_empty=skip_empty)
+    bulk_options = bulk.BulkOptions(engine, actors, cpus, gpus, id_column, keep_text, shard_rows)
+    if bulk.is_folder(to, bulk_options):
+        bulk.label(adapter, source, to, bulk_options, text_column, precision, base, device, skip_empty=skip_empty)
         return
     output = None if to is None else Path(to)
     from lorasent.data.reviews import check_texts, count_rows, read_texts

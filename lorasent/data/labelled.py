@@ -185,8 +185,8 @@ def read(
     all_keys, all_labels = (np.concatenate([part[number] for part in parts]) for number in (0, 1))
     id_column, label, text = wanted()
     text_keys = np.concatenate([part[2] for part in parts if part[2] is not None]) if text else None
-    others = [column for column in names if column not in (text, label)]
-    columns = LazyColumns(table, name, others)
+    further = [column for column in names if column not in (text, label)]
+    columns = LazyColumns(table, name, further)
     whole = Labelled(
         name, [], all_labels, columns, (), labels, keys=all_keys, text_keys=text_keys, table=table, shows=text or id_column
     )

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from lorasent import files
-from lorasent.errors import DataError, LorasentError, first_line, is_foreign
-from lorasent.text import shown
+from lorasent.errors import DataError, first_line, foreign
 
 VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "updated")
 """What stores say of a file's content, best first."""
@@ -139,15 +138,9 @@ def system_of(url: str) -> tuple[Any, str]:
     return system, place
 
 
-@contextlib.contextmanager
-def reaching(url: str) -> Iterator[None]:
+def reaching(url: str) -> contextlib.AbstractContextManager[None]:
     """Turns what a store's client raises inside into a DataError of one line, which names the URL."""
-    try:
-        yield
-    except BaseException as error:
-        if isinstance(error, LorasentError) or not is_foreign(error):
-            raise
-        raise DataError(f"{url}: cannot be reached: {shown(first_line(error), 300)}") from None
+    return foreign(lambda reason: DataError(f"{url}: cannot be reached: {reason}"))
 
 
 def _listed(pattern: str) -> Iterator[File]:
@@ -159,6 +152,6 @@ def _listed(pattern: str) -> Iterator[File]:
         found: Mapping[str, Mapping[str, Any]] = system.glob(place, detail=True)
         for path, about in found.items():
             if about.get("type") == "file":
-                said = next((f"{about[key]}" for key in VERSIONS if about.get(key)), "")
+                revision = next((f"{about[key]}" for key in VERSIONS if about.get(key)), "")
                 name = path.removeprefix(root).lstrip("/")
-                yield File(system.unstrip_protocol(path), name, f"{about.get('size')} {said}" if said else "")
+                yield File(system.unstrip_protocol(path), name, f"{about.get('size')} {revision}" if revision else "")

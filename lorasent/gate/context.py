@@ -132,12 +132,12 @@ class Context:
         source = read_source(self.data, self.candidate.labels, by_id=by_id)
         for each in self.predicted:
             if list(each.order) != sorted(each.order):
-                own = [each.labels[label] for label in np.argsort(each.order)]
-                other = read_source(self.data, own, by_id=by_id).whole.labels
-                if (np.asarray(each.order)[source.whole.labels] != other).any():
+                file_labels = [each.labels[label] for label in np.argsort(each.order)]
+                renumbered = read_source(self.data, file_labels, by_id=by_id).whole.labels
+                if (np.asarray(each.order)[source.whole.labels] != renumbered).any():
                     raise DataError(
-                        f"{source.whole.source}: its labels are numbers, and {each.name} numbers them {some(own, 10)}, another "
-                        f"side {some(each.labels, 10)}: write the labels' names instead"
+                        f"{source.whole.source}: its labels are numbers, and {each.name} numbers them {some(file_labels, 10)}, "
+                        f"another side {some(each.labels, 10)}: write the labels' names instead"
                     )
         return source
 

@@ -251,14 +251,14 @@ def _check_families(policy: Policy, context: Context) -> list[Finding]:
     results: list[Finding] = []
     reported: list[SharedError] = []
     for name, family, table in policy.families:
-        asked = context.models() if family.asks_models else context
-        if asked is None:
+        view = context.models() if family.asks_models else context
+        if view is None:
             reason = "predictions of another system answer nothing but the reviews of [data]"
             results += [not_asked(check, reason) for check in family.checks(table)]
             continue
-        mark = _without_models if asked.incumbent is not context.incumbent else _as_it_is
+        mark = _without_models if view.incumbent is not context.incumbent else _as_it_is
         try:
-            results += map(mark, family.ask(table, asked))  # what comes before an error is kept
+            results += map(mark, family.ask(table, view))  # what comes before an error is kept
         except SharedError as error:
             if error not in reported:
                 results.append(_not_judged("data", error.reason, context))

@@ -205,9 +205,10 @@ def subject(path: str | Path, precision: "Precision" = "fp32") -> Subject:
         return LiveSubject(path, precision)
     recorded = RecordedSubject(path)
     if recorded.precision != precision:
+        was = shown(recorded.precision)
         raise EvidenceError(
-            f"{path}: recorded in precision {recorded.precision}, but precision {precision} is required: record it again (lorasent "
-            f"record), or set data.precision = {recorded.precision!r} in the policy"
+            f"{path}: recorded in precision {was}, but precision {precision} is required: record it again (lorasent record), or "
+            f"set data.precision = '{was}' in the policy"
         )
     return recorded
 

@@ -111,8 +111,8 @@ def _logits(batch: Batch, form: Form, labels: Sequence[str], order: Sequence[int
     if form.label:
         classes = batch.classes.get(form.label, ())
         to_label, where = np.argsort(order), f"{path}: column {shown(form.label)}"
-        own = [labels[label] for label in to_label]
-        decided = to_label[arrays.label_ids(batch.columns[form.label], own, where, batch.first, classes)]
+        file_labels = [labels[label] for label in to_label]
+        decided = to_label[arrays.label_ids(batch.columns[form.label], file_labels, where, batch.first, classes)]
     if not form.numbers:
         return np.where(np.arange(len(labels)) == np.asarray(decided)[:, None], SURE, 0).astype(np.float32)
     places = [f"{path}: column {shown(name)}" for name in form.numbers]
@@ -135,10 +135,12 @@ def _logits(batch: Batch, form: Form, labels: Sequence[str], order: Sequence[int
 def _agreed(logits: NDArray[np.float32], decided: NDArray[np.int64], batch: Batch, path: Path) -> NDArray[np.float32]:
     """The logits, whose largest is that of the predicted label; of equal ones, the predicted label's becomes the larger."""
     rows = np.arange(len(logits))
-    own = logits[rows, decided]
-    _require(own == logits.max(axis=1), batch, path, f"{LABEL} is not the label of the largest number: leave out one of the two")
+    predicted = logits[rows, decided]
+    _require(
+        predicted == logits.max(axis=1), batch, path, f"{LABEL} is not the label of the largest number: leave out one of the two"
+    )
     ties = logits.argmax(axis=1) != decided
-    logits[rows[ties], decided[ties]] = np.nextafter(own[ties], np.float32(np.inf))
+    logits[rows[ties], decided[ties]] = np.nextafter(predicted[ties], np.float32(np.inf))
     return logits
 
 

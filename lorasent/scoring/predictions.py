@@ -88,9 +88,9 @@ def subjects(
         raise LorasentError("expected one --candidate-identity, or --baseline-identity, for each option that names predictions")
     if names and path is None and not paths:
         raise LorasentError("--labels names the labels of predictions, and there are none: an adapter names its own")
-    whose: Sequence[str | None] = identities or [None] * len(paths)
+    systems: Sequence[str | None] = identities or [None] * len(paths)
     bank: list[Adapter | Predictions] = [*(adapters or ())]
-    bank += [Predictions(each, system, names) for each, system in zip(paths, whose, strict=True)]
+    bank += [Predictions(each, system, names) for each, system in zip(paths, systems, strict=True)]
     return cast("Adapter", adapter) if path is None else Predictions(path, identity, names), bank
 
 
@@ -106,10 +106,10 @@ class PredictedSubject:
         text, labels = declared[0]
         if not isinstance(predictions.identity, str | None):
             raise PredictionsError(f"{self.name}: identity: expected a text, found {shown(predictions.identity)}")
-        given = (predictions.identity or "").strip()
-        if text and given:
+        option = (predictions.identity or "").strip()
+        if text and option:
             raise PredictionsError(f"{self.name}: declares its system already ({shown(text)}): give no other identity")
-        self.declared = shown(text or given, 500)
+        self.declared = shown(text or option, 500)
         """Which system made them, as it was declared."""
         if not self.declared:
             raise PredictionsError(
@@ -134,12 +134,12 @@ class PredictedSubject:
         """From now on answers in the order of these labels."""
         if not labels:
             raise PredictionsError(f"{self.name}: names no labels: give --labels, or labels in {IDENTITY} of Parquet's metadata")
-        own = [folded(label) for label in self.labels or labels]
-        if sorted(own) != sorted(map(folded, labels)):
+        file_labels = [folded(label) for label in self.labels or labels]
+        if sorted(file_labels) != sorted(map(folded, labels)):
             raise PredictionsError(
                 f"{self.name}: its labels are {some(self.labels, 10)}, the other side's {some(labels, 10)}: they must be the same"
             )
-        self.order = [own.index(folded(label)) for label in labels]
+        self.order = [file_labels.index(folded(label)) for label in labels]
         self.labels = tuple(labels)
 
     def answer(self, whole: Reviews, rows: NDArray[np.int64] | None = None) -> Answers:
@@ -164,12 +164,12 @@ class PredictedSubject:
 
     def _require_predicted(self, whole: Reviews, forms: Sequence[Form]) -> None:
         """Raises PredictionsError where a column of predicted labels is also that of the true ones: all would be right."""
-        used = next((form.label for form in forms if form.label and form.label not in whole.columns), None)
+        column = next((form.label for form in forms if form.label and form.label not in whole.columns), None)
         sources = {*map(os.path.realpath, glob.glob(whole.source) or [whole.source])}  # noqa: PTH207 - may be absolute
-        if used and sources & {*map(os.path.realpath, self.paths)}:
+        if column and sources & {*map(os.path.realpath, self.paths)}:
             raise PredictionsError(
-                f"{self.name}: its column {shown(used)} is read as the true labels, and as the predicted ones: name the true ones "
-                "by label_column in [data]"
+                f"{self.name}: its column {shown(column)} is read as the true labels, and as the predicted ones: name the true "
+                "ones by label_column in [data]"
             )
 
     def _joined(self, whole: Reviews) -> tuple[NDArray[np.float32], list[Form]]:
@@ -278,8 +278,8 @@ def _declared(path: Path) -> tuple[str, tuple[str, ...]]:
 
 def _text(table: Mapping[str, Any]) -> str:
     """A declared identity in words: its name, then what else is in it."""
-    others = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in sorted(table.items())]
-    return ", ".join([table["name"], *(words for words in others if words.partition(":")[0] not in NOT_SHOWN)])
+    entries = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in sorted(table.items())]
+    return ", ".join([table["name"], *(entry for entry in entries if entry.partition(":")[0] not in NOT_SHOWN)])
 
 
 def _names(labels: Any, where: str) -> tuple[str, ...]:

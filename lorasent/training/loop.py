@@ -140,9 +140,9 @@ class _Trainer(Trainer):  # type: ignore[misc]
 
     def _collate(self, batch: list[tuple[Ids, int]]) -> dict[str, Any]:
         """This process's share of a batch. Where it has none, it computes a review that does not count."""
-        own = batch[self.run.ranks.own]
-        reviews, labels = zip(*(own or batch[:1]), strict=True)
-        known = {"labels": torch.tensor(labels), "weight": len(own) / len(batch)}
+        share = batch[self.run.ranks.share]
+        reviews, labels = zip(*(share or batch[:1]), strict=True)
+        known = {"labels": torch.tensor(labels), "weight": len(share) / len(batch)}
         if self.unpadded is not None:
             return {"reviews": list(reviews), **known}
         return {**{name: torch.from_numpy(array) for name, array in self.encoder.pad(list(reviews)).items()}, **known}
@@ -201,7 +201,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
         try:
             with self.average.in_place() if self.average else contextlib.nullcontext():
                 logits = np.zeros((len(self.validation), len(labels)), np.float32)
-                logits[processes.own] = scorer.score(self.validation[processes.own])
+                logits[processes.share] = scorer.score(self.validation[processes.share])
             logits = processes.summed(torch.from_numpy(logits).to(self.run.device)).cpu().numpy()
             figures = evaluate(logits, self.run.validation.labels, labels)
         except MetricError as error:

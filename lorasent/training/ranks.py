@@ -45,7 +45,7 @@ class Ranks:
     size: int = 1
 
     @property
-    def own(self) -> slice:
+    def share(self) -> slice:
         """This process's share of any rows; each row is in the share of exactly one process."""
         return slice(self.rank, None, self.size)
 

@@ -57,32 +57,32 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe)
     out = files.path_of(out, "the adapter's directory", TrainingError)
     folder = out.parent / f"{out.name}.partial"  # "." has no name
-    with ranks.joined(device) as (own, device), _heard(own, listener or Listener(), report_to) as events:
-        if own.size > recipe.training.batch_size:
+    with ranks.joined(device) as (process, device), _listener(process, listener or Listener(), report_to) as events:
+        if process.size > recipe.training.batch_size:
             raise TrainingError(
-                f"training.batch_size is {recipe.training.batch_size}: too small for {own.size} processes, which share it"
+                f"training.batch_size is {recipe.training.batch_size}: too small for {process.size} processes, which share it"
             )
-        if not own.rank:
+        if not process.rank:
             _require_free(out, folder, resume=resume)
         splits = read_splits(recipe, train, validation)
-        prepared, model, encoder = _prepare(recipe, out, folder, splits, device, own, resume=resume)
+        prepared, model, encoder = _prepare(recipe, out, folder, splits, device, process, resume=resume)
         events.prepared(prepared)
         events.untrained(Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
 
         started = time.monotonic()
         epochs = fit(prepared, model, encoder, events)
         best = best_of(epochs)
-        if not own.rank:
+        if not process.rank:
             _write(prepared, model, encoder, _record(prepared, epochs, best))
             shutil.rmtree(folder)
-        own.of_first(None)  # the others wait for the adapter
+        process.of_first(None)  # the others wait for the adapter
         result = Trained(out, epochs, best, time.monotonic() - started)
         events.trained(result, Scorer(model, encoder, recipe.base.labels).predict(directory.SAMPLE_REVIEWS))
     return result
 
 
-def _heard(own: Ranks, listener: Listener, report_to: str | Sequence[str]) -> AbstractContextManager[Listener]:
-    return reported(Listener(), ()) if own.rank else reported(listener, report_to)
+def _listener(process: Ranks, listener: Listener, report_to: str | Sequence[str]) -> AbstractContextManager[Listener]:
+    return reported(Listener(), ()) if process.rank else reported(listener, report_to)
 
 
 def _require_free(out: Path, folder: Path, *, resume: bool) -> None:
@@ -100,7 +100,7 @@ def _require_free(out: Path, folder: Path, *, resume: bool) -> None:
 
 
 def _prepare(
-    recipe: Recipe, out: Path, folder: Path, splits: tuple[Reviews, Reviews, int], device: str, own: Ranks, *, resume: bool
+    recipe: Recipe, out: Path, folder: Path, splits: tuple[Reviews, Reviews, int], device: str, process: Ranks, *, resume: bool
 ) -> tuple[Prepared, PeftModel, Encoder]:
     """The input of a run, the model before training, and its encoder. The recipe names the reviews that are used.
 
@@ -112,9 +112,9 @@ def _prepare(
     encoder = Encoder(base.path, recipe.encoding, base.name)
     set_seed(recipe.training.seed)
     model = build(base, recipe.base, recipe.lora, encoder)
-    if not (resume or own.rank):
+    if not (resume or process.rank):
         shutil.rmtree(folder, ignore_errors=True)  # a run that did not finish its first epoch
-    steps = own.of_first(checkpoint_steps(folder))
+    steps = process.of_first(checkpoint_steps(folder))
     prepared = Prepared(
         out=out,
         folder=folder,
@@ -128,10 +128,10 @@ def _prepare(
         device=device,
         bf16=uses_bf16(recipe.training.precision, torch.device(device)),
         resumed_steps=max(steps, default=0),
-        ranks=own,
+        ranks=process,
     )
     _claim(prepared)
-    if not own.rank:
+    if not process.rank:
         prepared.keep_checkpoints(steps)  # a kill leaves broken ones
     return prepared, model, encoder
 

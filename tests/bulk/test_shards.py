@@ -1,6 +1,7 @@
 """A shard: its name, its content, and what is not taken for it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -197,3 +198,13 @@ def test_an_id_is_a_text_or_a_whole_number(job, tmp_path):
     (shard,) = shards.plan(f"{tmp_path}/a.jsonl", 10)
     with pytest.raises(DataError, match=r"a\.jsonl: column key, row 2: expected an id .*, found float 1\.5$"):
         shards.score(replace(job, id_column="key"), shard)
+
+
+def test_an_answer_that_is_no_number_shows_its_text_harmlessly(job, monkeypatch):
+    """Without control characters, and shortened: a review is a stranger's text."""
+    scorer = SimpleNamespace(logits=lambda texts: np.full((len(texts), 2), np.nan, np.float32))
+    monkeypatch.setattr(models, "_subject", lambda _: SimpleNamespace(scorer=scorer))
+    with pytest.raises(AnswersError, match="is not a finite number") as caught:
+        models.logits(job.model, ["\x1b]0;title\x07\u202e" + "long " * 100])
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200 + len(job.model.adapter)

@@ -177,7 +177,7 @@ def test_each_row_is_in_one_share():
     """Whatever the number of rows and processes."""
     for size in (1, 2, 3, 8):
         for rows in (range(0), range(1), range(7), range(16)):
-            shares = [rows[ranks.Ranks(rank, size).own] for rank in range(size)]
+            shares = [rows[ranks.Ranks(rank, size).share] for rank in range(size)]
             assert sorted(row for share in shares for row in share) == [*rows]
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
 

@@ -78,7 +78,7 @@ def differences(candidate: Side, baseline: Side) -> dict[str, str]:
         parts["lower-casing"] = f"lower-casing ({lower_before} -> {lower})"
     tokens = [(key, config_before.get(key), config.get(key)) for key in SPECIAL if config_before.get(key) != config.get(key)]
     if tokenizer.get("post_processor") != before.get("post_processor") or tokens:
-        which = "".join(f", {key} {old!r:.30} -> {new!r:.30}" for key, old, new in tokens)
+        which = "".join(f", {key} {shown(repr(old), 30)} -> {shown(repr(new), 30)}" for key, old, new in tokens)
         parts["special-tokens"] = f"special tokens (post_processor{which})"
     if tokenizer.get("model") != before.get("model"):
         parts["vocabulary"] = "vocabulary (model)"
